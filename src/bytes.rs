@@ -1,0 +1,65 @@
+//! Ranged reads: what every parser of this crate reads from.
+//!
+//! In: a file of some file tree, or a byte slice. Out: the bytes of one range,
+//! after the range has been checked against the size of the file, so that no
+//! length taken from a hostile file is ever allocated before it is known to
+//! exist.
+
+use std::io;
+
+/// Random access to the bytes of one file.
+pub trait ReadAt: Send + Sync {
+    /// Reads into `buffer` from `offset` (bytes), returns how many bytes were
+    /// read; fewer than asked for only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Size of the file in bytes.
+    fn size(&self) -> u64;
+
+    /// The `length` bytes at `offset`, or `None` when the file ends before.
+    fn range(&self, offset: u64, length: u64) -> io::Result<Option<Vec<u8>>> {
+        let inside = offset
+            .checked_add(length)
+            .is_some_and(|end| end <= self.size());
+        let Some(length) = usize::try_from(length).ok().filter(|_| inside) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; length];
+        let got = self.read_at(&mut bytes, offset)?;
+        Ok((got == length).then_some(bytes))
+    }
+
+    /// Up to `length` bytes at `offset`: fewer when the file ends before.
+    fn prefix(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let length = length.min(self.size().saturating_sub(offset));
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        let got = self.read_at(&mut bytes, offset)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.len());
+        let count = buffer.len().min(self.len() - start);
+        buffer[..count].copy_from_slice(&self[start..start + count]);
+        Ok(count)
+    }
+
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.as_slice().read_at(buffer, offset)
+    }
+
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+}

@@ -1,0 +1,135 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::values::{self, Words};
+use crate::image::Tag;
+
+/// Turn a Linux program into the smallest container image that still runs it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "slimpack",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    override_usage = "slimpack [OPTIONS] FILE... [-o OUT]\n       slimpack COMMAND ...",
+    after_help = EXAMPLES
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub pack: PackArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  slimpack ./hello -o hello.tar      pack, then: docker load -i hello.tar
+  slimpack /usr/bin/curl             say what the image would hold, write nothing
+  slimpack ./app -t app:1.0 -o - | podman load
+  slimpack tree ./app                which libraries, and which rule finds each
+
+A program called like a command is ./NAME. Exit status: 0 done, 1 a library is missing or a
+check failed, 2 usage, unreadable input or failed output.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Show the libraries that a program loads, and the rule that finds each
+    Tree(TreeArgs),
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Say more: every file and its reason
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing unless something is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Where libraries come from.
+#[derive(Debug, Args)]
+pub(super) struct SourceArgs {
+    /// Take libraries from below DIR instead of this machine
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/",
+        hide_default_value = true
+    )]
+    pub root: PathBuf,
+    /// Search DIR for libraries too, as LD_LIBRARY_PATH would (repeatable)
+    #[arg(short = 'L', long = "library-path", value_name = "DIR")]
+    pub library_path: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PackArgs {
+    /// Programs to pack; the first is the one that the image starts
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Write the image to PATH, - for standard output; without it the plan is printed
+    #[arg(short, long, value_name = "PATH", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Name the image (repeatable) [default: the program's name]
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = values::tag, help_heading = "Output")]
+    pub tags: Vec<Tag>,
+
+    /// Put the program at PATH; a folder when it ends in /
+    #[arg(long, value_name = "PATH", value_parser = values::image_path, help_heading = "Contents")]
+    pub dest: Option<String>,
+    /// Pack even when libraries are missing
+    #[arg(long, help_heading = "Contents")]
+    pub allow_missing: bool,
+    /// Fail unless the program is static
+    #[arg(long, help_heading = "Contents")]
+    pub require_static: bool,
+    /// Fail when the files of the image have more than BYTES, such as 10MB
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes, help_heading = "Contents")]
+    pub max_size: Option<u64>,
+
+    #[command(flatten, next_help_heading = "Source")]
+    pub source: SourceArgs,
+
+    /// What the image starts, as words or as a JSON list [default: the program]
+    #[arg(long, value_name = "WORDS", value_parser = values::words, help_heading = "Image configuration")]
+    pub entrypoint: Option<Words>,
+    /// Its default arguments, as words or as a JSON list
+    #[arg(long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true, help_heading = "Image configuration")]
+    pub cmd: Option<Words>,
+    /// Set an environment variable (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env, help_heading = "Image configuration")]
+    pub env: Vec<String>,
+    /// Run as this user, in numbers
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = values::user, help_heading = "Image configuration")]
+    pub user: Option<String>,
+    /// Start in this folder of the image
+    #[arg(short, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
+    pub workdir: Option<String>,
+    /// Set a label (repeatable)
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
+    pub labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TreeArgs {
+    /// Programs and shared libraries
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object for each FILE
+    #[arg(long, conflicts_with = "list")]
+    pub json: bool,
+    /// Print paths only, one a line
+    #[arg(long)]
+    pub list: bool,
+    #[command(flatten)]
+    pub source: SourceArgs,
+}

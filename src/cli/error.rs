@@ -1,0 +1,68 @@
+//! What ends a run, and with which exit status.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use thiserror::Error;
+
+use crate::closure::ClosureError;
+use crate::image::ImageError;
+use crate::layer::LayerError;
+use crate::output::OutputError;
+use crate::pack::PackError;
+use crate::source::SourceError;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
+/// Why the command failed.
+#[derive(Debug, Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("cannot read {}: {error}", .path.display())]
+    Program { path: PathBuf, error: ClosureError },
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("cannot write to standard output: {0}")]
+    Stdout(#[from] io::Error),
+    #[error("cannot read the current folder: {0}")]
+    CurrentDir(io::Error),
+    #[error("{0}")]
+    Usage(String),
+    #[error("interrupted")]
+    Interrupted(i32),
+}
+
+impl CliError {
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Pack(error) if error.is_verdict() => ExitCode::from(1),
+            Self::Interrupted(signal) => {
+                // Ends the process the way the signal would have; only if that fails
+                // does the status speak.
+                let _ = signal_hook::low_level::emulate_default_handler(*signal);
+                ExitCode::from(2)
+            }
+            _ => ExitCode::from(2),
+        }
+    }
+
+    pub fn is_broken_pipe(&self) -> bool {
+        let error = match self {
+            Self::Stdout(error)
+            | Self::Pack(PackError::Image(
+                ImageError::Write(error) | ImageError::Layer(LayerError::Write(error)),
+            )) => error,
+            _ => return false,
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
+    }
+
+    pub fn report(&self) {
+        super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {self}"));
+    }
+}

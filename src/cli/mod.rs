@@ -1,0 +1,49 @@
+//! The command line.
+//!
+//! In: arguments. Out: an exit status: 0 done, 1 the answer is no (an incomplete
+//! closure, a check that failed), 2 usage, unreadable input or failed output.
+
+mod args;
+mod error;
+mod pack;
+mod tree;
+mod values;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+use error::CliError;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(status) => status,
+        // Whoever reads has seen enough.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            error.report();
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, CliError> {
+    match &cli.verb {
+        Some(Verb::Tree(args)) => tree::run(args, cli.common.verbose > 0),
+        None => pack::run(&cli.pack, &cli.common),
+    }
+}
+
+/// Standard output, with colours only where a terminal shows them.
+fn stdout() -> io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>> {
+    io::BufWriter::with_capacity(64 << 10, anstream::stdout().lock())
+}
+
+/// Writes to standard error; what goes wrong there has nowhere to be told.
+fn say(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+    let _ = write(&mut anstream::stderr().lock());
+}

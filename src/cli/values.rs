@@ -1,0 +1,115 @@
+//! Values of options, checked as they are parsed.
+//!
+//! In: what was typed behind an option. Out: the value, or a message that clap prints
+//! with the name of the option.
+
+use bytesize::ByteSize;
+
+use crate::image::Tag;
+
+/// `NAME[:TAG]`.
+pub(super) fn tag(text: &str) -> Result<Tag, String> {
+    Tag::parse(text).map_err(|error| error.to_string())
+}
+
+/// `NAME=VALUE`, kept as one string.
+pub(super) fn env(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the variable has no name".into()),
+        Some(_) if text.contains('\0') => Err("a variable cannot hold a NUL".into()),
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write NAME=VALUE: the image does not take values from this shell".into()),
+    }
+}
+
+/// `KEY=VALUE`.
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the label has no name".into()),
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err("write KEY=VALUE".into()),
+    }
+}
+
+/// `UID[:GID]`, in numbers.
+pub(super) fn user(text: &str) -> Result<String, String> {
+    let (user, group) = text
+        .split_once(':')
+        .map_or((text, None), |(u, g)| (u, Some(g)));
+    let is_number = |part: &str| part.parse::<u32>().is_ok();
+    if is_number(user) && group.is_none_or(is_number) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "write UID or UID:GID in numbers: the image has no /etc/passwd to look names up in"
+                .into(),
+        )
+    }
+}
+
+/// An absolute path in the image, without `..`.
+pub(super) fn image_path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("write an absolute path of the image".into());
+    }
+    if text.split('/').any(|part| part == "..") {
+        return Err("write a path without ..".into());
+    }
+    if text.contains('\0') {
+        return Err("a path cannot hold a NUL".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Words as in exec form (`["a","b"]`) or as a shell would split them.
+pub(super) fn words(text: &str) -> Result<Words, String> {
+    let words = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text).map_err(|error| format!("not a JSON list of words: {error}"))?
+    } else {
+        shell_words::split(text).map_err(|error| error.to_string())?
+    };
+    Ok(Words(words))
+}
+
+/// Several words from one option.
+#[derive(Clone, Debug)]
+pub(super) struct Words(pub Vec<String>);
+
+/// A number of bytes: `500000`, `10MB`, `2MiB`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    text.parse::<ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "write a number of bytes, such as 500000, 10MB or 2MiB".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_exec_form_or_split_as_a_shell_does() {
+        let split = |text| words(text).unwrap().0;
+        assert_eq!(split(r#"["a b", "c"]"#), ["a b", "c"]);
+        assert_eq!(split(r#"-c 'a b' d"#), ["-c", "a b", "d"]);
+        assert!(words("[1]").is_err());
+        assert!(words("'open").is_err());
+    }
+
+    #[test]
+    fn users_are_numbers() {
+        for good in ["0", "1000", "1000:100"] {
+            assert_eq!(user(good).unwrap(), good);
+        }
+        for bad in ["", "root", "1:users", "-1", "1:2:3", "99999999999"] {
+            assert!(user(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("10MB"), Ok(10_000_000));
+        assert_eq!(bytes("2MiB"), Ok(2 << 20));
+        assert_eq!(bytes("500000"), Ok(500_000));
+        assert!(bytes("ten").is_err());
+    }
+}

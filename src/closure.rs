@@ -1,0 +1,474 @@
+//! The closure: everything the loader would map for one program.
+//!
+//! In: a program, a tree, and what the loader is told. Out: objects in load order,
+//! who asks for whom under which name, and what is missing. A missing library is
+//! data: the walk goes on, as the loader does when it only lists.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::elf::{DependencyKind, ElfError, Linkage, Object};
+use crate::loader::{
+    Answer, Environment, FoundVia, LinkMap, Loaded, Loaders, Rules, Scene, Target, Tried,
+    UnknownLoader, default_interpreters,
+};
+use crate::vfs::{Errno, NodeKind, View, Walk};
+
+/// Most objects in one process: a limit against generated graphs.
+const MAX_OBJECTS: usize = 20_000;
+
+/// Why one object asks for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Request {
+    /// A tag of its dynamic table.
+    Dependency(DependencyKind),
+    /// It does not; `LD_PRELOAD` or `/etc/ld.so.preload` does, as named here.
+    Preload(&'static str),
+}
+
+impl Request {
+    /// Whether the loader goes on when nothing answers.
+    pub fn is_optional(self) -> bool {
+        !matches!(
+            self,
+            Self::Dependency(DependencyKind::Needed | DependencyKind::Filter)
+        )
+    }
+}
+
+/// Who asks for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Index of the requester.
+    pub requester: usize,
+    /// The name under which it asks.
+    pub name: OsString,
+    /// Why.
+    pub request: Request,
+    /// Index of the object that answers; `None` when there is none.
+    pub target: Option<usize>,
+}
+
+/// A request that no file answers.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    /// The name that was asked for.
+    pub name: OsString,
+    /// Indices of the objects that ask for it.
+    pub requesters: Vec<usize>,
+    /// What was tried, for the first of them.
+    pub tried: Tried,
+}
+
+/// Everything the loader would map.
+pub struct Closure {
+    /// The loader's rules; none for a static program.
+    pub rules: Option<Arc<Rules>>,
+    /// The path in `PT_INTERP`, or where the loader was found for an object that
+    /// names none.
+    pub interpreter: Option<OsString>,
+    /// Objects in the order in which they are loaded; the program is the first.
+    pub map: LinkMap,
+    /// Requests in the order in which the loader makes them.
+    pub edges: Vec<Edge>,
+    /// The order in which symbols are looked up: breadth first, filters before the
+    /// objects that name them. The interpreter is in it only when something needs it.
+    pub scope: Vec<usize>,
+    /// What is not there, by name, in the order of the first request.
+    pub missing: Vec<Missing>,
+}
+
+/// Why there is no closure.
+#[derive(Debug, Error)]
+pub enum ClosureError {
+    /// The program's path leads nowhere.
+    #[error("{}", .0.message())]
+    Unreachable(Errno),
+    /// The path leads to something that is not a regular file.
+    #[error("it is {0}, not a program")]
+    NotAFile(&'static str),
+    /// The program is no ELF object.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// The program is an ELF file that is never run: an object file, a core dump.
+    #[error("it is {0}, not a program or shared library")]
+    NotLoadable(&'static str),
+    /// The interpreter is not there.
+    #[error(
+        "its interpreter {} is not there: {}; {hint}",
+        .path.display(), .errno.message()
+    )]
+    NoInterpreter {
+        /// The path in `PT_INTERP`.
+        path: PathBuf,
+        /// Why it cannot be used.
+        errno: Errno,
+        /// What to do.
+        hint: String,
+    },
+    /// The interpreter is no object for this machine.
+    #[error("its interpreter {} cannot start it: {why}", .path.display())]
+    BadInterpreter {
+        /// The path in `PT_INTERP`.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The interpreter is not one whose rules are known.
+    #[error(transparent)]
+    UnknownLoader(#[from] UnknownLoader),
+    /// More objects than the limit.
+    #[error("it loads more than {MAX_OBJECTS} objects")]
+    TooManyObjects,
+}
+
+/// A program found in a tree.
+pub struct Program {
+    /// The path by which it was asked for.
+    pub path: PathBuf,
+    /// Where that leads.
+    pub walk: Arc<Walk>,
+    /// The facts of it.
+    pub object: Arc<Object>,
+}
+
+impl Program {
+    /// Finds the program at `path`.
+    ///
+    /// # Errors
+    /// When there is no ELF program or library.
+    pub fn find(view: &View, path: &Path) -> Result<Self, ClosureError> {
+        use goblin::elf::header::{ET_CORE, ET_DYN, ET_EXEC, ET_REL};
+        let walk = view.walk(path).map_err(ClosureError::Unreachable)?;
+        match walk.metadata.kind {
+            NodeKind::File => {}
+            NodeKind::Directory => return Err(ClosureError::NotAFile("a directory")),
+            _ => return Err(ClosureError::NotAFile("a device, socket or pipe")),
+        }
+        let object = view.facts(&walk).map_err(ClosureError::Unreachable)??;
+        match object.header.e_type {
+            ET_EXEC | ET_DYN => {}
+            ET_REL => return Err(ClosureError::NotLoadable("an object file (.o, .ko)")),
+            ET_CORE => return Err(ClosureError::NotLoadable("a core dump")),
+            _ => return Err(ClosureError::NotLoadable("an ELF file of unknown type")),
+        }
+        if object.segments.is_empty() {
+            return Err(ClosureError::NotLoadable("an ELF file without segments"));
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            walk,
+            object,
+        })
+    }
+}
+
+impl Closure {
+    /// Works out the closure of `program`.
+    ///
+    /// # Errors
+    /// When the interpreter cannot be used; missing libraries are part of the result.
+    pub fn of(
+        program: &Program,
+        view: &View,
+        loaders: &Loaders,
+        environment: &Environment,
+    ) -> Result<Self, ClosureError> {
+        let loaded = Loaded::new(
+            program.path.clone(),
+            program.walk.clone(),
+            program.object.clone(),
+            program.path.clone().into_os_string(),
+            None,
+            FoundVia::Program,
+        );
+        let interpreter = match program.object.linkage() {
+            Linkage::Static | Linkage::StaticPie => None,
+            _ => find_interpreter(view, loaders, &program.object)?,
+        };
+        let Some(Interpreter {
+            requested,
+            walk,
+            object,
+            rules,
+        }) = interpreter
+        else {
+            return Ok(Self {
+                rules: None,
+                interpreter: None,
+                map: LinkMap::of_static(loaded),
+                edges: Vec::new(),
+                scope: vec![0],
+                missing: Vec::new(),
+            });
+        };
+        let mut map = LinkMap::default();
+        map.add(&rules, loaded);
+        map.add(
+            &rules,
+            Loaded::new(
+                PathBuf::from(&requested),
+                walk,
+                object,
+                requested.clone(),
+                Some(0),
+                FoundVia::Interpreter,
+            ),
+        );
+        let scene = Scene {
+            view,
+            environment,
+            target: Target::of(&program.object),
+        };
+        let mut walker = Walker {
+            scene,
+            rules: &rules,
+            map,
+            edges: Vec::new(),
+            missing: Vec::new(),
+            scope: vec![0],
+            scoped: HashSet::from([0]),
+            visited: HashSet::new(),
+        };
+        walker.run()?;
+        let Walker {
+            map,
+            edges,
+            missing,
+            scope,
+            ..
+        } = walker;
+        Ok(Self {
+            rules: Some(rules),
+            interpreter: Some(requested),
+            map,
+            edges,
+            scope,
+            missing,
+        })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Loaded {
+        &self.map.objects()[0]
+    }
+
+    /// Whether every library was found.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// For each object, the objects that ask for it, each once, in order.
+    pub fn requesters(&self) -> Vec<Vec<usize>> {
+        let mut requesters = vec![Vec::new(); self.map.objects().len()];
+        for edge in &self.edges {
+            // The requests of one object stand together.
+            let Some(target) = edge.target else { continue };
+            let known: &mut Vec<usize> = &mut requesters[target];
+            if known.last() != Some(&edge.requester) {
+                known.push(edge.requester);
+            }
+        }
+        requesters
+    }
+}
+
+/// Breadth first over the objects (`_dl_map_object_deps`, `load_deps`).
+struct Walker<'a> {
+    scene: Scene<'a>,
+    rules: &'a Rules,
+    map: LinkMap,
+    edges: Vec<Edge>,
+    missing: Vec<Missing>,
+    scope: Vec<usize>,
+    scoped: HashSet<usize>,
+    visited: HashSet<usize>,
+}
+
+impl Walker<'_> {
+    fn run(&mut self) -> Result<(), ClosureError> {
+        for (name, source) in self.rules.preloads(&self.scene) {
+            if let Some(object) = self.request(0, &name, Request::Preload(source))? {
+                self.append(object);
+            }
+        }
+        let mut at = 0;
+        while let Some(&current) = self.scope.get(at) {
+            if self.visited.insert(current) {
+                self.visit(current, at)?;
+            } else {
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests what the object at position `at` of the scope depends on.
+    fn visit(&mut self, current: usize, at: usize) -> Result<(), ClosureError> {
+        let object = self.map.objects()[current].object.clone();
+        let mut insert_at = at;
+        for dependency in object.dependencies() {
+            let request = Request::Dependency(dependency.kind);
+            let Some(target) = self.request(current, &dependency.name, request)? else {
+                continue;
+            };
+            if dependency.kind == DependencyKind::Needed {
+                self.append(target);
+                continue;
+            }
+            // A filter comes just before the object that names it, unless it stands
+            // in an earlier place already.
+            if !self.scoped.insert(target) {
+                match self.scope.iter().position(|&object| object == target) {
+                    Some(position) if position > insert_at => drop(self.scope.remove(position)),
+                    _ => continue,
+                }
+            }
+            self.scope.insert(insert_at, target);
+            insert_at += 1;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, object: usize) {
+        if self.scoped.insert(object) {
+            self.scope.push(object);
+        }
+    }
+
+    /// Makes one request; the index of the object that answers.
+    fn request(
+        &mut self,
+        by: usize,
+        name: &OsStr,
+        request: Request,
+    ) -> Result<Option<usize>, ClosureError> {
+        let target = match self.rules.request(&self.scene, &self.map, name, by) {
+            Answer::Kernel => return Ok(None),
+            Answer::Loaded(index) => {
+                self.map.also_known_as(index, name);
+                Some(index)
+            }
+            Answer::Found(found) => {
+                if self.map.objects().len() >= MAX_OBJECTS {
+                    return Err(ClosureError::TooManyObjects);
+                }
+                let loaded = Loaded::new(
+                    found.opened_as,
+                    found.walk,
+                    found.object,
+                    name.to_owned(),
+                    Some(by),
+                    found.via,
+                );
+                Some(self.map.add(self.rules, loaded))
+            }
+            Answer::Missing(tried) => {
+                if !request.is_optional() {
+                    self.report_missing(by, name, tried);
+                }
+                None
+            }
+        };
+        self.edges.push(Edge {
+            requester: by,
+            name: name.to_owned(),
+            request,
+            target,
+        });
+        Ok(target)
+    }
+
+    fn report_missing(&mut self, by: usize, name: &OsStr, tried: Tried) {
+        match self.missing.iter_mut().find(|missing| missing.name == name) {
+            Some(missing) => {
+                if !missing.requesters.contains(&by) {
+                    missing.requesters.push(by);
+                }
+            }
+            None => self.missing.push(Missing {
+                name: name.to_owned(),
+                requesters: vec![by],
+                tried,
+            }),
+        }
+    }
+}
+
+struct Interpreter {
+    requested: OsString,
+    walk: Arc<Walk>,
+    object: Arc<Object>,
+    rules: Arc<Rules>,
+}
+
+/// The loader that `program` asks for, or, for a library that names none, the one
+/// that its tree has.
+fn find_interpreter(
+    view: &View,
+    loaders: &Loaders,
+    program: &Object,
+) -> Result<Option<Interpreter>, ClosureError> {
+    if let Some(requested) = &program.interpreter {
+        return open_interpreter(view, loaders, program, requested).map(Some);
+    }
+    let mut first_fault = None;
+    for requested in default_interpreters(program) {
+        match open_interpreter(view, loaders, program, OsStr::new(requested)) {
+            Ok(found) => return Ok(Some(found)),
+            Err(fault) => drop(first_fault.get_or_insert(fault)),
+        }
+    }
+    match first_fault {
+        Some(fault) if !program.dependencies().is_empty() => Err(fault),
+        _ => Ok(None),
+    }
+}
+
+fn open_interpreter(
+    view: &View,
+    loaders: &Loaders,
+    program: &Object,
+    requested: &OsStr,
+) -> Result<Interpreter, ClosureError> {
+    let path = Path::new("/").join(requested);
+    let absent = |errno| ClosureError::NoInterpreter {
+        path: path.clone(),
+        errno,
+        hint: format!(
+            "it is a program for {}: install the C library it was built with, or name a folder \
+             that has it with --root",
+            program.machine_name()
+        ),
+    };
+    let bad = |why: String| ClosureError::BadInterpreter {
+        path: path.clone(),
+        why,
+    };
+    let walk = view.walk(&path).map_err(absent)?;
+    if walk.metadata.kind != NodeKind::File {
+        return Err(bad("it is not a regular file".into()));
+    }
+    let object = view
+        .facts(&walk)
+        .map_err(absent)?
+        .map_err(|error| bad(error.to_string()))?;
+    if !Target::of(program).matches(&object.header) {
+        return Err(bad(format!(
+            "it is for {}, the program is for {}",
+            object.machine_name(),
+            program.machine_name()
+        )));
+    }
+    let rules = loaders.rules(view, requested, &walk, &object)?;
+    Ok(Interpreter {
+        requested: requested.to_owned(),
+        walk,
+        object,
+        rules,
+    })
+}

@@ -1,0 +1,93 @@
+//! In which ways a file is not a loadable ELF object.
+//!
+//! A loader stops at some of them and passes over others, so an error keeps the
+//! header when there was one.
+
+use std::io;
+
+use goblin::elf::header::Header;
+use thiserror::Error;
+
+/// Why a file has no ELF facts.
+#[derive(Clone, Debug, Error)]
+pub enum ElfError {
+    /// The file has no bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// The file does not begin with the ELF magic number. True when it begins
+    /// with `#!`.
+    #[error("{}", if *.0 { "it is a script, not an ELF file" } else { "not an ELF file" })]
+    NotElf(bool),
+    /// The file ends inside the ELF header; its size in bytes.
+    #[error("the file ends inside the ELF header ({0} bytes)")]
+    TooShort(u64),
+    /// `EI_CLASS` is neither 32 nor 64 bit.
+    #[error("unknown ELF class {0}")]
+    Class(u8),
+    /// `EI_DATA` is neither little nor big endian.
+    #[error("unknown ELF data encoding {0}")]
+    Encoding(u8),
+    /// The bytes could not be read.
+    #[error("cannot read it: {0}")]
+    Unreadable(String),
+    /// The header is good and something behind it is not.
+    #[error("damaged ELF file: {what}")]
+    Malformed {
+        /// The header.
+        header: Box<Header>,
+        /// What is wrong.
+        what: Malformed,
+    },
+}
+
+/// What is wrong behind a good header.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// A `PT_LOAD` segment ends past the end of the file.
+    #[error("truncated, its segments need {needs} bytes and it has {has}")]
+    Truncated {
+        /// Bytes that the program headers speak of.
+        needs: u64,
+        /// Size of the file in bytes.
+        has: u64,
+    },
+    /// The program header table lies outside the file.
+    #[error("its program headers point past the end of the file")]
+    SegmentTable,
+    /// `e_phentsize` is not the size of a program header.
+    #[error("its program headers are said to be {0} bytes each")]
+    SegmentEntrySize(u16),
+    /// `PT_INTERP` lies outside the file or holds no name.
+    #[error("its interpreter name is empty, has no end or lies outside the file")]
+    Interpreter,
+    /// `PT_DYNAMIC` lies outside the file or is over the limit.
+    #[error("its dynamic segment lies outside the file or is over 16 MiB")]
+    DynamicTable,
+    /// There are names but no `DT_STRTAB` in a loaded segment.
+    #[error("its dynamic string table is not in a loaded segment")]
+    StringTable,
+    /// A string offset past the end of the string table.
+    #[error("{0} names a string outside the string table")]
+    StringOffset(&'static str),
+    /// A name that is longer than any path, or a search path over 16 MiB.
+    #[error("{0} holds a name that is longer than any path can be")]
+    NameTooLong(&'static str),
+    /// More dependencies than the limit.
+    #[error("it needs more than {0} libraries")]
+    TooManyDependencies(usize),
+}
+
+impl ElfError {
+    pub(super) fn malformed(header: &Header, what: Malformed) -> Self {
+        Self::Malformed {
+            header: Box::new(*header),
+            what,
+        }
+    }
+}
+
+impl From<io::Error> for ElfError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}

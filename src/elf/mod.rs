@@ -1,0 +1,279 @@
+//! Facts of one ELF object: what the kernel and the dynamic loader read of it.
+//!
+//! In: ranged reads of one file. Out: an [`Object`]. Only the header, the program
+//! headers and the dynamic table are read, never sections: a loader ignores them,
+//! and a file may have none or nonsense.
+
+mod arm;
+mod dynamic;
+mod error;
+mod machine;
+
+pub use dynamic::{Dependency, DependencyKind, Dynamic};
+pub use error::{ElfError, Malformed};
+pub use machine::{Platform, machine_name, platform};
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use goblin::container::{Container, Ctx};
+use goblin::elf::header::{self, Header};
+use goblin::elf::program_header::{
+    PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader,
+};
+
+use crate::bytes::ReadAt;
+
+/// Longest name that an object may hold, in bytes: `PATH_MAX` with its NUL. No
+/// longer one could be opened.
+const MAX_NAME: u64 = 4096;
+
+/// How a program gets at its libraries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linkage {
+    /// `ET_EXEC` without an interpreter and without needed libraries.
+    Static,
+    /// A position-independent executable that relocates itself.
+    StaticPie,
+    /// A program that names an interpreter.
+    Dynamic,
+    /// A shared library.
+    Library,
+}
+
+impl Linkage {
+    /// The word used in reports and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::StaticPie => "static-pie",
+            Self::Dynamic => "dynamic",
+            Self::Library => "library",
+        }
+    }
+
+    /// Whether the kernel starts it without an interpreter.
+    pub fn is_static(self) -> bool {
+        matches!(self, Self::Static | Self::StaticPie)
+    }
+}
+
+/// One ELF executable or shared library.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The ELF header.
+    pub header: Header,
+    /// The path in `PT_INTERP`.
+    pub interpreter: Option<OsString>,
+    /// Program headers in file order.
+    pub segments: Vec<ProgramHeader>,
+    /// The dynamic table, when there is one.
+    pub dynamic: Option<Dynamic>,
+}
+
+impl Object {
+    /// Reads the facts of one file.
+    ///
+    /// # Errors
+    /// [`ElfError`] says in which way the file is not a loadable ELF object.
+    pub fn read(file: &dyn ReadAt) -> Result<Self, ElfError> {
+        let header = read_header(file)?;
+        let malformed = |what| ElfError::malformed(&header, what);
+        let segments = read_segments(file, &header)?;
+        for load in segments.iter().filter(|s| s.p_type == PT_LOAD) {
+            let end = load.p_offset.checked_add(load.p_filesz);
+            if end.is_none_or(|end| end > file.size()) {
+                return Err(malformed(Malformed::Truncated {
+                    needs: end.unwrap_or(u64::MAX),
+                    has: file.size(),
+                }));
+            }
+        }
+        let interpreter = match segments.iter().find(|s| s.p_type == PT_INTERP) {
+            Some(segment) => Some(read_interpreter(file, &header, segment)?),
+            None => None,
+        };
+        let dynamic = match segments.iter().rfind(|s| s.p_type == PT_DYNAMIC) {
+            Some(segment) => Dynamic::read(file, &header, &segments, segment)?,
+            None => None,
+        };
+        Ok(Self {
+            header,
+            interpreter,
+            segments,
+            dynamic,
+        })
+    }
+
+    /// How the program gets at its libraries. Some libraries (`libc.so.6`,
+    /// `libcap.so.2`) name an interpreter so that they can be run; they have a soname
+    /// and are not marked as programs.
+    pub fn linkage(&self) -> Linkage {
+        let dynamic = self.dynamic.as_ref();
+        let is_pie = dynamic.is_some_and(Dynamic::is_pie);
+        let is_exec = self.header.e_type == header::ET_EXEC;
+        let has_soname = dynamic.is_some_and(|d| d.soname.is_some());
+        let needs_libraries = dynamic.is_some_and(|d| !d.dependencies.is_empty());
+        match (&self.interpreter, is_exec) {
+            (Some(_), _) if is_exec || is_pie || !has_soname => Linkage::Dynamic,
+            (None, true) if !needs_libraries => Linkage::Static,
+            (None, false) if is_pie && !needs_libraries => Linkage::StaticPie,
+            // Compressed programs (UPX) have no dynamic table at all.
+            (None, false) if dynamic.is_none() => Linkage::StaticPie,
+            _ => Linkage::Library,
+        }
+    }
+
+    /// `elf32` or `elf64`.
+    pub fn class_name(&self) -> &'static str {
+        match self.header.e_ident[header::EI_CLASS] {
+            header::ELFCLASS32 => "elf32",
+            _ => "elf64",
+        }
+    }
+
+    /// The machine in the words of `uname -m`.
+    pub fn machine_name(&self) -> &'static str {
+        machine_name(&self.header)
+    }
+
+    /// Libraries to load, in the order of the dynamic table.
+    pub fn dependencies(&self) -> &[Dependency] {
+        self.dynamic.as_ref().map_or(&[], |d| &d.dependencies)
+    }
+
+    /// The name in `DT_SONAME`.
+    pub fn soname(&self) -> Option<&OsString> {
+        self.dynamic.as_ref()?.soname.as_ref()
+    }
+
+    /// Names of the hardening features that the program lacks or the flags it
+    /// carries, for `-v`: `pie`, `bind-now`, `nodeflib`, `execstack` and the like.
+    pub fn flags(&self) -> Vec<&'static str> {
+        let mut names = self.dynamic.as_ref().map_or_else(Vec::new, Dynamic::flags);
+        let stack = self.segments.iter().find(|s| s.p_type == PT_GNU_STACK);
+        if stack.is_some_and(|s| s.p_flags & PF_X != 0) {
+            names.push("execstack");
+        }
+        names
+    }
+
+    /// The file's bytes that the loader maps without write permission: constants
+    /// and code.
+    pub fn read_only_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.segments
+            .iter()
+            .filter(|s| s.p_type == PT_LOAD && s.p_flags & PF_W == 0)
+            .map(|s| (s.p_offset, s.p_filesz))
+    }
+}
+
+/// How to decode an object's tables: word size and byte order.
+fn context(header: &Header) -> Result<Ctx, ElfError> {
+    let container = header.container().unwrap_or(Container::Big);
+    let endian = header
+        .endianness()
+        .map_err(|_| ElfError::Encoding(header.e_ident[header::EI_DATA]))?;
+    Ok(Ctx::new(container, endian))
+}
+
+fn read_header(file: &dyn ReadAt) -> Result<Header, ElfError> {
+    let bytes = file.prefix(0, header::header64::SIZEOF_EHDR as u64)?;
+    if bytes.is_empty() {
+        return Err(ElfError::Empty);
+    }
+    if !bytes.starts_with(header::ELFMAG) {
+        // A prefix of the magic number is a cut-off ELF file; all else is not ELF.
+        return Err(if header::ELFMAG.starts_with(&bytes) {
+            ElfError::TooShort(file.size())
+        } else {
+            ElfError::NotElf(bytes.starts_with(b"#!"))
+        });
+    }
+    let size = match bytes.get(header::EI_CLASS) {
+        Some(&header::ELFCLASS32) => header::header32::SIZEOF_EHDR,
+        Some(&header::ELFCLASS64) => header::header64::SIZEOF_EHDR,
+        Some(&class) => return Err(ElfError::Class(class)),
+        None => return Err(ElfError::TooShort(file.size())),
+    };
+    if bytes.len() < size {
+        return Err(ElfError::TooShort(file.size()));
+    }
+    let data = bytes[header::EI_DATA];
+    if data != header::ELFDATA2LSB && data != header::ELFDATA2MSB {
+        return Err(ElfError::Encoding(data));
+    }
+    goblin::elf::Elf::parse_header(&bytes).map_err(|_| ElfError::TooShort(file.size()))
+}
+
+fn read_segments(file: &dyn ReadAt, header: &Header) -> Result<Vec<ProgramHeader>, ElfError> {
+    let malformed = |what| ElfError::malformed(header, what);
+    let context = context(header)?;
+    let entry = ProgramHeader::size(context);
+    let count = usize::from(header.e_phnum);
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if usize::from(header.e_phentsize) != entry {
+        return Err(malformed(Malformed::SegmentEntrySize(header.e_phentsize)));
+    }
+    let bytes = file
+        .range(header.e_phoff, (count * entry) as u64)?
+        .ok_or_else(|| malformed(Malformed::SegmentTable))?;
+    ProgramHeader::parse(&bytes, 0, count, context).map_err(|_| malformed(Malformed::SegmentTable))
+}
+
+fn read_interpreter(
+    file: &dyn ReadAt,
+    header: &Header,
+    segment: &ProgramHeader,
+) -> Result<OsString, ElfError> {
+    let malformed = |what| ElfError::malformed(header, what);
+    if segment.p_filesz > MAX_NAME {
+        return Err(malformed(Malformed::NameTooLong("PT_INTERP")));
+    }
+    let bytes = file
+        .range(segment.p_offset, segment.p_filesz)?
+        .ok_or_else(|| malformed(Malformed::Interpreter))?;
+    // The kernel wants the NUL at the segment's end; the name ends at the first.
+    match bytes.iter().position(|&b| b == 0) {
+        Some(end) if end > 0 => Ok(OsString::from_vec(bytes[..end].to_vec())),
+        _ => Err(malformed(Malformed::Interpreter)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anything_cut_short_is_an_error_and_never_a_panic() {
+        let whole = std::fs::read("/proc/self/exe").expect("the test program itself");
+        for length in (0..4096).chain([8000, whole.len() / 2, whole.len() - 1]) {
+            if let Ok(object) = Object::read(&whole[..length].to_vec()) {
+                // Only section data and headers may be missing.
+                let end = object.segments.iter().map(|s| s.p_offset + s.p_filesz);
+                assert!(end.max() <= Some(length as u64), "{length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_with_hostile_counts_is_refused_without_a_large_allocation() {
+        let mut bytes = vec![0; 64];
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        bytes[16] = 2; // ET_EXEC
+        bytes[18] = 62; // EM_X86_64
+        bytes[32..40].copy_from_slice(&u64::MAX.to_le_bytes()); // e_phoff
+        bytes[54] = 56; // e_phentsize
+        bytes[56..58].copy_from_slice(&[0xff, 0xff]); // e_phnum
+        let error = Object::read(&bytes).unwrap_err();
+        assert!(matches!(
+            error,
+            ElfError::Malformed {
+                what: Malformed::SegmentTable,
+                ..
+            }
+        ));
+    }
+}

@@ -1,0 +1,14 @@
+//! The image around the layer.
+//!
+//! In: the tree, the platform and what the user wants configured. Out: an archive
+//! that docker, podman, skopeo, umoci and containerd read alike.
+
+mod archive;
+mod config;
+mod digest;
+mod reference;
+
+pub use archive::{Destination, ImageError, Written, write};
+pub use config::Settings;
+pub use digest::{Blob, Digester};
+pub use reference::{Tag, TagError};

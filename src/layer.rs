@@ -1,0 +1,159 @@
+//! The layer: the tree as one deterministic tar.
+//!
+//! In: a [`Rootfs`] and the tree that its files come from. Out: a tar stream whose
+//! bytes depend on paths and contents alone: sorted, owned by root, modes normalised,
+//! one time stamp for all. Source: the OCI image specification, `layer.md`.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tar::{EntryType, Header};
+use thiserror::Error;
+
+use crate::bytes::ReadAt;
+use crate::rootfs::{Content, Rootfs, SourceFile};
+use crate::vfs::{Errno, View};
+
+/// Why a layer cannot be written.
+#[derive(Debug, Error)]
+pub enum LayerError {
+    /// A file of the source cannot be opened any more.
+    #[error("cannot read {}: {}", .path.display(), .errno.message())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// A file of the source cannot be read, or is not what it was.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The tar cannot be written.
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
+/// Writes the tree as a tar. `mtime` is in seconds since 1970.
+///
+/// # Errors
+/// When a source file cannot be read or has changed its size, and when `out` fails.
+pub fn write(
+    rootfs: &Rootfs,
+    source: &View,
+    mtime: u64,
+    out: &mut dyn Write,
+) -> Result<(), LayerError> {
+    let mut tar = tar::Builder::new(out);
+    let mut first_path = HashMap::new();
+    for (path, node) in rootfs.nodes() {
+        let name = path.strip_prefix("/").unwrap_or(path);
+        match &node.content {
+            Content::Directory => {
+                let mut header = header(EntryType::Directory, 0o755, mtime);
+                let mut folder = name.as_os_str().to_owned();
+                folder.push("/");
+                tar.append_data(&mut header, folder, io::empty())?;
+            }
+            Content::Symlink(target) => {
+                let mut header = header(EntryType::Symlink, 0o777, mtime);
+                tar.append_link(&mut header, name, target)?;
+            }
+            Content::File(file) => {
+                let mode = if file.executable { 0o755 } else { 0o644 };
+                // Two paths that are one file on the source stay one object to the
+                // loader.
+                if let Some(first) = first_path.get(&file.id()) {
+                    let mut header = header(EntryType::Link, mode, mtime);
+                    tar.append_link(&mut header, name, first)?;
+                    continue;
+                }
+                first_path.insert(file.id(), name.to_path_buf());
+                let mut header = header(EntryType::Regular, mode, mtime);
+                append_file(&mut tar, &mut header, name, source, file)?;
+            }
+        }
+    }
+    tar.finish()?;
+    Ok(())
+}
+
+fn append_file(
+    tar: &mut tar::Builder<&mut dyn Write>,
+    header: &mut Header,
+    name: &Path,
+    source: &View,
+    file: &SourceFile,
+) -> Result<(), LayerError> {
+    let path = &file.walk.real;
+    let opened = source.open(&file.walk).map_err(|errno| LayerError::Open {
+        path: path.clone(),
+        errno,
+    })?;
+    header.set_size(file.size());
+    let mut content = FileReader {
+        file: opened.as_ref(),
+        offset: 0,
+        size: file.size(),
+        failed: None,
+    };
+    let written = tar.append_data(header, name, &mut content);
+    match content.failed {
+        Some(error) => Err(LayerError::Read {
+            path: path.clone(),
+            error,
+        }),
+        None => Ok(written?),
+    }
+}
+
+/// A new header: root's, with the time stamp that all members share.
+fn header(kind: EntryType, mode: u32, mtime: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(mtime);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    header
+}
+
+/// The bytes of one file, exactly as many as its header says.
+struct FileReader<'f> {
+    file: &'f dyn ReadAt,
+    offset: u64,
+    size: u64,
+    /// Kept apart from errors of the writer, which have another file to name.
+    failed: Option<io::Error>,
+}
+
+impl Read for FileReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.size - self.offset;
+        if left == 0 || buffer.is_empty() {
+            return Ok(0);
+        }
+        let length = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let result = match self.file.read_at(&mut buffer[..length], self.offset) {
+            Ok(0) => Err(io::Error::other("the file has become shorter meanwhile")),
+            other => other,
+        };
+        match result {
+            Ok(count) => {
+                self.offset += count as u64;
+                Ok(count)
+            }
+            Err(error) => {
+                let message = io::Error::new(error.kind(), error.to_string());
+                self.failed = Some(error);
+                Err(message)
+            }
+        }
+    }
+}

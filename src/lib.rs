@@ -1,0 +1,36 @@
+//! slimpack turns a Linux program into the smallest container image that still runs it.
+//!
+//! The rooms, in the order in which data flows through them:
+//!
+//! - [`elf`]: the facts of one object, from its bytes.
+//! - [`vfs`]: one read-only view of a file tree, whatever it is made of.
+//! - [`loader`]: how glibc and musl search, as (name, requester) → file and reason.
+//! - [`closure`]: everything the loader would map for a program.
+//! - [`rootfs`]: the file tree of the image, each file with its reason.
+//! - [`proof`]: the same resolution again, inside that tree.
+//! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
+//! - [`report`]: what people and programs read of it.
+//!
+//! [`pack`] leads through them from end to end; [`cli`] is the command line.
+//!
+//! Nothing of the input is ever executed.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod bytes;
+pub mod cli;
+pub mod closure;
+pub mod elf;
+pub mod image;
+pub mod layer;
+pub mod loader;
+pub mod output;
+pub mod pack;
+pub mod proof;
+pub mod report;
+pub mod rootfs;
+pub mod source;
+pub mod store;
+pub mod vfs;

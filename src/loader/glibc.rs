@@ -1,0 +1,441 @@
+//! glibc's rules (`_dl_map_object` in `elf/dl-load.c`).
+//!
+//! In: a request and what is loaded. Out: the file, or all that was tried. The
+//! machine is the baseline one: `glibc-hwcaps` folders are not searched, because the
+//! image has to run on machines other than this.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use goblin::elf::header::{EM_386, EM_ARM, EM_PPC64, EM_S390, EM_X86_64};
+
+use super::cache::{self, Cache};
+use super::candidate::{Outcome, Target, Tried, Verdict, judge_glibc};
+use super::link_map::{FoundVia, LinkMap, Loaded};
+use super::search_path::{Folder, SearchPaths, absolute, elements, without_repeats};
+use super::system::SystemFolders;
+use super::{Answer, Found, Scene, Tokens};
+use crate::elf::Object;
+use crate::vfs::{NodeKind, View, Walk};
+
+/// Largest `/etc/ld.so.preload` that is read, in bytes.
+const MAX_PRELOAD: u64 = 1 << 20;
+
+/// One installed glibc loader.
+pub struct Glibc {
+    pub(super) system: SystemFolders,
+    cache: Option<Cache>,
+    cache_flags: u32,
+    platform: &'static str,
+}
+
+/// What became of one list of folders.
+enum Listed {
+    Found(Box<Found>),
+    /// Nothing in this list; the next one is searched.
+    Nothing,
+    /// The program does not start.
+    Dead,
+}
+
+impl Glibc {
+    /// Reads what is compiled into the loader at `walk`, and its cache.
+    pub(super) fn new(view: &View, walk: &Walk, interpreter: &Object) -> Self {
+        let target = Target::of(interpreter);
+        let system = match view.open(walk) {
+            Ok(file) => SystemFolders::read(interpreter, file.as_ref()),
+            Err(_) => SystemFolders::fallback(interpreter),
+        };
+        let cache = view
+            .read(Path::new(cache::PATH), cache::MAX_SIZE)
+            .ok()
+            .and_then(|bytes| Cache::parse(bytes, target.is_big_endian()));
+        Self {
+            system,
+            cache,
+            cache_flags: cache::flags(target, interpreter.header.e_flags),
+            platform: platform(target),
+        }
+    }
+
+    pub(super) fn tokens<'a>(&'a self, origin: &'a Path) -> Tokens<'a> {
+        Tokens {
+            origin,
+            lib: &self.system.lib,
+            platform: OsStr::new(self.platform),
+        }
+    }
+
+    /// A loaded object answers to the path it was opened under, the name it was
+    /// requested under, and its soname. The kernel maps the program without a path.
+    pub(super) fn own_names(loaded: &Loaded) -> Vec<OsString> {
+        let mut names = Vec::with_capacity(3);
+        if loaded.via != FoundVia::Program {
+            names.push(loaded.requested_as.clone());
+            names.push(loaded.opened_as.clone().into_os_string());
+        }
+        names.extend(loaded.object.soname().cloned());
+        names
+    }
+
+    pub(super) fn request(
+        &self,
+        scene: &Scene<'_>,
+        map: &LinkMap,
+        name: &OsStr,
+        by: usize,
+    ) -> Answer {
+        if let Some(index) = map.named(name) {
+            return Answer::Loaded(index);
+        }
+        if name.as_bytes() == vdso(scene.target).as_bytes() {
+            return Answer::Kernel;
+        }
+        let mut tried = Tried::default();
+        match self.search(scene, map, name, by, &mut tried) {
+            Some(found) => match map.with_id(found.walk.metadata.id) {
+                Some(index) => Answer::Loaded(index),
+                None => Answer::Found(found),
+            },
+            None => Answer::Missing(tried),
+        }
+    }
+
+    fn search(
+        &self,
+        scene: &Scene<'_>,
+        map: &LinkMap,
+        name: &OsStr,
+        by: usize,
+        tried: &mut Tried,
+    ) -> Option<Box<Found>> {
+        let requester = &map.objects()[by];
+        if name.as_bytes().contains(&b'/') {
+            return self.open_path(scene, requester, name, tried);
+        }
+        let paths = requester
+            .paths
+            .get_or_init(|| self.search_paths(scene, map, by));
+        let environment: Vec<Folder> = self.environment_folders(scene, map);
+        for list in [&paths.inherited[..], &environment[..], &paths.own[..]] {
+            match search_list(scene, list, name, tried) {
+                Listed::Found(found) => return Some(found),
+                Listed::Nothing => {}
+                Listed::Dead => return None,
+            }
+        }
+        let nodeflib = requester
+            .object
+            .dynamic
+            .as_ref()
+            .is_some_and(|dynamic| dynamic.is_nodeflib());
+        match self.search_cache(scene, name, nodeflib, tried) {
+            Listed::Found(found) => return Some(found),
+            Listed::Nothing => {}
+            Listed::Dead => return None,
+        }
+        if nodeflib {
+            return None;
+        }
+        let system: Vec<Folder> = self
+            .system
+            .folders
+            .iter()
+            .map(|path| Folder {
+                path: path.clone(),
+                via: FoundVia::SystemFolder,
+            })
+            .collect();
+        match search_list(scene, &system, name, tried) {
+            Listed::Found(found) => Some(found),
+            Listed::Nothing | Listed::Dead => None,
+        }
+    }
+
+    /// A name with a slash is a path, after its tokens are expanded.
+    fn open_path(
+        &self,
+        scene: &Scene<'_>,
+        requester: &Loaded,
+        name: &OsStr,
+        tried: &mut Tried,
+    ) -> Option<Box<Found>> {
+        let expanded = self.tokens(requester.origin()).expand(name);
+        let path = scene.environment.working_dir.join(expanded);
+        match judge_glibc(scene.view, scene.target, &path) {
+            Verdict::Take(walk, object) => Some(Box::new(Found {
+                opened_as: path,
+                walk,
+                object,
+                via: FoundVia::Path,
+            })),
+            Verdict::Pass(outcome) | Verdict::EndList(outcome) | Verdict::Die(outcome) => {
+                tried.push(path, outcome);
+                None
+            }
+        }
+    }
+
+    fn search_cache(
+        &self,
+        scene: &Scene<'_>,
+        name: &OsStr,
+        nodeflib: bool,
+        tried: &mut Tried,
+    ) -> Listed {
+        let hit = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.lookup(name, self.cache_flags));
+        let Some(path) = hit else {
+            return Listed::Nothing;
+        };
+        let in_system_folder = || {
+            let folders = &self.system.folders;
+            folders.iter().any(|folder| path.starts_with(folder))
+        };
+        if nodeflib && in_system_folder() {
+            tried.push(path.to_path_buf(), Outcome::NoDefaultFolder);
+            return Listed::Nothing;
+        }
+        match judge_glibc(scene.view, scene.target, path) {
+            Verdict::Take(walk, object) => Listed::Found(Box::new(Found {
+                opened_as: path.to_path_buf(),
+                walk,
+                object,
+                via: FoundVia::Cache,
+            })),
+            Verdict::Pass(outcome) | Verdict::EndList(outcome) => {
+                tried.push(path.to_path_buf(), outcome);
+                Listed::Nothing
+            }
+            Verdict::Die(outcome) => {
+                tried.push(path.to_path_buf(), outcome);
+                Listed::Dead
+            }
+        }
+    }
+
+    /// `LD_LIBRARY_PATH`, whose `$ORIGIN` is the program's.
+    fn environment_folders(&self, scene: &Scene<'_>, map: &LinkMap) -> Vec<Folder> {
+        let environment = scene.environment;
+        let mut folders: Vec<Folder> = environment
+            .extra
+            .iter()
+            .map(|path| Folder {
+                path: path.clone(),
+                via: FoundVia::Extra,
+            })
+            .collect();
+        if let Some(path) = environment
+            .library_path
+            .as_deref()
+            .filter(|_| !environment.secure)
+        {
+            let origin = map.objects()[0].origin();
+            for element in elements(path, b":;") {
+                let via = FoundVia::LibraryPath(element.to_owned());
+                folders.extend(self.folder(scene, element, origin, via));
+            }
+        }
+        folders
+    }
+
+    fn search_paths(&self, scene: &Scene<'_>, map: &LinkMap, by: usize) -> SearchPaths {
+        let requester = &map.objects()[by];
+        let runpath = requester
+            .object
+            .dynamic
+            .as_ref()
+            .and_then(|d| d.runpath.as_deref());
+        if let Some(runpath) = runpath {
+            let folders = elements(runpath, b":").filter_map(|element| {
+                let via = FoundVia::Runpath {
+                    owner: by,
+                    element: element.to_owned(),
+                };
+                self.folder(scene, element, requester.origin(), via)
+            });
+            return SearchPaths {
+                own: without_repeats(folders),
+                inherited: Arc::default(),
+            };
+        }
+        SearchPaths {
+            own: Arc::default(),
+            inherited: self.rpath_chain(scene, map, by),
+        }
+    }
+
+    /// `DT_RPATH` of the object and of its loaders. An object with `DT_RUNPATH`
+    /// contributes nothing, but the walk goes on past it.
+    fn rpath_chain(&self, scene: &Scene<'_>, map: &LinkMap, by: usize) -> Arc<[Folder]> {
+        let mut folders = Vec::new();
+        let mut next = Some(by);
+        while let Some(owner) = next {
+            let object = &map.objects()[owner];
+            next = object.requester;
+            let Some(dynamic) = &object.object.dynamic else {
+                continue;
+            };
+            let Some(rpath) = dynamic
+                .rpath
+                .as_deref()
+                .filter(|_| dynamic.runpath.is_none())
+            else {
+                continue;
+            };
+            for element in elements(rpath, b":") {
+                let via = FoundVia::Rpath {
+                    owner,
+                    element: element.to_owned(),
+                };
+                folders.extend(self.folder(scene, element, object.origin(), via));
+            }
+        }
+        without_repeats(folders)
+    }
+
+    /// An element as a folder. An empty one is the working directory; one that only
+    /// becomes empty by expansion is dropped (`fillin_rpath`).
+    fn folder(
+        &self,
+        scene: &Scene<'_>,
+        element: &OsStr,
+        origin: &Path,
+        via: FoundVia,
+    ) -> Option<Folder> {
+        let environment = scene.environment;
+        let secure_fault =
+            environment.secure && !self.is_trusted_when_secure(element, origin, &via);
+        let expanded = self.tokens(origin).expand(element);
+        if secure_fault || (expanded.is_empty() && !element.is_empty()) {
+            return None;
+        }
+        Some(Folder {
+            path: absolute(&expanded, &environment.working_dir),
+            via,
+        })
+    }
+
+    /// With raised privileges `$ORIGIN` counts only as the first component, and for
+    /// the program only when it leads to a system folder (`_dl_dst_substitute`).
+    fn is_trusted_when_secure(&self, element: &OsStr, origin: &Path, via: &FoundVia) -> bool {
+        if !super::tokens::uses_origin(element) {
+            return true;
+        }
+        let bytes = element.as_bytes();
+        let rest = bytes
+            .strip_prefix(b"$ORIGIN")
+            .or_else(|| bytes.strip_prefix(b"${ORIGIN}"));
+        let first = rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+        let of_program = matches!(
+            via,
+            FoundVia::Rpath { owner: 0, .. } | FoundVia::Runpath { owner: 0, .. }
+        );
+        let expanded = self.tokens(origin).expand(element);
+        let folder = absolute(&expanded, Path::new("/"));
+        first && (!of_program || self.system.folders.contains(&folder))
+    }
+}
+
+/// Searches one list (`open_path`).
+fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tried) -> Listed {
+    for folder in list {
+        let candidate = folder.path.join(name);
+        match judge_glibc(scene.view, scene.target, &candidate) {
+            Verdict::Take(walk, object) => {
+                return Listed::Found(Box::new(Found {
+                    opened_as: candidate,
+                    walk,
+                    object,
+                    via: folder.via.clone(),
+                }));
+            }
+            Verdict::Pass(outcome) => tried.push(candidate, outcome),
+            Verdict::EndList(outcome) => {
+                tried.push(candidate, outcome);
+                if is_directory(scene.view, &folder.path) {
+                    return Listed::Nothing;
+                }
+            }
+            Verdict::Die(outcome) => {
+                tried.push(candidate, outcome);
+                return Listed::Dead;
+            }
+        }
+    }
+    Listed::Nothing
+}
+
+fn is_directory(view: &View, path: &Path) -> bool {
+    view.walk(path)
+        .is_ok_and(|walk| walk.metadata.kind == NodeKind::Directory)
+}
+
+/// `LD_PRELOAD`, then `/etc/ld.so.preload`.
+pub(super) fn preloads(scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
+    let names = |text: &[u8], separators: &'static [u8], source: &'static str| {
+        text.split(move |byte| separators.contains(byte))
+            .filter(|name| !name.is_empty())
+            .map(|name| (OsStr::from_bytes(name).to_owned(), source))
+            .collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    if let Some(list) = &scene.environment.preload {
+        found.extend(names(list.as_bytes(), b" :", "LD_PRELOAD"));
+    }
+    let file = Path::new(PRELOAD_FILE);
+    if let Ok(text) = scene.view.read(file, MAX_PRELOAD) {
+        for line in text.split(|&b| b == b'\n') {
+            let code = line.split(|&b| b == b'#').next().unwrap_or_default();
+            found.extend(names(code, b" \t\r:", PRELOAD_FILE));
+        }
+    }
+    found
+}
+
+const PRELOAD_FILE: &str = "/etc/ld.so.preload";
+
+/// The soname of the object that the kernel maps into every process (`vdso(7)`).
+fn vdso(target: Target) -> &'static str {
+    match target.machine() {
+        EM_386 => "linux-gate.so.1",
+        EM_PPC64 | EM_S390 if target.is_64() => "linux-vdso64.so.1",
+        _ => "linux-vdso.so.1",
+    }
+}
+
+/// `AT_PLATFORM` of the oldest machine that distributions support.
+fn platform(target: Target) -> &'static str {
+    match target.machine() {
+        EM_386 => "i686",
+        EM_X86_64 => "x86_64",
+        EM_ARM => "v7l",
+        EM_PPC64 => "power8",
+        EM_S390 => "z900",
+        machine if machine == goblin::elf::header::EM_AARCH64 => "aarch64",
+        _ => "",
+    }
+}
+
+/// The paths at which programs of this target expect glibc, for objects that name
+/// no interpreter themselves.
+pub(super) fn well_known(target: Target) -> &'static [&'static str] {
+    use goblin::elf::header::{EM_AARCH64, EM_LOONGARCH, EM_RISCV};
+    match (target.machine(), target.is_64(), target.is_big_endian()) {
+        (EM_X86_64, true, _) => &["/lib64/ld-linux-x86-64.so.2"],
+        (EM_X86_64, false, _) => &["/libx32/ld-linux-x32.so.2"],
+        (EM_386, ..) => &["/lib/ld-linux.so.2"],
+        (EM_AARCH64, _, false) => &["/lib/ld-linux-aarch64.so.1"],
+        (EM_ARM, _, false) => &["/lib/ld-linux-armhf.so.3", "/lib/ld-linux.so.3"],
+        (EM_RISCV, true, _) => &["/lib/ld-linux-riscv64-lp64d.so.1"],
+        (EM_PPC64, _, false) => &["/lib64/ld64.so.2"],
+        (EM_PPC64, _, true) => &["/lib64/ld64.so.1"],
+        (EM_S390, true, _) => &["/lib/ld64.so.1"],
+        (EM_LOONGARCH, true, _) => &["/lib64/ld-linux-loongarch-lp64d.so.1"],
+        _ => &[],
+    }
+}

@@ -1,0 +1,160 @@
+//! How the dynamic loaders of glibc and musl find libraries.
+//!
+//! In: a name, the object that asks for it, and what is loaded already. Out: the
+//! file that the loader would map, the rule that found it, and everything tried
+//! before. Nothing here reads the environment or the host: variables come in as
+//! [`Environment`], files through a [`View`].
+
+mod cache;
+mod candidate;
+mod glibc;
+mod interpreter;
+mod link_map;
+mod musl;
+mod search_path;
+mod system;
+mod tokens;
+
+pub use candidate::{Attempt, Outcome, Tried};
+pub use interpreter::{Loaders, UnknownLoader, default_interpreters};
+pub use link_map::{FoundVia, LinkMap, Loaded};
+pub use tokens::Tokens;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::vfs::{View, Walk};
+pub use candidate::Target;
+
+/// What a loader is told beside the files.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Folders of `-L`, searched before those of `LD_LIBRARY_PATH`.
+    pub extra: Vec<PathBuf>,
+    /// `LD_LIBRARY_PATH`.
+    pub library_path: Option<OsString>,
+    /// `LD_PRELOAD`.
+    pub preload: Option<OsString>,
+    /// The folder that relative paths start from.
+    pub working_dir: PathBuf,
+    /// Whether the program runs with raised privileges (`AT_SECURE`): then the
+    /// loader ignores variables and most uses of `$ORIGIN`.
+    pub secure: bool,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            extra: Vec::new(),
+            library_path: None,
+            preload: None,
+            working_dir: PathBuf::from("/"),
+            secure: false,
+        }
+    }
+}
+
+/// The answer to one request.
+#[derive(Debug)]
+pub enum Answer {
+    /// An object that is in the process already; its index in the [`LinkMap`].
+    Loaded(usize),
+    /// The kernel's own object, which is no file.
+    Kernel,
+    /// A file to map.
+    Found(Box<Found>),
+    /// No file; what was tried.
+    Missing(Tried),
+}
+
+/// A file that a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// The path under which it was opened.
+    pub opened_as: PathBuf,
+    /// Where that path leads.
+    pub walk: Arc<Walk>,
+    /// The facts of the object.
+    pub object: Arc<crate::elf::Object>,
+    /// The rule that found it.
+    pub via: FoundVia,
+}
+
+/// The rules of one installed loader.
+pub enum Rules {
+    /// `elf/dl-load.c`, `elf/dl-cache.c` of glibc.
+    Glibc(glibc::Glibc),
+    /// `ldso/dynlink.c` of musl.
+    Musl(musl::Musl),
+}
+
+impl Rules {
+    /// Name of the C library.
+    pub fn libc(&self) -> &'static str {
+        match self {
+            Self::Glibc(_) => "glibc",
+            Self::Musl(_) => "musl",
+        }
+    }
+
+    /// Resolves one request.
+    pub fn request(&self, scene: &Scene<'_>, map: &LinkMap, name: &OsStr, by: usize) -> Answer {
+        match self {
+            Self::Glibc(rules) => rules.request(scene, map, name, by),
+            Self::Musl(rules) => rules.request(scene, map, name, by),
+        }
+    }
+
+    /// The names that an object answers to once it is loaded, beside those under
+    /// which it is requested.
+    fn own_names(&self, loaded: &Loaded) -> Vec<OsString> {
+        match self {
+            Self::Glibc(_) => glibc::Glibc::own_names(loaded),
+            Self::Musl(_) => musl::Musl::own_names(loaded),
+        }
+    }
+
+    /// Libraries to load before all others, with the name of who says so.
+    pub fn preloads(&self, scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
+        match self {
+            Self::Glibc(_) => glibc::preloads(scene),
+            Self::Musl(_) => musl::preloads(scene),
+        }
+    }
+
+    /// The folders that this loader searches by itself, in order.
+    pub fn system_folders(&self) -> &[PathBuf] {
+        match self {
+            Self::Glibc(rules) => &rules.system.folders,
+            Self::Musl(rules) => &rules.folders,
+        }
+    }
+
+    /// The files, beside objects, that the answers depend on.
+    pub fn configuration(&self) -> &Path {
+        match self {
+            Self::Glibc(_) => Path::new(cache::PATH),
+            Self::Musl(rules) => &rules.path_file,
+        }
+    }
+
+    /// Expands a search-path element as this loader would for an object whose
+    /// `$ORIGIN` is `origin`; `None` when the loader drops it.
+    pub fn expand(&self, element: &OsStr, origin: &Path) -> Option<OsString> {
+        match self {
+            Self::Glibc(rules) => Some(rules.tokens(origin).expand(element)),
+            Self::Musl(_) => tokens::expand_musl(element, origin),
+        }
+    }
+}
+
+/// What stays the same for all requests of one program.
+pub struct Scene<'a> {
+    /// The files.
+    pub view: &'a View,
+    /// What the loader is told.
+    pub environment: &'a Environment,
+    /// What the program is: libraries have to match it.
+    pub target: Target,
+}

@@ -1,0 +1,60 @@
+//! Lists of folders to search.
+//!
+//! In: `DT_RPATH`, `DT_RUNPATH`, `LD_LIBRARY_PATH` as they are written. Out: absolute
+//! folders in order, each once, each with the rule that brought it in. Source:
+//! glibc `fillin_rpath`, musl `path_open`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::link_map::FoundVia;
+
+/// A folder to search.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub path: PathBuf,
+    pub via: FoundVia,
+}
+
+/// The folders that one object brings into a search.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SearchPaths {
+    /// Its own path and those of its loaders, up to the program.
+    pub inherited: Arc<[Folder]>,
+    /// Its own `DT_RUNPATH`, which glibc does not inherit.
+    pub own: Arc<[Folder]>,
+}
+
+/// Elements between separators. glibc gives an empty element a meaning, and a path
+/// that is empty as a whole none; musl skips both.
+pub(super) fn elements<'p>(
+    path: &'p OsStr,
+    separators: &'static [u8],
+) -> impl Iterator<Item = &'p OsStr> {
+    path.as_bytes()
+        .split(move |byte| separators.contains(byte))
+        .map(OsStr::from_bytes)
+        .filter(|_| !path.is_empty())
+}
+
+/// The folder `path`, relative to `working_dir`, without trailing slashes.
+pub(super) fn absolute(path: &OsStr, working_dir: &Path) -> PathBuf {
+    let bytes = path.as_bytes();
+    let kept = bytes
+        .iter()
+        .rposition(|&b| b != b'/')
+        .map_or(1, |end| end + 1);
+    working_dir.join(OsStr::from_bytes(&bytes[..kept.min(bytes.len())]))
+}
+
+/// Drops every folder that is in the list already: searching it again cannot find
+/// anything new.
+pub(super) fn without_repeats(folders: impl IntoIterator<Item = Folder>) -> Arc<[Folder]> {
+    let mut seen = std::collections::HashSet::new();
+    folders
+        .into_iter()
+        .filter(|folder| seen.insert(folder.path.as_os_str().to_owned()))
+        .collect()
+}

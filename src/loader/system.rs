@@ -1,0 +1,136 @@
+//! The folders that a glibc loader searches by itself.
+//!
+//! In: the bytes of `ld.so`. Out: its system folders and what `$LIB` means to it.
+//! Distributions compile different ones in (Debian the multiarch folders, Fedora
+//! `/lib64`, Nix a store path), so the loader itself is asked, without running it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use crate::bytes::ReadAt;
+use crate::elf::Object;
+
+/// Read-only data of a loader that is looked through, in bytes. Real loaders have
+/// about 200 KB.
+const MAX_SCAN: u64 = 8 << 20;
+/// Fewest and longest bytes of a system folder.
+const LENGTH: std::ops::Range<usize> = 3..4096;
+
+/// What is compiled into one loader.
+#[derive(Clone, Debug)]
+pub struct SystemFolders {
+    /// In search order, without trailing slashes.
+    pub folders: Vec<PathBuf>,
+    /// The value of `$LIB`.
+    pub lib: OsString,
+}
+
+impl SystemFolders {
+    /// Reads them from the loader's read-only data; where it holds none, the
+    /// folders of an unconfigured glibc.
+    pub fn read(interpreter: &Object, file: &dyn ReadAt) -> Self {
+        let data: Vec<Vec<u8>> = interpreter
+            .read_only_ranges()
+            .filter_map(|(offset, length)| file.prefix(offset, length.min(MAX_SCAN)).ok())
+            .collect();
+        // glibc's `system_dirs` is several strings in a row: the longest run it is.
+        let mut folders: Vec<&[u8]> = Vec::new();
+        for run in data.iter().flat_map(|segment| runs(segment)) {
+            if run.len() > folders.len() {
+                folders = run;
+            }
+        }
+        if folders.is_empty() {
+            return Self::fallback(interpreter);
+        }
+        let lib = folders
+            .iter()
+            .find_map(|folder| lib_token(folder, &data))
+            .or_else(|| folders.iter().find_map(|folder| lib_part(folder).next()))
+            .unwrap_or(b"lib");
+        Self {
+            folders: folders
+                .iter()
+                .map(|folder| PathBuf::from(OsStr::from_bytes(&folder[..folder.len() - 1])))
+                .collect(),
+            lib: OsString::from_vec(lib.to_vec()),
+        }
+    }
+
+    /// The folders of an unconfigured glibc.
+    pub(super) fn fallback(interpreter: &Object) -> Self {
+        let lib = if interpreter.class_name() == "elf64" {
+            "lib64"
+        } else {
+            "lib"
+        };
+        Self {
+            folders: vec![format!("/{lib}").into(), format!("/usr/{lib}").into()],
+            lib: lib.into(),
+        }
+    }
+}
+
+/// Runs of neighbouring NUL-terminated strings that are absolute folders ending in
+/// a slash.
+fn runs(segment: &[u8]) -> Vec<Vec<&[u8]>> {
+    let mut runs = Vec::new();
+    let mut current: Vec<&[u8]> = Vec::new();
+    for text in segment.split(|&b| b == 0) {
+        if is_folder(text) {
+            current.push(text);
+        } else if !current.is_empty() {
+            runs.push(std::mem::take(&mut current));
+        }
+    }
+    runs.extend((!current.is_empty()).then_some(current));
+    runs
+}
+
+fn is_folder(text: &[u8]) -> bool {
+    LENGTH.contains(&text.len())
+        && text.starts_with(b"/")
+        && text.ends_with(b"/")
+        && !text.windows(2).any(|pair| pair == b"//")
+        && text.iter().all(|b| b.is_ascii_graphic() && *b != b'%')
+        && lib_part(text).next().is_some()
+}
+
+/// The endings of a folder that `$LIB` may be, longest first:
+/// `usr/lib/x86_64-linux-gnu`, `lib/x86_64-linux-gnu`.
+fn lib_part(folder: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let inner = &folder[..folder.len() - 1];
+    (0..inner.len())
+        .filter(move |&at| inner[at] == b'/' && inner[at + 1..].starts_with(b"lib"))
+        .map(move |at| &inner[at + 1..])
+}
+
+/// The ending of `folder` that the loader holds as a string of its own, which only
+/// `$LIB` needs.
+fn lib_token<'f>(folder: &'f [u8], data: &[Vec<u8>]) -> Option<&'f [u8]> {
+    lib_part(folder).find(|part| {
+        data.iter()
+            .any(|segment| segment.split(|&b| b == 0).any(|text| text == *part))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_run_of_folders_wins_and_single_strings_do_not_hide_it() {
+        let data =
+            b"x\0/proc/self/\0/var/lib/one/\0y\0/lib/t/\0/usr/lib/t/\0/lib/\0/usr/lib/\0lib/t\0";
+        let longest = runs(data).into_iter().max_by_key(Vec::len).unwrap();
+        assert_eq!(longest.len(), 4);
+        assert_eq!(lib_token(longest[0], &[data.to_vec()]), Some(&b"lib/t"[..]));
+    }
+
+    #[test]
+    fn a_store_path_is_a_system_folder() {
+        let data = b"\0/nix/store/abc-glibc-2.38/lib/\0";
+        assert_eq!(runs(data), [[&b"/nix/store/abc-glibc-2.38/lib/"[..]]]);
+    }
+}

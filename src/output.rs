@@ -1,0 +1,181 @@
+//! Atomic output.
+//!
+//! In: a path. Out: a file that appears there whole or not at all. It is written
+//! beside its place and renamed; a failure or a signal on the way removes it and leaves
+//! the previous file as it was.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::SigId;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+/// Why there is no output.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// The folder to write in is not there.
+    #[error("cannot write {}: the folder {} does not exist", .0.display(), .1.display())]
+    NoFolder(PathBuf, PathBuf),
+    /// The path is a folder.
+    #[error("cannot write {}: it is a folder; name a file in it", .0.display())]
+    IsFolder(PathBuf),
+    /// Anything else.
+    #[error("cannot write {}: {}", .0.display(), .1)]
+    Io(PathBuf, io::Error),
+}
+
+/// Where output goes.
+#[derive(Debug)]
+pub enum Output {
+    /// A file that is put in place by [`AtomicFile::publish`].
+    File(AtomicFile),
+    /// A device or pipe: nothing to rename.
+    Device(File),
+}
+
+/// A file that is not at its place yet. While it exists, signals that would end the
+/// process make its writes fail instead, so that it can be removed.
+#[derive(Debug)]
+pub struct AtomicFile {
+    temporary: NamedTempFile,
+    target: PathBuf,
+    interrupts: Interrupts,
+}
+
+impl Output {
+    /// Opens `path` for writing. A link is followed, so that the file it points to is
+    /// replaced and the link stays.
+    ///
+    /// # Errors
+    /// When the folder does not exist or cannot be written to.
+    pub fn create(path: &Path) -> Result<Self, OutputError> {
+        let fail = |error| OutputError::Io(path.to_path_buf(), error);
+        let target = match fs::canonicalize(path) {
+            Ok(existing) => existing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+            Err(error) => return Err(fail(error)),
+        };
+        if let Ok(found) = fs::metadata(&target) {
+            let kind = found.file_type();
+            if kind.is_dir() {
+                return Err(OutputError::IsFolder(path.to_path_buf()));
+            }
+            if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
+                let device = File::options().write(true).open(&target).map_err(fail)?;
+                return Ok(Self::Device(device));
+            }
+        }
+        let folder = match target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            return Err(OutputError::NoFolder(
+                path.to_path_buf(),
+                folder.to_path_buf(),
+            ));
+        }
+        let interrupts = Interrupts::hold();
+        let temporary = tempfile::Builder::new()
+            .prefix(".slimpack-")
+            // The umask applies, as to any file that a compiler writes.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(fail)?;
+        Ok(Self::File(AtomicFile {
+            temporary,
+            target,
+            interrupts,
+        }))
+    }
+}
+
+impl AtomicFile {
+    /// The signal that has arrived meanwhile, if any.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.interrupts.received()
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// When it cannot be renamed; it is removed then.
+    pub fn publish(self) -> Result<(), OutputError> {
+        let target = self.target;
+        self.temporary
+            .persist(&target)
+            .map(drop)
+            .map_err(|error| OutputError::Io(target, error.error))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.interrupted() {
+            // Not ErrorKind::Interrupted, which writers take as "try again".
+            Some(_) => Err(io::Error::other("interrupted by a signal")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        self.temporary.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.check()?;
+        self.temporary.seek(position)
+    }
+}
+
+/// Holds back the signals that end a process.
+#[derive(Debug)]
+struct Interrupts {
+    received: Arc<AtomicUsize>,
+    registered: Vec<SigId>,
+}
+
+impl Interrupts {
+    fn hold() -> Self {
+        let received = Arc::new(AtomicUsize::new(0));
+        let registered = [SIGINT, SIGTERM, SIGHUP]
+            .into_iter()
+            .filter_map(|signal| {
+                let number = usize::try_from(signal).unwrap_or_default();
+                signal_hook::flag::register_usize(signal, received.clone(), number).ok()
+            })
+            .collect();
+        Self {
+            received,
+            registered,
+        }
+    }
+
+    fn received(&self) -> Option<i32> {
+        match self.received.load(Ordering::Relaxed) {
+            0 => None,
+            signal => i32::try_from(signal).ok(),
+        }
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        for id in self.registered.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What people and programs read.
+//!
+//! In: closures, plans, written images. Out: text and JSON. Nothing here decides
+//! anything.
+
+mod plan;
+mod tree;
+mod tree_json;
+
+pub use plan::{plan, summary};
+pub use tree::{list, tree};
+pub use tree_json::tree_json;
+
+use bytesize::ByteSize;
+
+/// A size as docker shows it: decimal units.
+fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().si().to_string()
+}
+
+/// "1 file", "3 files".
+fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}

@@ -1,0 +1,128 @@
+//! The plan of a pack, and the summary of what was written.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{count, size};
+use crate::image::Written;
+use crate::pack::Plan;
+use crate::rootfs::{Content, Node};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Lists every file of the image with its size and the reason why it is there.
+///
+/// # Errors
+/// When `out` fails.
+pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    headline(plan, out)?;
+    files(plan, out)?;
+    writeln!(out, "{}", totals(plan))
+}
+
+/// Says what was written and where.
+///
+/// # Errors
+/// When `out` fails.
+pub fn summary(
+    plan: &Plan,
+    written: &Written,
+    target: &Path,
+    verbose: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    headline(plan, out)?;
+    if verbose {
+        files(plan, out)?;
+    }
+    for library in &plan.missing {
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} {} is left out (--allow-missing); {} will not start \
+             without it",
+            library.name.display(),
+            library.program.display(),
+        )?;
+    }
+    writeln!(
+        out,
+        "{} {DIM}→{DIM:#} {} {DIM}({}, image ID {}){DIM:#}",
+        totals(plan),
+        target.display(),
+        size(written.size),
+        &written.config.sha256[..12],
+    )
+}
+
+/// `hello:latest  linux/amd64  dynamic (glibc)`
+fn headline(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    let settings = &plan.settings;
+    let names: Vec<_> = settings
+        .tags
+        .iter()
+        .map(|tag| tag.familiar.as_str())
+        .collect();
+    let closure = &plan.main_program().closure;
+    let linkage = closure.program().object.linkage().as_str();
+    let libc = match &closure.rules {
+        Some(rules) => format!(" ({})", rules.libc()),
+        None => String::new(),
+    };
+    writeln!(
+        out,
+        "{BOLD}{}{BOLD:#}  {}  {linkage}{libc}",
+        names.join(", "),
+        settings.platform,
+    )
+}
+
+/// `3 files, 4 links, 2.2 MB`
+fn totals(plan: &Plan) -> String {
+    let is_link = |node: &Node| matches!(node.content, Content::Symlink(_));
+    let links = plan
+        .rootfs
+        .files()
+        .filter(|(_, node)| is_link(node))
+        .count();
+    let files = plan.rootfs.files().count() - links;
+    let mut text = count(files, "file");
+    if links > 0 {
+        text.push_str(&format!(", {}", count(links, "link")));
+    }
+    format!("{text}, {}", size(plan.rootfs.bytes()))
+}
+
+fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    for (path, node) in plan.rootfs.files() {
+        let reason = node
+            .reasons
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let more = match node.reasons.len() {
+            0 | 1 => String::new(),
+            several => format!(" (and {} more)", several - 1),
+        };
+        match &node.content {
+            Content::Symlink(target) => writeln!(
+                out,
+                "{:>10}  {} {DIM}→{DIM:#} {}  {DIM}{reason}{more}{DIM:#}",
+                "link",
+                path.display(),
+                target.display(),
+            )?,
+            Content::File(file) => writeln!(
+                out,
+                "{:>10}  {}  {DIM}{reason}{more}{DIM:#}",
+                size(file.size()),
+                path.display(),
+            )?,
+            Content::Directory => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! The closure as a tree, for people.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::closure::{Closure, Edge, Request};
+use crate::elf::DependencyKind;
+use crate::loader::FoundVia;
+use crate::source::Source;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const MISSING: Style = AnsiColor::Red.on_default().bold();
+
+/// Levels that are drawn; what lies deeper is counted.
+const MAX_DEPTH: usize = 100;
+
+/// Draws who needs whom, each object once; with `verbose`, everything that was tried
+/// for the missing ones.
+///
+/// # Errors
+/// When `out` fails.
+pub fn tree(
+    source: &Source,
+    closure: &Closure,
+    verbose: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let program = closure.program();
+    let shown = |index: usize| source.shown(&closure.map.objects()[index].opened_as);
+    write!(
+        out,
+        "{BOLD}{}{BOLD:#} {DIM}({}, {}{}){DIM:#}",
+        shown(0).display(),
+        program.object.machine_name(),
+        program.object.linkage().as_str(),
+        closure
+            .rules
+            .as_ref()
+            .map_or(String::new(), |rules| format!(", {}", rules.libc())),
+    )?;
+    writeln!(out)?;
+    if verbose {
+        facts(closure, out)?;
+    }
+    let mut drawing = Drawing::new(source, closure, verbose);
+    if let Some(interpreter) = interpreter_only(closure) {
+        drawing.line("", drawing.branches[0].is_empty(), out)?;
+        writeln!(
+            out,
+            "{} {DIM}[interpreter]{DIM:#}",
+            shown(interpreter).display()
+        )?;
+    }
+    drawing.draw(out)?;
+    if drawing.deeper > 0 {
+        writeln!(
+            out,
+            "{DIM}({} lie deeper than {MAX_DEPTH} levels; --list names all){DIM:#}",
+            drawing.deeper
+        )?;
+    }
+    Ok(())
+}
+
+/// The paths of all objects under which the loader opens them, one a line, the program
+/// excluded.
+///
+/// # Errors
+/// When `out` fails.
+pub fn list(source: &Source, closure: &Closure, out: &mut dyn Write) -> io::Result<()> {
+    for object in closure.map.objects().iter().skip(1) {
+        writeln!(out, "{}", source.shown(&object.opened_as).display())?;
+    }
+    Ok(())
+}
+
+/// What the program itself says to the loader.
+fn facts(closure: &Closure, out: &mut dyn Write) -> io::Result<()> {
+    let object = &closure.program().object;
+    let dynamic = object.dynamic.as_ref();
+    let texts = [
+        ("interpreter", object.interpreter.as_ref()),
+        ("soname", object.soname()),
+        ("rpath", dynamic.and_then(|d| d.rpath.as_ref())),
+        ("runpath", dynamic.and_then(|d| d.runpath.as_ref())),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            writeln!(out, "  {DIM}{name}: {}{DIM:#}", text.display())?;
+        }
+    }
+    let flags = object.flags();
+    if !flags.is_empty() {
+        writeln!(out, "  {DIM}flags: {}{DIM:#}", flags.join(", "))?;
+    }
+    Ok(())
+}
+
+/// The interpreter, when no object asks for it by name: else it stands in the tree.
+fn interpreter_only(closure: &Closure) -> Option<usize> {
+    let objects = closure.map.objects();
+    let index = objects
+        .iter()
+        .position(|object| object.via == FoundVia::Interpreter)?;
+    let is_needed = closure.edges.iter().any(|edge| edge.target == Some(index));
+    (!is_needed).then_some(index)
+}
+
+struct Drawing<'a> {
+    source: &'a Source,
+    closure: &'a Closure,
+    verbose: bool,
+    /// What each object asks for.
+    branches: Vec<Vec<&'a Edge>>,
+    drawn: HashSet<usize>,
+    deeper: usize,
+}
+
+impl<'a> Drawing<'a> {
+    fn new(source: &'a Source, closure: &'a Closure, verbose: bool) -> Self {
+        let mut branches = vec![Vec::new(); closure.map.objects().len()];
+        for edge in &closure.edges {
+            if edge.target.is_some() || !edge.request.is_optional() {
+                branches[edge.requester].push(edge);
+            }
+        }
+        Self {
+            source,
+            closure,
+            verbose,
+            branches,
+            drawn: HashSet::from([0]),
+            deeper: 0,
+        }
+    }
+
+    /// Depth first with a stack of its own: a chain of libraries may be long.
+    fn draw(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let branches = std::mem::take(&mut self.branches);
+        let mut stack = vec![(String::new(), branches[0].iter())];
+        while let Some((indent, edges)) = stack.last_mut() {
+            let Some(edge) = edges.next() else {
+                stack.pop();
+                continue;
+            };
+            let last = edges.len() == 0;
+            self.line(indent, last, out)?;
+            let next = format!("{indent}{}", if last { "    " } else { "│   " });
+            let Some(target) = self.node(edge, &next, out)? else {
+                continue;
+            };
+            if stack.len() < MAX_DEPTH {
+                stack.push((next, branches[target].iter()));
+            } else {
+                self.deeper += branches[target].len();
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, indent: &str, last: bool, out: &mut dyn Write) -> io::Result<()> {
+        let branch = if last { "└── " } else { "├── " };
+        write!(out, "{DIM}{indent}{branch}{DIM:#}")
+    }
+
+    /// Draws the object that answers `edge`; its index when its own branches are due.
+    fn node(
+        &mut self,
+        edge: &Edge,
+        indent: &str,
+        out: &mut dyn Write,
+    ) -> io::Result<Option<usize>> {
+        let objects = self.closure.map.objects();
+        let name = edge.name.display();
+        let how = match edge.request {
+            Request::Dependency(DependencyKind::Needed) => String::new(),
+            Request::Dependency(kind) => format!(" {}", kind.tag()),
+            Request::Preload(source) => format!(" {source}"),
+        };
+        let Some(target) = edge.target else {
+            writeln!(out, "{MISSING}{name} not found{MISSING:#}{how}")?;
+            if self.verbose {
+                self.tried(edge, indent, out)?;
+            }
+            return Ok(None);
+        };
+        let object = &objects[target];
+        let path = self.source.shown(&object.opened_as);
+        if !self.drawn.insert(target) {
+            writeln!(out, "{name} {DIM}→ {} (above){how}{DIM:#}", path.display())?;
+            return Ok(None);
+        }
+        let shown = |index: usize| -> PathBuf { self.source.shown(&objects[index].opened_as) };
+        let rule = object.via.rule(edge.requester, shown);
+        writeln!(
+            out,
+            "{name} {DIM}→{DIM:#} {} {DIM}[{rule}]{how}{DIM:#}",
+            path.display()
+        )?;
+        Ok(Some(target))
+    }
+
+    fn tried(&self, edge: &Edge, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+        let missing = self.closure.missing.iter().find(|m| m.name == edge.name);
+        for (path, why) in missing.iter().flat_map(|missing| missing.tried.lines()) {
+            let path = path.map_or(String::new(), |path| {
+                format!("{}: ", self.source.shown(path).display())
+            });
+            writeln!(out, "{DIM}{indent}tried {path}{why}{DIM:#}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! `slimpack tree --json`: the contract of schema 1. Fields may be added, never
+//! renamed.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::closure::Closure;
+use crate::elf::Linkage;
+use crate::source::Source;
+
+#[derive(Serialize)]
+struct Tree {
+    schema: u32,
+    program: String,
+    root: String,
+    class: &'static str,
+    machine: &'static str,
+    linkage: &'static str,
+    #[serde(rename = "static")]
+    is_static: bool,
+    interpreter: Option<Interpreter>,
+    soname: Option<String>,
+    rpath: Option<String>,
+    runpath: Option<String>,
+    flags: Vec<&'static str>,
+    objects: Vec<Object>,
+    missing: Vec<Missing>,
+}
+
+#[derive(Serialize)]
+struct Interpreter {
+    requested: String,
+    path: String,
+}
+
+#[derive(Serialize)]
+struct Object {
+    path: String,
+    opened_as: String,
+    soname: Option<String>,
+    needed_by: Vec<String>,
+    found_via: String,
+}
+
+#[derive(Serialize)]
+struct Missing {
+    name: String,
+    needed_by: Vec<String>,
+    tried: Vec<Tried>,
+}
+
+#[derive(Serialize)]
+struct Tried {
+    path: String,
+    result: String,
+}
+
+/// One JSON object, on one line.
+///
+/// # Errors
+/// Never for real closures; the type is that of the serializer.
+pub fn tree_json(source: &Source, closure: &Closure) -> serde_json::Result<String> {
+    let shown = |path: &Path| source.shown(path).display().to_string();
+    let objects = closure.map.objects();
+    let opened = |index: &usize| shown(&objects[*index].opened_as);
+    let program = closure.program();
+    let dynamic = program.object.dynamic.as_ref();
+    let text = |value: &std::ffi::OsString| value.display().to_string();
+    let linkage = program.object.linkage();
+    let requesters = closure.requesters();
+    let tree = Tree {
+        schema: 1,
+        program: shown(&program.opened_as),
+        root: source.root().display().to_string(),
+        class: program.object.class_name(),
+        machine: program.object.machine_name(),
+        linkage: linkage.as_str(),
+        is_static: linkage.is_static(),
+        interpreter: interpreter(source, closure),
+        soname: program.object.soname().map(text),
+        rpath: dynamic.and_then(|d| d.rpath.as_ref()).map(text),
+        runpath: dynamic.and_then(|d| d.runpath.as_ref()).map(text),
+        flags: program.object.flags(),
+        objects: (1..objects.len())
+            .map(|index| {
+                let object = &objects[index];
+                let requester = object.requester.unwrap_or(0);
+                Object {
+                    path: shown(&object.walk.real),
+                    opened_as: shown(&object.opened_as),
+                    soname: object.object.soname().map(text),
+                    needed_by: requesters[index].iter().map(opened).collect(),
+                    found_via: object
+                        .via
+                        .rule(requester, |index| source.shown(&objects[index].opened_as)),
+                }
+            })
+            .collect(),
+        missing: closure
+            .missing
+            .iter()
+            .map(|missing| Missing {
+                name: text(&missing.name),
+                needed_by: missing.requesters.iter().map(opened).collect(),
+                tried: missing
+                    .tried
+                    .attempts
+                    .iter()
+                    .map(|attempt| Tried {
+                        path: shown(&attempt.path),
+                        result: attempt.outcome.to_string(),
+                    })
+                    .collect(),
+            })
+            .collect(),
+    };
+    serde_json::to_string(&tree)
+}
+
+/// The interpreter of a program; for a library, the one it would be loaded by is no
+/// fact of it.
+fn interpreter(source: &Source, closure: &Closure) -> Option<Interpreter> {
+    if closure.program().object.linkage() == Linkage::Library {
+        return None;
+    }
+    let requested = closure.interpreter.as_ref()?;
+    let object = closure.map.objects().get(1)?;
+    Some(Interpreter {
+        requested: requested.display().to_string(),
+        path: source.shown(&object.walk.real).display().to_string(),
+    })
+}

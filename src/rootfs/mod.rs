@@ -1,0 +1,336 @@
+//! The file tree of the image: an ordered map from path to node.
+//!
+//! In: links, folders and files with the reason for each. Out: a tree in which every
+//! path is real (no component is a link) and stands once. Links are collected first
+//! and every file is routed through them, so that a real `/bin` never replaces the
+//! link `/bin -> usr/bin` that another file came by.
+
+mod place;
+mod vfs;
+
+pub use place::{Placement, Placer, is_installed};
+pub use vfs::RootfsVfs;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::vfs::{FileId, Link, Walk};
+
+/// Symbolic links that one path may cross (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+
+/// Why a node is in the image. Paths are those of the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It was asked for.
+    Program,
+    /// A program names it in `PT_INTERP`.
+    InterpreterOf(PathBuf),
+    /// An object asks for it.
+    NeededBy {
+        /// The object.
+        requester: PathBuf,
+        /// How the loader finds it, such as `RUNPATH $ORIGIN/../lib`.
+        rule: String,
+    },
+    /// A path that the loader opens leads through it.
+    OnTheWayTo(PathBuf),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program => f.write_str("program"),
+            Self::InterpreterOf(program) => write!(f, "interpreter of {}", program.display()),
+            Self::NeededBy { requester, rule } => {
+                write!(f, "needed by {} via {rule}", requester.display())
+            }
+            Self::OnTheWayTo(path) => write!(f, "on the way to {}", path.display()),
+        }
+    }
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A folder.
+    Directory,
+    /// A symbolic link and its target, as it is written.
+    Symlink(PathBuf),
+    /// A regular file.
+    File(SourceFile),
+}
+
+/// A regular file and where its bytes come from.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// The file in the source tree.
+    pub walk: Arc<Walk>,
+    /// Whether it has execute permission in the image: 0755, else 0644.
+    pub executable: bool,
+}
+
+impl SourceFile {
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.walk.metadata.size
+    }
+
+    /// Identity of the content.
+    pub fn id(&self) -> FileId {
+        self.walk.metadata.id
+    }
+}
+
+/// A node of the image.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub content: Content,
+    /// Why it is there; empty for the folders that merely hold something.
+    pub reasons: Vec<Reason>,
+}
+
+/// The finished tree. `/` itself is not in the map.
+#[derive(Clone, Debug, Default)]
+pub struct Rootfs {
+    nodes: BTreeMap<PathBuf, Node>,
+}
+
+impl Rootfs {
+    /// All nodes, folders before what is in them.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
+        self.nodes.iter().map(|(path, node)| (path.as_path(), node))
+    }
+
+    /// The node at a real path.
+    pub fn node(&self, path: &Path) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// Files and links, folders not counted.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &Node)> {
+        self.nodes()
+            .filter(|(_, node)| !matches!(node.content, Content::Directory))
+    }
+
+    /// Bytes of all regular files, hard links counted once: what `docker image ls`
+    /// shows as the size.
+    pub fn bytes(&self) -> u64 {
+        let mut seen = std::collections::HashSet::new();
+        self.nodes
+            .values()
+            .filter_map(|node| match &node.content {
+                Content::File(file) if seen.insert(file.id()) => Some(file.size()),
+                _ => None,
+            })
+            .sum()
+    }
+}
+
+/// Why a tree cannot be built.
+#[derive(Debug, Error)]
+pub enum RootfsError {
+    /// Two different contents for one path.
+    #[error(
+        "two different files want to be {} in the image: {} and {}",
+        .path.display(), .first.display(), .second.display()
+    )]
+    Conflict {
+        /// The path in the image.
+        path: PathBuf,
+        /// The one that came first.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+    /// A path in the image crosses too many links.
+    #[error("the path {} crosses more than {MAX_LINKS} symbolic links in the image", .0.display())]
+    TooManyLinks(PathBuf),
+}
+
+/// Collects what the image shall hold.
+#[derive(Default)]
+pub struct Builder {
+    links: BTreeMap<PathBuf, (PathBuf, Vec<Reason>)>,
+    moved_links: Vec<(PathBuf, PathBuf, Reason)>,
+    folders: Vec<PathBuf>,
+    files: Vec<(PathBuf, SourceFile, Reason)>,
+}
+
+impl Builder {
+    /// Adds a symbolic link at a real path.
+    ///
+    /// # Errors
+    /// When another target was given for the same link.
+    pub fn link(&mut self, link: &Link, reason: Reason) -> Result<(), RootfsError> {
+        let (target, reasons) = self
+            .links
+            .entry(link.at.clone())
+            .or_insert_with(|| (link.target.clone(), Vec::new()));
+        if *target != link.target {
+            return Err(RootfsError::Conflict {
+                path: link.at.clone(),
+                first: target.clone(),
+                second: link.target.clone(),
+            });
+        }
+        add_reason(reasons, reason);
+        Ok(())
+    }
+
+    /// Adds a symbolic link under a path whose folders may lead through other links.
+    pub fn moved_link(&mut self, path: PathBuf, target: PathBuf, reason: Reason) {
+        self.moved_links.push((path, target, reason));
+    }
+
+    /// Adds a folder that must exist though it may stay empty.
+    pub fn folder(&mut self, path: PathBuf) {
+        self.folders.push(path);
+    }
+
+    /// Adds a file, under a path that may lead through links.
+    pub fn file(&mut self, path: PathBuf, file: SourceFile, reason: Reason) {
+        self.files.push((path, file, reason));
+    }
+
+    /// Routes everything through the links and builds the tree.
+    ///
+    /// # Errors
+    /// When two things want the same path, or links go in circles.
+    pub fn finish(mut self) -> Result<Rootfs, RootfsError> {
+        let mut rootfs = Rootfs::default();
+        for (path, target, reason) in std::mem::take(&mut self.moved_links) {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let (folder, left) = self.route(folder)?;
+            self.folders.extend(left);
+            let name = path.file_name().unwrap_or_default();
+            let at = folder.join(name);
+            self.link(&Link { at, target }, reason)?;
+        }
+        for (at, (target, reasons)) in &self.links {
+            let node = Node {
+                content: Content::Symlink(target.clone()),
+                reasons: reasons.clone(),
+            };
+            self.folders_above(&mut rootfs, at)?;
+            rootfs.nodes.insert(at.clone(), node);
+        }
+        for path in &self.folders {
+            let (real, left) = self.route(path)?;
+            for folder in left.iter().chain([&real]) {
+                self.folder_at(&mut rootfs, folder)?;
+            }
+        }
+        for (path, file, reason) in &self.files {
+            let (real, left) = self.route(path)?;
+            for folder in &left {
+                self.folder_at(&mut rootfs, folder)?;
+            }
+            self.folders_above(&mut rootfs, &real)?;
+            let node = rootfs.nodes.entry(real.clone()).or_insert_with(|| Node {
+                content: Content::File(file.clone()),
+                reasons: Vec::new(),
+            });
+            match &mut node.content {
+                Content::File(held) if held.id() == file.id() => {
+                    held.executable |= file.executable;
+                }
+                other => {
+                    return Err(RootfsError::Conflict {
+                        path: real,
+                        first: describe(other),
+                        second: file.walk.real.clone(),
+                    });
+                }
+            }
+            add_reason(&mut node.reasons, reason.clone());
+        }
+        Ok(rootfs)
+    }
+
+    fn folders_above(&self, rootfs: &mut Rootfs, path: &Path) -> Result<(), RootfsError> {
+        match path.parent() {
+            Some(parent) => self.folder_at(rootfs, parent),
+            None => Ok(()),
+        }
+    }
+
+    fn folder_at(&self, rootfs: &mut Rootfs, path: &Path) -> Result<(), RootfsError> {
+        for folder in path.ancestors().take_while(|path| path.parent().is_some()) {
+            let node = rootfs
+                .nodes
+                .entry(folder.to_path_buf())
+                .or_insert_with(|| Node {
+                    content: Content::Directory,
+                    reasons: Vec::new(),
+                });
+            if !matches!(node.content, Content::Directory) {
+                return Err(RootfsError::Conflict {
+                    path: folder.to_path_buf(),
+                    first: describe(&node.content),
+                    second: path.to_path_buf(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The real path that `path` leads to in the image, and the folders that it
+    /// enters and leaves again. A link at the very end is followed as well: the file
+    /// belongs where the link points.
+    fn route(&self, path: &Path) -> Result<(PathBuf, Vec<PathBuf>), RootfsError> {
+        let mut real = PathBuf::from("/");
+        let mut left = Vec::new();
+        let mut crossed = 0;
+        let mut pending: Vec<PathBuf> = reversed_components(path);
+        while let Some(name) = pending.pop() {
+            if name == Path::new("..") {
+                left.push(real.clone());
+                real.pop();
+                continue;
+            }
+            let node = real.join(&name);
+            let Some((target, _)) = self.links.get(&node) else {
+                real = node;
+                continue;
+            };
+            crossed += 1;
+            if crossed > MAX_LINKS {
+                return Err(RootfsError::TooManyLinks(path.to_path_buf()));
+            }
+            if target.is_absolute() {
+                real = PathBuf::from("/");
+            }
+            pending.extend(reversed_components(target));
+        }
+        left.retain(|folder| folder.parent().is_some());
+        Ok((real, left))
+    }
+}
+
+fn reversed_components(path: &Path) -> Vec<PathBuf> {
+    path.components()
+        .rev()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| PathBuf::from(part.as_os_str()))
+        .collect()
+}
+
+fn add_reason(reasons: &mut Vec<Reason>, reason: Reason) {
+    if !reasons.contains(&reason) {
+        reasons.push(reason);
+    }
+}
+
+fn describe(content: &Content) -> PathBuf {
+    match content {
+        Content::Directory => PathBuf::from("a folder"),
+        Content::Symlink(target) => target.clone(),
+        Content::File(file) => file.walk.real.clone(),
+    }
+}

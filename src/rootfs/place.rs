@@ -1,0 +1,262 @@
+//! Where each object of a closure goes in the image.
+//!
+//! In: closures of the source tree. Out: the path of every object in the image. An
+//! installed file keeps its path; a program out of a build folder moves, and what it
+//! finds through its own `$ORIGIN` moves with it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
+use crate::closure::Closure;
+use crate::loader::{FoundVia, Loaded, Rules};
+use crate::vfs::{Link, View, Walk};
+
+/// Top-level folders that belong to an installation, not to a build.
+const INSTALLED: [&str; 6] = ["bin", "sbin", "usr", "opt", "nix", "gnu"];
+/// Where programs from anywhere else go: it is in the PATH of every engine.
+const PROGRAM_FOLDER: &str = "/usr/local/bin";
+
+/// Whether a path belongs to an installation and is kept in the image.
+pub fn is_installed(path: &Path) -> bool {
+    let mut components = path.components().skip(1).map(|c| c.as_os_str().as_bytes());
+    let (first, second) = (components.next(), components.next());
+    let Some(top) = first.filter(|_| second.is_some()) else {
+        return false;
+    };
+    (top.starts_with(b"lib") || INSTALLED.iter().any(|folder| folder.as_bytes() == top))
+        && !path.starts_with("/usr/src")
+}
+
+/// Where one program stands in the image.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// The path by which it is started.
+    pub program: PathBuf,
+}
+
+/// Places closures and builds the tree that holds them.
+pub struct Placer<'a> {
+    source: &'a View,
+    working_dir: &'a Path,
+    builder: Builder,
+}
+
+impl<'a> Placer<'a> {
+    /// A placer for files of `source`; relative search paths start from
+    /// `working_dir` in the image.
+    pub fn new(source: &'a View, working_dir: &'a Path) -> Self {
+        Self {
+            source,
+            working_dir,
+            builder: Builder::default(),
+        }
+    }
+
+    /// Places a program and everything it loads. `destination` is where the program
+    /// shall go when its own path is not kept.
+    ///
+    /// # Errors
+    /// When two different links want the same path.
+    pub fn place(
+        &mut self,
+        closure: &Closure,
+        destination: Option<&Path>,
+    ) -> Result<Placement, RootfsError> {
+        let (path, real) = self.place_program(closure.program(), destination)?;
+        let objects = closure.map.objects();
+        let mut opened = vec![path.clone()];
+        for object in &objects[1..] {
+            opened.push(match &closure.rules {
+                Some(rules) => self.image_path(rules, &opened, &real, object),
+                None => object.opened_as.clone(),
+            });
+        }
+        let mut reasons = vec![Vec::new(); objects.len()];
+        for edge in &closure.edges {
+            let Some(target) = edge.target.filter(|&target| target != 0) else {
+                continue;
+            };
+            let object = &objects[target];
+            let rule = if object.requester == Some(edge.requester) {
+                object
+                    .via
+                    .rule(edge.requester, |index| opened[index].clone())
+            } else {
+                "a name already loaded".to_owned()
+            };
+            reasons[target].push(Reason::NeededBy {
+                requester: opened[edge.requester].clone(),
+                rule,
+            });
+        }
+        for (index, object) in objects.iter().enumerate().skip(1) {
+            if object.via == FoundVia::Interpreter {
+                reasons[index].insert(0, Reason::InterpreterOf(path.clone()));
+            }
+            self.place_library(object, &opened[index], &reasons[index])?;
+        }
+        Ok(Placement { program: path })
+    }
+
+    /// The finished tree.
+    ///
+    /// # Errors
+    /// When two things want the same path.
+    pub fn finish(self) -> Result<Rootfs, RootfsError> {
+        self.builder.finish()
+    }
+
+    /// The path by which the program is started in the image, and its real path
+    /// there.
+    fn place_program(
+        &mut self,
+        program: &Loaded,
+        destination: Option<&Path>,
+    ) -> Result<(PathBuf, PathBuf), RootfsError> {
+        let file = SourceFile {
+            walk: program.walk.clone(),
+            executable: true,
+        };
+        let name = program
+            .opened_as
+            .file_name()
+            .unwrap_or(OsStr::new("program"));
+        let default = Path::new(PROGRAM_FOLDER).join(name);
+        let real = &program.walk.real;
+        if let Some(path) = destination {
+            self.builder.file(path.to_path_buf(), file, Reason::Program);
+            return Ok((path.to_path_buf(), path.to_path_buf()));
+        }
+        if !is_installed(real) {
+            let path = if is_installed(&program.opened_as) {
+                program.opened_as.clone()
+            } else {
+                default
+            };
+            self.builder.file(path.clone(), file, Reason::Program);
+            return Ok((path.clone(), path));
+        }
+        let path = if is_installed(&program.opened_as) {
+            self.keep_way(&program.walk, &program.opened_as)?;
+            program.opened_as.clone()
+        } else if program.walk.links.is_empty() {
+            real.clone()
+        } else {
+            // A link from a build folder to an installed program: many programs look
+            // at the name they were started by.
+            self.builder
+                .moved_link(default.clone(), real.clone(), Reason::Program);
+            default
+        };
+        self.builder.file(real.clone(), file, Reason::Program);
+        Ok((path, real.clone()))
+    }
+
+    /// The path under which the loader will open `object` in the image: the rule that
+    /// found it, applied to where its requester is there.
+    fn image_path(
+        &self,
+        rules: &Rules,
+        opened: &[PathBuf],
+        program: &Path,
+        object: &Loaded,
+    ) -> PathBuf {
+        let origin = |index: usize| {
+            let path = if index == 0 { program } else { &opened[index] };
+            path.parent().unwrap_or(Path::new("/"))
+        };
+        let expand = |element: &OsStr, owner: usize| {
+            let expanded = rules
+                .expand(element, origin(owner))
+                .unwrap_or_else(|| element.to_owned());
+            self.working_dir.join(expanded)
+        };
+        let name = &object.requested_as;
+        match &object.via {
+            FoundVia::Rpath { owner, element } | FoundVia::Runpath { owner, element } => {
+                expand(element, *owner).join(name)
+            }
+            FoundVia::LibraryPath(element) => expand(element, 0).join(name),
+            FoundVia::Path => expand(name, object.requester.unwrap_or(0)),
+            FoundVia::Extra => {
+                let first = rules.system_folders().first();
+                let folder = first.map_or(Path::new("/lib"), PathBuf::as_path);
+                folder.join(Path::new(name).file_name().unwrap_or(name))
+            }
+            FoundVia::Program
+            | FoundVia::Interpreter
+            | FoundVia::Cache
+            | FoundVia::SystemFolder
+            | FoundVia::PathFile => object.opened_as.clone(),
+        }
+    }
+
+    fn place_library(
+        &mut self,
+        object: &Loaded,
+        image_path: &Path,
+        reasons: &[Reason],
+    ) -> Result<(), RootfsError> {
+        let file = SourceFile {
+            walk: object.walk.clone(),
+            // The kernel wants execute permission on an interpreter only.
+            executable: object.via == FoundVia::Interpreter,
+        };
+        let real = if image_path == object.opened_as {
+            self.keep_way(&object.walk, image_path)?;
+            object.walk.real.clone()
+        } else {
+            self.move_links(object, image_path)
+        };
+        for reason in reasons {
+            self.builder
+                .file(real.clone(), file.clone(), reason.clone());
+        }
+        Ok(())
+    }
+
+    /// Takes the links from a library's name to its file along, when it moves; where
+    /// the file itself goes.
+    fn move_links(&mut self, object: &Loaded, image_path: &Path) -> PathBuf {
+        let mut path = image_path.to_path_buf();
+        if object.via != FoundVia::Extra {
+            for link in links_in_folder(self.source, object) {
+                let next = path.with_file_name(&link.target);
+                let reason = Reason::OnTheWayTo(image_path.to_path_buf());
+                self.builder.moved_link(path, link.target, reason);
+                path = next;
+            }
+        }
+        path
+    }
+
+    /// Keeps the links and folders by which `path` leads to its file.
+    fn keep_way(&mut self, walk: &Walk, path: &Path) -> Result<(), RootfsError> {
+        for link in &walk.links {
+            self.builder
+                .link(link, Reason::OnTheWayTo(path.to_path_buf()))?;
+        }
+        for folder in &walk.left {
+            self.builder.folder(folder.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The links from a library's name to its file, when all of them stay in one folder
+/// (`libz.so.1 -> libz.so.1.3`): they move together. Otherwise none.
+fn links_in_folder(source: &View, object: &Loaded) -> Vec<Link> {
+    let folder = object.opened_as.parent().unwrap_or(Path::new("/"));
+    let Ok(folder) = source.walk(folder) else {
+        return Vec::new();
+    };
+    let links = &object.walk.links[folder.links.len().min(object.walk.links.len())..];
+    let stays = |link: &Link| link.target.components().count() == 1 && !link.target.is_absolute();
+    if links.iter().all(stays) {
+        links.to_vec()
+    } else {
+        Vec::new()
+    }
+}

@@ -1,0 +1,84 @@
+//! The tree of the image as a [`Vfs`]: what the proof resolves in.
+//!
+//! In: a [`Rootfs`] and the tree that its files come from. Out: the same paths as in
+//! the image, with the identities of the source, so that nothing is parsed twice.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Content, Rootfs};
+use crate::bytes::ReadAt;
+use crate::vfs::{Errno, FileId, Metadata, NodeKind, Vfs, View};
+
+/// A view of a tree under construction.
+pub struct RootfsVfs {
+    rootfs: Arc<Rootfs>,
+    source: Arc<View>,
+}
+
+impl RootfsVfs {
+    /// The tree `rootfs`, whose files lie in `source`.
+    pub fn new(rootfs: Arc<Rootfs>, source: Arc<View>) -> Self {
+        Self { rootfs, source }
+    }
+
+    fn content(&self, path: &Path) -> Result<&Content, Errno> {
+        if path == Path::new("/") {
+            return Ok(&Content::Directory);
+        }
+        let node = self.rootfs.node(path).ok_or(Errno::NotFound)?;
+        Ok(&node.content)
+    }
+}
+
+/// Folders and links have no identity that a loader looks at.
+const NO_ID: FileId = FileId {
+    volume: u64::MAX,
+    number: u64::MAX,
+};
+
+impl Vfs for RootfsVfs {
+    fn lookup(&self, path: &Path) -> Result<Metadata, Errno> {
+        let plain = |kind, mode| Metadata {
+            kind,
+            mode,
+            id: NO_ID,
+            size: 0,
+        };
+        Ok(match self.content(path)? {
+            Content::Directory => plain(NodeKind::Directory, 0o755),
+            Content::Symlink(_) => plain(NodeKind::Symlink, 0o777),
+            Content::File(file) => Metadata {
+                mode: if file.executable { 0o755 } else { 0o644 },
+                ..file.walk.metadata
+            },
+        })
+    }
+
+    fn read_link(&self, path: &Path) -> Result<PathBuf, Errno> {
+        match self.content(path)? {
+            Content::Symlink(target) => Ok(target.clone()),
+            _ => Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error())),
+        }
+    }
+
+    fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, Errno> {
+        if !matches!(self.content(path)?, Content::Directory) {
+            return Err(Errno::NotADirectory);
+        }
+        Ok(self
+            .rootfs
+            .nodes()
+            .filter(|(node, _)| node.parent() == Some(path))
+            .filter_map(|(node, _)| node.file_name().map(OsString::from))
+            .collect())
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno> {
+        match self.content(path)? {
+            Content::File(file) => self.source.open(&file.walk),
+            _ => Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error())),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The tree that programs and libraries come from.
+//!
+//! In: the host, or a sysroot (`--root DIR`). Out: a [`View`] of it, and for each path
+//! that a person typed the path it has there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::loader::Loaders;
+use crate::store::Store;
+use crate::vfs::{Grafted, HostVfs, View};
+
+/// Why a tree cannot be used.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// The root is not there.
+    #[error("cannot use {} as the root: {error}", .path.display())]
+    Root {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The root is not a folder.
+    #[error("cannot use {} as the root: it is not a folder", .0.display())]
+    NotAFolder(PathBuf),
+}
+
+/// A tree to take files from.
+pub struct Source {
+    /// The files.
+    pub view: Arc<View>,
+    /// The loaders that are installed in it.
+    pub loaders: Loaders,
+    root: PathBuf,
+    typed_root: PathBuf,
+    current_dir: PathBuf,
+}
+
+impl Source {
+    /// The tree below `root`. Relative paths that a person types start from
+    /// `current_dir`.
+    ///
+    /// # Errors
+    /// When `root` is not a folder that can be read.
+    pub fn open(root: &Path, current_dir: &Path) -> Result<Self, SourceError> {
+        let typed_root = current_dir.join(root);
+        let fail = |error| SourceError::Root {
+            path: root.to_path_buf(),
+            error,
+        };
+        let real = fs::canonicalize(&typed_root).map_err(fail)?;
+        if !fs::metadata(&real).map_err(fail)?.is_dir() {
+            return Err(SourceError::NotAFolder(root.to_path_buf()));
+        }
+        let vfs: Box<dyn crate::vfs::Vfs> = Box::new(HostVfs::new(&real));
+        let vfs = if real == Path::new("/") {
+            vfs
+        } else {
+            Box::new(Grafted::new(vfs))
+        };
+        Ok(Self {
+            view: Arc::new(View::new(vfs, Arc::new(Store::default()))),
+            loaders: Loaders::default(),
+            root: real,
+            typed_root,
+            current_dir: current_dir.to_path_buf(),
+        })
+    }
+
+    /// Whether the tree is this machine's own.
+    pub fn is_host(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// The root folder on this machine.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder that a program's relative search paths start from here: that of the
+    /// person, where the program could be started as it is.
+    pub fn working_dir(&self) -> PathBuf {
+        if self.is_host() {
+            self.current_dir.clone()
+        } else {
+            PathBuf::from("/")
+        }
+    }
+
+    /// Where a typed path stands in the tree: below the root it keeps its path inside
+    /// it, and anything else is the host's.
+    pub fn locate(&self, typed: &Path) -> PathBuf {
+        let path = self.current_dir.join(typed);
+        if self.is_host() {
+            return path;
+        }
+        let inside = path
+            .strip_prefix(&self.typed_root)
+            .or_else(|_| path.strip_prefix(&self.root));
+        match inside {
+            Ok(inside) => Path::new("/").join(inside),
+            Err(_) => Grafted::path_of(&path),
+        }
+    }
+
+    /// A path of the tree as a person knows it.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        Grafted::host_path(path)
+    }
+}

@@ -1,0 +1,285 @@
+//! The one place that walks paths.
+//!
+//! In: a [`Vfs`] and an absolute path. Out: the real path, the node there, and
+//! every symbolic link and folder on the way: an image has to keep them, so that
+//! the same path leads to the same file. Every step is remembered, so a folder is
+//! looked at once per process, whoever asks.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::{Errno, Metadata, NodeKind, Vfs};
+use crate::bytes::ReadAt;
+use crate::store::Store;
+
+/// Symbolic links that one path may cross, as in Linux (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+/// Longest path in bytes, its NUL not counted (`PATH_MAX` - 1).
+const MAX_PATH: usize = 4095;
+/// Longest component in bytes (`NAME_MAX`).
+const MAX_NAME: usize = 255;
+
+/// A symbolic link that a path crosses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// Real path of the link itself.
+    pub at: PathBuf,
+    /// Its target, as it is written.
+    pub target: PathBuf,
+}
+
+/// Where a path leads.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// The path without links, `.` and `..`.
+    pub real: PathBuf,
+    /// The node there: never a symlink.
+    pub metadata: Metadata,
+    /// Links crossed, in order.
+    pub links: Vec<Link>,
+    /// Folders entered and left again by `..`: they too must exist.
+    pub left: Vec<PathBuf>,
+}
+
+/// A tree with memory: paths walked, objects parsed.
+pub struct View {
+    vfs: Box<dyn Vfs>,
+    store: Arc<Store>,
+    walks: Mutex<HashMap<OsString, Result<Arc<Walk>, Errno>>>,
+}
+
+impl View {
+    /// A view of `vfs` that keeps what it learns of ELF files in `store`.
+    pub fn new(vfs: Box<dyn Vfs>, store: Arc<Store>) -> Self {
+        Self {
+            vfs,
+            store,
+            walks: Mutex::default(),
+        }
+    }
+
+    /// The facts of ELF files known so far, to share with another view.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Follows `path` to its end, inside the root.
+    ///
+    /// # Errors
+    /// The error number that `stat(2)` would give.
+    pub fn walk(&self, path: &Path) -> Result<Arc<Walk>, Errno> {
+        if path.as_os_str().len() > MAX_PATH {
+            return Err(Errno::NameTooLong);
+        }
+        if let Some(known) = lock(&self.walks).get(path.as_os_str()) {
+            return known.clone();
+        }
+        let found = self.walk_anew(path).map(Arc::new);
+        lock(&self.walks).insert(path.as_os_str().to_owned(), found.clone());
+        found
+    }
+
+    /// Opens a walked file.
+    ///
+    /// # Errors
+    /// The error number that `open(2)` would give.
+    pub fn open(&self, walk: &Walk) -> Result<Box<dyn ReadAt>, Errno> {
+        self.vfs.open(&walk.real)
+    }
+
+    /// The names in the folder `path`, sorted.
+    ///
+    /// # Errors
+    /// The error number that `opendir(3)` would give.
+    pub fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, Errno> {
+        let walk = self.walk(path)?;
+        self.vfs.read_dir(&walk.real)
+    }
+
+    /// The content of a small file such as a configuration file.
+    ///
+    /// # Errors
+    /// The error number of the step that failed; `EFBIG` when the file holds more
+    /// than `limit` bytes, `EISDIR` and the like when it is not a regular file.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, Errno> {
+        let walk = self.walk(path)?;
+        match walk.metadata.kind {
+            NodeKind::File => {}
+            NodeKind::Directory => return Err(other(rustix::io::Errno::ISDIR)),
+            NodeKind::Symlink | NodeKind::Special => return Err(other(rustix::io::Errno::INVAL)),
+        }
+        let file = self.open(&walk)?;
+        if file.size() > limit {
+            return Err(other(rustix::io::Errno::FBIG));
+        }
+        file.prefix(0, limit)
+            .map_err(|_| other(rustix::io::Errno::IO))
+    }
+
+    fn walk_anew(&self, path: &Path) -> Result<Walk, Errno> {
+        let mut components = path.components();
+        let Some(last @ (Component::Normal(_) | Component::ParentDir | Component::CurDir)) =
+            components.next_back()
+        else {
+            return self.root();
+        };
+        let mut walk = self.walk(components.as_path())?.as_ref().clone();
+        // Components still to go, the next one last. Links are expanded here and
+        // not by recursion: forty long targets must not exhaust the stack.
+        let mut pending = vec![last.as_os_str().to_owned()];
+        while let Some(name) = pending.pop() {
+            if walk.metadata.kind != NodeKind::Directory {
+                return Err(Errno::NotADirectory);
+            }
+            if name == "." {
+                continue;
+            }
+            if name == ".." {
+                walk.left.push(walk.real.clone());
+                walk.real.pop();
+                walk.metadata = self.vfs.lookup(&walk.real)?;
+                continue;
+            }
+            if name.len() > MAX_NAME {
+                return Err(Errno::NameTooLong);
+            }
+            let node = walk.real.join(&name);
+            let metadata = self.vfs.lookup(&node)?;
+            if metadata.kind != NodeKind::Symlink {
+                walk.real = node;
+                walk.metadata = metadata;
+                continue;
+            }
+            if walk.links.len() == MAX_LINKS {
+                return Err(Errno::TooManyLinks);
+            }
+            let target = self.vfs.read_link(&node)?;
+            if target.is_absolute() {
+                let root = self.root()?;
+                walk.real = root.real;
+                walk.metadata = root.metadata;
+            }
+            pending.extend(
+                target
+                    .components()
+                    .rev()
+                    .filter(|component| !matches!(component, Component::RootDir))
+                    .map(|component| component.as_os_str().to_owned()),
+            );
+            walk.links.push(Link { at: node, target });
+        }
+        Ok(walk)
+    }
+
+    fn root(&self) -> Result<Walk, Errno> {
+        Ok(Walk {
+            real: PathBuf::from("/"),
+            metadata: self.vfs.lookup(Path::new("/"))?,
+            links: Vec::new(),
+            left: Vec::new(),
+        })
+    }
+}
+
+fn other(error: rustix::io::Errno) -> Errno {
+    Errno::Other(error.raw_os_error())
+}
+
+/// A thread that panicked left the map whole: every insertion is one step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::MemoryVfs;
+    use super::*;
+
+    fn view(vfs: MemoryVfs) -> View {
+        View::new(Box::new(vfs), Arc::new(Store::default()))
+    }
+
+    #[test]
+    fn an_absolute_link_stays_inside_the_root() {
+        let view = view(
+            MemoryVfs::new()
+                .file("/usr/lib/libz.so.1.2", "z")
+                .symlink("/lib", "/usr/lib")
+                .symlink("/usr/lib/libz.so.1", "libz.so.1.2"),
+        );
+        let walk = view.walk(Path::new("/lib/libz.so.1")).unwrap();
+        assert_eq!(walk.real, Path::new("/usr/lib/libz.so.1.2"));
+        let at: Vec<_> = walk.links.iter().map(|l| l.at.as_path()).collect();
+        assert_eq!(at, [Path::new("/lib"), Path::new("/usr/lib/libz.so.1")]);
+    }
+
+    #[test]
+    fn dot_dot_above_the_root_is_the_root() {
+        let view = view(MemoryVfs::new().file("/a", "a"));
+        let walk = view.walk(Path::new("/../../a")).unwrap();
+        assert_eq!(walk.real, Path::new("/a"));
+    }
+
+    #[test]
+    fn a_folder_left_by_dot_dot_is_remembered() {
+        let view = view(
+            MemoryVfs::new()
+                .file("/app/bin/run", "")
+                .file("/app/lib/x", ""),
+        );
+        let walk = view.walk(Path::new("/app/bin/../lib/x")).unwrap();
+        assert_eq!(walk.real, Path::new("/app/lib/x"));
+        assert_eq!(walk.left, [Path::new("/app/bin")]);
+    }
+
+    #[test]
+    fn a_loop_is_eloop_and_a_file_on_the_way_is_enotdir() {
+        let view = view(
+            MemoryVfs::new()
+                .symlink("/loop", "loop")
+                .symlink("/ping", "/pong/x")
+                .symlink("/pong", "/ping")
+                .file("/file", ""),
+        );
+        for (path, errno) in [
+            ("/loop", Errno::TooManyLinks),
+            ("/ping/deep", Errno::TooManyLinks),
+            ("/file/x", Errno::NotADirectory),
+            ("/file/..", Errno::NotADirectory),
+            ("/gone", Errno::NotFound),
+        ] {
+            assert_eq!(view.walk(Path::new(path)).unwrap_err(), errno, "{path}");
+        }
+    }
+
+    #[test]
+    fn forty_links_are_followed_and_forty_one_are_not() {
+        let mut vfs = MemoryVfs::new().file("/l0", "");
+        for n in 1..=41 {
+            vfs = vfs.symlink(format!("/l{n}"), format!("l{}", n - 1));
+        }
+        let view = view(vfs);
+        assert_eq!(
+            view.walk(Path::new("/l41")).unwrap_err(),
+            Errno::TooManyLinks
+        );
+        assert!(view.walk(Path::new("/l40")).is_ok());
+        assert_eq!(
+            view.walk(Path::new("/l41")).unwrap_err(),
+            Errno::TooManyLinks
+        );
+    }
+
+    #[test]
+    fn names_beyond_the_limits_of_linux_are_enametoolong() {
+        let view = view(MemoryVfs::new());
+        for length in [256, 5000, 10 << 20] {
+            let path = PathBuf::from(format!("/{}", "n".repeat(length)));
+            assert_eq!(view.walk(&path).unwrap_err(), Errno::NameTooLong);
+        }
+    }
+}
