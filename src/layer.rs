@@ -83,6 +83,23 @@ pub fn write(
     Ok(())
 }
 
+/// An upper bound for the size of the tar in bytes, from metadata alone.
+pub fn size_hint(rootfs: &Rootfs) -> u64 {
+    /// A header, and the header and body that a name or target beyond 100 bytes needs.
+    const MEMBER: u64 = 512 + 2 * (512 + 4096);
+    const PLAIN_MEMBER: u64 = 512;
+    let end = 1024;
+    rootfs.nodes().fold(end, |total, (path, node)| {
+        let (content, target) = match &node.content {
+            Content::File(file) => (file.size().next_multiple_of(512), 0),
+            Content::Symlink(target) => (0, target.as_os_str().len()),
+            Content::Directory => (0, 0),
+        };
+        let is_long = path.as_os_str().len() >= 100 || target >= 100;
+        total + content + if is_long { MEMBER } else { PLAIN_MEMBER }
+    })
+}
+
 fn append_file(
     tar: &mut tar::Builder<&mut dyn Write>,
     header: &mut Header,

@@ -311,6 +311,11 @@ impl Plan {
         )?)
     }
 
+    /// About how many bytes the archive will have; never less than it will.
+    pub fn archive_size_hint(&self) -> u64 {
+        crate::layer::size_hint(&self.rootfs) + crate::image::ENVELOPE
+    }
+
     /// The program that the image starts.
     pub fn main_program(&self) -> &PackedProgram {
         &self.programs[0]

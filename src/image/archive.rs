@@ -18,6 +18,10 @@ use crate::vfs::View;
 /// Size of a tar block in bytes.
 const BLOCK: u64 = 512;
 
+/// What an archive holds beside the layer, in bytes, at the most: headers and the
+/// documents, which grow with labels and variables only.
+pub const ENVELOPE: u64 = 64 << 10;
+
 /// A file that can be written at any position.
 pub trait WriteSeek: Write + Seek {}
 impl<T: Write + Seek> WriteSeek for T {}

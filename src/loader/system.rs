@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use memchr::{memmem, memrchr};
+
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
@@ -75,16 +77,20 @@ impl SystemFolders {
 /// Runs of neighbouring NUL-terminated strings that are absolute folders ending in
 /// a slash.
 fn runs(segment: &[u8]) -> Vec<Vec<&[u8]>> {
-    let mut runs = Vec::new();
-    let mut current: Vec<&[u8]> = Vec::new();
-    for text in segment.split(|&b| b == 0) {
-        if is_folder(text) {
-            current.push(text);
-        } else if !current.is_empty() {
-            runs.push(std::mem::take(&mut current));
+    let mut runs: Vec<Vec<&[u8]>> = Vec::new();
+    let mut previous_end = usize::MAX;
+    for slash in memmem::find_iter(segment, b"/\0") {
+        let start = memrchr(0, &segment[..slash]).map_or(0, |nul| nul + 1);
+        let text = &segment[start..=slash];
+        if !is_folder(text) {
+            continue;
         }
+        match runs.last_mut() {
+            Some(run) if previous_end == start => run.push(text),
+            _ => runs.push(vec![text]),
+        }
+        previous_end = slash + 2;
     }
-    runs.extend((!current.is_empty()).then_some(current));
     runs
 }
 
@@ -110,8 +116,9 @@ fn lib_part(folder: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// `$LIB` needs.
 fn lib_token<'f>(folder: &'f [u8], data: &[Vec<u8>]) -> Option<&'f [u8]> {
     lib_part(folder).find(|part| {
+        let alone = [b"\0", *part, b"\0"].concat();
         data.iter()
-            .any(|segment| segment.split(|&b| b == 0).any(|text| text == *part))
+            .any(|segment| memmem::find(segment, &alone).is_some())
     })
 }
 
