@@ -1,0 +1,257 @@
+//! What all integration tests share: the built binary, temporary folders, real tools, and
+//! running a packed image.
+
+#![allow(dead_code)] // Each test program uses a part of it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The environment variable that turns "tool absent, skipped" into a failure.
+pub const REQUIRE_TOOLS: &str = "SLIMPACK_REQUIRE_TOOLS";
+
+/// A run of the built binary, with an environment that changes nothing.
+pub fn slimpack() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slimpack"));
+    for name in ["LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command and returns what it printed; panics with all of it when it fails.
+pub fn succeed(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a command that must end with `status`; returns what it wrote to standard error.
+pub fn fail_with(status: i32, command: &mut Command) -> String {
+    let output = output(command);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{command:?}\n{stderr}");
+    stderr
+}
+
+/// Runs a command to its end.
+pub fn output(command: &mut Command) -> Output {
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
+}
+
+/// Whether all of `tools` are installed. When one is not, says so and returns false: the
+/// test ends early. With `SLIMPACK_REQUIRE_TOOLS=1` it fails instead.
+pub fn have(tools: &[&str]) -> bool {
+    let missing: Vec<_> = tools.iter().filter(|tool| find(tool).is_none()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(
+        std::env::var_os(REQUIRE_TOOLS).is_none(),
+        "{REQUIRE_TOOLS} is set and these tools are absent: {missing:?}"
+    );
+    eprintln!("skipped: these tools are absent: {missing:?}");
+    false
+}
+
+/// Where a tool is installed.
+pub fn find(tool: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(tool))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Whether this process may run containers.
+pub fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(
+        is_root || std::env::var_os(REQUIRE_TOOLS).is_none(),
+        "{REQUIRE_TOOLS} is set and the tests do not run as root"
+    );
+    is_root
+}
+
+/// The C compiler that `cc` found.
+pub fn c_compiler() -> &'static str {
+    compiler(env!("SLIMPACK_TEST_CC"))
+}
+
+/// The C++ compiler that `cc` found.
+pub fn cpp_compiler() -> &'static str {
+    compiler(env!("SLIMPACK_TEST_CXX"))
+}
+
+fn compiler(found: &'static str) -> &'static str {
+    match found.strip_prefix('!') {
+        Some(reason) => panic!("no compiler for the fixtures: {reason}"),
+        None => found,
+    }
+}
+
+/// Compiles a program from source text.
+pub fn compile(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let file = folder.join(format!("{name}.c"));
+    let program = folder.join(name);
+    fs::write(&file, source).unwrap();
+    succeed(
+        Command::new(c_compiler())
+            .arg("-O2")
+            .arg(&file)
+            .arg("-o")
+            .arg(&program)
+            .args(flags),
+    );
+    program
+}
+
+/// The program that every introduction begins with.
+pub const HELLO: &str = r#"
+#include <stdio.h>
+int main(int argc, char **argv) {
+    printf("Hello, %s!\n", argc > 1 ? argv[1] : "world");
+    return 0;
+}
+"#;
+
+/// A folder of its own, removed in the end.
+pub fn temporary() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix("slimpack-test-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap()
+}
+
+/// A node of a layer: what it is, in one line.
+pub type Nodes = BTreeMap<String, String>;
+
+/// The layer of a packed archive: `path → "file 0755 1234"`, `"link target"` or `"folder 0755"`.
+pub fn layer(archive: &Path) -> Nodes {
+    let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
+    // The layer is the first member.
+    let first = outer.entries().unwrap().next().unwrap().unwrap();
+    let mut nodes = Nodes::new();
+    for entry in tar::Archive::new(first).entries().unwrap() {
+        let entry = entry.unwrap();
+        let header = entry.header();
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mode = header.mode().unwrap();
+        let target = || entry.link_name().unwrap().unwrap().display().to_string();
+        let text = match header.entry_type() {
+            tar::EntryType::Regular => format!("file {mode:04o} {}", entry.size()),
+            tar::EntryType::Directory => format!("folder {mode:04o}"),
+            tar::EntryType::Symlink => format!("link {}", target()),
+            tar::EntryType::Link => format!("same as {}", target()),
+            other => panic!("{path} is {other:?}"),
+        };
+        assert!(nodes.insert(path.clone(), text).is_none(), "{path} twice");
+    }
+    nodes
+}
+
+/// One document of an archive.
+pub fn document(archive: &Path, name: &str) -> serde_json::Value {
+    let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
+    for entry in outer.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.path().unwrap() == Path::new(name) {
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+    panic!("{} has no {name}", archive.display());
+}
+
+/// The image configuration of an archive.
+pub fn image_config(archive: &Path) -> serde_json::Value {
+    let manifest = document(archive, "manifest.json");
+    document(archive, manifest[0]["Config"].as_str().unwrap())
+}
+
+/// The tools that [`run_image`] needs.
+pub const CONTAINER_TOOLS: &[&str] = &["tar", "umoci", "runc"];
+
+/// Runs a packed archive in runc, without network; `arguments` replace its command when
+/// there are any.
+pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
+    let folder = temporary();
+    let layout = folder.path().join("layout");
+    fs::create_dir(&layout).unwrap();
+    succeed(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&layout));
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let tag = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].clone();
+    let bundle = folder.path().join("bundle");
+    succeed(
+        Command::new("umoci")
+            .arg("unpack")
+            .arg("--image")
+            .arg(format!("{}:{}", layout.display(), tag.as_str().unwrap()))
+            .arg(&bundle),
+    );
+    let path = bundle.join("config.json");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let process = config["process"].as_object_mut().unwrap();
+    process.remove("rlimits");
+    process.insert("terminal".into(), false.into());
+    if !arguments.is_empty() {
+        process.insert("args".into(), arguments.into());
+    }
+    fs::write(&path, config.to_string()).unwrap();
+    let id = folder.path().file_name().unwrap().to_owned();
+    output(
+        Command::new("runc")
+            .arg("--root")
+            .arg(folder.path().join("state"))
+            .args([OsStr::new("run"), OsStr::new("--bundle")])
+            .arg(&bundle)
+            .arg(id),
+    )
+}
+
+/// `hello`, compiled dynamically once for the whole test program.
+pub fn hello() -> &'static Path {
+    static HELLO_PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, program) = HELLO_PROGRAM.get_or_init(|| {
+        let folder = temporary();
+        let program = compile(folder.path(), "hello", HELLO, &[]);
+        (folder, program)
+    });
+    program
+}
+
+/// What a loader lists (`LD_TRACE_LOADED_OBJECTS`, `--list`): the path of each object in
+/// load order, `! name` for one that is missing. The kernel's own object is left out.
+pub fn traced_objects(listing: &str) -> Vec<String> {
+    listing
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim().strip_suffix(')').map_or(line.trim(), |line| {
+                line.rsplit_once(" (0x").map_or(line, |(line, _)| line)
+            });
+            match line.split_once(" => ") {
+                Some((name, "not found")) => Some(format!("! {name}")),
+                Some((_, path)) => Some(path.to_owned()),
+                None if line.starts_with('/') => Some(line.to_owned()),
+                None => None,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,435 @@
+//! Runs the fixtures of `c-tests/`: one named test for each file.
+//!
+//! A fixture is a C or C++ program that describes itself. Its directives stand in comments
+//! at the start of lines and are carried out in order:
+//!
+//! ```text
+//! //#Rule: TEXT            what the fixture pins; required, and the first directive
+//! //#Compiler: NAME        compiler for the lines below: cc (default), c++, or a program
+//! //#Library: OUT FLAGS    compile this file with -shared -fPIC -DLIBRARY -DLIB_<name>, where
+//!                          <name> is OUT's file name up to the first dot without "lib"
+//! //#Program: OUT FLAGS    compile this file; the last one is the program under test
+//! //#Sh: COMMAND           run a shell command in the fixture's folder
+//! //#Test: FILE            the program under test, when it is not the last one compiled
+//! //#Env: NAME=VALUE       environment of the program and of the loader
+//! //#Args: FLAGS           flags for slimpack, for `tree` and for packing
+//! //#Pack: FLAGS           flags for slimpack when packing
+//! //#Oracle: KIND          who says what is right: glibc (LD_TRACE_LOADED_OBJECTS), musl
+//!                          (`LOADER --list`), or none for static programs
+//! //#ExpectFiles: N        regular files in the layer
+//! //#ExpectPath: PATH      a path in the layer (repeatable)
+//! //#ExpectAbsent: PATH    a path that is not in the layer (repeatable)
+//! //#ExpectLinkage: WORD   `linkage` of `tree --json`
+//! //#ExpectVia: NAME TEXT  how the object with this base name was found, in `tree --json`
+//! //#ExpectMissing: NAME   missing libraries, compared with the loader's own (repeatable)
+//! //#ExpectFatal: TEXT     the loader dies; slimpack says TEXT about the file it dies of
+//! //#ExpectError: TEXT     packing ends with exit status 1 or 2 and says TEXT
+//! //#NoRun                 the packed image is not run
+//! ```
+//!
+//! FLAGS are split as a shell would, without expansion: `$ORIGIN` stays. `%D` is the fixture's
+//! folder. Unless it says otherwise, a fixture is resolved and compared with its oracle, object
+//! by object in load order; packed; its layer compared with the oracle's list; run in runc; and
+//! what it prints compared with the program run directly. An unknown directive fails.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use common::{fail_with, have, is_root, output, slimpack, succeed};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("c-tests");
+    let mut sources: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "c" || ext == "cc"))
+        .collect();
+    sources.sort();
+    let trials = sources
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            Trial::test(name, move || check(&path))
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn check(path: &Path) -> Result<(), Failed> {
+    let fixture = Fixture::read(path)?;
+    // Panics of the helpers become failures with their message.
+    fixture.build_and_check()?;
+    Ok(())
+}
+
+/// What a fixture asks for.
+#[derive(Default)]
+struct Fixture {
+    source: PathBuf,
+    steps: Vec<Step>,
+    test: Option<String>,
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    pack: Vec<String>,
+    oracle: String,
+    files: Option<usize>,
+    paths: Vec<String>,
+    absent: Vec<String>,
+    linkage: Option<String>,
+    via: Vec<(String, String)>,
+    missing: Vec<String>,
+    fatal: Option<String>,
+    error: Option<String>,
+    no_run: bool,
+}
+
+enum Step {
+    Compile {
+        compiler: String,
+        is_library: bool,
+        out: String,
+        flags: Vec<String>,
+    },
+    Shell(String),
+}
+
+impl Fixture {
+    fn read(path: &Path) -> Result<Self, Failed> {
+        let mut fixture = Self {
+            source: path.to_path_buf(),
+            ..Self::default()
+        };
+        let mut compiler = if path.extension().is_some_and(|ext| ext == "cc") {
+            "c++".to_owned()
+        } else {
+            "cc".to_owned()
+        };
+        let mut has_rule = false;
+        for (number, line) in fs::read_to_string(path)?.lines().enumerate() {
+            let Some(directive) = line.strip_prefix("//#") else {
+                continue;
+            };
+            let place = format!("{}:{}", path.display(), number + 1);
+            let (name, value) = directive.split_once(':').unwrap_or((directive, ""));
+            let value = value.trim();
+            if !has_rule && name != "Rule" {
+                return Err(format!("{place}: the first directive is //#Rule").into());
+            }
+            let words = || {
+                shell_words::split(value).map_err(|error| format!("{place}: {value}: {error}"))
+            };
+            let pair = |separator| {
+                value
+                    .split_once(separator)
+                    .map(|(a, b)| (a.to_owned(), b.trim().to_owned()))
+                    .ok_or(format!("{place}: {value} is no pair"))
+            };
+            match name {
+                "Rule" => has_rule = true,
+                "Compiler" => compiler = value.to_owned(),
+                "Library" | "Program" => {
+                    let mut flags = words()?;
+                    if flags.is_empty() {
+                        return Err(format!("{place}: an output is wanted").into());
+                    }
+                    let out = flags.remove(0);
+                    let is_library = name == "Library";
+                    if !is_library {
+                        fixture.test = Some(out.clone());
+                    }
+                    fixture.steps.push(Step::Compile {
+                        compiler: compiler.clone(),
+                        is_library,
+                        out,
+                        flags,
+                    });
+                }
+                "Sh" => fixture.steps.push(Step::Shell(value.to_owned())),
+                "Test" => fixture.test = Some(value.to_owned()),
+                "Env" => fixture.env.push(pair('=')?),
+                "Args" => fixture.args.extend(words()?),
+                "Pack" => fixture.pack.extend(words()?),
+                "Oracle" => fixture.oracle = value.to_owned(),
+                "ExpectFiles" => fixture.files = Some(value.parse()?),
+                "ExpectPath" => fixture.paths.push(value.to_owned()),
+                "ExpectAbsent" => fixture.absent.push(value.to_owned()),
+                "ExpectLinkage" => fixture.linkage = Some(value.to_owned()),
+                "ExpectVia" => fixture.via.push(pair(' ')?),
+                "ExpectMissing" => fixture.missing.push(value.to_owned()),
+                "ExpectFatal" => fixture.fatal = Some(value.to_owned()),
+                "ExpectError" => fixture.error = Some(value.to_owned()),
+                "NoRun" => fixture.no_run = true,
+                _ => return Err(format!("{place}: unknown directive //#{name}").into()),
+            }
+        }
+        if !has_rule {
+            return Err(format!("{}: no //#Rule", path.display()).into());
+        }
+        Ok(fixture)
+    }
+
+    fn build_and_check(&self) -> Result<(), Failed> {
+        let compilers: Vec<&str> = self
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Compile { compiler, .. } if !["cc", "c++"].contains(&compiler.as_str()) => {
+                    Some(compiler.as_str())
+                }
+                _ => None,
+            })
+            .collect();
+        if !have(&compilers) {
+            return Ok(());
+        }
+        let temporary = common::temporary();
+        // The loader prints real paths, so the folder has to be one.
+        let folder = fs::canonicalize(temporary.path())?;
+        for step in &self.steps {
+            self.carry_out(step, &folder);
+        }
+        let test = self.test.as_ref().ok_or("nothing to test")?;
+        let program = folder.join(test);
+
+        let expected = self.ask_oracle(&folder, &program)?;
+        let tree = self.tree(&folder, &program);
+        self.compare_with_oracle(&tree, expected.as_deref())?;
+        self.check_tree(&tree)?;
+        self.check_pack(&folder, &program, expected.as_deref())
+    }
+
+    fn carry_out(&self, step: &Step, folder: &Path) {
+        let mut command = match step {
+            Step::Shell(line) => {
+                let mut command = Command::new("sh");
+                command.arg("-ec").arg(line);
+                command
+            }
+            Step::Compile {
+                compiler,
+                is_library,
+                out,
+                flags,
+            } => {
+                let out = folder.join(out);
+                fs::create_dir_all(out.parent().unwrap()).unwrap();
+                let mut command = Command::new(match compiler.as_str() {
+                    "cc" => common::c_compiler(),
+                    "c++" => common::cpp_compiler(),
+                    other => other,
+                });
+                command.arg("-O1").arg(&self.source).arg("-o").arg(&out);
+                if *is_library {
+                    let name = out.file_name().unwrap().to_str().unwrap();
+                    let stem = name.split('.').next().unwrap();
+                    let stem = stem.strip_prefix("lib").unwrap_or(stem).replace('-', "_");
+                    command.args(["-shared", "-fPIC", "-DLIBRARY"]);
+                    command.arg(format!("-DLIB_{stem}"));
+                }
+                let folder = folder.to_str().unwrap();
+                command.args(flags.iter().map(|flag| flag.replace("%D", folder)));
+                command
+            }
+        };
+        succeed(command.current_dir(folder));
+    }
+
+    fn with_env<'c>(&self, command: &'c mut Command, folder: &Path) -> &'c mut Command {
+        for (name, value) in &self.env {
+            command.env(name, value.replace("%D", folder.to_str().unwrap()));
+        }
+        command.current_dir(folder)
+    }
+
+    fn with_args<'c>(&self, command: &'c mut Command, flags: &[String], folder: &Path) -> &'c mut Command {
+        command
+            .args(flags.iter().map(|flag| flag.replace("%D", folder.to_str().unwrap())))
+            .current_dir(folder)
+    }
+
+    /// The loader's own list, one line for each object: `path`, or `! name` when it is missing.
+    /// `None` when the loader dies, or when there is none to ask.
+    fn ask_oracle(&self, folder: &Path, program: &Path) -> Result<Option<Vec<String>>, Failed> {
+        let mut command = match self.oracle.as_str() {
+            "glibc" => {
+                let mut command = Command::new(program);
+                command.env("LD_TRACE_LOADED_OBJECTS", "1");
+                command
+            }
+            "musl" => {
+                let tree = self.tree(folder, program);
+                let loader = tree["interpreter"]["requested"].as_str().unwrap();
+                let mut command = Command::new(loader);
+                command.arg("--list").arg(program);
+                command
+            }
+            "none" | "" => return Ok(None),
+            other => return Err(format!("unknown oracle {other}").into()),
+        };
+        let output = output(self.with_env(&mut command, folder));
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        if self.fatal.is_some() {
+            assert!(!output.status.success(), "the loader does not die\n{stdout}{stderr}");
+            return Ok(None);
+        }
+        // musl's --list fails when something is missing, and says so line by line.
+        assert!(
+            output.status.success() || !self.missing.is_empty(),
+            "the loader dies\n{stdout}{stderr}"
+        );
+        let mut lines = common::traced_objects(&stdout);
+        for line in stderr.lines() {
+            if let Some(rest) = line.strip_prefix("Error loading shared library ") {
+                lines.push(format!("! {}", rest.split(':').next().unwrap()));
+            }
+        }
+        Ok(Some(lines))
+    }
+
+    fn tree(&self, folder: &Path, program: &Path) -> serde_json::Value {
+        let mut command = slimpack();
+        command.args(["tree", "--json"]);
+        let output = output(self.with_args(&mut command, &self.args, folder).arg(program));
+        let expected = i32::from(!self.missing.is_empty() || self.fatal.is_some());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "tree: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn compare_with_oracle(
+        &self,
+        tree: &serde_json::Value,
+        expected: Option<&[String]>,
+    ) -> Result<(), Failed> {
+        let mut missing: Vec<String> = list(&tree["missing"], "name");
+        if let Some(text) = &self.fatal {
+            let tried = tree["missing"].to_string();
+            if !tried.contains(text.as_str()) {
+                return Err(format!("nothing of {text:?} in {tried}").into());
+            }
+            return Ok(());
+        }
+        let mut declared = self.missing.clone();
+        missing.sort();
+        declared.sort();
+        if missing != declared {
+            return Err(format!("missing {missing:?}, the fixture expects {declared:?}").into());
+        }
+        let Some(expected) = expected else {
+            return Ok(());
+        };
+        let interpreter = tree["interpreter"]["requested"].as_str();
+        let mut found: Vec<String> = list(&tree["objects"], "opened_as");
+        found.retain(|path| Some(path.as_str()) != interpreter);
+        let (lost, loaded): (Vec<_>, Vec<_>) =
+            expected.iter().partition(|line| line.starts_with("! "));
+        let loaded: Vec<String> = loaded
+            .into_iter()
+            .filter(|path| Some(path.as_str()) != interpreter)
+            .cloned()
+            .collect();
+        if found != loaded {
+            return Err(format!("slimpack {found:#?}\nloader {loaded:#?}").into());
+        }
+        let mut lost: Vec<_> = lost.iter().map(|line| line[2..].to_owned()).collect();
+        lost.sort();
+        lost.dedup();
+        if lost != missing {
+            return Err(format!("missing: slimpack {missing:?}, loader {lost:?}").into());
+        }
+        Ok(())
+    }
+
+    fn check_tree(&self, tree: &serde_json::Value) -> Result<(), Failed> {
+        if let Some(linkage) = &self.linkage {
+            if tree["linkage"] != linkage.as_str() {
+                return Err(format!("linkage {}, expected {linkage}", tree["linkage"]).into());
+            }
+        }
+        for (name, text) in &self.via {
+            let object = tree["objects"].as_array().unwrap().iter().find(|object| {
+                Path::new(object["opened_as"].as_str().unwrap()).ends_with(name)
+            });
+            let via = object.ok_or(format!("no object {name}"))?["found_via"].as_str().unwrap();
+            if via != text {
+                return Err(format!("{name} found via {via:?}, expected {text:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn check_pack(
+        &self,
+        folder: &Path,
+        program: &Path,
+        expected: Option<&[String]>,
+    ) -> Result<(), Failed> {
+        let archive = folder.join("image.tar");
+        let mut pack = slimpack();
+        self.with_args(&mut pack, &self.args, folder);
+        self.with_args(&mut pack, &self.pack, folder);
+        pack.arg(program).arg("-o").arg(&archive);
+        if let Some(text) = &self.error {
+            let status = if self.missing.is_empty() && self.fatal.is_none() { 2 } else { 1 };
+            let stderr = fail_with(status, &mut pack);
+            if !stderr.contains(text.as_str()) {
+                return Err(format!("nothing of {text:?} in {stderr}").into());
+            }
+            assert!(!archive.exists(), "an error and an output");
+            return Ok(());
+        }
+        succeed(&mut pack);
+        let layer = common::layer(&archive);
+        let files = layer.values().filter(|node| node.starts_with("file ")).count();
+        if let Some(expected) = self.files {
+            assert_eq!(files, expected, "{layer:#?}");
+        }
+        if let Some(expected) = expected {
+            let mut real: Vec<PathBuf> = expected
+                .iter()
+                .filter(|line| !line.starts_with("! "))
+                .map(|path| fs::canonicalize(path).unwrap())
+                .collect();
+            real.sort();
+            real.dedup();
+            assert_eq!(files, real.len() + 1, "the program and {real:#?}, not {layer:#?}");
+        }
+        for path in &self.paths {
+            assert!(layer.contains_key(path), "no {path} in {layer:#?}");
+        }
+        for path in &self.absent {
+            assert!(!layer.contains_key(path), "{path} in {layer:#?}");
+        }
+        if self.no_run || !have(common::CONTAINER_TOOLS) || !is_root() {
+            return Ok(());
+        }
+        let direct = output(self.with_env(&mut Command::new(program), folder));
+        let packed = common::run_image(&archive, &[]);
+        let said = |output: &std::process::Output| {
+            (
+                String::from_utf8_lossy(&output.stdout).into_owned(),
+                output.status.code(),
+            )
+        };
+        assert_eq!(
+            said(&packed),
+            said(&direct),
+            "{}",
+            String::from_utf8_lossy(&packed.stderr)
+        );
+        Ok(())
+    }
+}
+
+fn list(values: &serde_json::Value, field: &str) -> Vec<String> {
+    let values = values.as_array().unwrap();
+    values.iter().map(|value| value[field].as_str().unwrap().to_owned()).collect()
+}
