@@ -13,7 +13,10 @@ fn main() {
 #[cfg(feature = "c-tests")]
 fn find_compilers() {
     for (name, is_cpp) in [("SLIMPACK_TEST_CC", false), ("SLIMPACK_TEST_CXX", true)] {
-        let compiler = cc::Build::new().cpp(is_cpp).cargo_warnings(false).try_get_compiler();
+        let compiler = cc::Build::new()
+            .cpp(is_cpp)
+            .cargo_warnings(false)
+            .try_get_compiler();
         let path = match &compiler {
             Ok(compiler) => compiler.path().display().to_string(),
             // The harness fails each fixture that wants it, with the reason.

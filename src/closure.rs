@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::elf::{DependencyKind, ElfError, Linkage, Object};
 use crate::loader::{
-    Answer, Environment, FoundVia, LinkMap, Loaded, Loaders, Rules, Scene, Target, Tried,
+    Answer, Environment, Found, FoundVia, LinkMap, Loaded, Loaders, Rules, Scene, Target, Tried,
     UnknownLoader, default_interpreters,
 };
 use crate::vfs::{Errno, NodeKind, View, Walk};
@@ -41,7 +41,7 @@ impl Request {
 }
 
 /// Who asks for whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Edge {
     /// Index of the requester.
     pub requester: usize,
@@ -51,6 +51,9 @@ pub struct Edge {
     pub request: Request,
     /// Index of the object that answers; `None` when there is none.
     pub target: Option<usize>,
+    /// The way that this request was answered by, where it is another than the one by
+    /// which the object was loaded.
+    pub alias: Option<Box<Loaded>>,
 }
 
 /// A request that no file answers.
@@ -347,25 +350,30 @@ impl Walker<'_> {
         name: &OsStr,
         request: Request,
     ) -> Result<Option<usize>, ClosureError> {
+        let load = |found: Found| {
+            Loaded::new(
+                found.opened_as,
+                found.walk,
+                found.object,
+                name.to_owned(),
+                Some(by),
+                found.via,
+            )
+        };
+        let mut alias = None;
         let target = match self.rules.request(&self.scene, &self.map, name, by) {
             Answer::Kernel => return Ok(None),
-            Answer::Loaded(index) => {
+            Answer::Loaded(index) => Some(index),
+            Answer::Same(index, found) => {
                 self.map.also_known_as(index, name);
+                alias = Some(Box::new(load(*found)));
                 Some(index)
             }
             Answer::Found(found) => {
                 if self.map.objects().len() >= MAX_OBJECTS {
                     return Err(ClosureError::TooManyObjects);
                 }
-                let loaded = Loaded::new(
-                    found.opened_as,
-                    found.walk,
-                    found.object,
-                    name.to_owned(),
-                    Some(by),
-                    found.via,
-                );
-                Some(self.map.add(self.rules, loaded))
+                Some(self.map.add(self.rules, load(*found)))
             }
             Answer::Missing(tried) => {
                 if !request.is_optional() {
@@ -379,6 +387,7 @@ impl Walker<'_> {
             name: name.to_owned(),
             request,
             target,
+            alias,
         });
         Ok(target)
     }

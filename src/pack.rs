@@ -118,11 +118,11 @@ pub enum PackError {
         /// The first program.
         first_path: PathBuf,
         /// Its platform.
-        first: Platform,
+        first: String,
         /// The other program.
         path: PathBuf,
         /// Its platform.
-        second: Platform,
+        second: String,
     },
     /// The first file is a library.
     #[error(
@@ -147,7 +147,7 @@ pub enum PackError {
     Rootfs(#[from] RootfsError),
     /// The image would not work.
     #[error("cannot publish the image, it would not load what the program loads here: {0}")]
-    Proof(#[from] ProofError),
+    Proof(#[from] Box<ProofError>),
     /// A file cannot be read.
     #[error("cannot read {}: {}", .0.display(), .1.message())]
     Read(PathBuf, Errno),
@@ -362,9 +362,9 @@ fn common_platform(source: &Source, closures: &[Resolved]) -> Result<Platform, P
             Some((first_path, first)) => {
                 return Err(PackError::Platforms {
                     first_path: first_path.to_path_buf(),
-                    first: first.clone(),
+                    first: first.to_string(),
                     path: typed.clone(),
-                    second: platform,
+                    second: platform.to_string(),
                 });
             }
         }

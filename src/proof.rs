@@ -57,10 +57,12 @@ pub fn prove(
     rootfs: &Arc<Rootfs>,
     source_view: &Arc<View>,
     environment: &Environment,
-) -> Result<Closure, ProofError> {
-    let broken = |error| ProofError::Broken {
-        program: program.to_path_buf(),
-        error,
+) -> Result<Closure, Box<ProofError>> {
+    let broken = |error| {
+        Box::new(ProofError::Broken {
+            program: program.to_path_buf(),
+            error,
+        })
     };
     let vfs = RootfsVfs::new(rootfs.clone(), source_view.clone());
     let view = View::new(Box::new(vfs), source_view.store().clone());
@@ -79,7 +81,7 @@ pub fn prove(
         if found_id == Some(expected.walk.metadata.id) {
             continue;
         }
-        return Err(ProofError::Differs {
+        return Err(Box::new(ProofError::Differs {
             requester: requester.opened_as.clone(),
             name: edge.name.clone(),
             found: match found {
@@ -88,7 +90,7 @@ pub fn prove(
             },
             expected: expected.opened_as.clone(),
             advice: advice(expected),
-        });
+        }));
     }
     Ok(image)
 }

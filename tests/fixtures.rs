@@ -49,7 +49,10 @@ fn main() -> ExitCode {
     let mut sources: Vec<PathBuf> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "c" || ext == "cc"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ext| ext == "c" || ext == "cc")
+        })
         .collect();
     sources.sort();
     let trials = sources
@@ -122,9 +125,8 @@ impl Fixture {
             if !has_rule && name != "Rule" {
                 return Err(format!("{place}: the first directive is //#Rule").into());
             }
-            let words = || {
-                shell_words::split(value).map_err(|error| format!("{place}: {value}: {error}"))
-            };
+            let words =
+                || shell_words::split(value).map_err(|error| format!("{place}: {value}: {error}"));
             let pair = |separator| {
                 value
                     .split_once(separator)
@@ -248,9 +250,18 @@ impl Fixture {
         command.current_dir(folder)
     }
 
-    fn with_args<'c>(&self, command: &'c mut Command, flags: &[String], folder: &Path) -> &'c mut Command {
+    fn with_args<'c>(
+        &self,
+        command: &'c mut Command,
+        flags: &[String],
+        folder: &Path,
+    ) -> &'c mut Command {
         command
-            .args(flags.iter().map(|flag| flag.replace("%D", folder.to_str().unwrap())))
+            .args(
+                flags
+                    .iter()
+                    .map(|flag| flag.replace("%D", folder.to_str().unwrap())),
+            )
             .current_dir(folder)
     }
 
@@ -277,7 +288,10 @@ impl Fixture {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr);
         if self.fatal.is_some() {
-            assert!(!output.status.success(), "the loader does not die\n{stdout}{stderr}");
+            assert!(
+                !output.status.success(),
+                "the loader does not die\n{stdout}{stderr}"
+            );
             return Ok(None);
         }
         // musl's --list fails when something is missing, and says so line by line.
@@ -297,7 +311,10 @@ impl Fixture {
     fn tree(&self, folder: &Path, program: &Path) -> serde_json::Value {
         let mut command = slimpack();
         command.args(["tree", "--json"]);
-        let output = output(self.with_args(&mut command, &self.args, folder).arg(program));
+        let output = output(
+            self.with_args(&mut command, &self.args, folder)
+                .arg(program),
+        );
         let expected = i32::from(!self.missing.is_empty() || self.fatal.is_some());
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(expected), "tree: {stderr}");
@@ -355,10 +372,13 @@ impl Fixture {
             }
         }
         for (name, text) in &self.via {
-            let object = tree["objects"].as_array().unwrap().iter().find(|object| {
-                Path::new(object["opened_as"].as_str().unwrap()).ends_with(name)
-            });
-            let via = object.ok_or(format!("no object {name}"))?["found_via"].as_str().unwrap();
+            let object =
+                tree["objects"].as_array().unwrap().iter().find(|object| {
+                    Path::new(object["opened_as"].as_str().unwrap()).ends_with(name)
+                });
+            let via = object.ok_or(format!("no object {name}"))?["found_via"]
+                .as_str()
+                .unwrap();
             if via != text {
                 return Err(format!("{name} found via {via:?}, expected {text:?}").into());
             }
@@ -378,7 +398,11 @@ impl Fixture {
         self.with_args(&mut pack, &self.pack, folder);
         pack.arg(program).arg("-o").arg(&archive);
         if let Some(text) = &self.error {
-            let status = if self.missing.is_empty() && self.fatal.is_none() { 2 } else { 1 };
+            let status = if self.missing.is_empty() && self.fatal.is_none() {
+                2
+            } else {
+                1
+            };
             let stderr = fail_with(status, &mut pack);
             if !stderr.contains(text.as_str()) {
                 return Err(format!("nothing of {text:?} in {stderr}").into());
@@ -388,7 +412,10 @@ impl Fixture {
         }
         succeed(&mut pack);
         let layer = common::layer(&archive);
-        let files = layer.values().filter(|node| node.starts_with("file ")).count();
+        let files = layer
+            .values()
+            .filter(|node| node.starts_with("file "))
+            .count();
         if let Some(expected) = self.files {
             assert_eq!(files, expected, "{layer:#?}");
         }
@@ -400,7 +427,11 @@ impl Fixture {
                 .collect();
             real.sort();
             real.dedup();
-            assert_eq!(files, real.len() + 1, "the program and {real:#?}, not {layer:#?}");
+            assert_eq!(
+                files,
+                real.len() + 1,
+                "the program and {real:#?}, not {layer:#?}"
+            );
         }
         for path in &self.paths {
             assert!(layer.contains_key(path), "no {path} in {layer:#?}");
@@ -431,5 +462,8 @@ impl Fixture {
 
 fn list(values: &serde_json::Value, field: &str) -> Vec<String> {
     let values = values.as_array().unwrap();
-    values.iter().map(|value| value[field].as_str().unwrap().to_owned()).collect()
+    values
+        .iter()
+        .map(|value| value[field].as_str().unwrap().to_owned())
+        .collect()
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::values::{self, Words};
 use crate::image::Tag;
@@ -12,7 +14,6 @@ use crate::image::Tag;
 #[command(
     name = "slimpack",
     version,
-    args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
     override_usage = "slimpack [OPTIONS] FILE... [-o OUT]\n       slimpack COMMAND ...",
@@ -25,6 +26,32 @@ pub(super) struct Cli {
     pub pack: PackArgs,
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Cli {
+    /// Reads the command line of this process; exits on help and on misuse.
+    pub fn read() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        // The first word that is no flag is the verb, and flags of packing before it
+        // would be lost in silence.
+        if let Some(verb) = matches.subcommand_name() {
+            let stray = matches.ids().find(|id| {
+                let id = id.as_str();
+                !["verbose", "quiet"].contains(&id)
+                    && matches.value_source(id) == Some(ValueSource::CommandLine)
+                    && command.get_arguments().any(|arg| arg.get_id() == id)
+            });
+            if let Some(stray) = stray {
+                let message = format!(
+                    "--{stray} is an option of packing; options of {verb} stand behind it \
+                     (to pack a program called {verb}, write ./{verb})"
+                );
+                command.error(ErrorKind::ArgumentConflict, message).exit();
+            }
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -96,7 +96,7 @@ impl Glibc {
         let mut tried = Tried::default();
         match self.search(scene, map, name, by, &mut tried) {
             Some(found) => match map.with_id(found.walk.metadata.id) {
-                Some(index) => Answer::Loaded(index),
+                Some(index) => Answer::Same(index, found),
                 None => Answer::Found(found),
             },
             None => Answer::Missing(tried),

@@ -64,6 +64,9 @@ pub enum Answer {
     Kernel,
     /// A file to map.
     Found(Box<Found>),
+    /// A file that turns out to be an object in the process (a hard link, another link
+    /// to the same file): its index, and the way that led to it.
+    Same(usize, Box<Found>),
     /// No file; what was tried.
     Missing(Tried),
 }

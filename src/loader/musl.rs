@@ -102,7 +102,7 @@ impl Musl {
         match found.unwrap_or(None) {
             // Index 0, the program, is no candidate: musl compares from the second on.
             Some(found) => match map.with_id(found.walk.metadata.id).filter(|&i| i != 0) {
-                Some(index) => Answer::Loaded(index),
+                Some(index) => Answer::Same(index, found),
                 None => Answer::Found(found),
             },
             None => Answer::Missing(tried),

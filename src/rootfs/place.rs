@@ -91,6 +91,18 @@ impl<'a> Placer<'a> {
                 rule,
             });
         }
+        for edge in &closure.edges {
+            if let (Some(alias), Some(rules)) = (&edge.alias, &closure.rules) {
+                let image_path = self.image_path(rules, &opened, &real, alias);
+                let reason = Reason::NeededBy {
+                    requester: opened[edge.requester].clone(),
+                    rule: alias
+                        .via
+                        .rule(edge.requester, |index| opened[index].clone()),
+                };
+                self.place_library(alias, &image_path, &[reason])?;
+            }
+        }
         for (index, object) in objects.iter().enumerate().skip(1) {
             if object.via == FoundVia::Interpreter {
                 reasons[index].insert(0, Reason::InterpreterOf(path.clone()));

@@ -18,7 +18,12 @@ pub const REQUIRE_TOOLS: &str = "SLIMPACK_REQUIRE_TOOLS";
 /// A run of the built binary, with an environment that changes nothing.
 pub fn slimpack() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slimpack"));
-    for name in ["LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for name in [
+        "LD_LIBRARY_PATH",
+        "SOURCE_DATE_EPOCH",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+    ] {
         command.env_remove(name);
     }
     command
@@ -193,7 +198,13 @@ pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
     let folder = temporary();
     let layout = folder.path().join("layout");
     fs::create_dir(&layout).unwrap();
-    succeed(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&layout));
+    succeed(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&layout),
+    );
     let index: serde_json::Value =
         serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
     let tag = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].clone();
@@ -206,8 +217,7 @@ pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
             .arg(&bundle),
     );
     let path = bundle.join("config.json");
-    let mut config: serde_json::Value =
-        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let process = config["process"].as_object_mut().unwrap();
     process.remove("rlimits");
     process.insert("terminal".into(), false.into());

@@ -1,0 +1,108 @@
+//! Rules about the source itself.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn source_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The code of a file without its unit tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn rooms_that_resolve_know_neither_the_file_system_nor_the_environment() {
+    let root = source_folder();
+    let rooms = [
+        "elf",
+        "loader",
+        "rootfs",
+        "closure.rs",
+        "proof.rs",
+        "store.rs",
+        "layer.rs",
+        "vfs/view.rs",
+        "vfs/mod.rs",
+    ];
+    let mut checked = 0;
+    for path in sources(&root) {
+        let inside = path.strip_prefix(&root).unwrap();
+        if !rooms.iter().any(|room| inside.starts_with(room)) {
+            continue;
+        }
+        checked += 1;
+        for (number, line) in code(&path).lines().enumerate() {
+            for forbidden in ["std::fs", "std::env", "env::var", "File::open"] {
+                assert!(
+                    !line.contains(forbidden),
+                    "{}:{}: {forbidden}",
+                    path.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+    assert!(checked > rooms.len(), "the rooms have moved");
+}
+
+#[test]
+fn every_module_says_what_comes_in_and_what_goes_out() {
+    for path in sources(&source_folder()) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with //!",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn no_file_outgrows_its_room() {
+    const MOST_LINES: usize = 600;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in sources(&root.join("src"))
+        .into_iter()
+        .chain(sources(&root.join("tests")))
+    {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(
+            lines <= MOST_LINES,
+            "{} has {lines} lines: split it",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn a_build_without_the_feature_compiles_no_c() {
+    let manifest =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    assert!(
+        !manifest.contains("default = ["),
+        "a default feature may pull in the C compiler"
+    );
+    assert!(manifest.contains(r#"cc = { version = "1.11.3", optional = true }"#));
+}
