@@ -366,10 +366,10 @@ impl Fixture {
     }
 
     fn check_tree(&self, tree: &serde_json::Value) -> Result<(), Failed> {
-        if let Some(linkage) = &self.linkage {
-            if tree["linkage"] != linkage.as_str() {
-                return Err(format!("linkage {}, expected {linkage}", tree["linkage"]).into());
-            }
+        if let Some(linkage) = &self.linkage
+            && tree["linkage"] != linkage.as_str()
+        {
+            return Err(format!("linkage {}, expected {linkage}", tree["linkage"]).into());
         }
         for (name, text) in &self.via {
             let object =

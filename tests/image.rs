@@ -171,7 +171,8 @@ fn a_dynamic_program_brings_loader_libc_and_links_and_nothing_else() {
     if fs::read_link("/lib").is_ok() {
         let mut paths: Vec<_> = nodes.iter().map(|(path, _)| path.as_str()).collect();
         let mut wanted = wanted.to_vec();
-        (paths.sort_unstable(), wanted.sort_unstable());
+        paths.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(paths, wanted);
     }
     let modes: Vec<_> = nodes

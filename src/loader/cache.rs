@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use goblin::elf::header::{
-    EM_386, EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_MIPS, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64,
+    EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_MIPS, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64,
 };
 use scroll::{Endian, Pread};
 
@@ -95,10 +95,10 @@ impl Cache {
         let count = usize::try_from(bytes.pread_with::<u32>(at + 20, endian).ok()?).ok()?;
         let end = count.checked_mul(NEW_ENTRY)?.checked_add(at + NEW_HEADER)?;
         // `cache_file_new_matches_endian`: 0 is a cache from before the flag.
-        let matches = match (bytes.get(at + 28)? & 3, endian) {
-            (0, _) | (2, Endian::Little) | (3, Endian::Big) => true,
-            _ => false,
-        };
+        let matches = matches!(
+            (bytes.get(at + 28)? & 3, endian),
+            (0, _) | (2, Endian::Little) | (3, Endian::Big)
+        );
         (matches && end <= bytes.len()).then_some(Self {
             bytes,
             endian,
@@ -246,7 +246,7 @@ pub(super) fn flags(target: Target, e_flags: u32) -> u32 {
             _ => 0x1300,
         },
         (EM_MIPS, true) => 0x0700,
-        (EM_386, _) | _ => 0,
+        _ => 0,
     };
     architecture | FLAG_ELF_LIBC6
 }
