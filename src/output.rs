@@ -46,6 +46,7 @@ pub struct AtomicFile {
     temporary: NamedTempFile,
     target: PathBuf,
     interrupts: Interrupts,
+    reserved: u64,
 }
 
 impl Output {
@@ -92,19 +93,20 @@ impl Output {
             temporary,
             target,
             interrupts,
+            reserved: 0,
         }))
     }
 }
 
 impl AtomicFile {
-    /// Reserves room for about `bytes`, so that a full disk is known before the work is
+    /// Reserves room for `bytes`, so that a full disk is known before the work is
     /// done. It also spares the flush that ext4 does when a file without blocks
     /// replaces another (`auto_da_alloc`, ext4(5)). Filesystems that cannot reserve do
     /// without.
     ///
     /// # Errors
     /// When there is not enough room.
-    pub fn reserve(&self, bytes: u64) -> Result<(), OutputError> {
+    pub fn reserve(&mut self, bytes: u64) -> Result<(), OutputError> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
         let file = self.temporary.as_file();
@@ -112,7 +114,10 @@ impl AtomicFile {
             Err(full @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
                 Err(OutputError::Io(self.target.clone(), full.into()))
             }
-            _ => Ok(()),
+            _ => {
+                self.reserved = bytes;
+                Ok(())
+            }
         }
     }
 
@@ -128,10 +133,12 @@ impl AtomicFile {
     pub fn publish(self) -> Result<(), OutputError> {
         let target = self.target;
         let file = self.temporary.as_file();
-        // Gives back what was reserved and not needed.
-        file.metadata()
-            .and_then(|found| file.set_len(found.len()))
-            .map_err(|error| OutputError::Io(target.clone(), error))?;
+        let fail = |error| OutputError::Io(target.clone(), error);
+        let length = file.metadata().map_err(fail)?.len();
+        if length < self.reserved {
+            // Gives back what was not needed.
+            file.set_len(length).map_err(fail)?;
+        }
         self.temporary
             .persist(&target)
             .map(drop)

@@ -311,9 +311,12 @@ impl Plan {
         )?)
     }
 
-    /// About how many bytes the archive will have; never less than it will.
-    pub fn archive_size_hint(&self) -> u64 {
-        crate::layer::size_hint(&self.rootfs) + crate::image::ENVELOPE
+    /// How many bytes the archive will have, or a few more.
+    ///
+    /// # Errors
+    /// When the image cannot be described.
+    pub fn size_hint(&self) -> Result<u64, PackError> {
+        Ok(crate::image::size_hint(&self.rootfs, &self.settings)?)
     }
 
     /// The program that the image starts.

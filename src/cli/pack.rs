@@ -45,7 +45,7 @@ fn write_file(plan: &Plan, path: &Path) -> Result<Written, CliError> {
     match Output::create(path)? {
         Output::Device(mut device) => Ok(plan.write(Destination::Stream(&mut device))?),
         Output::File(mut file) => {
-            file.reserve(plan.archive_size_hint())?;
+            file.reserve(plan.size_hint()?)?;
             let result = plan.write(Destination::File(&mut file));
             if let Some(signal) = file.interrupted() {
                 drop(file);

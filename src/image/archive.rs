@@ -18,10 +18,6 @@ use crate::vfs::View;
 /// Size of a tar block in bytes.
 const BLOCK: u64 = 512;
 
-/// What an archive holds beside the layer, in bytes, at the most: headers and the
-/// documents, which grow with labels and variables only.
-pub const ENVELOPE: u64 = 64 << 10;
-
 /// A file that can be written at any position.
 pub trait WriteSeek: Write + Seek {}
 impl<T: Write + Seek> WriteSeek for T {}
@@ -99,35 +95,58 @@ pub fn write(
     }
 }
 
-/// Everything behind the bytes of the layer.
-fn finish(settings: &Settings, layer: &Blob, out: impl Write) -> Result<Written, ImageError> {
-    let documents = Documents::new(settings, layer)?;
-    let config = Blob::of(&documents.config);
-    let manifest = Blob::of(&documents.manifest);
-    let mut out = BufWriter::new(out);
-    let padding = layer.size.next_multiple_of(BLOCK) - layer.size;
-    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
-    let mut size = BLOCK + layer.size + padding;
-    let mut tar = tar::Builder::new(out);
-    for (path, bytes) in [
-        (config.path(), documents.config.as_slice()),
-        (manifest.path(), &documents.manifest),
+/// How many bytes the archive will have; more only when names in it are so long that
+/// their headers cannot be foreseen.
+///
+/// # Errors
+/// When the image cannot be described.
+pub fn size_hint(rootfs: &Rootfs, settings: &Settings) -> Result<u64, ImageError> {
+    // Every digest has the same length, so any will do.
+    let layer = Blob {
+        size: layer::size_hint(rootfs),
+        ..Blob::of(&[])
+    };
+    Ok(size(&Documents::new(settings, &layer)?, &layer))
+}
+
+/// The members behind the layer.
+fn members(documents: &Documents) -> [(String, &[u8]); 5] {
+    [
+        (Blob::of(&documents.config).path(), &documents.config),
+        (Blob::of(&documents.manifest).path(), &documents.manifest),
         ("index.json".to_owned(), &documents.index),
         ("manifest.json".to_owned(), &documents.docker),
         ("oci-layout".to_owned(), LAYOUT),
-    ] {
-        let length = bytes.len() as u64;
-        tar.append(&member(&path, length)?, bytes)?;
-        size += BLOCK + length.next_multiple_of(BLOCK);
+    ]
+}
+
+fn size(documents: &Documents, layer: &Blob) -> u64 {
+    let end = 2 * BLOCK;
+    let lengths = members(documents).map(|(_, bytes)| bytes.len() as u64);
+    lengths
+        .into_iter()
+        .chain([layer.size])
+        .fold(end, |total, length| {
+            total + BLOCK + length.next_multiple_of(BLOCK)
+        })
+}
+
+/// Everything behind the bytes of the layer.
+fn finish(settings: &Settings, layer: &Blob, out: impl Write) -> Result<Written, ImageError> {
+    let documents = Documents::new(settings, layer)?;
+    let mut out = BufWriter::new(out);
+    let padding = layer.size.next_multiple_of(BLOCK) - layer.size;
+    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
+    let mut tar = tar::Builder::new(out);
+    for (path, bytes) in members(&documents) {
+        tar.append(&member(&path, bytes.len() as u64)?, bytes)?;
     }
-    // The archive ends with two empty blocks.
     tar.into_inner()?.flush()?;
-    size += 2 * BLOCK;
     Ok(Written {
+        manifest: Blob::of(&documents.manifest),
+        config: Blob::of(&documents.config),
+        size: size(&documents, layer),
         layer: layer.clone(),
-        manifest,
-        config,
-        size,
     })
 }
 

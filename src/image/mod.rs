@@ -8,7 +8,7 @@ mod config;
 mod digest;
 mod reference;
 
-pub use archive::{Destination, ENVELOPE, ImageError, Written, write};
+pub use archive::{Destination, ImageError, Written, size_hint, write};
 pub use config::Settings;
 pub use digest::{Blob, Digester};
 pub use reference::{Tag, TagError};
