@@ -4,11 +4,11 @@
 //! who asks for whom under which name, and what is missing. A missing library is
 //! data: the walk goes on, as the loader does when it only lists.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foldhash::{HashSet, HashSetExt};
 use thiserror::Error;
 
 use crate::elf::{DependencyKind, ElfError, Linkage, Object};
@@ -81,6 +81,8 @@ pub struct Closure {
     /// The order in which symbols are looked up: breadth first, filters before the
     /// objects that name them. The interpreter is in it only when something needs it.
     pub scope: Vec<usize>,
+    /// Variants of libraries for better machines, which stand beside them.
+    pub variants: Vec<Loaded>,
     /// What is not there, by name, in the order of the first request.
     pub missing: Vec<Missing>,
 }
@@ -206,6 +208,7 @@ impl Closure {
                 map: LinkMap::of_static(loaded),
                 edges: Vec::new(),
                 scope: vec![0],
+                variants: Vec::new(),
                 missing: Vec::new(),
             });
         };
@@ -233,8 +236,9 @@ impl Closure {
             map,
             edges: Vec::new(),
             missing: Vec::new(),
+            variants: Vec::new(),
             scope: vec![0],
-            scoped: HashSet::from([0]),
+            scoped: [0].into_iter().collect(),
             visited: HashSet::new(),
         };
         walker.run()?;
@@ -242,6 +246,7 @@ impl Closure {
             map,
             edges,
             missing,
+            variants,
             scope,
             ..
         } = walker;
@@ -251,6 +256,7 @@ impl Closure {
             map,
             edges,
             scope,
+            variants,
             missing,
         })
     }
@@ -287,6 +293,7 @@ struct Walker<'a> {
     map: LinkMap,
     edges: Vec<Edge>,
     missing: Vec<Missing>,
+    variants: Vec<Loaded>,
     scope: Vec<usize>,
     scoped: HashSet<usize>,
     visited: HashSet<usize>,
@@ -303,8 +310,58 @@ impl Walker<'_> {
         while let Some(&current) = self.scope.get(at) {
             if self.visited.insert(current) {
                 self.visit(current, at)?;
+                if self.scene.environment.hwcaps {
+                    self.add_variants(current)?;
+                }
             } else {
                 at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the variants of an object for better machines, and what they need in its
+    /// place.
+    fn add_variants(&mut self, base: usize) -> Result<(), ClosureError> {
+        for subfolder in self.rules.variants() {
+            let object = &self.map.objects()[base];
+            if matches!(object.via, FoundVia::Program | FoundVia::Interpreter) {
+                return Ok(());
+            }
+            let (Some(folder), Some(name)) =
+                (object.opened_as.parent(), object.opened_as.file_name())
+            else {
+                return Ok(());
+            };
+            let path = folder.join(subfolder).join(name);
+            let Ok(walk) = self.scene.view.walk(&path) else {
+                continue;
+            };
+            let Ok(Ok(variant)) = self.scene.view.facts(&walk) else {
+                continue;
+            };
+            if !self.scene.target.matches(&variant.header) {
+                continue;
+            }
+            let via = FoundVia::Variant {
+                inner: Box::new(object.via.clone()),
+                subfolder,
+            };
+            let requested = object.requested_as.clone();
+            let loaded = Loaded::new(
+                path,
+                walk,
+                variant.clone(),
+                requested,
+                object.requester,
+                via,
+            );
+            self.variants.push(loaded);
+            for dependency in variant.dependencies() {
+                let request = Request::Dependency(dependency.kind);
+                if let Some(target) = self.request(base, &dependency.name, request)? {
+                    self.append(target);
+                }
             }
         }
         Ok(())
@@ -351,14 +408,16 @@ impl Walker<'_> {
         request: Request,
     ) -> Result<Option<usize>, ClosureError> {
         let load = |found: Found| {
-            Loaded::new(
+            let mut loaded = Loaded::new(
                 found.opened_as,
                 found.walk,
                 found.object,
                 name.to_owned(),
                 Some(by),
                 found.via,
-            )
+            );
+            loaded.tried = found.tried;
+            loaded
         };
         let mut alias = None;
         let target = match self.rules.request(&self.scene, &self.map, name, by) {

@@ -16,7 +16,7 @@ use crate::image::{Destination, ImageError, Settings, Tag, Written};
 use crate::loader::Environment;
 use crate::proof::{ProofError, prove};
 use crate::rootfs::{Placer, Rootfs, RootfsError};
-use crate::source::{Source, SourceError};
+use crate::source::{Root, Source, SourceError};
 use crate::vfs::Errno;
 
 /// What a pack is told.
@@ -24,14 +24,16 @@ use crate::vfs::Errno;
 pub struct Options {
     /// Programs to pack; the first is the one that is started.
     pub programs: Vec<PathBuf>,
-    /// The tree that libraries come from.
-    pub root: PathBuf,
+    /// Trees that libraries come from; without any, this machine.
+    pub roots: Vec<Root>,
     /// The folder that relative paths start from.
     pub current_dir: PathBuf,
     /// Further folders to search for libraries.
     pub library_path: Vec<PathBuf>,
     /// Where the program goes; a folder when it ends in `/`.
     pub destination: Option<PathBuf>,
+    /// Whether variants of libraries for better machines are packed too.
+    pub hwcaps: bool,
     /// Whether to go on when libraries are missing.
     pub allow_missing: bool,
     /// Whether a program that needs a loader is an error.
@@ -231,7 +233,8 @@ impl Plan {
     /// # Errors
     /// [`PackError`] says what stands in the way; nothing has been written.
     pub fn new(options: &Options) -> Result<Self, PackError> {
-        let source = Source::open(&options.root, &options.current_dir)?;
+        let first = options.programs.first().map(PathBuf::as_path);
+        let source = Source::choose(&options.roots, first, &options.current_dir)?;
         let image_dir = PathBuf::from(options.working_dir.as_deref().unwrap_or("/"));
         let image_environment = environment(options, Vec::new(), image_dir.clone());
         let extra = options
@@ -337,6 +340,7 @@ fn environment(options: &Options, extra: Vec<PathBuf>, working_dir: PathBuf) -> 
         library_path: variable("LD_LIBRARY_PATH"),
         preload: variable("LD_PRELOAD"),
         working_dir,
+        hwcaps: options.hwcaps,
         secure: false,
     }
 }

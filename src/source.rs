@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::elf::{Object, machine_name, platform};
 use crate::loader::Loaders;
 use crate::store::Store;
-use crate::vfs::{Grafted, HostVfs, View};
+use crate::vfs::{Grafted, HostVfs, Vfs, View};
 
 /// Why a tree cannot be used.
 #[derive(Debug, Error)]
@@ -25,9 +26,21 @@ pub enum SourceError {
         /// Why.
         error: io::Error,
     },
+    /// There are roots, but none for the program's architecture.
+    #[error("no --root is for {0} programs; add one with --root {0}=DIR")]
+    NoRootFor(String),
     /// The root is not a folder.
     #[error("cannot use {} as the root: it is not a folder", .0.display())]
     NotAFolder(PathBuf),
+}
+
+/// A folder to use as the root, for programs of one architecture or of any.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The architecture, as images (`arm64`) or `uname -m` (`aarch64`) call it.
+    pub architecture: Option<String>,
+    /// The folder.
+    pub folder: PathBuf,
 }
 
 /// A tree to take files from.
@@ -57,7 +70,7 @@ impl Source {
         if !fs::metadata(&real).map_err(fail)?.is_dir() {
             return Err(SourceError::NotAFolder(root.to_path_buf()));
         }
-        let vfs: Box<dyn crate::vfs::Vfs> = Box::new(HostVfs::new(&real));
+        let vfs: Box<dyn Vfs> = Box::new(HostVfs::new(&real));
         let vfs = if real == Path::new("/") {
             vfs
         } else {
@@ -70,6 +83,34 @@ impl Source {
             typed_root,
             current_dir: current_dir.to_path_buf(),
         })
+    }
+
+    /// The tree that the program at `first` takes its libraries from: the root given for
+    /// its architecture, else the root given for any, else this machine.
+    ///
+    /// # Errors
+    /// As for [`Source::open`], and when none of the roots is for its architecture.
+    pub fn choose(
+        roots: &[Root],
+        first: Option<&Path>,
+        current_dir: &Path,
+    ) -> Result<Self, SourceError> {
+        let general = roots.iter().rev().find(|root| root.architecture.is_none());
+        let names = match first {
+            Some(program) if roots.iter().any(|root| root.architecture.is_some()) => {
+                architecture_names(&current_dir.join(program))
+            }
+            _ => Vec::new(),
+        };
+        let special = roots.iter().rev().find(|root| {
+            let architecture = root.architecture.as_ref();
+            architecture.is_some_and(|architecture| names.contains(architecture))
+        });
+        match (special.or(general), names.last()) {
+            (Some(root), _) => Self::open(&root.folder, current_dir),
+            (None, Some(name)) => Err(SourceError::NoRootFor(name.clone())),
+            (None, None) => Self::open(Path::new("/"), current_dir),
+        }
     }
 
     /// Whether the tree is this machine's own.
@@ -112,4 +153,24 @@ impl Source {
     pub fn shown(&self, path: &Path) -> PathBuf {
         Grafted::host_path(path)
     }
+}
+
+/// What images and `uname -m` call the architecture of a program; nothing when it is no
+/// program, which is reported when it is packed.
+fn architecture_names(program: &Path) -> Vec<String> {
+    let Ok(real) = fs::canonicalize(program) else {
+        return Vec::new();
+    };
+    let Ok(file) = HostVfs::new("/").open(&real) else {
+        return Vec::new();
+    };
+    let Ok(object) = Object::read(file.as_ref()) else {
+        return Vec::new();
+    };
+    let image_name = platform(&object, file.as_ref()).ok().flatten();
+    let machine = machine_name(&object.header).to_owned();
+    [machine]
+        .into_iter()
+        .chain(image_name.map(|platform| platform.architecture.to_string()))
+        .collect()
 }

@@ -4,8 +4,9 @@
 //! wrong with it. The tree a program comes from and the rootfs it is packed into
 //! share one store, so the proof parses nothing again.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+
+use foldhash::HashMap;
 
 use crate::bytes::ReadAt;
 use crate::elf::{ElfError, Object};

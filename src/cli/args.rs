@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::values::{self, Words};
 use crate::image::Tag;
+use crate::source::Root;
 
 /// Turn a Linux program into the smallest container image that still runs it.
 #[derive(Debug, Parser)]
@@ -84,14 +85,10 @@ pub(super) struct Common {
 /// Where libraries come from.
 #[derive(Debug, Args)]
 pub(super) struct SourceArgs {
-    /// Take libraries from below DIR instead of this machine
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/",
-        hide_default_value = true
-    )]
-    pub root: PathBuf,
+    /// Take libraries from below DIR instead of this machine; with ARCH= for programs of that
+    /// architecture only (repeatable)
+    #[arg(long = "root", value_name = "[ARCH=]DIR", value_parser = values::root)]
+    pub roots: Vec<Root>,
     /// Search DIR for libraries too, as LD_LIBRARY_PATH would (repeatable)
     #[arg(short = 'L', long = "library-path", value_name = "DIR")]
     pub library_path: Vec<PathBuf>,
@@ -113,6 +110,9 @@ pub(super) struct PackArgs {
     /// Put the program at PATH; a folder when it ends in /
     #[arg(long, value_name = "PATH", value_parser = values::image_path, help_heading = "Contents")]
     pub dest: Option<String>,
+    /// Pack the variants of libraries for newer processors too (glibc-hwcaps)
+    #[arg(long, help_heading = "Contents")]
+    pub hwcaps: bool,
     /// Pack even when libraries are missing
     #[arg(long, help_heading = "Contents")]
     pub allow_missing: bool,

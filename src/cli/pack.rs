@@ -63,10 +63,11 @@ fn options(args: &PackArgs) -> Result<Options, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     Ok(Options {
         programs: args.files.clone(),
-        root: args.source.root.clone(),
+        roots: args.source.roots.clone(),
         current_dir,
         library_path: args.source.library_path.clone(),
         destination: args.dest.as_ref().map(PathBuf::from),
+        hwcaps: args.hwcaps,
         allow_missing: args.allow_missing,
         require_static: args.require_static,
         max_size: args.max_size,
@@ -125,8 +126,7 @@ fn with_hint(error: PackError, options: &Options) -> CliError {
     let PackError::Incomplete(missing) = &error else {
         return error.into();
     };
-    let Some(path) = env::var_os("LD_LIBRARY_PATH").filter(|_| options.root == Path::new("/"))
-    else {
+    let Some(path) = env::var_os("LD_LIBRARY_PATH").filter(|_| options.roots.is_empty()) else {
         return error.into();
     };
     let mut folders: Vec<PathBuf> = env::split_paths(&path)

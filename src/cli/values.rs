@@ -6,10 +6,33 @@
 use bytesize::ByteSize;
 
 use crate::image::Tag;
+use crate::source::Root;
 
 /// `NAME[:TAG]`.
 pub(super) fn tag(text: &str) -> Result<Tag, String> {
     Tag::parse(text).map_err(|error| error.to_string())
+}
+
+/// `[ARCH=]DIR`; a folder whose name looks like that is written `./ARCH=DIR`.
+pub(super) fn root(text: &str) -> Result<Root, String> {
+    if text.is_empty() {
+        return Err("write a folder".into());
+    }
+    Ok(match text.split_once('=') {
+        Some((architecture, folder)) if !architecture.contains('/') => {
+            if folder.is_empty() {
+                return Err(format!("write {architecture}=DIR"));
+            }
+            Root {
+                architecture: Some(architecture.to_owned()),
+                folder: folder.into(),
+            }
+        }
+        _ => Root {
+            architecture: None,
+            folder: text.into(),
+        },
+    })
 }
 
 /// `NAME=VALUE`, kept as one string.

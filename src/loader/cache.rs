@@ -125,6 +125,14 @@ impl Cache {
         })
     }
 
+    /// The key of an entry, with whatever follows its NUL: a bisection compares it often
+    /// and need not know where it ends.
+    fn key(&self, index: usize) -> Option<&[u8]> {
+        let at = self.entries + index.checked_mul(self.entry_size)? + 4;
+        let offset = self.bytes.pread_with::<u32>(at, self.endian).ok()?;
+        self.bytes.get(self.strings + offset as usize..)
+    }
+
     fn string(&self, offset: u32) -> Option<&[u8]> {
         let text = self.bytes.get(self.strings + offset as usize..)?;
         Some(&text[..text.iter().position(|&b| b == 0)?])
@@ -142,10 +150,8 @@ impl Cache {
     /// The search is glibc's own bisection, so that a cache that is not sorted misses
     /// the same names.
     pub fn lookup(&self, name: &OsStr, flags: u32) -> Option<&Path> {
-        let compare = |index| {
-            self.entry(index)
-                .map(|entry| compare_names(name.as_bytes(), entry.key))
-        };
+        let name = name.as_bytes();
+        let compare = |index| Some(compare_names(name, self.key(index)?));
         let (mut left, mut right) = (0, self.count);
         let hit = loop {
             if left >= right {
@@ -167,7 +173,7 @@ impl Cache {
             let Some(entry) = self.entry(index) else {
                 break;
             };
-            if compare_names(name.as_bytes(), entry.key) != Ordering::Equal {
+            if compare_names(name, entry.key) != Ordering::Equal {
                 break;
             }
             if entry.flags != flags {
@@ -184,10 +190,11 @@ impl Cache {
 }
 
 /// `_dl_cache_libcmp`: digit runs compare as numbers, and in descending order of it
-/// the entries are sorted.
+/// the entries are sorted. A name ends at its NUL or with the slice.
 pub(super) fn compare_names(mut left: &[u8], mut right: &[u8]) -> Ordering {
+    let first = |text: &'_ [u8]| text.first().copied().filter(|&byte| byte != 0);
     loop {
-        let (a, b) = (left.first(), right.first());
+        let (a, b) = (first(left), first(right));
         match (a, b) {
             (None, None) => return Ordering::Equal,
             (Some(x), Some(y)) if x.is_ascii_digit() && y.is_ascii_digit() => {
@@ -205,7 +212,7 @@ pub(super) fn compare_names(mut left: &[u8], mut right: &[u8]) -> Ordering {
             }
             (x, y) => {
                 // As `char` on most machines: signed.
-                let signed = |byte: Option<&u8>| byte.map_or(0, |&b| b.cast_signed());
+                let signed = |byte: Option<u8>| byte.map_or(0, u8::cast_signed);
                 return signed(x).cmp(&signed(y));
             }
         }

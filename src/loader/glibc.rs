@@ -13,6 +13,7 @@ use goblin::elf::header::{EM_386, EM_ARM, EM_PPC64, EM_S390, EM_X86_64};
 
 use super::cache::{self, Cache};
 use super::candidate::{Outcome, Target, Tried, Verdict, judge_glibc};
+use super::hwcaps;
 use super::link_map::{FoundVia, LinkMap, Loaded};
 use super::search_path::{Folder, SearchPaths, absolute, elements, without_repeats};
 use super::system::SystemFolders;
@@ -28,6 +29,7 @@ pub struct Glibc {
     pub(super) system: SystemFolders,
     cache: Option<Cache>,
     cache_flags: u32,
+    pub(super) levels: &'static [&'static str],
     platform: &'static str,
 }
 
@@ -55,6 +57,7 @@ impl Glibc {
         Self {
             system,
             cache,
+            levels: hwcaps::levels(target),
             cache_flags: cache::flags(target, interpreter.header.e_flags),
             platform: platform(target),
         }
@@ -95,10 +98,13 @@ impl Glibc {
         }
         let mut tried = Tried::default();
         match self.search(scene, map, name, by, &mut tried) {
-            Some(found) => match map.with_id(found.walk.metadata.id) {
-                Some(index) => Answer::Same(index, found),
-                None => Answer::Found(found),
-            },
+            Some(mut found) => {
+                found.tried = tried;
+                match map.with_id(found.walk.metadata.id) {
+                    Some(index) => Answer::Same(index, found),
+                    None => Answer::Found(found),
+                }
+            }
             None => Answer::Missing(tried),
         }
     }
@@ -136,22 +142,38 @@ impl Glibc {
             Listed::Nothing => {}
             Listed::Dead => return None,
         }
-        if nodeflib {
-            return None;
+        let system: Vec<Folder> = match nodeflib {
+            true => Vec::new(),
+            false => self.system_list(),
+        };
+        match search_list(scene, &system, name, tried) {
+            Listed::Found(found) => return Some(found),
+            Listed::Nothing => {}
+            Listed::Dead => return None,
         }
-        let system: Vec<Folder> = self
-            .system
-            .folders
-            .iter()
+        // The image shall run on the baseline machine, which would fail here. A library
+        // that exists for better machines alone is better than none.
+        let lists = [
+            &paths.inherited[..],
+            &environment[..],
+            &paths.own[..],
+            &system[..],
+        ];
+        lists.into_iter().flatten().find_map(|folder| {
+            self.levels
+                .iter()
+                .find_map(|subfolder| variant(scene, folder, subfolder, name))
+        })
+    }
+
+    fn system_list(&self) -> Vec<Folder> {
+        let folders = self.system.folders.iter();
+        folders
             .map(|path| Folder {
                 path: path.clone(),
                 via: FoundVia::SystemFolder,
             })
-            .collect();
-        match search_list(scene, &system, name, tried) {
-            Listed::Found(found) => Some(found),
-            Listed::Nothing | Listed::Dead => None,
-        }
+            .collect()
     }
 
     /// A name with a slash is a path, after its tokens are expanded.
@@ -170,6 +192,7 @@ impl Glibc {
                 walk,
                 object,
                 via: FoundVia::Path,
+                tried: Tried::default(),
             })),
             Verdict::Pass(outcome) | Verdict::EndList(outcome) | Verdict::Die(outcome) => {
                 tried.push(path, outcome);
@@ -206,6 +229,7 @@ impl Glibc {
                 walk,
                 object,
                 via: FoundVia::Cache,
+                tried: Tried::default(),
             })),
             Verdict::Pass(outcome) | Verdict::EndList(outcome) => {
                 tried.push(path.to_path_buf(), outcome);
@@ -352,6 +376,7 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
                     walk,
                     object,
                     via: folder.via.clone(),
+                    tried: Tried::default(),
                 }));
             }
             Verdict::Pass(outcome) => tried.push(candidate, outcome),
@@ -368,6 +393,29 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
         }
     }
     Listed::Nothing
+}
+
+/// The variant of a library in a subfolder of a search folder.
+fn variant(
+    scene: &Scene<'_>,
+    folder: &Folder,
+    subfolder: &'static str,
+    name: &OsStr,
+) -> Option<Box<Found>> {
+    let path = folder.path.join(subfolder).join(name);
+    let Verdict::Take(walk, object) = judge_glibc(scene.view, scene.target, &path) else {
+        return None;
+    };
+    Some(Box::new(Found {
+        opened_as: path,
+        walk,
+        object,
+        via: FoundVia::Variant {
+            inner: Box::new(folder.via.clone()),
+            subfolder,
+        },
+        tried: Tried::default(),
+    }))
 }
 
 fn is_directory(view: &View, path: &Path) -> bool {
@@ -397,7 +445,7 @@ pub(super) fn preloads(scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
     found
 }
 
-const PRELOAD_FILE: &str = "/etc/ld.so.preload";
+pub(super) const PRELOAD_FILE: &str = "/etc/ld.so.preload";
 
 /// The soname of the object that the kernel maps into every process (`vdso(7)`).
 fn vdso(target: Target) -> &'static str {

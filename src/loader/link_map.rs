@@ -4,12 +4,14 @@
 //! identity, as `_dl_map_object` (glibc) and `load_library` (musl) do it.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use super::Rules;
+use super::candidate::Tried;
 use super::search_path::SearchPaths;
 use crate::elf::Object;
 use crate::vfs::{FileId, Walk};
@@ -47,12 +49,20 @@ pub enum FoundVia {
     SystemFolder,
     /// A folder named in musl's path file.
     PathFile,
+    /// A subfolder for better machines, such as `glibc-hwcaps/x86-64-v3`, of a folder
+    /// that another rule leads to.
+    Variant {
+        /// That rule.
+        inner: Box<FoundVia>,
+        /// The subfolder.
+        subfolder: &'static str,
+    },
 }
 
 impl FoundVia {
     /// The rule in words, for the object that `requester` asked for; `path_of` gives the
     /// path of an object. `RPATH $ORIGIN/../lib of /opt/app/bin/app`.
-    pub fn rule(&self, requester: usize, path_of: impl Fn(usize) -> PathBuf) -> String {
+    pub fn rule(&self, requester: usize, path_of: &dyn Fn(usize) -> PathBuf) -> String {
         let tagged = |tag: &str, owner: usize, element: &OsStr| {
             let element = element.display();
             if owner == requester {
@@ -72,6 +82,9 @@ impl FoundVia {
             Self::Cache => "ld.so.cache".into(),
             Self::SystemFolder => "system folder".into(),
             Self::PathFile => "musl path file".into(),
+            Self::Variant { inner, subfolder } => {
+                format!("{subfolder} below {}", inner.rule(requester, path_of))
+            }
         }
     }
 }
@@ -91,6 +104,8 @@ pub struct Loaded {
     pub requester: Option<usize>,
     /// The rule that found it.
     pub via: FoundVia,
+    /// What was tried before it was found.
+    pub tried: Tried,
     pub(super) paths: OnceCell<SearchPaths>,
 }
 
@@ -111,6 +126,7 @@ impl Loaded {
             requested_as,
             requester,
             via,
+            tried: Tried::default(),
             paths: OnceCell::new(),
         }
     }

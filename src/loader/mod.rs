@@ -8,6 +8,7 @@
 mod cache;
 mod candidate;
 mod glibc;
+mod hwcaps;
 mod interpreter;
 mod link_map;
 mod musl;
@@ -38,6 +39,9 @@ pub struct Environment {
     pub preload: Option<OsString>,
     /// The folder that relative paths start from.
     pub working_dir: PathBuf,
+    /// Whether the variants of libraries for better machines count: those in
+    /// `glibc-hwcaps` folders.
+    pub hwcaps: bool,
     /// Whether the program runs with raised privileges (`AT_SECURE`): then the
     /// loader ignores variables and most uses of `$ORIGIN`.
     pub secure: bool,
@@ -50,6 +54,7 @@ impl Default for Environment {
             library_path: None,
             preload: None,
             working_dir: PathBuf::from("/"),
+            hwcaps: false,
             secure: false,
         }
     }
@@ -82,6 +87,8 @@ pub struct Found {
     pub object: Arc<crate::elf::Object>,
     /// The rule that found it.
     pub via: FoundVia,
+    /// What was tried before.
+    pub tried: Tried,
 }
 
 /// The rules of one installed loader.
@@ -118,6 +125,14 @@ impl Rules {
         }
     }
 
+    /// Subfolders that hold variants of libraries for better machines, best first.
+    pub fn variants(&self) -> &[&'static str] {
+        match self {
+            Self::Glibc(rules) => rules.levels,
+            Self::Musl(_) => &[],
+        }
+    }
+
     /// Libraries to load before all others, with the name of who says so.
     pub fn preloads(&self, scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
         match self {
@@ -134,11 +149,11 @@ impl Rules {
         }
     }
 
-    /// The files, beside objects, that the answers depend on.
-    pub fn configuration(&self) -> &Path {
+    /// The configuration files, beside the cache, that this loader reads.
+    pub fn configuration(&self) -> Vec<&Path> {
         match self {
-            Self::Glibc(_) => Path::new(cache::PATH),
-            Self::Musl(rules) => &rules.path_file,
+            Self::Glibc(_) => vec![Path::new(glibc::PRELOAD_FILE)],
+            Self::Musl(rules) => vec![&rules.path_file],
         }
     }
 

@@ -101,10 +101,13 @@ impl Musl {
         };
         match found.unwrap_or(None) {
             // Index 0, the program, is no candidate: musl compares from the second on.
-            Some(found) => match map.with_id(found.walk.metadata.id).filter(|&i| i != 0) {
-                Some(index) => Answer::Same(index, found),
-                None => Answer::Found(found),
-            },
+            Some(mut found) => {
+                found.tried = tried;
+                match map.with_id(found.walk.metadata.id).filter(|&i| i != 0) {
+                    Some(index) => Answer::Same(index, found),
+                    None => Answer::Found(found),
+                }
+            }
             None => Answer::Missing(tried),
         }
     }
@@ -181,6 +184,7 @@ impl Musl {
                 walk,
                 object,
                 via,
+                tried: Tried::default(),
             }))),
             Verdict::Pass(outcome) => {
                 tried.push(path, outcome);

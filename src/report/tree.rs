@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::closure::{Closure, Edge, Request};
 use crate::elf::DependencyKind;
-use crate::loader::FoundVia;
+use crate::loader::{FoundVia, Tried};
 use crate::source::Source;
 
 const BOLD: Style = Style::new().bold();
@@ -183,8 +183,9 @@ impl<'a> Drawing<'a> {
         };
         let Some(target) = edge.target else {
             writeln!(out, "{MISSING}{name} not found{MISSING:#}{how}")?;
-            if self.verbose {
-                self.tried(edge, indent, out)?;
+            let missing = self.closure.missing.iter().find(|m| m.name == edge.name);
+            if let Some(missing) = missing.filter(|_| self.verbose) {
+                self.tried(&missing.tried, indent, out)?;
             }
             return Ok(None);
         };
@@ -195,18 +196,20 @@ impl<'a> Drawing<'a> {
             return Ok(None);
         }
         let shown = |index: usize| -> PathBuf { self.source.shown(&objects[index].opened_as) };
-        let rule = object.via.rule(edge.requester, shown);
+        let rule = object.via.rule(edge.requester, &shown);
         writeln!(
             out,
             "{name} {DIM}→{DIM:#} {} {DIM}[{rule}]{how}{DIM:#}",
             path.display()
         )?;
+        if self.verbose {
+            self.tried(&object.tried, indent, out)?;
+        }
         Ok(Some(target))
     }
 
-    fn tried(&self, edge: &Edge, indent: &str, out: &mut dyn Write) -> io::Result<()> {
-        let missing = self.closure.missing.iter().find(|m| m.name == edge.name);
-        for (path, why) in missing.iter().flat_map(|missing| missing.tried.lines()) {
+    fn tried(&self, tried: &Tried, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+        for (path, why) in tried.lines() {
             let path = path.map_or(String::new(), |path| {
                 format!("{}: ", self.source.shown(path).display())
             });

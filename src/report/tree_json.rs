@@ -93,7 +93,7 @@ pub fn tree_json(source: &Source, closure: &Closure) -> serde_json::Result<Strin
                     needed_by: requesters[index].iter().map(opened).collect(),
                     found_via: object
                         .via
-                        .rule(requester, |index| source.shown(&objects[index].opened_as)),
+                        .rule(requester, &|index| source.shown(&objects[index].opened_as)),
                 }
             })
             .collect(),

@@ -39,6 +39,8 @@ pub enum Reason {
     },
     /// A path that the loader opens leads through it.
     OnTheWayTo(PathBuf),
+    /// The loader reads it when it loads this program.
+    LoaderConfiguration(PathBuf),
 }
 
 impl fmt::Display for Reason {
@@ -50,6 +52,9 @@ impl fmt::Display for Reason {
                 write!(f, "needed by {} via {rule}", requester.display())
             }
             Self::OnTheWayTo(path) => write!(f, "on the way to {}", path.display()),
+            Self::LoaderConfiguration(program) => {
+                write!(f, "read by the loader of {}", program.display())
+            }
         }
     }
 }

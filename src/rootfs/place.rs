@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
-use crate::closure::Closure;
+use crate::closure::{Closure, Request};
 use crate::loader::{FoundVia, Loaded, Rules};
 use crate::vfs::{Link, View, Walk};
 
@@ -82,7 +82,7 @@ impl<'a> Placer<'a> {
             let rule = if object.requester == Some(edge.requester) {
                 object
                     .via
-                    .rule(edge.requester, |index| opened[index].clone())
+                    .rule(edge.requester, &|index| opened[index].clone())
             } else {
                 "a name already loaded".to_owned()
             };
@@ -98,7 +98,7 @@ impl<'a> Placer<'a> {
                     requester: opened[edge.requester].clone(),
                     rule: alias
                         .via
-                        .rule(edge.requester, |index| opened[index].clone()),
+                        .rule(edge.requester, &|index| opened[index].clone()),
                 };
                 self.place_library(alias, &image_path, &[reason])?;
             }
@@ -109,7 +109,42 @@ impl<'a> Placer<'a> {
             }
             self.place_library(object, &opened[index], &reasons[index])?;
         }
+        self.place_configuration(closure, &path)?;
         Ok(Placement { program: path })
+    }
+
+    /// Keeps the loader's configuration files that the answers depend on.
+    fn place_configuration(
+        &mut self,
+        closure: &Closure,
+        program: &Path,
+    ) -> Result<(), RootfsError> {
+        let Some(rules) = &closure.rules else {
+            return Ok(());
+        };
+        let is_used = |file: &Path| {
+            match rules.as_ref() {
+            Rules::Glibc(_) => closure.edges.iter().any(|edge| {
+                matches!(edge.request, Request::Preload(source) if Path::new(source) == file)
+            }),
+            Rules::Musl(_) => closure.map.objects().iter().any(|o| o.via == FoundVia::PathFile),
+        }
+        };
+        for file in rules.configuration() {
+            let Ok(walk) = self.source.walk(file) else {
+                continue;
+            };
+            if is_used(file) {
+                self.keep_way(&walk, file)?;
+                let source = SourceFile {
+                    walk: walk.clone(),
+                    executable: false,
+                };
+                let reason = Reason::LoaderConfiguration(program.to_path_buf());
+                self.builder.file(walk.real.clone(), source, reason);
+            }
+        }
+        Ok(())
     }
 
     /// The finished tree.
@@ -175,6 +210,17 @@ impl<'a> Placer<'a> {
         program: &Path,
         object: &Loaded,
     ) -> PathBuf {
+        self.image_path_by(rules, opened, program, object, &object.via)
+    }
+
+    fn image_path_by(
+        &self,
+        rules: &Rules,
+        opened: &[PathBuf],
+        program: &Path,
+        object: &Loaded,
+        via: &FoundVia,
+    ) -> PathBuf {
         let origin = |index: usize| {
             let path = if index == 0 { program } else { &opened[index] };
             path.parent().unwrap_or(Path::new("/"))
@@ -186,7 +232,7 @@ impl<'a> Placer<'a> {
             self.working_dir.join(expanded)
         };
         let name = &object.requested_as;
-        match &object.via {
+        match via {
             FoundVia::Rpath { owner, element } | FoundVia::Runpath { owner, element } => {
                 expand(element, *owner).join(name)
             }
@@ -196,6 +242,11 @@ impl<'a> Placer<'a> {
                 let first = rules.system_folders().first();
                 let folder = first.map_or(Path::new("/lib"), PathBuf::as_path);
                 folder.join(Path::new(name).file_name().unwrap_or(name))
+            }
+            FoundVia::Variant { inner, subfolder } => {
+                let beside = self.image_path_by(rules, opened, program, object, inner);
+                let folder = beside.parent().unwrap_or(Path::new("/"));
+                folder.join(subfolder).join(name)
             }
             FoundVia::Program
             | FoundVia::Interpreter

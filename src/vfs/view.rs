@@ -5,10 +5,11 @@
 //! the same path leads to the same file. Every step is remembered, so a folder is
 //! looked at once per process, whoever asks.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
+
+use foldhash::HashMap;
 
 use super::{Errno, Metadata, NodeKind, Vfs};
 use crate::bytes::ReadAt;
