@@ -271,6 +271,13 @@ impl Closure {
         self.missing.is_empty()
     }
 
+    /// All objects but the program, in the order in which the loader lists them: that of
+    /// symbol look-up, and an interpreter that nothing needs in the end.
+    pub fn listed(&self) -> impl Iterator<Item = usize> {
+        let unneeded = (1..self.map.objects().len()).filter(|index| !self.scope.contains(index));
+        self.scope.iter().copied().skip(1).chain(unneeded)
+    }
+
     /// For each object, the objects that ask for it, each once, in order.
     pub fn requesters(&self) -> Vec<Vec<usize>> {
         let mut requesters = vec![Vec::new(); self.map.objects().len()];

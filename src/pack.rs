@@ -236,13 +236,24 @@ impl Plan {
         let first = options.programs.first().map(PathBuf::as_path);
         let source = Source::choose(&options.roots, first, &options.current_dir)?;
         let image_dir = PathBuf::from(options.working_dir.as_deref().unwrap_or("/"));
-        let image_environment = environment(options, Vec::new(), image_dir.clone());
+        let environment = Environment {
+            hwcaps: options.hwcaps,
+            ..Environment::with_variables(&options.env)
+        };
+        let image_environment = Environment {
+            working_dir: image_dir.clone(),
+            ..environment.clone()
+        };
         let extra = options
             .library_path
             .iter()
             .map(|folder| source.locate(folder))
             .collect();
-        let source_environment = environment(options, extra, source.working_dir());
+        let source_environment = Environment {
+            extra,
+            working_dir: source.working_dir(),
+            ..environment
+        };
 
         let mut closures = Vec::new();
         for typed in &options.programs {
@@ -325,23 +336,6 @@ impl Plan {
     /// The program that the image starts.
     pub fn main_program(&self) -> &PackedProgram {
         &self.programs[0]
-    }
-}
-
-fn environment(options: &Options, extra: Vec<PathBuf>, working_dir: PathBuf) -> Environment {
-    let variable = |name: &str| {
-        options.env.iter().rev().find_map(|entry| {
-            let (key, value) = entry.split_once('=')?;
-            (key == name).then(|| OsString::from(value))
-        })
-    };
-    Environment {
-        extra,
-        library_path: variable("LD_LIBRARY_PATH"),
-        preload: variable("LD_PRELOAD"),
-        working_dir,
-        hwcaps: options.hwcaps,
-        secure: false,
     }
 }
 

@@ -12,6 +12,8 @@
 //! //#Sh: COMMAND           run a shell command in the fixture's folder
 //! //#Test: FILE            the program under test, when it is not the last one compiled
 //! //#Env: NAME=VALUE       environment of the program and of the loader
+//! //#Root: FOLDER          the program lives in this root: slimpack gets --root, and the loader
+//!                          and the program run in a chroot
 //! //#Args: FLAGS           flags for slimpack, for `tree` and for packing
 //! //#Pack: FLAGS           flags for slimpack when packing
 //! //#Oracle: KIND          who says what is right: glibc (LD_TRACE_LOADED_OBJECTS), musl
@@ -78,6 +80,7 @@ struct Fixture {
     source: PathBuf,
     steps: Vec<Step>,
     test: Option<String>,
+    root: Option<String>,
     env: Vec<(String, String)>,
     args: Vec<String>,
     pack: Vec<String>,
@@ -155,6 +158,7 @@ impl Fixture {
                 }
                 "Sh" => fixture.steps.push(Step::Shell(value.to_owned())),
                 "Test" => fixture.test = Some(value.to_owned()),
+                "Root" => fixture.root = Some(value.to_owned()),
                 "Env" => fixture.env.push(pair('=')?),
                 "Args" => fixture.args.extend(words()?),
                 "Pack" => fixture.pack.extend(words()?),
@@ -188,7 +192,7 @@ impl Fixture {
                 _ => None,
             })
             .collect();
-        if !have(&compilers) {
+        if !have(&compilers) || (self.root.is_some() && !is_root()) {
             return Ok(());
         }
         let temporary = common::temporary();
@@ -203,7 +207,7 @@ impl Fixture {
         let expected = self.ask_oracle(&folder, &program)?;
         let tree = self.tree(&folder, &program);
         self.compare_with_oracle(&tree, expected.as_deref())?;
-        self.check_tree(&tree)?;
+        self.check_tree(&folder, &tree)?;
         self.check_pack(&folder, &program, expected.as_deref())
     }
 
@@ -243,11 +247,26 @@ impl Fixture {
         succeed(command.current_dir(folder));
     }
 
-    fn with_env<'c>(&self, command: &'c mut Command, folder: &Path) -> &'c mut Command {
+    /// A run of the program itself, in its root if it has one.
+    fn direct(&self, folder: &Path, program: &Path) -> Command {
+        let mut command = match &self.root {
+            None => {
+                let mut command = Command::new(program);
+                command.current_dir(folder);
+                command
+            }
+            Some(root) => self.in_root(folder, root, program),
+        };
         for (name, value) in &self.env {
             command.env(name, value.replace("%D", folder.to_str().unwrap()));
         }
-        command.current_dir(folder)
+        command
+    }
+
+    fn in_root(&self, folder: &Path, root: &str, program: &Path) -> Command {
+        let root = folder.join(root);
+        let inside = Path::new("/").join(program.strip_prefix(&root).unwrap_or(program));
+        common::in_chroot(&root, &inside)
     }
 
     fn with_args<'c>(
@@ -265,26 +284,49 @@ impl Fixture {
             .current_dir(folder)
     }
 
+    /// The flags that `tree` and a pack have in common.
+    fn with_flags<'c>(
+        &self,
+        command: &'c mut Command,
+        flags: &[String],
+        folder: &Path,
+    ) -> &'c mut Command {
+        if let Some(root) = &self.root {
+            command.arg("--root").arg(root);
+        }
+        for (name, value) in &self.env {
+            let value = value.replace("%D", folder.to_str().unwrap());
+            command.arg("-e").arg(format!("{name}={value}"));
+        }
+        self.with_args(command, flags, folder)
+    }
+
     /// The loader's own list, one line for each object: `path`, or `! name` when it is missing.
     /// `None` when the loader dies, or when there is none to ask.
     fn ask_oracle(&self, folder: &Path, program: &Path) -> Result<Option<Vec<String>>, Failed> {
         let mut command = match self.oracle.as_str() {
             "glibc" => {
-                let mut command = Command::new(program);
+                let mut command = self.direct(folder, program);
                 command.env("LD_TRACE_LOADED_OBJECTS", "1");
                 command
             }
             "musl" => {
                 let tree = self.tree(folder, program);
-                let loader = tree["interpreter"]["requested"].as_str().unwrap();
-                let mut command = Command::new(loader);
-                command.arg("--list").arg(program);
+                let loader = Path::new(tree["interpreter"]["requested"].as_str().unwrap());
+                let mut command = self.direct(folder, loader);
+                let root = folder.join(self.root.as_deref().unwrap_or_default());
+                let inside = program.strip_prefix(&root).unwrap();
+                let inside = match self.root {
+                    Some(_) => Path::new("/").join(inside),
+                    None => program.to_path_buf(),
+                };
+                command.arg("--list").arg(inside);
                 command
             }
             "none" | "" => return Ok(None),
             other => return Err(format!("unknown oracle {other}").into()),
         };
-        let output = output(self.with_env(&mut command, folder));
+        let output = output(&mut command);
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr);
         if self.fatal.is_some() {
@@ -299,7 +341,7 @@ impl Fixture {
             output.status.success() || !self.missing.is_empty(),
             "the loader dies\n{stdout}{stderr}"
         );
-        let mut lines = common::traced_objects(&stdout);
+        let mut lines = common::traced_objects(&stdout, folder);
         for line in stderr.lines() {
             if let Some(rest) = line.strip_prefix("Error loading shared library ") {
                 lines.push(format!("! {}", rest.split(':').next().unwrap()));
@@ -312,7 +354,7 @@ impl Fixture {
         let mut command = slimpack();
         command.args(["tree", "--json"]);
         let output = output(
-            self.with_args(&mut command, &self.args, folder)
+            self.with_flags(&mut command, &self.args, folder)
                 .arg(program),
         );
         let expected = i32::from(!self.missing.is_empty() || self.fatal.is_some());
@@ -365,13 +407,14 @@ impl Fixture {
         Ok(())
     }
 
-    fn check_tree(&self, tree: &serde_json::Value) -> Result<(), Failed> {
+    fn check_tree(&self, folder: &Path, tree: &serde_json::Value) -> Result<(), Failed> {
         if let Some(linkage) = &self.linkage
             && tree["linkage"] != linkage.as_str()
         {
             return Err(format!("linkage {}, expected {linkage}", tree["linkage"]).into());
         }
         for (name, text) in &self.via {
+            let text = &text.replace("%D", folder.to_str().unwrap());
             let object =
                 tree["objects"].as_array().unwrap().iter().find(|object| {
                     Path::new(object["opened_as"].as_str().unwrap()).ends_with(name)
@@ -394,7 +437,7 @@ impl Fixture {
     ) -> Result<(), Failed> {
         let archive = folder.join("image.tar");
         let mut pack = slimpack();
-        self.with_args(&mut pack, &self.args, folder);
+        self.with_flags(&mut pack, &self.args, folder);
         self.with_args(&mut pack, &self.pack, folder);
         pack.arg(program).arg("-o").arg(&archive);
         if let Some(text) = &self.error {
@@ -419,7 +462,7 @@ impl Fixture {
         if let Some(expected) = self.files {
             assert_eq!(files, expected, "{layer:#?}");
         }
-        if let Some(expected) = expected {
+        if let Some(expected) = expected.filter(|_| self.root.is_none()) {
             let mut real: Vec<PathBuf> = expected
                 .iter()
                 .filter(|line| !line.starts_with("! "))
@@ -442,7 +485,7 @@ impl Fixture {
         if self.no_run || !have(common::CONTAINER_TOOLS) || !is_root() {
             return Ok(());
         }
-        let direct = output(self.with_env(&mut Command::new(program), folder));
+        let direct = output(&mut self.direct(folder, program));
         let packed = common::run_image(&archive, &[]);
         let said = |output: &std::process::Output| {
             (

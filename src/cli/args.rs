@@ -157,6 +157,9 @@ pub(super) struct TreeArgs {
     /// Print paths only, one a line
     #[arg(long)]
     pub list: bool,
+    /// Resolve as if this variable were set, such as LD_LIBRARY_PATH (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env)]
+    pub env: Vec<String>,
     #[command(flatten)]
     pub source: SourceArgs,
 }

@@ -18,6 +18,9 @@ use crate::source::Source;
 const MANY: usize = 32;
 const BATCH: usize = 512;
 
+/// With these mode bits a program runs with raised privileges, unless its owner starts it.
+const SETUID_OR_SETGID: u32 = 0o6000;
+
 /// One file answered: what to print, and whether everything was found.
 type Answer = Result<(Vec<u8>, bool), ClosureError>;
 
@@ -33,7 +36,7 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
             .map(|folder| source.locate(folder))
             .collect(),
         working_dir: source.working_dir(),
-        ..Environment::default()
+        ..Environment::with_variables(&args.env)
     };
     let answer = |path: &std::path::PathBuf| one(args, verbose, &source, &environment, path);
     let mut out = super::stdout();
@@ -72,7 +75,11 @@ fn one(
     path: &Path,
 ) -> Answer {
     let program = Program::find(&source.view, &source.locate(path))?;
-    let closure = Closure::of(&program, &source.view, &source.loaders, environment)?;
+    let environment = Environment {
+        secure: program.walk.metadata.mode & SETUID_OR_SETGID != 0,
+        ..environment.clone()
+    };
+    let closure = Closure::of(&program, &source.view, &source.loaders, &environment)?;
     let mut text = Vec::new();
     let written = if args.json {
         report::tree_json(source, &closure)

@@ -60,6 +60,23 @@ impl Default for Environment {
     }
 }
 
+impl Environment {
+    /// The loader's variables among `NAME=VALUE` entries; the last of a name counts.
+    pub fn with_variables(entries: &[String]) -> Self {
+        let variable = |name: &str| {
+            entries.iter().rev().find_map(|entry| {
+                let (key, value) = entry.split_once('=')?;
+                (key == name).then(|| OsString::from(value))
+            })
+        };
+        Self {
+            library_path: variable("LD_LIBRARY_PATH"),
+            preload: variable("LD_PRELOAD"),
+            ..Self::default()
+        }
+    }
+}
+
 /// The answer to one request.
 #[derive(Debug)]
 pub enum Answer {

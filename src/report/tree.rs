@@ -72,7 +72,8 @@ pub fn tree(
 /// # Errors
 /// When `out` fails.
 pub fn list(source: &Source, closure: &Closure, out: &mut dyn Write) -> io::Result<()> {
-    for object in closure.map.objects().iter().skip(1) {
+    for index in closure.listed() {
+        let object = &closure.map.objects()[index];
         writeln!(out, "{}", source.shown(&object.opened_as).display())?;
     }
     Ok(())

@@ -82,7 +82,8 @@ pub fn tree_json(source: &Source, closure: &Closure) -> serde_json::Result<Strin
         rpath: dynamic.and_then(|d| d.rpath.as_ref()).map(text),
         runpath: dynamic.and_then(|d| d.runpath.as_ref()).map(text),
         flags: program.object.flags(),
-        objects: (1..objects.len())
+        objects: closure
+            .listed()
             .map(|index| {
                 let object = &objects[index];
                 let requester = object.requester.unwrap_or(0);

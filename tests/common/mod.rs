@@ -236,6 +236,21 @@ pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
     )
 }
 
+/// A run of `program`, a path inside `root`, with that root as its own. The environment
+/// set on the command is that of the program alone, as `chroot(8)` would not do it.
+pub fn in_chroot(root: &Path, program: &Path) -> Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(program);
+    let root = root.to_path_buf();
+    let enter = move || {
+        std::os::unix::fs::chroot(&root)?;
+        std::env::set_current_dir("/")
+    };
+    // SAFETY: between fork and exec only two system calls are made.
+    unsafe { command.pre_exec(enter) };
+    command
+}
+
 /// `hello`, compiled dynamically once for the whole test program.
 pub fn hello() -> &'static Path {
     static HELLO_PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
@@ -248,8 +263,10 @@ pub fn hello() -> &'static Path {
 }
 
 /// What a loader lists (`LD_TRACE_LOADED_OBJECTS`, `--list`): the path of each object in
-/// load order, `! name` for one that is missing. The kernel's own object is left out.
-pub fn traced_objects(listing: &str) -> Vec<String> {
+/// load order, `! name` for one that is missing. Relative paths start from
+/// `current_dir`. The kernel's own object is left out.
+pub fn traced_objects(listing: &str, current_dir: &Path) -> Vec<String> {
+    let absolute = |path: &str| current_dir.join(path).display().to_string();
     listing
         .lines()
         .filter_map(|line| {
@@ -258,8 +275,8 @@ pub fn traced_objects(listing: &str) -> Vec<String> {
             });
             match line.split_once(" => ") {
                 Some((name, "not found")) => Some(format!("! {name}")),
-                Some((_, path)) => Some(path.to_owned()),
-                None if line.starts_with('/') => Some(line.to_owned()),
+                Some((_, path)) => Some(absolute(path)),
+                None if line.contains('/') => Some(absolute(line)),
                 None => None,
             }
         })

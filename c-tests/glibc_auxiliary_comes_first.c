@@ -1,0 +1,16 @@
+//#Rule: the symbols of a DT_AUXILIARY library come before those of the object that names it
+//#Library: lib/libaux.so -DVALUE=1 -Wl,-soname,libaux.so
+//#Library: lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so,-f,libaux.so,--enable-new-dtags,-rpath,$ORIGIN
+//#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Oracle: glibc
+//#ExpectFiles: 5
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

@@ -1,0 +1,18 @@
+//#Rule: an empty candidate is fatal: it shadows a good one
+//#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Sh: mkdir a; touch a/libinner.so
+//#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b
+//#Oracle: glibc
+//#ExpectFatal: the file is empty
+//#ExpectError: the loader stops here
+//#NoRun
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

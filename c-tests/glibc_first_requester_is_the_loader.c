@@ -1,0 +1,25 @@
+//#Rule: the object that asks first decides where a name is found, for all others too
+//#Library: l/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
+//#Library: r/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Library: lib/libleft.so -Ll -linner -Wl,-soname,libleft.so -Wl,--enable-new-dtags,-rpath,%D/l
+//#Library: lib/libright.so -Lr -linner -Wl,-soname,libright.so -Wl,--enable-new-dtags,-rpath,%D/r
+//#Program: app -Llib -lright -lleft -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib -Wl,-rpath-link,l
+//#Oracle: glibc
+//#ExpectVia: libinner.so RUNPATH %D/r
+#include <stdio.h>
+#if defined LIB_inner
+int inner(void) { return VALUE; }
+#elif defined LIB_left
+int inner(void);
+int left(void) { return inner(); }
+#elif defined LIB_right
+int inner(void);
+int right(void) { return inner(); }
+#else
+int left(void);
+int right(void);
+int main(void) {
+    printf("%d %d\n", left(), right());
+    return 0;
+}
+#endif

@@ -1,0 +1,16 @@
+//#Rule: LD_PRELOAD libraries come before all others
+//#Library: lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Library: first/libfirst.so -DVALUE=1 -Wl,-soname,libfirst.so
+//#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Env: LD_PRELOAD=%D/first/libfirst.so
+//#Oracle: glibc
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

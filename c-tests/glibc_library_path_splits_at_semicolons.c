@@ -1,0 +1,15 @@
+//#Rule: LD_LIBRARY_PATH is split at colons and semicolons
+//#Library: lib/libinner.so -DVALUE=3 -Wl,-soname,libinner.so
+//#Program: app -Llib -linner
+//#Env: LD_LIBRARY_PATH=/no/such;%D/lib
+//#Oracle: glibc
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

@@ -1,0 +1,18 @@
+//#Rule: a candidate that is a loop of links ends its list, not the search
+//#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Library: c/libinner.so -DVALUE=3 -Wl,-soname,libinner.so
+//#Sh: mkdir a && ln -s libinner.so a/libinner.so
+//#Program: app -Lb -linner -Wl,--disable-new-dtags,-rpath,%D/a:%D/b
+//#Env: LD_LIBRARY_PATH=%D/c
+//#Oracle: glibc
+//#ExpectVia: libinner.so LD_LIBRARY_PATH %D/c
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

@@ -1,0 +1,16 @@
+//#Rule: a needed name with a slash is opened as it is, with tokens expanded, and not searched
+//#Library: lib/libinner.so -DVALUE=7 -Wl,-soname,$ORIGIN/lib/libinner.so
+//#Program: app lib/libinner.so
+//#Oracle: glibc
+//#ExpectVia: libinner.so path in the name
+//#ExpectPath: usr/local/bin/lib/libinner.so
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

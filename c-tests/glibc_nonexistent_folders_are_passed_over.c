@@ -1,0 +1,15 @@
+//#Rule: elements that do not exist or are files are passed over
+//#Library: lib/libinner.so -DVALUE=9 -Wl,-soname,libinner.so
+//#Sh: touch file
+//#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,/no/such:%D/file:%D/lib
+//#Oracle: glibc
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

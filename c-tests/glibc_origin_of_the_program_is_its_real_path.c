@@ -1,0 +1,16 @@
+//#Rule: $ORIGIN of a program is the folder of its real path, not of the link it was started by
+//#Library: real/lib/libinner.so -DVALUE=3 -Wl,-soname,libinner.so
+//#Program: real/app -Lreal/lib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Sh: mkdir -p bin && ln -s ../real/app bin/app
+//#Test: bin/app
+//#Oracle: glibc
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

@@ -1,0 +1,19 @@
+//#Rule: a loaded object answers to its DT_SONAME, and nothing is searched
+//#Library: lib/libreal.so -DVALUE=5 -Wl,-soname,libinner.so
+//#Library: lib/libmiddle.so lib/libreal.so -Wl,-soname,libmiddle.so
+//#Library: nosoname/libreal.so -DVALUE=5
+//#Program: app -Lnosoname -Llib -Wl,--no-as-needed -lreal -lmiddle -Wl,-rpath-link,lib -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Oracle: glibc
+#include <stdio.h>
+#if defined LIB_middle
+int inner(void);
+int middle(void) { return 10 * inner(); }
+#elif defined LIBRARY
+int inner(void) { return VALUE; }
+#else
+int middle(void);
+int main(void) {
+    printf("%d\n", middle());
+    return 0;
+}
+#endif

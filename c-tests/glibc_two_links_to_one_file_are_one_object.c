@@ -1,0 +1,18 @@
+//#Rule: a symbolic link and its target are one object, and both names are in the image
+//#Library: lib/libinner.so -DVALUE=6 -Wl,-soname,libinner.so
+//#Sh: ln -s libinner.so lib/libsame.so
+//#Library: stub/libsame.so -DVALUE=0 -Wl,-soname,libsame.so
+//#Program: app -Wl,--no-as-needed -Llib -linner stub/libsame.so -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Oracle: glibc
+//#ExpectFiles: 4
+//#ExpectPath: usr/local/bin/lib/libsame.so
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

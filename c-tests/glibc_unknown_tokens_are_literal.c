@@ -1,0 +1,16 @@
+//#Rule: $ORIGINAL and $FOO are no tokens: they stay in the path as they are
+//#Library: lib/libinner.so -DVALUE=9 -Wl,-soname,libinner.so
+//#Sh: mkdir '$FOO' && cp lib/libinner.so '$FOO'
+//#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGINAL/lib:%D/$FOO
+//#Oracle: glibc
+//#ExpectVia: libinner.so RUNPATH %D/$FOO
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

@@ -1,0 +1,18 @@
+//#Rule: --hwcaps puts the variants beside the library, and the loader takes the best
+//#Library: lib/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
+//#Library: lib/glibc-hwcaps/x86-64-v2/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Oracle: none
+//#Pack: --hwcaps
+//#ExpectFiles: 5
+//#ExpectPath: usr/local/bin/lib/glibc-hwcaps/x86-64-v2/libinner.so
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

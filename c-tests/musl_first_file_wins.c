@@ -1,0 +1,19 @@
+//#Rule: a file that is no ELF file shadows a good one
+//#Compiler: musl-gcc
+//#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Sh: mkdir a && echo text > a/libinner.so
+//#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b
+//#Oracle: musl
+//#ExpectFatal: not an ELF file
+//#ExpectError: the loader stops here
+//#NoRun
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

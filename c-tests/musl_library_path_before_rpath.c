@@ -1,0 +1,18 @@
+//#Rule: LD_LIBRARY_PATH is searched before DT_RPATH
+//#Compiler: musl-gcc
+//#Library: a/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
+//#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Program: app -La -linner -Wl,--disable-new-dtags,-rpath,%D/a
+//#Env: LD_LIBRARY_PATH=%D/b
+//#Oracle: musl
+//#ExpectVia: libinner.so LD_LIBRARY_PATH %D/b
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif

@@ -1,0 +1,20 @@
+//#Rule: without a path file musl searches /lib, /usr/local/lib and /usr/lib
+//#Compiler: musl-gcc
+//#Sh: mkdir -p root/lib root/etc && cp -L /lib/ld-musl-x86_64.so.1 root/lib/
+//#Library: root/usr/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Library: root/usr/local/lib/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
+//#Program: root/app -Lroot/usr/lib -linner
+//#Root: root
+//#Oracle: musl
+//#ExpectVia: libinner.so system folder
+//#ExpectPath: usr/local/lib/libinner.so
+#include <stdio.h>
+#ifdef LIBRARY
+int inner(void) { return VALUE; }
+#else
+int inner(void);
+int main(void) {
+    printf("%d\n", inner());
+    return 0;
+}
+#endif
