@@ -5,9 +5,8 @@
 //#Sh: echo /opt/lib > root/etc/ld.so.conf && /usr/sbin/ldconfig -r root
 //#Root: root
 //#Oracle: glibc
+//#ExpectPath: etc/ld.so.cache
 //#ExpectVia: libinner.so ld.so.cache
-//#ExpectError: in the image
-//#NoRun
 #include <stdio.h>
 #ifdef LIBRARY
 int inner(void) { return VALUE; }

@@ -54,6 +54,16 @@ impl ReadAt for [u8] {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.as_ref().read_at(buffer, offset)
+    }
+
+    fn size(&self) -> u64 {
+        self.as_ref().size()
+    }
+}
+
 impl ReadAt for Vec<u8> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.as_slice().read_at(buffer, offset)

@@ -274,7 +274,8 @@ impl Closure {
     /// All objects but the program, in the order in which the loader lists them: that of
     /// symbol look-up, and an interpreter that nothing needs in the end.
     pub fn listed(&self) -> impl Iterator<Item = usize> {
-        let unneeded = (1..self.map.objects().len()).filter(|index| !self.scope.contains(index));
+        let scope: HashSet<usize> = self.scope.iter().copied().collect();
+        let unneeded = (1..self.map.objects().len()).filter(move |index| !scope.contains(index));
         self.scope.iter().copied().skip(1).chain(unneeded)
     }
 

@@ -107,9 +107,9 @@ fn append_file(
     source: &View,
     file: &SourceFile,
 ) -> Result<(), LayerError> {
-    let path = &file.walk.real;
-    let opened = source.open(&file.walk).map_err(|errno| LayerError::Open {
-        path: path.clone(),
+    let path = file.source_path().unwrap_or(name);
+    let opened = file.open(source).map_err(|errno| LayerError::Open {
+        path: path.to_path_buf(),
         errno,
     })?;
     header.set_size(file.size());
@@ -122,7 +122,7 @@ fn append_file(
     let written = tar.append_data(header, name, &mut content);
     match content.failed {
         Some(error) => Err(LayerError::Read {
-            path: path.clone(),
+            path: path.to_path_buf(),
             error,
         }),
         None => Ok(written?),

@@ -368,7 +368,7 @@ impl Fixture {
         tree: &serde_json::Value,
         expected: Option<&[String]>,
     ) -> Result<(), Failed> {
-        let mut missing: Vec<String> = list(&tree["missing"], "name");
+        let mut missing: Vec<String> = common::strings(&tree["missing"], "name");
         if let Some(text) = &self.fatal {
             let tried = tree["missing"].to_string();
             if !tried.contains(text.as_str()) {
@@ -386,7 +386,7 @@ impl Fixture {
             return Ok(());
         };
         let interpreter = tree["interpreter"]["requested"].as_str();
-        let mut found: Vec<String> = list(&tree["objects"], "opened_as");
+        let mut found: Vec<String> = common::strings(&tree["objects"], "opened_as");
         found.retain(|path| Some(path.as_str()) != interpreter);
         let (lost, loaded): (Vec<_>, Vec<_>) =
             expected.iter().partition(|line| line.starts_with("! "));
@@ -501,12 +501,4 @@ impl Fixture {
         );
         Ok(())
     }
-}
-
-fn list(values: &serde_json::Value, field: &str) -> Vec<String> {
-    let values = values.as_array().unwrap();
-    values
-        .iter()
-        .map(|value| value[field].as_str().unwrap().to_owned())
-        .collect()
 }

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use goblin::elf::header::{EM_386, EM_ARM, EM_PPC64, EM_S390, EM_X86_64};
@@ -29,6 +29,7 @@ pub struct Glibc {
     pub(super) system: SystemFolders,
     cache: Option<Cache>,
     cache_flags: u32,
+    big_endian: bool,
     pub(super) levels: &'static [&'static str],
     platform: &'static str,
 }
@@ -57,10 +58,15 @@ impl Glibc {
         Self {
             system,
             cache,
+            big_endian: target.is_big_endian(),
             levels: hwcaps::levels(target),
             cache_flags: cache::flags(target, interpreter.header.e_flags),
             platform: platform(target),
         }
+    }
+
+    pub(super) fn write_cache(&self, entries: &[(OsString, PathBuf)]) -> Vec<u8> {
+        cache::write(entries, self.cache_flags, self.big_endian)
     }
 
     pub(super) fn tokens<'a>(&'a self, origin: &'a Path) -> Tokens<'a> {

@@ -174,6 +174,15 @@ impl Rules {
         }
     }
 
+    /// The loader cache that leads an image's loader to these names, with the path it
+    /// belongs at; `None` for a loader that has none.
+    pub fn write_cache(&self, entries: &[(OsString, PathBuf)]) -> Option<(&'static Path, Vec<u8>)> {
+        match self {
+            Self::Glibc(rules) => Some((Path::new(cache::PATH), rules.write_cache(entries))),
+            Self::Musl(_) => None,
+        }
+    }
+
     /// Expands a search-path element as this loader would for an object whose
     /// `$ORIGIN` is `origin`; `None` when the loader drops it.
     pub fn expand(&self, element: &OsStr, origin: &Path) -> Option<OsString> {

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::vfs::{FileId, Link, Walk};
+use crate::bytes::ReadAt;
+use crate::vfs::{Errno, FileId, Link, View, Walk};
 
 /// Symbolic links that one path may cross (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
@@ -73,23 +74,90 @@ pub enum Content {
 /// A regular file and where its bytes come from.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
-    /// The file in the source tree.
-    pub walk: Arc<Walk>,
+    bytes: Bytes,
     /// Whether it has execute permission in the image: 0755, else 0644.
     pub executable: bool,
 }
 
+#[derive(Clone, Debug)]
+enum Bytes {
+    /// A file of the source tree.
+    Source(Arc<Walk>),
+    /// Made by slimpack.
+    Made(Arc<Vec<u8>>, FileId),
+}
+
 impl SourceFile {
+    /// A file of the source tree.
+    pub fn of(walk: Arc<Walk>, executable: bool) -> Self {
+        Self {
+            bytes: Bytes::Source(walk),
+            executable,
+        }
+    }
+
+    /// A file that has no source. Files with the same bytes are the same.
+    pub fn made(bytes: Vec<u8>) -> Self {
+        use std::hash::{Hash, Hasher};
+        // Not a random hash: the identity decides nothing but equality, and that is the
+        // same in every run.
+        let mut hasher = std::hash::DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let id = FileId {
+            volume: MADE,
+            number: hasher.finish(),
+        };
+        Self {
+            bytes: Bytes::Made(Arc::new(bytes), id),
+            executable: false,
+        }
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> u64 {
-        self.walk.metadata.size
+        match &self.bytes {
+            Bytes::Source(walk) => walk.metadata.size,
+            Bytes::Made(bytes, _) => bytes.len() as u64,
+        }
     }
 
     /// Identity of the content.
     pub fn id(&self) -> FileId {
-        self.walk.metadata.id
+        match &self.bytes {
+            Bytes::Source(walk) => walk.metadata.id,
+            Bytes::Made(_, id) => *id,
+        }
+    }
+
+    /// The real path in the source tree; `None` for a file that was made.
+    pub fn source_path(&self) -> Option<&Path> {
+        match &self.bytes {
+            Bytes::Source(walk) => Some(&walk.real),
+            Bytes::Made(..) => None,
+        }
+    }
+
+    /// Opens the bytes.
+    ///
+    /// # Errors
+    /// The error number of `open(2)`.
+    pub fn open(&self, source: &View) -> Result<Box<dyn ReadAt>, Errno> {
+        match &self.bytes {
+            Bytes::Source(walk) => source.open(walk),
+            Bytes::Made(bytes, _) => Ok(Box::new(bytes.clone())),
+        }
+    }
+
+    fn described(&self) -> PathBuf {
+        self.source_path().map_or_else(
+            || PathBuf::from("a file made by slimpack"),
+            Path::to_path_buf,
+        )
     }
 }
+
+/// The volume of files that have no source; no device has this number.
+const MADE: u64 = u64::MAX - 1;
 
 /// A node of the image.
 #[derive(Clone, Debug)]
@@ -249,7 +317,7 @@ impl Builder {
                     return Err(RootfsError::Conflict {
                         path: real,
                         first: describe(other),
-                        second: file.walk.real.clone(),
+                        second: file.described(),
                     });
                 }
             }
@@ -336,6 +404,6 @@ fn describe(content: &Content) -> PathBuf {
     match content {
         Content::Directory => PathBuf::from("a folder"),
         Content::Symlink(target) => target.clone(),
-        Content::File(file) => file.walk.real.clone(),
+        Content::File(file) => file.described(),
     }
 }

@@ -4,9 +4,10 @@
 //! installed file keeps its path; a program out of a build folder moves, and what it
 //! finds through its own `$ORIGIN` moves with it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
 use crate::closure::{Closure, Request};
@@ -41,6 +42,16 @@ pub struct Placer<'a> {
     source: &'a View,
     working_dir: &'a Path,
     builder: Builder,
+    cache: WantedCache,
+}
+
+/// The loader cache that the image will need, if `rules` is set.
+#[derive(Default)]
+struct WantedCache {
+    entries: Vec<(OsString, PathBuf)>,
+    rules: Option<Arc<Rules>>,
+    /// The programs whose libraries only a cache leads to.
+    wanted_by: Vec<PathBuf>,
 }
 
 impl<'a> Placer<'a> {
@@ -51,6 +62,7 @@ impl<'a> Placer<'a> {
             source,
             working_dir,
             builder: Builder::default(),
+            cache: WantedCache::default(),
         }
     }
 
@@ -91,17 +103,20 @@ impl<'a> Placer<'a> {
                 rule,
             });
         }
-        for edge in &closure.edges {
-            if let (Some(alias), Some(rules)) = (&edge.alias, &closure.rules) {
-                let image_path = self.image_path(rules, &opened, &real, alias);
-                let reason = Reason::NeededBy {
-                    requester: opened[edge.requester].clone(),
-                    rule: alias
-                        .via
-                        .rule(edge.requester, &|index| opened[index].clone()),
-                };
-                self.place_library(alias, &image_path, &[reason])?;
-            }
+        let aliases = closure
+            .edges
+            .iter()
+            .filter_map(|edge| edge.alias.as_deref());
+        for extra in aliases.chain(&closure.variants) {
+            let (Some(rules), Some(by)) = (&closure.rules, extra.requester) else {
+                continue;
+            };
+            let image_path = self.image_path(rules, &opened, &real, extra);
+            let reason = Reason::NeededBy {
+                requester: opened[by].clone(),
+                rule: extra.via.rule(by, &|index| opened[index].clone()),
+            };
+            self.place_library(extra, &image_path, &[reason])?;
         }
         for (index, object) in objects.iter().enumerate().skip(1) {
             if object.via == FoundVia::Interpreter {
@@ -110,6 +125,7 @@ impl<'a> Placer<'a> {
             self.place_library(object, &opened[index], &reasons[index])?;
         }
         self.place_configuration(closure, &path)?;
+        self.note_cache_entries(closure, &path);
         Ok(Placement { program: path })
     }
 
@@ -136,10 +152,7 @@ impl<'a> Placer<'a> {
             };
             if is_used(file) {
                 self.keep_way(&walk, file)?;
-                let source = SourceFile {
-                    walk: walk.clone(),
-                    executable: false,
-                };
+                let source = SourceFile::of(walk.clone(), false);
                 let reason = Reason::LoaderConfiguration(program.to_path_buf());
                 self.builder.file(walk.real.clone(), source, reason);
             }
@@ -147,11 +160,43 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
+    /// Remembers what the cache of the source leads to: when a part of it lies outside the
+    /// folders that the loader searches by itself, the image needs a cache too.
+    fn note_cache_entries(&mut self, closure: &Closure, program: &Path) {
+        let Some(rules) = &closure.rules else { return };
+        let aliases = closure
+            .edges
+            .iter()
+            .filter_map(|edge| edge.alias.as_deref());
+        let found = closure.map.objects().iter().chain(aliases);
+        for object in found.filter(|object| object.via == FoundVia::Cache) {
+            let folder = object.opened_as.parent().unwrap_or(Path::new("/"));
+            let is_outside = !rules.system_folders().iter().any(|known| known == folder);
+            let entry = (object.requested_as.clone(), object.opened_as.clone());
+            self.cache.entries.push(entry);
+            if is_outside {
+                self.cache.wanted_by.push(program.to_path_buf());
+                self.cache.rules = Some(rules.clone());
+            }
+        }
+    }
+
     /// The finished tree.
     ///
     /// # Errors
     /// When two things want the same path.
-    pub fn finish(self) -> Result<Rootfs, RootfsError> {
+    pub fn finish(mut self) -> Result<Rootfs, RootfsError> {
+        let written = self
+            .cache
+            .rules
+            .and_then(|rules| rules.write_cache(&self.cache.entries));
+        if let Some((path, bytes)) = written {
+            let file = SourceFile::made(bytes);
+            for program in self.cache.wanted_by {
+                let reason = Reason::LoaderConfiguration(program);
+                self.builder.file(path.to_path_buf(), file.clone(), reason);
+            }
+        }
         self.builder.finish()
     }
 
@@ -162,10 +207,7 @@ impl<'a> Placer<'a> {
         program: &Loaded,
         destination: Option<&Path>,
     ) -> Result<(PathBuf, PathBuf), RootfsError> {
-        let file = SourceFile {
-            walk: program.walk.clone(),
-            executable: true,
-        };
+        let file = SourceFile::of(program.walk.clone(), true);
         let name = program
             .opened_as
             .file_name()
@@ -262,11 +304,8 @@ impl<'a> Placer<'a> {
         image_path: &Path,
         reasons: &[Reason],
     ) -> Result<(), RootfsError> {
-        let file = SourceFile {
-            walk: object.walk.clone(),
-            // The kernel wants execute permission on an interpreter only.
-            executable: object.via == FoundVia::Interpreter,
-        };
+        // The kernel wants execute permission on an interpreter only.
+        let file = SourceFile::of(object.walk.clone(), object.via == FoundVia::Interpreter);
         let real = if image_path == object.opened_as {
             self.keep_way(&object.walk, image_path)?;
             object.walk.real.clone()

@@ -50,8 +50,10 @@ impl Vfs for RootfsVfs {
             Content::Directory => plain(NodeKind::Directory, 0o755),
             Content::Symlink(_) => plain(NodeKind::Symlink, 0o777),
             Content::File(file) => Metadata {
+                kind: NodeKind::File,
                 mode: if file.executable { 0o755 } else { 0o644 },
-                ..file.walk.metadata
+                id: file.id(),
+                size: file.size(),
             },
         })
     }
@@ -77,7 +79,7 @@ impl Vfs for RootfsVfs {
 
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno> {
         match self.content(path)? {
-            Content::File(file) => self.source.open(&file.walk),
+            Content::File(file) => file.open(&self.source),
             _ => Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error())),
         }
     }

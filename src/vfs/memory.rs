@@ -25,9 +25,11 @@ pub struct MemoryVfs {
 }
 
 impl MemoryVfs {
-    /// An empty tree.
+    /// An empty root.
     pub fn new() -> Self {
-        Self::default()
+        let mut vfs = Self::default();
+        vfs.nodes.insert(PathBuf::from("/"), Node::Directory);
+        vfs
     }
 
     /// Adds a file and the folders above it.
@@ -102,7 +104,7 @@ impl Vfs for MemoryVfs {
 
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno> {
         match self.nodes.get(path) {
-            Some(Node::File(content, _)) => Ok(Box::new(Shared(content.clone()))),
+            Some(Node::File(content, _)) => Ok(Box::new(content.clone())),
             Some(_) => Err(Errno::Other(rustix::io::Errno::ISDIR.raw_os_error())),
             None => Err(Errno::NotFound),
         }
@@ -114,15 +116,3 @@ const FOLDER: FileId = FileId {
     volume: u64::MAX,
     number: 0,
 };
-
-struct Shared(Arc<Vec<u8>>);
-
-impl ReadAt for Shared {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        self.0.as_slice().read_at(buffer, offset)
-    }
-
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-}

@@ -282,3 +282,29 @@ pub fn traced_objects(listing: &str, current_dir: &Path) -> Vec<String> {
         })
         .collect()
 }
+
+/// The names in a folder, sorted.
+pub fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Unpacks the layer of an archive into a new folder.
+pub fn unpack_layer(archive: &Path, folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
+    let first = outer.entries().unwrap().next().unwrap().unwrap();
+    tar::Archive::new(first).unpack(folder).unwrap();
+}
+
+/// One field of every object in a JSON list.
+pub fn strings(values: &serde_json::Value, field: &str) -> Vec<String> {
+    let values = values.as_array().unwrap().iter();
+    values
+        .map(|value| value[field].as_str().unwrap().to_owned())
+        .collect()
+}

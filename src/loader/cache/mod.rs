@@ -1,9 +1,13 @@
-//! Reading `/etc/ld.so.cache`.
+//! `/etc/ld.so.cache`: reading here, writing in [`write`].
 //!
 //! In: the bytes of the file, in the old, the new or the combined format. Out: the
 //! path that glibc would take for a name. Sources: glibc `sysdeps/generic/dl-cache.h`
 //! (layout) and `elf/dl-cache.c` (search). Every count and offset is checked against
 //! the file before it is used; a file that glibc would not use has no entries.
+
+mod write;
+
+pub(super) use write::write;
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -15,10 +19,10 @@ use goblin::elf::header::{
 };
 use scroll::{Endian, Pread};
 
-use super::candidate::Target;
+use super::Target;
 
 /// Where glibc looks for it.
-pub(super) const PATH: &str = "/etc/ld.so.cache";
+pub(crate) const PATH: &str = "/etc/ld.so.cache";
 /// Largest cache that is read, in bytes; a full desktop has about 200 KB.
 pub(super) const MAX_SIZE: u64 = 64 << 20;
 

@@ -1,0 +1,290 @@
+//! Bad input ends with one clear message, exit status 2, and the previous output intact.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{
+    HELLO, compile, fail_with, have, hello, is_root, names_in, slimpack, succeed, temporary,
+};
+
+/// A file with these bytes cannot be packed; the message holds `expected`.
+fn refuses(bytes: &[u8], expected: &str) {
+    let folder = temporary();
+    let program = folder.path().join("program");
+    fs::write(&program, bytes).unwrap();
+    refuses_path(&program, 2, expected);
+}
+
+fn refuses_path(program: &Path, status: i32, expected: &str) {
+    let folder = temporary();
+    let out = folder.path().join("out.tar");
+    fs::write(&out, "previous").unwrap();
+    let stderr = fail_with(status, slimpack().arg(program).arg("-o").arg(&out));
+    assert!(
+        stderr.contains(expected),
+        "nothing of {expected:?} in: {stderr}"
+    );
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    assert_eq!(fs::read(&out).unwrap(), b"previous", "the previous output");
+    assert_eq!(names_in(folder.path()), ["out.tar"], "litter");
+}
+
+fn hello_bytes() -> Vec<u8> {
+    fs::read(hello()).unwrap()
+}
+
+#[test]
+fn a_program_that_does_not_exist() {
+    refuses_path(
+        Path::new("/no/such/program"),
+        2,
+        "cannot pack /no/such/program: no such file or directory",
+    );
+}
+
+#[test]
+fn a_folder() {
+    refuses_path(
+        Path::new("/usr"),
+        2,
+        "cannot pack /usr: it is a directory, not a program",
+    );
+}
+
+#[test]
+fn a_device() {
+    refuses_path(
+        Path::new("/dev/null"),
+        2,
+        "it is a device, socket or pipe, not a program",
+    );
+}
+
+#[test]
+fn an_empty_file() {
+    refuses(b"", "the file is empty");
+}
+
+#[test]
+fn a_text_file() {
+    refuses(b"int main(void) { return 0; }\n", "not an ELF file");
+}
+
+#[test]
+fn a_script() {
+    refuses(b"#!/bin/sh\necho\n", "it is a script, not an ELF file");
+}
+
+#[test]
+fn a_file_that_ends_in_the_header() {
+    refuses(
+        &hello_bytes()[..40],
+        "the file ends inside the ELF header (40 bytes)",
+    );
+}
+
+#[test]
+fn a_truncated_program() {
+    refuses(&hello_bytes()[..8000], "damaged ELF file: truncated");
+}
+
+#[test]
+fn a_core_dump() {
+    let mut bytes = hello_bytes();
+    bytes[16] = 4; // e_type = ET_CORE
+    refuses(&bytes, "it is a core dump, not a program");
+}
+
+#[test]
+fn program_headers_past_the_end() {
+    let mut bytes = hello_bytes();
+    bytes[32..40].copy_from_slice(&(1_u64 << 40).to_le_bytes()); // e_phoff
+    refuses(&bytes, "its program headers point past the end of the file");
+}
+
+#[test]
+fn a_relocatable_object_file() {
+    let folder = temporary();
+    let object = compile(
+        folder.path(),
+        "part",
+        "int part(void) { return 1; }",
+        &["-c"],
+    );
+    refuses_path(&object, 2, "it is an object file (.o, .ko)");
+}
+
+#[test]
+fn an_unreadable_program() {
+    if !is_root() {
+        return;
+    }
+    let folder = temporary();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("secret");
+    fs::write(&program, hello_bytes()).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o000)).unwrap();
+    const NOBODY: u32 = 65534;
+    let stderr = fail_with(2, slimpack().uid(NOBODY).gid(NOBODY).arg(&program));
+    assert!(stderr.contains("permission denied"), "{stderr}");
+}
+
+#[test]
+fn an_interpreter_that_does_not_exist() {
+    let folder = temporary();
+    let flags = ["-Wl,--dynamic-linker=/no/such/ld.so"];
+    let program = compile(folder.path(), "app", HELLO, &flags);
+    refuses_path(
+        &program,
+        2,
+        "its interpreter /no/such/ld.so is not there: no such file or directory",
+    );
+}
+
+#[test]
+fn a_dynamic_program_for_another_machine_says_what_it_is() {
+    let mut bytes = hello_bytes();
+    bytes[18] = 183; // e_machine = EM_AARCH64
+    refuses(&bytes, "is for x86_64, the program is for aarch64");
+    if have(&["aarch64-linux-gnu-gcc"]) {
+        let folder = temporary();
+        fs::write(folder.path().join("app.c"), HELLO).unwrap();
+        let program = folder.path().join("app");
+        succeed(
+            Command::new("aarch64-linux-gnu-gcc")
+                .arg(folder.path().join("app.c"))
+                .arg("-o")
+                .arg(&program),
+        );
+        refuses_path(&program, 2, "it is a program for aarch64");
+    }
+}
+
+#[test]
+fn an_output_folder_that_does_not_exist() {
+    let stderr = fail_with(2, slimpack().arg(hello()).args(["-o", "/no/such/out.tar"]));
+    assert!(
+        stderr.contains("cannot write /no/such/out.tar: the folder /no/such does not exist"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn an_output_that_is_a_folder() {
+    let folder = temporary();
+    let stderr = fail_with(2, slimpack().arg(hello()).arg("-o").arg(folder.path()));
+    assert!(stderr.contains("it is a folder"), "{stderr}");
+}
+
+#[test]
+fn an_output_that_is_the_program() {
+    let folder = temporary();
+    let program = folder.path().join("app");
+    fs::write(&program, hello_bytes()).unwrap();
+    let stderr = fail_with(2, slimpack().arg(&program).arg("-o").arg(&program));
+    assert!(stderr.contains("it is the program"), "{stderr}");
+    assert_eq!(fs::read(&program).unwrap(), hello_bytes());
+}
+
+#[test]
+fn a_full_disk_leaves_the_previous_output() {
+    let stderr = fail_with(2, slimpack().arg(hello()).args(["-o", "/dev/full"]));
+    assert!(stderr.contains("No space left on device"), "{stderr}");
+    if !is_root() || !have(&["mount", "umount"]) {
+        return;
+    }
+    let folder = temporary();
+    let disk = Mounted::tmpfs(folder.path(), "size=1m");
+    let out = disk.0.join("out.tar");
+    fs::write(&out, "previous").unwrap();
+    let stderr = fail_with(2, slimpack().arg(hello()).arg("-o").arg(&out));
+    assert!(stderr.contains("No space left on device"), "{stderr}");
+    assert_eq!(fs::read(&out).unwrap(), b"previous");
+    assert_eq!(names_in(&disk.0), ["out.tar"], "litter");
+}
+
+/// A filesystem that is unmounted in the end.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(at: &Path, options: &str) -> Self {
+        succeed(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+                .arg(at),
+        );
+        Self(at.to_path_buf())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind_and_the_previous_output_intact() {
+    let folder = temporary();
+    let program = compile(folder.path(), "large", HELLO, &["-static"]);
+    // A gigabyte of zeros behind the program: long enough to be caught in the act.
+    fs::File::options()
+        .write(true)
+        .open(&program)
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
+    let target = folder.path().join("target");
+    fs::create_dir(&target).unwrap();
+    let out = target.join("out.tar");
+    fs::write(&out, "previous").unwrap();
+    let mut child = slimpack()
+        .arg(&program)
+        .arg("-o")
+        .arg(&out)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while names_in(&target).len() < 2 {
+        assert!(Instant::now() < deadline, "no temporary file appears");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(
+        status.signal(),
+        Some(2),
+        "ends as the signal would end it: {status}"
+    );
+    assert_eq!(fs::read(&out).unwrap(), b"previous");
+    assert_eq!(names_in(&target), ["out.tar"], "litter");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = slimpack()
+        .arg(hello())
+        .args(["-q", "-o", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,255 @@
+//! Programs for other machines, packed from Debian's cross sysroots: resolved as the real
+//! loader does under qemu, and run.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{fail_with, have, is_root, output, slimpack, succeed, temporary};
+
+struct Machine {
+    compiler: &'static str,
+    qemu: &'static str,
+    root: &'static str,
+    name: &'static str,
+    platform: &'static str,
+}
+
+const AARCH64: Machine = Machine {
+    compiler: "aarch64-linux-gnu-g++",
+    qemu: "qemu-aarch64-static",
+    root: "/usr/aarch64-linux-gnu",
+    name: "aarch64",
+    platform: "linux/arm64",
+};
+
+const ARMHF: Machine = Machine {
+    compiler: "arm-linux-gnueabihf-g++",
+    qemu: "qemu-arm-static",
+    root: "/usr/arm-linux-gnueabihf",
+    name: "arm",
+    platform: "linux/arm/v7",
+};
+
+const SOURCE: &str = r#"
+#include <iostream>
+extern "C" int inner(void);
+int main() { std::cout << "inner " << inner() << std::endl; return 0; }
+"#;
+
+/// Builds a C++ program with a library of its own beside it.
+fn build(machine: &Machine, folder: &Path) -> std::path::PathBuf {
+    fs::create_dir_all(folder.join("lib")).unwrap();
+    fs::write(
+        folder.join("inner.cc"),
+        "extern \"C\" int inner(void) { return 42; }",
+    )
+    .unwrap();
+    fs::write(folder.join("app.cc"), SOURCE).unwrap();
+    let compile = |arguments: &[&str]| {
+        succeed(
+            Command::new(machine.compiler)
+                .args(arguments)
+                .current_dir(folder),
+        );
+    };
+    compile(&[
+        "-shared",
+        "-fPIC",
+        "-nostdlib",
+        "inner.cc",
+        "-o",
+        "lib/libinner.so",
+        "-Wl,-soname,libinner.so",
+    ]);
+    compile(&[
+        "app.cc",
+        "-o",
+        "app",
+        "-Llib",
+        "-linner",
+        "-Wl,-rpath,$ORIGIN/lib",
+    ]);
+    folder.join("app")
+}
+
+fn packs_and_runs(machine: &Machine) {
+    if !have(&[machine.compiler, machine.qemu]) {
+        return;
+    }
+    let temporary = temporary();
+    let folder = fs::canonicalize(temporary.path()).unwrap();
+    let program = build(machine, &folder);
+
+    // The loader's own list. What it finds below the sysroot it names without it.
+    let trace = succeed(
+        Command::new(machine.qemu)
+            .args(["-L", machine.root, "-E", "LD_TRACE_LOADED_OBJECTS=1"])
+            .arg(&program),
+    );
+    let mut expected = common::traced_objects(&trace, &folder);
+    let tree = succeed(
+        slimpack()
+            .args(["tree", "--json", "--root", machine.root])
+            .arg(&program),
+    );
+    let tree: serde_json::Value = serde_json::from_str(&tree).unwrap();
+    assert_eq!(tree["machine"], machine.name);
+    let mut found: Vec<String> = tree["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| object["opened_as"].as_str().unwrap().to_owned())
+        .collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+
+    // Named for its architecture as well, among roots for others.
+    let archive = folder.join("image.tar");
+    let root = format!("{}={}", machine.name, machine.root);
+    let summary = output(
+        slimpack()
+            .args(["--root", "s390x=/no/such", "--root", &root, "-o"])
+            .arg(&archive)
+            .arg(&program),
+    );
+    let summary = String::from_utf8(summary.stderr).unwrap();
+    assert!(summary.contains(machine.platform), "{summary}");
+    let layer = common::layer(&archive);
+    assert!(
+        layer.contains_key("usr/local/bin/lib/libinner.so"),
+        "{layer:#?}"
+    );
+    let leaked = layer
+        .keys()
+        .any(|path| path.contains("host") || path.contains("slimpack-test"));
+    assert!(!leaked, "{layer:#?}");
+
+    // In a root of its own, so that nothing of this machine can help.
+    if !is_root() || !have(&["tar"]) {
+        return;
+    }
+    let root = folder.join("root");
+    common::unpack_layer(&archive, &root);
+    fs::copy(common::find(machine.qemu).unwrap(), root.join("qemu")).unwrap();
+    let mut run = common::in_chroot(&root, Path::new("/qemu"));
+    assert_eq!(succeed(run.arg("/usr/local/bin/app")), "inner 42\n");
+}
+
+#[test]
+fn an_aarch64_program_is_resolved_as_under_qemu_and_runs() {
+    packs_and_runs(&AARCH64);
+}
+
+#[test]
+fn an_armhf_program_is_resolved_as_under_qemu_and_runs() {
+    packs_and_runs(&ARMHF);
+}
+
+/// The cache that slimpack writes is for the loader of the image, not for this machine's.
+#[test]
+fn an_aarch64_loader_uses_the_cache_that_was_written_for_it() {
+    if !have(&[AARCH64.compiler, AARCH64.qemu]) || !is_root() {
+        return;
+    }
+    let temporary = temporary();
+    let folder = fs::canonicalize(temporary.path()).unwrap();
+    let root = folder.join("root");
+    succeed(
+        Command::new("mkdir")
+            .arg("-p")
+            .arg(root.join("opt/lib"))
+            .arg(root.join("etc")),
+    );
+    succeed(
+        Command::new("cp")
+            .arg("-a")
+            .arg(format!("{}/lib", AARCH64.root))
+            .arg(&root),
+    );
+    build(&AARCH64, &folder);
+    fs::rename(
+        folder.join("lib/libinner.so"),
+        root.join("opt/lib/libinner.so"),
+    )
+    .unwrap();
+    let link = ["app.cc", "-o", "root/app", "-Lroot/opt/lib", "-linner"];
+    succeed(
+        Command::new(AARCH64.compiler)
+            .args(link)
+            .current_dir(&folder),
+    );
+    fs::write(root.join("etc/ld.so.conf"), "/opt/lib\n").unwrap();
+    succeed(Command::new("/usr/sbin/ldconfig").arg("-r").arg(&root));
+
+    let archive = folder.join("image.tar");
+    succeed(
+        slimpack()
+            .arg("--root")
+            .arg(&root)
+            .arg(root.join("app"))
+            .arg("-o")
+            .arg(&archive),
+    );
+    assert!(common::layer(&archive).contains_key("etc/ld.so.cache"));
+    let image = folder.join("image");
+    common::unpack_layer(&archive, &image);
+    fs::copy(common::find(AARCH64.qemu).unwrap(), image.join("qemu")).unwrap();
+    let mut run = common::in_chroot(&image, Path::new("/qemu"));
+    assert_eq!(succeed(run.arg("/usr/local/bin/app")), "inner 42\n");
+    // ldconfig reads it too.
+    let listed = succeed(
+        Command::new("/usr/sbin/ldconfig")
+            .args(["-p", "-C"])
+            .arg(image.join("etc/ld.so.cache")),
+    );
+    assert!(
+        listed.contains("libinner.so (libc6,AArch64) => /opt/lib/libinner.so"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn a_root_that_does_not_exist_or_has_no_loader_is_said_so() {
+    let folder = temporary();
+    let stderr = fail_with(
+        2,
+        slimpack().args(["--root", "/no/such"]).arg(common::hello()),
+    );
+    assert!(
+        stderr.contains("cannot use /no/such as the root"),
+        "{stderr}"
+    );
+    let stderr = fail_with(
+        2,
+        slimpack()
+            .arg("--root")
+            .arg(common::hello())
+            .arg(common::hello()),
+    );
+    assert!(stderr.contains("it is not a folder"), "{stderr}");
+    let stderr = fail_with(
+        2,
+        slimpack()
+            .arg("--root")
+            .arg(folder.path())
+            .arg(common::hello()),
+    );
+    assert!(
+        stderr.contains("its interpreter /lib64/ld-linux-x86-64.so.2 is not there"),
+        "{stderr}"
+    );
+    let stderr = fail_with(
+        2,
+        slimpack().args(["--root", "s390x=/"]).arg(common::hello()),
+    );
+    assert!(
+        stderr.contains("no --root is for amd64 programs"),
+        "{stderr}"
+    );
+}
