@@ -151,6 +151,35 @@ fn an_armhf_program_is_resolved_as_under_qemu_and_runs() {
     packs_and_runs(&ARMHF);
 }
 
+/// A cache in which `/opt/lib/libinner.so` is an aarch64 library. This machine's ldconfig
+/// knows its own libraries only, so it makes the cache for one of these, and the flags of the
+/// entries are changed.
+fn foreign_cache(folder: &Path) -> std::path::PathBuf {
+    let native = folder.join("native");
+    fs::create_dir_all(native.join("opt/lib")).unwrap();
+    fs::create_dir_all(native.join("etc")).unwrap();
+    fs::write(native.join("etc/ld.so.conf"), "/opt/lib\n").unwrap();
+    let flags = ["-shared", "-fPIC", "-Wl,-soname,libinner.so"];
+    let library = common::compile(
+        &native,
+        "libinner.so",
+        "int inner(void) { return 0; }",
+        &flags,
+    );
+    fs::rename(library, native.join("opt/lib/libinner.so")).unwrap();
+    succeed(Command::new("/usr/sbin/ldconfig").arg("-r").arg(&native));
+    let cache = native.join("etc/ld.so.cache");
+    let mut bytes = fs::read(&cache).unwrap();
+    let entries = u32::from_le_bytes(bytes[20..24].try_into().unwrap());
+    for entry in 0..entries as usize {
+        let flags = &mut bytes[48 + 24 * entry..][..4];
+        assert_eq!(flags, [0x03, 0x03, 0, 0]);
+        flags[1] = 0x0a;
+    }
+    fs::write(&cache, bytes).unwrap();
+    cache
+}
+
 /// The cache that slimpack writes is for the loader of the image, not for this machine's.
 #[test]
 fn an_aarch64_loader_uses_the_cache_that_was_written_for_it() {
@@ -184,8 +213,7 @@ fn an_aarch64_loader_uses_the_cache_that_was_written_for_it() {
             .args(link)
             .current_dir(&folder),
     );
-    fs::write(root.join("etc/ld.so.conf"), "/opt/lib\n").unwrap();
-    succeed(Command::new("/usr/sbin/ldconfig").arg("-r").arg(&root));
+    fs::copy(foreign_cache(&folder), root.join("etc/ld.so.cache")).unwrap();
 
     let archive = folder.join("image.tar");
     succeed(
