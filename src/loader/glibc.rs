@@ -15,11 +15,11 @@ use super::cache::{self, Cache};
 use super::candidate::{Outcome, Target, Tried, Verdict, judge_glibc};
 use super::hwcaps;
 use super::link_map::{FoundVia, LinkMap, Loaded};
-use super::search_path::{Folder, SearchPaths, absolute, elements, without_repeats};
+use super::search_path::{Folder, SearchPaths, absolute, chain, elements, without_repeats};
 use super::system::SystemFolders;
 use super::{Answer, Found, Scene, Tokens};
 use crate::elf::Object;
-use crate::vfs::{NodeKind, View, Walk};
+use crate::vfs::{Errno, NodeKind, View, Walk};
 
 /// Largest `/etc/ld.so.preload` that is read, in bytes.
 const MAX_PRELOAD: u64 = 1 << 20;
@@ -295,37 +295,28 @@ impl Glibc {
         }
         SearchPaths {
             own: Arc::default(),
-            inherited: self.rpath_chain(scene, map, by),
+            // An object with DT_RUNPATH contributes nothing, but the walk goes on past it.
+            inherited: chain(map, by, |owner| self.rpath(scene, map, owner)),
         }
     }
 
-    /// `DT_RPATH` of the object and of its loaders. An object with `DT_RUNPATH`
-    /// contributes nothing, but the walk goes on past it.
-    fn rpath_chain(&self, scene: &Scene<'_>, map: &LinkMap, by: usize) -> Arc<[Folder]> {
-        let mut folders = Vec::new();
-        let mut next = Some(by);
-        while let Some(owner) = next {
-            let object = &map.objects()[owner];
-            next = object.requester;
-            let Some(dynamic) = &object.object.dynamic else {
-                continue;
-            };
-            let Some(rpath) = dynamic
-                .rpath
-                .as_deref()
-                .filter(|_| dynamic.runpath.is_none())
-            else {
-                continue;
-            };
-            for element in elements(rpath, b":") {
+    /// The folders of an object's own `DT_RPATH`, which does not count beside
+    /// `DT_RUNPATH`.
+    fn rpath(&self, scene: &Scene<'_>, map: &LinkMap, owner: usize) -> Vec<Folder> {
+        let object = &map.objects()[owner];
+        let dynamic = object.object.dynamic.as_ref();
+        let rpath = dynamic
+            .filter(|dynamic| dynamic.runpath.is_none())
+            .and_then(|dynamic| dynamic.rpath.as_deref());
+        elements(rpath.unwrap_or_default(), b":")
+            .filter_map(|element| {
                 let via = FoundVia::Rpath {
                     owner,
                     element: element.to_owned(),
                 };
-                folders.extend(self.folder(scene, element, object.origin(), via));
-            }
-        }
-        without_repeats(folders)
+                self.folder(scene, element, object.origin(), via)
+            })
+            .collect()
     }
 
     /// An element as a folder. An empty one is the working directory; one that only
@@ -375,6 +366,11 @@ impl Glibc {
 fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tried) -> Listed {
     for folder in list {
         let candidate = folder.path.join(name);
+        // A folder that is not there is asked for once, whatever is searched in it.
+        if let Err(errno) = folder_at(scene.view, &folder.path) {
+            tried.push(candidate, Outcome::Absent(errno));
+            continue;
+        }
         match judge_glibc(scene.view, scene.target, &candidate) {
             Verdict::Take(walk, object) => {
                 return Listed::Found(Box::new(Found {
@@ -388,9 +384,7 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
             Verdict::Pass(outcome) => tried.push(candidate, outcome),
             Verdict::EndList(outcome) => {
                 tried.push(candidate, outcome);
-                if is_directory(scene.view, &folder.path) {
-                    return Listed::Nothing;
-                }
+                return Listed::Nothing;
             }
             Verdict::Die(outcome) => {
                 tried.push(candidate, outcome);
@@ -399,6 +393,13 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
         }
     }
     Listed::Nothing
+}
+
+fn folder_at(view: &View, path: &Path) -> Result<(), Errno> {
+    match view.walk(path)?.metadata.kind {
+        NodeKind::Directory => Ok(()),
+        _ => Err(Errno::NotADirectory),
+    }
 }
 
 /// The variant of a library in a subfolder of a search folder.
@@ -422,11 +423,6 @@ fn variant(
         },
         tried: Tried::default(),
     }))
-}
-
-fn is_directory(view: &View, path: &Path) -> bool {
-    view.walk(path)
-        .is_ok_and(|walk| walk.metadata.kind == NodeKind::Directory)
 }
 
 /// `LD_PRELOAD`, then `/etc/ld.so.preload`.

@@ -12,7 +12,7 @@ use foldhash::HashMap;
 
 use super::Rules;
 use super::candidate::Tried;
-use super::search_path::SearchPaths;
+use super::search_path::{Folder, SearchPaths};
 use crate::elf::Object;
 use crate::vfs::{FileId, Walk};
 
@@ -106,7 +106,10 @@ pub struct Loaded {
     pub via: FoundVia,
     /// What was tried before it was found.
     pub tried: Tried,
+    /// What it brings into a search.
     pub(super) paths: OnceCell<SearchPaths>,
+    /// What it and its loaders pass on.
+    pub(super) chain: OnceCell<Arc<[Folder]>>,
 }
 
 impl Loaded {
@@ -128,6 +131,7 @@ impl Loaded {
             via,
             tried: Tried::default(),
             paths: OnceCell::new(),
+            chain: OnceCell::new(),
         }
     }
 

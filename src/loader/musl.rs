@@ -13,7 +13,7 @@ use goblin::elf::header::{
 
 use super::candidate::{Target, Tried, Verdict, judge_musl};
 use super::link_map::{FoundVia, LinkMap, Loaded};
-use super::search_path::{Folder, SearchPaths, elements, without_repeats};
+use super::search_path::{Folder, SearchPaths, chain, elements};
 use super::tokens::expand_musl;
 use super::{Answer, Found, Scene};
 use crate::vfs::{Errno, View};
@@ -150,7 +150,7 @@ impl Musl {
         }
         let requester = &map.objects()[by];
         let paths = requester.paths.get_or_init(|| SearchPaths {
-            inherited: self.chain(scene, map, by),
+            inherited: chain(map, by, |owner| self.own_path(scene, map, owner)),
             own: Arc::default(),
         });
         folders.extend(paths.inherited.iter().cloned());
@@ -197,49 +197,36 @@ impl Musl {
         }
     }
 
-    /// The path of the object and of its loaders; `DT_RUNPATH` replaces `DT_RPATH`
-    /// and is inherited like it.
-    fn chain(&self, scene: &Scene<'_>, map: &LinkMap, by: usize) -> Arc<[Folder]> {
-        let mut folders = Vec::new();
-        let mut next = Some(by);
-        while let Some(owner) = next {
-            let object = &map.objects()[owner];
-            next = object.requester;
-            let Some(dynamic) = &object.object.dynamic else {
-                continue;
-            };
-            let (path, is_runpath) = match (&dynamic.runpath, &dynamic.rpath) {
-                (Some(runpath), _) => (runpath, true),
-                (None, Some(rpath)) => (rpath, false),
-                (None, None) => continue,
-            };
-            // A token that musl does not know drops the path as a whole.
-            if expand_musl(path, object.origin()).is_none()
-                || (scene.environment.secure && owner == 0 && path.as_bytes().contains(&b'$'))
-            {
-                continue;
-            }
-            for element in elements(path, SEPARATORS).filter(|element| !element.is_empty()) {
-                let element_name = element.to_owned();
-                let via = if is_runpath {
-                    FoundVia::Runpath {
-                        owner,
-                        element: element_name,
-                    }
-                } else {
-                    FoundVia::Rpath {
-                        owner,
-                        element: element_name,
-                    }
-                };
-                let expanded = expand_musl(element, object.origin()).unwrap_or_default();
-                folders.push(Folder {
-                    path: scene.environment.working_dir.join(expanded),
-                    via,
-                });
-            }
+    /// The folders of an object's own path: `DT_RUNPATH` replaces `DT_RPATH`.
+    fn own_path(&self, scene: &Scene<'_>, map: &LinkMap, owner: usize) -> Vec<Folder> {
+        let object = &map.objects()[owner];
+        let Some(dynamic) = &object.object.dynamic else {
+            return Vec::new();
+        };
+        let Some(path) = dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()) else {
+            return Vec::new();
+        };
+        // A token that musl does not know drops the path as a whole, and so does any token
+        // of a program with raised privileges.
+        let drops = expand_musl(path, object.origin()).is_none()
+            || (scene.environment.secure && owner == 0 && path.as_bytes().contains(&b'$'));
+        if drops {
+            return Vec::new();
         }
-        without_repeats(folders)
+        let via = |element: OsString| match dynamic.runpath {
+            Some(_) => FoundVia::Runpath { owner, element },
+            None => FoundVia::Rpath { owner, element },
+        };
+        elements(path, SEPARATORS)
+            .filter(|element| !element.is_empty())
+            .map(|element| {
+                let expanded = expand_musl(element, object.origin()).unwrap_or_default();
+                Folder {
+                    path: scene.environment.working_dir.join(expanded),
+                    via: via(element.to_owned()),
+                }
+            })
+            .collect()
     }
 
     fn folders<'p>(

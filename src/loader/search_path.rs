@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::link_map::FoundVia;
+use super::link_map::{FoundVia, LinkMap};
 
 /// A folder to search.
 #[derive(Clone, Debug)]
@@ -47,6 +47,32 @@ pub(super) fn absolute(path: &OsStr, working_dir: &Path) -> PathBuf {
         .rposition(|&b| b != b'/')
         .map_or(1, |end| end + 1);
     working_dir.join(OsStr::from_bytes(&bytes[..kept.min(bytes.len())]))
+}
+
+/// What the object `by` and its loaders, up to the program, contribute with `own`. Each
+/// object's chain is its own part and the chain of its loader, which is worked out once:
+/// a long line of libraries costs no more for each than a short one.
+pub(super) fn chain(map: &LinkMap, by: usize, own: impl Fn(usize) -> Vec<Folder>) -> Arc<[Folder]> {
+    let mut line = vec![by];
+    let mut inherited: Arc<[Folder]> = Arc::default();
+    while let Some(loader) = line.last().and_then(|&last| map.objects()[last].requester) {
+        if let Some(known) = map.objects()[loader].chain.get() {
+            inherited = known.clone();
+            break;
+        }
+        line.push(loader);
+    }
+    for &object in line.iter().rev() {
+        let folders = own(object);
+        if !folders.is_empty() {
+            inherited = without_repeats(folders.into_iter().chain(inherited.iter().cloned()));
+        }
+        inherited = map.objects()[object]
+            .chain
+            .get_or_init(|| inherited)
+            .clone();
+    }
+    inherited
 }
 
 /// Drops every folder that is in the list already: searching it again cannot find

@@ -1,0 +1,82 @@
+//! ELF objects made in a test: headers and a dynamic table, and no code.
+
+/// What a generated x86-64 object says to the loader.
+#[derive(Clone, Default)]
+pub struct Elf {
+    /// `PT_INTERP`; with one it is a program.
+    pub interpreter: Option<String>,
+    /// `DT_SONAME`.
+    pub soname: Option<String>,
+    /// `DT_NEEDED`.
+    pub needed: Vec<String>,
+    /// `DT_RPATH`.
+    pub rpath: Option<String>,
+    /// `DT_RUNPATH`.
+    pub runpath: Option<String>,
+}
+
+const HEADER: usize = 64;
+const SEGMENT: usize = 56;
+
+impl Elf {
+    /// The bytes of a file that holds just this.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut strings = vec![0];
+        let mut tags: Vec<(u64, u64)> = Vec::new();
+        let mut named = |tag: u64, text: &str| {
+            tags.push((tag, strings.len() as u64));
+            strings.extend_from_slice(text.as_bytes());
+            strings.push(0);
+        };
+        self.needed.iter().for_each(|name| named(1, name));
+        self.soname.iter().for_each(|name| named(14, name));
+        self.rpath.iter().for_each(|path| named(15, path));
+        self.runpath.iter().for_each(|path| named(29, path));
+
+        let segments = 2 + usize::from(self.interpreter.is_some());
+        let interpreter = self.interpreter.clone().map_or(Vec::new(), |mut path| {
+            path.push('\0');
+            path.into_bytes()
+        });
+        let interpreter_at = HEADER + segments * SEGMENT;
+        let dynamic_at = (interpreter_at + interpreter.len()).next_multiple_of(8);
+        let dynamic_length = (tags.len() + 3) * 16;
+        let strings_at = dynamic_at + dynamic_length;
+        let total = strings_at + strings.len();
+        tags.extend([(5, strings_at as u64), (10, strings.len() as u64), (0, 0)]);
+
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(16, 0);
+        for half in [3_u16, 62] {
+            bytes.extend_from_slice(&half.to_le_bytes());
+        }
+        bytes.extend_from_slice(&1_u32.to_le_bytes());
+        for word in [0, HEADER as u64, 0] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(&0_u32.to_le_bytes());
+        for half in [HEADER, SEGMENT, segments, 0, 0, 0] {
+            bytes.extend_from_slice(&(half as u16).to_le_bytes());
+        }
+        let mut segment = |kind: u32, at: usize, length: usize| {
+            bytes.extend_from_slice(&kind.to_le_bytes());
+            bytes.extend_from_slice(&6_u32.to_le_bytes());
+            for value in [at, at, at, length, length, 8] {
+                bytes.extend_from_slice(&(value as u64).to_le_bytes());
+            }
+        };
+        segment(1, 0, total);
+        segment(2, dynamic_at, dynamic_length);
+        if self.interpreter.is_some() {
+            segment(3, interpreter_at, interpreter.len());
+        }
+        bytes.extend_from_slice(&interpreter);
+        bytes.resize(dynamic_at, 0);
+        for (tag, value) in tags {
+            bytes.extend_from_slice(&tag.to_le_bytes());
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend_from_slice(&strings);
+        bytes
+    }
+}
