@@ -6,6 +6,7 @@
 //! - [`vfs`]: one read-only view of a file tree, whatever it is made of.
 //! - [`loader`]: how glibc and musl search, as (name, requester) → file and reason.
 //! - [`closure`]: everything the loader would map for a program.
+//! - [`binding`]: whether versions and symbols of what was found fit together.
 //! - [`rootfs`]: the file tree of the image, each file with its reason.
 //! - [`proof`]: the same resolution again, inside that tree.
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
@@ -19,6 +20,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod binding;
 pub mod bytes;
 pub mod cli;
 pub mod closure;

@@ -14,7 +14,7 @@ use crate::closure::{Closure, ClosureError, Program};
 use crate::elf::{Linkage, Platform, platform};
 use crate::image::{Destination, ImageError, Settings, Tag, Written};
 use crate::loader::Environment;
-use crate::proof::{ProofError, prove};
+use crate::proof::{MissedCall, ProofError, prove};
 use crate::rootfs::{Placer, Rootfs, RootfsError};
 use crate::source::{Root, Source, SourceError};
 use crate::vfs::Errno;
@@ -148,7 +148,7 @@ pub enum PackError {
     #[error("cannot build the image: {0}")]
     Rootfs(#[from] RootfsError),
     /// The image would not work.
-    #[error("cannot publish the image, it would not load what the program loads here: {0}")]
+    #[error("cannot publish the image, the program would not start in it: {0}")]
     Proof(#[from] Box<ProofError>),
     /// A file cannot be read.
     #[error("cannot read {}: {}", .0.display(), .1.message())]
@@ -225,6 +225,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Libraries left out by `--allow-missing`.
     pub missing: Vec<MissingLibrary>,
+    /// Symbols that will be missed when they are first called.
+    pub missed_calls: Vec<MissedCall>,
 }
 
 impl Plan {
@@ -293,14 +295,15 @@ impl Plan {
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;
         }
+        let mut missed_calls = Vec::new();
         for program in &programs {
-            prove(
+            missed_calls.extend(prove(
                 &program.closure,
                 &program.path,
                 &rootfs,
                 &source.view,
                 &image_environment,
-            )?;
+            )?);
         }
         let settings = settings(options, &programs, platform, &rootfs)?;
         Ok(Self {
@@ -309,6 +312,7 @@ impl Plan {
             rootfs,
             settings,
             missing,
+            missed_calls,
         })
     }
 

@@ -1,8 +1,10 @@
 //! The proof: resolve again inside the finished tree.
 //!
-//! In: the closures of the source and the tree of the image. Out: nothing, or the
-//! first request that would be answered differently. The same code that resolved on
-//! the source resolves in the image, so what it finds is what the loader will find.
+//! In: the closures of the source and the tree of the image. Out: what the program will
+//! complain of when it runs, or the first thing that keeps it from starting: a request
+//! that would be answered differently, a version or a symbol that is not defined. The same
+//! code that resolved on the source resolves in the image, so what it finds is what the
+//! loader will find.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,14 +13,57 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::binding::{Binder, BindingError};
 use crate::closure::{Closure, ClosureError, Program, Request};
+use crate::elf::Linkage;
 use crate::loader::{Environment, Loaders};
 use crate::rootfs::{Rootfs, RootfsVfs};
 use crate::vfs::{FileId, View};
 
-/// How the image differs from the source.
+/// Why the image would not work.
 #[derive(Debug, Error)]
 pub enum ProofError {
+    /// A symbol version is not defined, and the loader refuses the program.
+    #[error(
+        "{} needs version {} of {}, which {}; pack against the C library and the libraries \
+         that the program was built with (--root, -L), or build it for these",
+        .needer.display(), .version.display(), .provider.display(),
+        match .newest {
+            Some(newest) => format!("has {} at the most", newest.display()),
+            None => "has no version of that name".to_owned(),
+        }
+    )]
+    Version {
+        /// The object that needs it.
+        needer: PathBuf,
+        /// The object that should define it.
+        provider: PathBuf,
+        /// The version.
+        version: OsString,
+        /// The newest of the same name that it has.
+        newest: Option<OsString>,
+    },
+    /// A symbol is not defined, and the loader refuses the program.
+    #[error(
+        "{} refers to the symbol {symbol}, which no object of the program defines{}; link it \
+         with the library that does, or give the version of its libraries that it was built with",
+        .needer.display(),
+        match .others {
+            0 => String::new(),
+            others => format!(" (and {others} more like it)"),
+        }
+    )]
+    Symbol {
+        /// The object that refers to it.
+        needer: PathBuf,
+        /// The symbol, with its version.
+        symbol: String,
+        /// How many more symbols are missing.
+        others: usize,
+    },
+    /// A symbol table is damaged.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
     /// The program cannot be resolved in the image at all.
     #[error("{} would not start in the image: {error}", .program.display())]
     Broken {
@@ -47,17 +92,18 @@ pub enum ProofError {
 }
 
 /// Checks that `program` (a path of the image) loads in `rootfs` exactly what
-/// `source` loads.
+/// `source` loads, and that all of it binds. Returns the symbols that will be missed when
+/// they are first called.
 ///
 /// # Errors
-/// [`ProofError`] names the request that differs.
+/// [`ProofError`] names the request that differs, or what does not bind.
 pub fn prove(
     source: &Closure,
     program: &Path,
     rootfs: &Arc<Rootfs>,
     source_view: &Arc<View>,
     environment: &Environment,
-) -> Result<Closure, Box<ProofError>> {
+) -> Result<Vec<MissedCall>, Box<ProofError>> {
     let broken = |error| {
         Box::new(ProofError::Broken {
             program: program.to_path_buf(),
@@ -92,7 +138,50 @@ pub fn prove(
             advice: advice(expected),
         }));
     }
-    Ok(image)
+    binds(&image, &view)
+}
+
+/// A symbol that no object defines and that is looked up only when it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissedCall {
+    /// The object that calls it, by its path in the image.
+    pub caller: PathBuf,
+    /// The symbol, with its version.
+    pub symbol: String,
+}
+
+fn binds(image: &Closure, view: &View) -> Result<Vec<MissedCall>, Box<ProofError>> {
+    let path = |index: usize| image.map.objects()[index].opened_as.clone();
+    let binder = Binder::new(view);
+    let versions = binder.missing_versions(image).map_err(ProofError::from)?;
+    if let Some(missing) = versions.into_iter().find(|missing| !missing.is_weak) {
+        return Err(Box::new(ProofError::Version {
+            needer: path(missing.needer),
+            provider: path(missing.provider),
+            version: missing.version,
+            newest: missing.newest,
+        }));
+    }
+    // What a library leaves undefined is for the program that loads it to define.
+    if image.program().object.linkage() == Linkage::Library {
+        return Ok(Vec::new());
+    }
+    let unresolved = binder.unresolved(image).map_err(ProofError::from)?;
+    let (fatal, lazy): (Vec<_>, Vec<_>) = unresolved
+        .into_iter()
+        .partition(|unresolved| unresolved.fails_at_load);
+    if let Some(first) = fatal.first() {
+        return Err(Box::new(ProofError::Symbol {
+            needer: path(first.needer),
+            symbol: first.reference.display(),
+            others: fatal.len() - 1,
+        }));
+    }
+    let missed = lazy.into_iter().map(|unresolved| MissedCall {
+        caller: path(unresolved.needer),
+        symbol: unresolved.reference.display(),
+    });
+    Ok(missed.collect())
 }
 
 fn advice(expected: &crate::loader::Loaded) -> String {

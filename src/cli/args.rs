@@ -157,6 +157,13 @@ pub(super) struct TreeArgs {
     /// Print paths only, one a line
     #[arg(long)]
     pub list: bool,
+    /// Print which versions each object needs of which other, what is missing, and the
+    /// lowest glibc that the program runs on
+    #[arg(long, conflicts_with_all = ["json", "list"])]
+    pub versions: bool,
+    /// Print symbols that nothing defines, and needed libraries of which nothing is used
+    #[arg(long, conflicts_with_all = ["json", "list"])]
+    pub symbols: bool,
     /// Resolve as if this variable were set, such as LD_LIBRARY_PATH (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env)]
     pub env: Vec<String>,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use thiserror::Error;
 
+use crate::binding::BindingError;
 use crate::closure::ClosureError;
 use crate::image::ImageError;
 use crate::layer::LayerError;
@@ -25,6 +26,8 @@ pub(super) enum CliError {
     Source(#[from] SourceError),
     #[error("cannot read {}: {error}", .path.display())]
     Program { path: PathBuf, error: ClosureError },
+    #[error(transparent)]
+    Binding(#[from] BindingError),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("cannot write to standard output: {0}")]

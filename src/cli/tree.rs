@@ -2,14 +2,15 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rayon::prelude::*;
 
 use super::args::TreeArgs;
 use super::error::CliError;
-use crate::closure::{Closure, ClosureError, Program};
+use crate::binding::Binder;
+use crate::closure::{Closure, Program};
 use crate::loader::Environment;
 use crate::report;
 use crate::source::Source;
@@ -22,7 +23,7 @@ const BATCH: usize = 512;
 const SETUID_OR_SETGID: u32 = 0o6000;
 
 /// One file answered: what to print, and whether everything was found.
-type Answer = Result<(Vec<u8>, bool), ClosureError>;
+type Answer = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
@@ -38,7 +39,14 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
         working_dir: source.working_dir(),
         ..Environment::with_variables(&args.env)
     };
-    let answer = |path: &std::path::PathBuf| one(args, verbose, &source, &environment, path);
+    let asked = Asked {
+        args,
+        verbose,
+        source: &source,
+        environment: &environment,
+        binder: Binder::new(&source.view),
+    };
+    let answer = |path: &PathBuf| asked.answer(path);
     let mut out = super::stdout();
     let mut status = 0;
     for batch in args.files.chunks(BATCH) {
@@ -47,7 +55,7 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
         } else {
             batch.iter().map(answer).collect()
         };
-        for (path, answer) in batch.iter().zip(answers) {
+        for answer in answers {
             match answer {
                 Ok((text, is_complete)) => {
                     out.write_all(&text)?;
@@ -56,8 +64,7 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
                 // The other files are answered all the same.
                 Err(error) => {
                     out.flush()?;
-                    let path = path.clone();
-                    CliError::Program { path, error }.report();
+                    error.report();
                     status = 2;
                 }
             }
@@ -67,30 +74,46 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
     Ok(ExitCode::from(status))
 }
 
-fn one(
-    args: &TreeArgs,
+/// What is asked of every file.
+struct Asked<'a> {
+    args: &'a TreeArgs,
     verbose: bool,
-    source: &Source,
-    environment: &Environment,
-    path: &Path,
-) -> Answer {
-    let program = Program::find(&source.view, &source.locate(path))?;
-    let environment = Environment {
-        secure: program.walk.metadata.mode & SETUID_OR_SETGID != 0,
-        ..environment.clone()
-    };
-    let closure = Closure::of(&program, &source.view, &source.loaders, &environment)?;
-    let mut text = Vec::new();
-    let written = if args.json {
-        report::tree_json(source, &closure)
-            .map_err(io::Error::from)
-            .and_then(|json| writeln!(text, "{json}"))
-    } else if args.list {
-        report::list(source, &closure, &mut text)
-    } else {
-        report::tree(source, &closure, verbose, &mut text)
-    };
-    // Writing to memory does not fail.
-    debug_assert!(written.is_ok());
-    Ok((text, closure.is_complete()))
+    source: &'a Source,
+    environment: &'a Environment,
+    binder: Binder<'a>,
+}
+
+impl Asked<'_> {
+    fn answer(&self, path: &Path) -> Answer {
+        let Self { args, source, .. } = self;
+        let fail = |error| CliError::Program {
+            path: path.to_path_buf(),
+            error,
+        };
+        let program = Program::find(&source.view, &source.locate(path)).map_err(fail)?;
+        let environment = Environment {
+            secure: program.walk.metadata.mode & SETUID_OR_SETGID != 0,
+            ..self.environment.clone()
+        };
+        let closure =
+            Closure::of(&program, &source.view, &source.loaders, &environment).map_err(fail)?;
+        let mut text = Vec::new();
+        let mut is_sound = closure.is_complete();
+        if args.versions || args.symbols {
+            if args.versions {
+                is_sound &= report::versions(source, &closure, &self.binder, &mut text)?;
+            }
+            if args.symbols {
+                is_sound &= report::symbols(source, &closure, &self.binder, &mut text)?;
+            }
+        } else if args.json {
+            let json = report::tree_json(source, &closure).map_err(io::Error::from)?;
+            writeln!(text, "{json}")?;
+        } else if args.list {
+            report::list(source, &closure, &mut text)?;
+        } else {
+            report::tree(source, &closure, self.verbose, &mut text)?;
+        }
+        Ok((text, is_sound))
+    }
 }

@@ -2,19 +2,22 @@
 //!
 //! In: the segment `PT_DYNAMIC` and the string table it points to. Out: needed
 //! names in order, search paths and flags. Strings are read one by one: the table
-//! of a large program is megabytes, the few names are in it somewhere.
+//! of a large program is megabytes, the few names are in it somewhere. Of all other
+//! tables only the place is noted.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use goblin::elf::dynamic::{
     DF_1_NODEFLIB, DF_1_NOW, DF_1_PIE, DF_BIND_NOW, DF_TEXTREL, DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1,
-    DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_TEXTREL, Dyn,
+    DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_TEXTREL, Dyn,
 };
 use goblin::elf::header::Header;
-use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
+use goblin::elf::program_header::ProgramHeader;
 use scroll::Pread;
 
+use super::mapped::{Pages, file_range};
+use super::tables::Tables;
 use super::{ElfError, MAX_NAME, Malformed, context};
 use crate::bytes::ReadAt;
 
@@ -28,8 +31,6 @@ const MAX_TABLE: u64 = 16 << 20;
 const MAX_SEARCH_PATH: u64 = 16 << 20;
 /// Most libraries that one object may name.
 const MAX_DEPENDENCIES: usize = 16_384;
-/// Bytes read at a time while looking for the end of a string.
-const WINDOW: u64 = 512;
 
 /// In which way an object asks for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +67,8 @@ pub struct Dynamic {
     pub flags: u64,
     /// `DT_FLAGS_1`.
     pub flags_1: u64,
+    /// Where the tables are that are read when something asks for them.
+    pub(super) tables: Tables,
 }
 
 impl Dynamic {
@@ -81,7 +84,8 @@ impl Dynamic {
             return Ok(None);
         }
         // The loader reads the table where it is mapped, not at p_offset.
-        let offset = file_offset(segments, segment.p_vaddr).unwrap_or(segment.p_offset);
+        let offset =
+            file_range(segments, segment.p_vaddr).map_or(segment.p_offset, |range| range.0);
         let bytes = (segment.p_filesz <= MAX_TABLE)
             .then(|| file.range(offset, segment.p_filesz))
             .transpose()?
@@ -89,7 +93,6 @@ impl Dynamic {
             .ok_or_else(|| malformed(Malformed::DynamicTable))?;
 
         let mut table = Self::default();
-        let mut strings = StringTable::default();
         let mut names = Vec::new();
         let (mut soname, mut rpath, mut runpath) = (None, None, None);
         let mut position = 0;
@@ -98,8 +101,6 @@ impl Dynamic {
             let value = entry.d_val;
             match entry.d_tag {
                 DT_NULL => break,
-                DT_STRTAB => strings.address = Some(value),
-                DT_STRSZ => strings.size = value,
                 DT_NEEDED => names.push((DependencyKind::Needed, value)),
                 DT_AUXILIARY => names.push((DependencyKind::Auxiliary, value)),
                 DT_FILTER => names.push((DependencyKind::Filter, value)),
@@ -110,42 +111,58 @@ impl Dynamic {
                 DT_FLAGS_1 => table.flags_1 = value,
                 DT_BIND_NOW => table.flags |= DF_BIND_NOW,
                 DT_TEXTREL => table.flags |= DF_TEXTREL,
-                _ => {}
+                tag => table.tables.note(tag, value),
             }
             if names.len() > MAX_DEPENDENCIES {
                 return Err(malformed(Malformed::TooManyDependencies(MAX_DEPENDENCIES)));
             }
         }
 
-        let text = |offset, what, limit| {
-            strings
-                .read(file, segments, offset, limit)?
-                .map_err(|fault| {
-                    malformed(match fault {
-                        Fault::NoTable => Malformed::StringTable,
-                        Fault::Outside => Malformed::StringOffset(what),
-                        Fault::TooLong => Malformed::NameTooLong(what),
-                    })
+        let tables = &table.tables;
+        let mut pages = Pages::new(file);
+        let mut text = |offset, what, limit| -> Result<OsString, ElfError> {
+            let Some((start, end)) = tables.string(segments, offset) else {
+                return Err(malformed(match tables.strings {
+                    Some(_) => Malformed::StringOffset(what),
+                    None => Malformed::StringTable,
+                }));
+            };
+            let text = pages.string(start, end, limit)?;
+            text.map(OsString::from_vec).ok_or_else(|| {
+                malformed(match end - start {
+                    available if available < limit => Malformed::StringOffset(what),
+                    _ => Malformed::NameTooLong(what),
                 })
+            })
         };
+        let mut dependencies = Vec::with_capacity(names.len());
         for (kind, offset) in names {
-            table.dependencies.push(Dependency {
-                kind,
-                name: text(offset, kind.tag(), MAX_NAME)?,
-            });
+            let name = text(offset, kind.tag(), MAX_NAME)?;
+            dependencies.push(Dependency { kind, name });
         }
-        let optional = |offset: Option<u64>, what, limit| {
+        let mut optional = |offset: Option<u64>, what, limit| {
             offset.map(|offset| text(offset, what, limit)).transpose()
         };
-        table.soname = optional(soname, "DT_SONAME", MAX_NAME)?;
-        table.rpath = optional(rpath, "DT_RPATH", MAX_SEARCH_PATH)?;
-        table.runpath = optional(runpath, "DT_RUNPATH", MAX_SEARCH_PATH)?;
-        Ok(Some(table))
+        let soname = optional(soname, "DT_SONAME", MAX_NAME)?;
+        let rpath = optional(rpath, "DT_RPATH", MAX_SEARCH_PATH)?;
+        let runpath = optional(runpath, "DT_RUNPATH", MAX_SEARCH_PATH)?;
+        Ok(Some(Self {
+            dependencies,
+            soname,
+            rpath,
+            runpath,
+            ..table
+        }))
     }
 
     /// Whether the object is marked as a position-independent executable.
     pub fn is_pie(&self) -> bool {
         self.flags_1 & DF_1_PIE != 0
+    }
+
+    /// Whether everything is bound when the object is loaded.
+    pub fn binds_now(&self) -> bool {
+        self.flags & DF_BIND_NOW != 0 || self.flags_1 & DF_1_NOW != 0
     }
 
     /// Whether the loader's default folders are closed to its dependencies.
@@ -154,10 +171,9 @@ impl Dynamic {
     }
 
     pub(super) fn flags(&self) -> Vec<&'static str> {
-        let now = self.flags & DF_BIND_NOW != 0 || self.flags_1 & DF_1_NOW != 0;
         [
             (self.is_pie(), "pie"),
-            (now, "bind-now"),
+            (self.binds_now(), "bind-now"),
             (self.is_nodeflib(), "nodeflib"),
             (self.flags & DF_TEXTREL != 0, "textrel"),
         ]
@@ -175,74 +191,5 @@ impl DependencyKind {
             Self::Auxiliary => "DT_AUXILIARY",
             Self::Filter => "DT_FILTER",
         }
-    }
-}
-
-/// The file offset of a mapped address.
-fn file_offset(segments: &[ProgramHeader], address: u64) -> Option<u64> {
-    segments
-        .iter()
-        .filter(|s| s.p_type == PT_LOAD)
-        .find_map(|s| {
-            let inside = address.checked_sub(s.p_vaddr)?;
-            (inside < s.p_filesz).then(|| s.p_offset.checked_add(inside))?
-        })
-}
-
-#[derive(Default)]
-struct StringTable {
-    address: Option<u64>,
-    size: u64,
-}
-
-enum Fault {
-    NoTable,
-    Outside,
-    TooLong,
-}
-
-impl StringTable {
-    /// The NUL-terminated string at `offset`, at most `limit` bytes with its NUL.
-    fn read(
-        &self,
-        file: &dyn ReadAt,
-        segments: &[ProgramHeader],
-        offset: u64,
-        limit: u64,
-    ) -> Result<Result<OsString, Fault>, ElfError> {
-        let Some(table) = self.address.and_then(|at| file_offset(segments, at)) else {
-            return Ok(Err(Fault::NoTable));
-        };
-        if offset >= self.size {
-            return Ok(Err(Fault::Outside));
-        }
-        let available = self.size - offset;
-        let Some(start) = table.checked_add(offset) else {
-            return Ok(Err(Fault::Outside));
-        };
-        let mut text = Vec::new();
-        let mut window = WINDOW;
-        while (text.len() as u64) < available.min(limit) {
-            let done = text.len() as u64;
-            let part = file.prefix(start + done, window.min(available - done))?;
-            if let Some(end) = part.iter().position(|&b| b == 0) {
-                text.extend_from_slice(&part[..end]);
-                return Ok(if (text.len() as u64) < limit {
-                    Ok(OsString::from_vec(text))
-                } else {
-                    Err(Fault::TooLong)
-                });
-            }
-            if part.is_empty() {
-                break;
-            }
-            text.extend_from_slice(&part);
-            window *= 2;
-        }
-        Ok(Err(if text.len() as u64 >= limit {
-            Fault::TooLong
-        } else {
-            Fault::Outside
-        }))
     }
 }

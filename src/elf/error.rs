@@ -72,6 +72,18 @@ pub enum Malformed {
     /// A name that is longer than any path, or a search path over 16 MiB.
     #[error("{0} holds a name that is longer than any path can be")]
     NameTooLong(&'static str),
+    /// `DT_VERNEED` or `DT_VERDEF` leads outside the file or goes on without an end.
+    #[error("its symbol version table leads outside the file or has no end")]
+    VersionTable,
+    /// A symbol, its name or its version lies outside the file.
+    #[error("its symbol table, or a name in it, lies outside the file")]
+    SymbolTable,
+    /// The hash table of the symbols has wrong counts.
+    #[error("the hash table of its symbols has wrong counts or lies outside the file")]
+    HashTable,
+    /// A relocation table lies outside the file.
+    #[error("a relocation table lies outside the file")]
+    RelocationTable,
     /// More dependencies than the limit.
     #[error("it needs more than {0} libraries")]
     TooManyDependencies(usize),

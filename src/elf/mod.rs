@@ -8,10 +8,18 @@ mod arm;
 mod dynamic;
 mod error;
 mod machine;
+mod mapped;
+mod relocations;
+mod symbols;
+mod tables;
+mod versions;
 
 pub use dynamic::{Dependency, DependencyKind, Dynamic};
 pub use error::{ElfError, Malformed};
 pub use machine::{Platform, machine_name, platform};
+pub use relocations::Binding;
+pub use symbols::{Definitions, Reference, References};
+pub use versions::{NeededVersion, VersionNeed, Versions};
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -189,6 +189,12 @@ impl LinkMap {
         self.by_name.get(name).copied()
     }
 
+    /// The object that answers to `name`, and the name as the map holds it.
+    pub fn entry_named(&self, name: &OsStr) -> Option<(&OsStr, usize)> {
+        let (name, index) = self.by_name.get_key_value(name)?;
+        Some((name, *index))
+    }
+
     /// The object with this identity.
     pub fn with_id(&self, id: FileId) -> Option<usize> {
         self.by_id.get(&id).copied()

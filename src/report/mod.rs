@@ -3,10 +3,12 @@
 //! In: closures, plans, written images. Out: text and JSON. Nothing here decides
 //! anything.
 
+mod binding;
 mod plan;
 mod tree;
 mod tree_json;
 
+pub use binding::{symbols, versions};
 pub use plan::{plan, summary};
 pub use tree::{list, tree};
 pub use tree_json::tree_json;

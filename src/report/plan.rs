@@ -21,7 +21,40 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     headline(plan, out)?;
     files(plan, out)?;
+    warnings(plan, out)?;
     writeln!(out, "{}", totals(plan))
+}
+
+/// What the program will lack, though the image is published.
+fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    /// Symbols that are named; the rest is counted.
+    const NAMED: usize = 5;
+    for library in &plan.missing {
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} {} is left out (--allow-missing); {} will not start \
+             without it",
+            library.name.display(),
+            library.program.display(),
+        )?;
+    }
+    for call in plan.missed_calls.iter().take(NAMED) {
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} no object defines {}; {} ends when it calls it",
+            call.symbol,
+            call.caller.display(),
+        )?;
+    }
+    let more = plan.missed_calls.len().saturating_sub(NAMED);
+    if more > 0 {
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} and {}",
+            count(more, "more symbol")
+        )?;
+    }
+    Ok(())
 }
 
 /// Says what was written and where.
@@ -39,15 +72,7 @@ pub fn summary(
     if verbose {
         files(plan, out)?;
     }
-    for library in &plan.missing {
-        writeln!(
-            out,
-            "{WARNING}warning:{WARNING:#} {} is left out (--allow-missing); {} will not start \
-             without it",
-            library.name.display(),
-            library.program.display(),
-        )?;
-    }
+    warnings(plan, out)?;
     writeln!(
         out,
         "{} {DIM}→{DIM:#} {} {DIM}({}, image ID {}){DIM:#}",

@@ -1,0 +1,74 @@
+//! Whether what was found binds: symbol versions and symbols.
+//!
+//! In: a closure. Out: versions and symbols that no object provides, as the loader would
+//! complain of them. Objects are compared in pairs and each pair once per process: the
+//! same library meets the same libc in every program.
+
+mod symbols;
+mod versions;
+
+pub use symbols::{Unresolved, Unused};
+pub use versions::{LowestGlibc, MissingVersion};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::closure::Closure;
+use crate::elf::{ElfError, Versions};
+use crate::loader::Loaded;
+use crate::store::Known;
+use crate::vfs::{Errno, FileId, View};
+
+/// Why the symbols of an object cannot be looked at.
+#[derive(Debug, Error)]
+#[error("cannot read the symbols of {}: {error}", .path.display())]
+pub struct BindingError {
+    /// The object.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: ElfError,
+}
+
+/// Checks closures of one tree.
+pub struct Binder<'v> {
+    view: &'v View,
+    versions: Known<(FileId, FileId), Arc<[usize]>>,
+    symbols: Known<(FileId, FileId), Arc<symbols::Bits>>,
+}
+
+impl<'v> Binder<'v> {
+    /// A binder for closures whose files are in `view`.
+    pub fn new(view: &'v View) -> Self {
+        Self {
+            view,
+            versions: Known::default(),
+            symbols: Known::default(),
+        }
+    }
+
+    fn versions_of(&self, object: &Loaded) -> Result<Arc<Versions>, BindingError> {
+        read(object, self.view.versions(&object.walk, &object.object))
+    }
+}
+
+fn read<T>(object: &Loaded, result: Result<Result<T, ElfError>, Errno>) -> Result<T, BindingError> {
+    let fault = match result {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => error,
+        Err(errno) => ElfError::Unreadable(errno.message()),
+    };
+    Err(BindingError {
+        path: object.opened_as.clone(),
+        error: fault,
+    })
+}
+
+/// Whether the closure's loader looks at symbol versions.
+fn has_versions(closure: &Closure) -> bool {
+    closure
+        .rules
+        .as_ref()
+        .is_some_and(|rules| rules.libc() == "glibc")
+}
