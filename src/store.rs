@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
 
+use crate::bytes::ReadAt;
 use crate::elf::{Definitions, ElfError, Object, References, Versions};
 use crate::vfs::{Errno, FileId, View, Walk};
 
@@ -19,9 +20,6 @@ pub type Facts = Result<Arc<Object>, ElfError>;
 #[derive(Default)]
 pub struct Store {
     facts: Known<FileId, Facts>,
-    versions: Known<FileId, Result<Arc<Versions>, ElfError>>,
-    references: Known<FileId, Result<Arc<References>, ElfError>>,
-    definitions: Known<FileId, Result<Arc<Definitions>, ElfError>>,
 }
 
 /// Answers that were worked out once.
@@ -70,47 +68,37 @@ impl View {
     /// The symbol versions of `object`, which is the walked file.
     ///
     /// # Errors
-    /// The error number of `open(2)`.
-    pub fn versions(
-        &self,
-        walk: &Walk,
-        object: &Object,
-    ) -> Result<Result<Arc<Versions>, ElfError>, Errno> {
-        self.store().versions.get(walk.metadata.id, || {
-            let file = self.open(walk)?;
-            Ok(Versions::read(object, file.as_ref()).map(Arc::new))
-        })
+    /// When they cannot be read.
+    pub fn versions<'o>(&self, walk: &Walk, object: &'o Object) -> Result<&'o Versions, ElfError> {
+        object.versions(|| self.open_elf(walk))
     }
 
     /// The symbols that `object`, the walked file, refers to.
     ///
     /// # Errors
-    /// The error number of `open(2)`.
-    pub fn references(
+    /// When they cannot be read.
+    pub fn references<'o>(
         &self,
         walk: &Walk,
-        object: &Object,
-    ) -> Result<Result<Arc<References>, ElfError>, Errno> {
-        self.store().references.get(walk.metadata.id, || {
-            let file = self.open(walk)?;
-            Ok(self.versions(walk, object)?.and_then(|versions| {
-                References::read(object, file.as_ref(), &versions).map(Arc::new)
-            }))
-        })
+        object: &'o Object,
+    ) -> Result<&'o References, ElfError> {
+        object.references(|| self.open_elf(walk))
     }
 
     /// The symbols that `object`, the walked file, defines.
     ///
     /// # Errors
-    /// The error number of `open(2)`.
-    pub fn definitions(
+    /// When they cannot be read.
+    pub fn definitions<'o>(
         &self,
         walk: &Walk,
-        object: &Object,
-    ) -> Result<Result<Arc<Definitions>, ElfError>, Errno> {
-        self.store().definitions.get(walk.metadata.id, || {
-            let file = self.open(walk)?;
-            Ok(Definitions::read(object, file.as_ref()).map(Arc::new))
-        })
+        object: &'o Object,
+    ) -> Result<&'o Definitions, ElfError> {
+        object.definitions(|| self.open_elf(walk))
+    }
+
+    fn open_elf(&self, walk: &Walk) -> Result<Box<dyn ReadAt>, ElfError> {
+        self.open(walk)
+            .map_err(|errno| ElfError::Unreadable(errno.message()))
     }
 }

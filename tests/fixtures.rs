@@ -26,6 +26,9 @@
 //! //#ExpectMissing: NAME   missing libraries, compared with the loader's own (repeatable)
 //! //#ExpectFatal: TEXT     the loader dies; slimpack says TEXT about the file it dies of
 //! //#ExpectError: TEXT     packing ends with exit status 1 or 2 and says TEXT
+//! //#ExpectRefused: TEXT    the loader refuses the program and says TEXT; packing ends with exit
+//!                          status 1 and says what is given with //#ExpectError
+//! //#ExpectSaid: TEXT       packing says TEXT on standard error (repeatable)
 //! //#NoRun                 the packed image is not run
 //! ```
 //!
@@ -93,6 +96,8 @@ struct Fixture {
     missing: Vec<String>,
     fatal: Option<String>,
     error: Option<String>,
+    refused: Option<String>,
+    said: Vec<String>,
     no_run: bool,
 }
 
@@ -171,6 +176,8 @@ impl Fixture {
                 "ExpectMissing" => fixture.missing.push(value.to_owned()),
                 "ExpectFatal" => fixture.fatal = Some(value.to_owned()),
                 "ExpectError" => fixture.error = Some(value.to_owned()),
+                "ExpectRefused" => fixture.refused = Some(value.to_owned()),
+                "ExpectSaid" => fixture.said.push(value.to_owned()),
                 "NoRun" => fixture.no_run = true,
                 _ => return Err(format!("{place}: unknown directive //#{name}").into()),
             }
@@ -440,20 +447,34 @@ impl Fixture {
         self.with_flags(&mut pack, &self.args, folder);
         self.with_args(&mut pack, &self.pack, folder);
         pack.arg(program).arg("-o").arg(&archive);
+        if let Some(text) = &self.refused {
+            let direct = output(&mut self.direct(folder, program));
+            let stderr = String::from_utf8_lossy(&direct.stderr);
+            assert!(!direct.status.success(), "the program starts\n{stderr}");
+            assert!(
+                stderr.contains(text.as_str()),
+                "nothing of {text:?} in {stderr}"
+            );
+        }
         if let Some(text) = &self.error {
-            let status = if self.missing.is_empty() && self.fatal.is_none() {
-                2
-            } else {
-                1
-            };
-            let stderr = fail_with(status, &mut pack);
+            let is_verdict =
+                !self.missing.is_empty() || self.fatal.is_some() || self.refused.is_some();
+            let stderr = fail_with(if is_verdict { 1 } else { 2 }, &mut pack);
             if !stderr.contains(text.as_str()) {
                 return Err(format!("nothing of {text:?} in {stderr}").into());
             }
             assert!(!archive.exists(), "an error and an output");
             return Ok(());
         }
-        succeed(&mut pack);
+        let packed = output(&mut pack);
+        let stderr = String::from_utf8_lossy(&packed.stderr);
+        assert!(packed.status.success(), "{pack:?}\n{stderr}");
+        for text in &self.said {
+            assert!(
+                stderr.contains(text.as_str()),
+                "nothing of {text:?} in {stderr}"
+            );
+        }
         let layer = common::layer(&archive);
         let files = layer
             .values()

@@ -19,7 +19,7 @@ use crate::closure::Closure;
 use crate::elf::{ElfError, Versions};
 use crate::loader::Loaded;
 use crate::store::Known;
-use crate::vfs::{Errno, FileId, View};
+use crate::vfs::{FileId, View};
 
 /// Why the symbols of an object cannot be looked at.
 #[derive(Debug, Error)]
@@ -48,20 +48,16 @@ impl<'v> Binder<'v> {
         }
     }
 
-    fn versions_of(&self, object: &Loaded) -> Result<Arc<Versions>, BindingError> {
-        read(object, self.view.versions(&object.walk, &object.object))
+    fn versions_of<'o>(&self, object: &'o Loaded) -> Result<&'o Versions, BindingError> {
+        of(object, self.view.versions(&object.walk, &object.object))
     }
 }
 
-fn read<T>(object: &Loaded, result: Result<Result<T, ElfError>, Errno>) -> Result<T, BindingError> {
-    let fault = match result {
-        Ok(Ok(found)) => return Ok(found),
-        Ok(Err(error)) => error,
-        Err(errno) => ElfError::Unreadable(errno.message()),
-    };
-    Err(BindingError {
+/// Names the object in an error.
+fn of<T>(object: &Loaded, result: Result<T, ElfError>) -> Result<T, BindingError> {
+    result.map_err(|error| BindingError {
         path: object.opened_as.clone(),
-        error: fault,
+        error,
     })
 }
 

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use super::{Binder, BindingError, has_versions, read};
+use super::{Binder, BindingError, has_versions, of};
 use crate::closure::{Closure, Request};
 use crate::elf::{Binding, DependencyKind, Reference, References};
 use crate::loader::FoundVia;
@@ -153,9 +153,13 @@ impl Binder<'_> {
         Ok(unused)
     }
 
-    fn references(&self, closure: &Closure, index: usize) -> Result<Arc<References>, BindingError> {
+    fn references<'c>(
+        &self,
+        closure: &'c Closure,
+        index: usize,
+    ) -> Result<&'c References, BindingError> {
         let object = &closure.map.objects()[index];
-        read(object, self.view.references(&object.walk, &object.object))
+        of(object, self.view.references(&object.walk, &object.object))
     }
 
     /// Which references of `needer` are satisfied by `provider`.
@@ -169,13 +173,13 @@ impl Binder<'_> {
         let needer_id = closure.map.objects()[needer].walk.metadata.id;
         self.symbols.get((needer_id, object.walk.metadata.id), || {
             let references = self.references(closure, needer)?;
-            let definitions = read(object, self.view.definitions(&object.walk, &object.object))?;
+            let definitions = of(object, self.view.definitions(&object.walk, &object.object))?;
             let versions = match has_versions(closure) {
                 true => Some(self.versions_of(object)?),
                 false => None,
             };
             Ok(Arc::new(Bits::of(references.symbols.len(), |number| {
-                definitions.satisfies(&references.symbols[number], versions.as_deref())
+                definitions.satisfies(&references.symbols[number], versions)
             })))
         })
     }

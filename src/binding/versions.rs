@@ -58,20 +58,20 @@ impl Binder<'_> {
             // Most pairs have been seen before, and nothing was missing.
             let faults = self.versions.get((ids[0], ids[1]), || {
                 let provides = self.versions_of(&closure.map.objects()[provider])?;
-                Ok(missing_of(&needs, file, &provides))
+                Ok(missing_of(needs, file, provides))
             })?;
             if faults.is_empty() {
                 continue;
             }
             let provides = self.versions_of(&closure.map.objects()[provider])?;
-            for (number, version) in versions_of_file(&needs, file).enumerate() {
+            for (number, version) in versions_of_file(needs, file).enumerate() {
                 if faults.contains(&number) {
                     missing.push(MissingVersion {
                         needer,
                         provider,
                         version: version.name.clone(),
                         is_weak: version.is_weak,
-                        newest: newest(&provides, &version.name),
+                        newest: newest(provides, &version.name),
                     });
                 }
             }
@@ -90,7 +90,7 @@ impl Binder<'_> {
         let mut needed = Vec::new();
         for (needer, provider, file) in self.pairs(closure)? {
             let needs = self.versions_of(&closure.map.objects()[needer])?;
-            let versions = versions_of_file(&needs, file);
+            let versions = versions_of_file(needs, file);
             let mut names: Vec<_> = versions.map(|version| version.name.clone()).collect();
             names.sort_by(|left, right| compare(left, right));
             needed.push((needer, provider, names));
@@ -124,7 +124,7 @@ impl Binder<'_> {
             return Ok(None);
         };
         let object = &closure.map.objects()[needer];
-        let references = super::read(object, self.view.references(&object.walk, &object.object))?;
+        let references = super::of(object, self.view.references(&object.walk, &object.object))?;
         let because_of = references
             .symbols
             .iter()

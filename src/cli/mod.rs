@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
-        Some(Verb::Tree(args)) => tree::run(args, cli.common.verbose > 0),
+        Some(Verb::Tree(args)) => tree::run(args, &cli.common),
         None => pack::run(&cli.pack, &cli.common),
     }
 }

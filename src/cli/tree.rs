@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use rayon::prelude::*;
 
-use super::args::TreeArgs;
+use super::args::{Common, TreeArgs};
 use super::error::CliError;
 use crate::binding::Binder;
 use crate::closure::{Closure, Program};
@@ -25,7 +25,7 @@ const SETUID_OR_SETGID: u32 = 0o6000;
 /// One file answered: what to print, and whether everything was found.
 type Answer = Result<(Vec<u8>, bool), CliError>;
 
-pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     let roots = &args.source.roots;
     let source = Source::choose(roots, args.files.first().map(AsRef::as_ref), &current_dir)?;
@@ -41,7 +41,8 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
     };
     let asked = Asked {
         args,
-        verbose,
+        verbose: common.verbose > 0,
+        quiet: common.quiet,
         source: &source,
         environment: &environment,
         binder: Binder::new(&source.view),
@@ -78,6 +79,7 @@ pub(super) fn run(args: &TreeArgs, verbose: bool) -> Result<ExitCode, CliError> 
 struct Asked<'a> {
     args: &'a TreeArgs,
     verbose: bool,
+    quiet: bool,
     source: &'a Source,
     environment: &'a Environment,
     binder: Binder<'a>,
@@ -100,11 +102,17 @@ impl Asked<'_> {
         let mut text = Vec::new();
         let mut is_sound = closure.is_complete();
         if args.versions || args.symbols {
+            let binding = report::BindingReport {
+                source,
+                closure: &closure,
+                binder: &self.binder,
+                quiet: self.quiet,
+            };
             if args.versions {
-                is_sound &= report::versions(source, &closure, &self.binder, &mut text)?;
+                is_sound &= binding.versions(&mut text)?;
             }
             if args.symbols {
-                is_sound &= report::symbols(source, &closure, &self.binder, &mut text)?;
+                is_sound &= binding.symbols(&mut text)?;
             }
         } else if args.json {
             let json = report::tree_json(source, &closure).map_err(io::Error::from)?;

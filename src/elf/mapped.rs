@@ -10,7 +10,7 @@ use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 use crate::bytes::ReadAt;
 
 /// Bytes read at a time by [`Pages`].
-const PAGE: u64 = 4096;
+const PAGE: u64 = 16 << 10;
 
 /// The file range `[offset, end)` behind a mapped address, to the end of its segment.
 pub(super) fn file_range(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {

@@ -23,6 +23,7 @@ pub use versions::{NeededVersion, VersionNeed, Versions};
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::sync::OnceLock;
 
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::{self, Header};
@@ -67,7 +68,7 @@ impl Linkage {
 }
 
 /// One ELF executable or shared library.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Object {
     /// The ELF header.
     pub header: Header,
@@ -77,6 +78,9 @@ pub struct Object {
     pub segments: Vec<ProgramHeader>,
     /// The dynamic table, when there is one.
     pub dynamic: Option<Dynamic>,
+    versions: OnceLock<Result<Versions, ElfError>>,
+    references: OnceLock<Result<References, ElfError>>,
+    definitions: OnceLock<Result<Definitions, ElfError>>,
 }
 
 impl Object {
@@ -110,7 +114,65 @@ impl Object {
             interpreter,
             segments,
             dynamic,
+            versions: OnceLock::new(),
+            references: OnceLock::new(),
+            definitions: OnceLock::new(),
         })
+    }
+
+    /// Its symbol versions, read when they are asked for first.
+    ///
+    /// # Errors
+    /// When they cannot be read, now or the first time.
+    pub fn versions(
+        &self,
+        open: impl FnOnce() -> Result<Box<dyn ReadAt>, ElfError>,
+    ) -> Result<&Versions, ElfError> {
+        let read = || Versions::read(self, open()?.as_ref());
+        self.versions
+            .get_or_init(read)
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// The symbols it refers to, read when they are asked for first.
+    ///
+    /// # Errors
+    /// When they cannot be read, now or the first time.
+    pub fn references(
+        &self,
+        open: impl FnOnce() -> Result<Box<dyn ReadAt>, ElfError>,
+    ) -> Result<&References, ElfError> {
+        let read = || {
+            let file = open()?;
+            let versions = self
+                .versions
+                .get_or_init(|| Versions::read(self, file.as_ref()));
+            References::read(
+                self,
+                file.as_ref(),
+                versions.as_ref().map_err(Clone::clone)?,
+            )
+        };
+        self.references
+            .get_or_init(read)
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// The symbols it defines, read when they are asked for first.
+    ///
+    /// # Errors
+    /// When they cannot be read, now or the first time.
+    pub fn definitions(
+        &self,
+        open: impl FnOnce() -> Result<Box<dyn ReadAt>, ElfError>,
+    ) -> Result<&Definitions, ElfError> {
+        let read = || Definitions::read(self, open()?.as_ref());
+        self.definitions
+            .get_or_init(read)
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// How the program gets at its libraries. Some libraries (`libc.so.6`,

@@ -16,7 +16,8 @@ mod search_path;
 mod system;
 mod tokens;
 
-pub use candidate::{Attempt, Outcome, Tried};
+pub use cache::{Cache, Entry as CacheEntry};
+pub use candidate::{Attempt, Outcome, Target, Tried};
 pub use interpreter::{Loaders, UnknownLoader, default_interpreters};
 pub use link_map::{FoundVia, LinkMap, Loaded};
 pub use tokens::Tokens;
@@ -26,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::vfs::{View, Walk};
-pub use candidate::Target;
 
 /// What a loader is told beside the files.
 #[derive(Clone, Debug)]

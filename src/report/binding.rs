@@ -1,5 +1,6 @@
 //! Versions and symbols of a closure, for people.
 
+use std::fmt::Arguments;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
@@ -13,120 +14,125 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const MISSING: Style = AnsiColor::Red.on_default().bold();
 
-/// Lists what each object needs of each other, what is missing, and the lowest glibc.
-/// Returns whether the loader would accept it.
-///
-/// # Errors
-/// When a version table cannot be read.
-pub fn versions(
-    source: &Source,
-    closure: &Closure,
-    binder: &Binder<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool, BindingError> {
-    let shown = |index: usize| {
-        let path = &closure.map.objects()[index].opened_as;
-        source.shown(path).display().to_string()
-    };
-    let missing = binder.missing_versions(closure)?;
-    let mut last = None;
-    for (needer, provider, versions) in binder.needed_versions(closure)? {
-        if last.replace(needer) != Some(needer) {
-            line(out, format_args!("{BOLD}{}{BOLD:#}", shown(needer)));
-        }
-        let names: Vec<_> = versions
-            .iter()
-            .map(|name| name.display().to_string())
-            .collect();
-        line(
-            out,
-            format_args!("  {}{DIM}:{DIM:#} {}", shown(provider), names.join(" ")),
-        );
-    }
-    for fault in &missing {
-        let newest = match &fault.newest {
-            Some(newest) => format!("has {} at the most", newest.display()),
-            None => "has no version of that name".to_owned(),
-        };
-        let weak = if fault.is_weak {
-            " (weak: only a warning)"
-        } else {
-            ""
-        };
-        line(
-            out,
-            format_args!(
-                "{MISSING}missing{MISSING:#} {} needs {} of {}, which {newest}{weak}",
-                shown(fault.needer),
-                fault.version.display(),
-                shown(fault.provider),
-            ),
-        );
-    }
-    if let Some(lowest) = binder.lowest_glibc(closure)? {
-        let because = match &lowest.because_of {
-            Some(symbol) => format!(" because of {}", symbol.display()),
-            None => String::new(),
-        };
-        line(
-            out,
-            format_args!(
-                "needs glibc ≥ {}{because} {DIM}({}){DIM:#}",
-                lowest.release,
-                shown(lowest.needer),
-            ),
-        );
-    }
-    Ok(missing.iter().all(|fault| fault.is_weak))
+/// What is reported of one closure.
+pub struct BindingReport<'a> {
+    /// The tree.
+    pub source: &'a Source,
+    /// The closure.
+    pub closure: &'a Closure,
+    /// Who checks it.
+    pub binder: &'a Binder<'a>,
+    /// Whether to name only what is wrong.
+    pub quiet: bool,
 }
 
-/// Lists symbols that nothing defines, and needed libraries of which nothing is used. Returns
-/// whether the program starts.
-///
-/// # Errors
-/// When a symbol table cannot be read.
-pub fn symbols(
-    source: &Source,
-    closure: &Closure,
-    binder: &Binder<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool, BindingError> {
-    let shown = |index: usize| {
-        let path = &closure.map.objects()[index].opened_as;
-        source.shown(path).display().to_string()
-    };
-    line(out, format_args!("{BOLD}{}{BOLD:#}", shown(0)));
-    let unresolved = binder.unresolved(closure)?;
-    for fault in &unresolved {
-        let when = match fault.fails_at_load {
-            true => "when it is loaded",
-            false => "when it is called",
-        };
-        line(
-            out,
-            format_args!(
-                "  {MISSING}undefined{MISSING:#} {} {DIM}({}, {when}){DIM:#}",
-                fault.reference.display(),
-                shown(fault.needer),
-            ),
-        );
+impl BindingReport<'_> {
+    /// Lists what each object needs of each other, what is missing, and the lowest glibc.
+    /// Returns whether the loader would accept it.
+    ///
+    /// # Errors
+    /// When a version table cannot be read.
+    pub fn versions(&self, out: &mut Vec<u8>) -> Result<bool, BindingError> {
+        if !self.quiet {
+            self.needed_versions(out)?;
+        }
+        let missing = self.binder.missing_versions(self.closure)?;
+        for fault in &missing {
+            let newest = match &fault.newest {
+                Some(newest) => format!("has {} at the most", newest.display()),
+                None => "has no version of that name".to_owned(),
+            };
+            let weak = if fault.is_weak {
+                " (weak: only a warning)"
+            } else {
+                ""
+            };
+            line(
+                out,
+                format_args!(
+                    "{MISSING}missing{MISSING:#} {} needs {} of {}, which {newest}{weak}",
+                    self.shown(fault.needer),
+                    fault.version.display(),
+                    self.shown(fault.provider),
+                ),
+            );
+        }
+        Ok(missing.iter().all(|fault| fault.is_weak))
     }
-    for unused in binder.unused(closure)? {
-        line(
-            out,
-            format_args!(
-                "  unused {} {DIM}({}){DIM:#}",
-                unused.name.display(),
-                shown(unused.needer),
-            ),
-        );
+
+    fn needed_versions(&self, out: &mut Vec<u8>) -> Result<(), BindingError> {
+        let mut last = None;
+        for (needer, provider, versions) in self.binder.needed_versions(self.closure)? {
+            if last.replace(needer) != Some(needer) {
+                line(out, format_args!("{BOLD}{}{BOLD:#}", self.shown(needer)));
+            }
+            let names: Vec<_> = versions
+                .iter()
+                .map(|name| name.display().to_string())
+                .collect();
+            let provider = self.shown(provider);
+            line(
+                out,
+                format_args!("  {provider}{DIM}:{DIM:#} {}", names.join(" ")),
+            );
+        }
+        if let Some(lowest) = self.binder.lowest_glibc(self.closure)? {
+            let because = match &lowest.because_of {
+                Some(symbol) => format!(" because of {}", symbol.display()),
+                None => String::new(),
+            };
+            let needer = self.shown(lowest.needer);
+            let release = lowest.release;
+            line(
+                out,
+                format_args!("needs glibc ≥ {release}{because} {DIM}({needer}){DIM:#}"),
+            );
+        }
+        Ok(())
     }
-    // A library may leave symbols to the program that loads it.
-    let is_library = closure.program().object.linkage() == Linkage::Library;
-    Ok(is_library || !unresolved.iter().any(|fault| fault.fails_at_load))
+
+    /// Lists symbols that nothing defines, and needed libraries of which nothing is used.
+    /// Returns whether the program starts.
+    ///
+    /// # Errors
+    /// When a symbol table cannot be read.
+    pub fn symbols(&self, out: &mut Vec<u8>) -> Result<bool, BindingError> {
+        // A library may leave symbols to the program that loads it.
+        let is_library = self.closure.program().object.linkage() == Linkage::Library;
+        if !self.quiet {
+            line(out, format_args!("{BOLD}{}{BOLD:#}", self.shown(0)));
+        }
+        let unresolved = self.binder.unresolved(self.closure)?;
+        for fault in unresolved.iter().filter(|_| !is_library || !self.quiet) {
+            let when = match fault.fails_at_load {
+                true => "when it is loaded",
+                false => "when it is called",
+            };
+            let symbol = fault.reference.display();
+            let needer = self.shown(fault.needer);
+            line(
+                out,
+                format_args!(
+                    "  {MISSING}undefined{MISSING:#} {symbol} {DIM}({needer}, {when}){DIM:#}"
+                ),
+            );
+        }
+        if !self.quiet {
+            for unused in self.binder.unused(self.closure)? {
+                let (name, needer) = (unused.name.display(), self.shown(unused.needer));
+                line(out, format_args!("  unused {name} {DIM}({needer}){DIM:#}"));
+            }
+        }
+        Ok(is_library || !unresolved.iter().any(|fault| fault.fails_at_load))
+    }
+
+    fn shown(&self, index: usize) -> String {
+        let path = &self.closure.map.objects()[index].opened_as;
+        self.source.shown(path).display().to_string()
+    }
 }
 
 /// Writing to memory does not fail.
-fn line(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+fn line(out: &mut Vec<u8>, text: Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }

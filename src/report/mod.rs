@@ -8,7 +8,7 @@ mod plan;
 mod tree;
 mod tree_json;
 
-pub use binding::{symbols, versions};
+pub use binding::BindingReport;
 pub use plan::{plan, summary};
 pub use tree::{list, tree};
 pub use tree_json::tree_json;

@@ -38,7 +38,7 @@ const FLAG_ELF_LIBC6: u32 = 3;
 
 /// A cache in memory.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub struct Cache {
     bytes: Vec<u8>,
     endian: Endian,
     entries: usize,
@@ -50,10 +50,14 @@ pub(super) struct Cache {
 
 /// One line of `ldconfig -p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'c> {
+pub struct Entry<'c> {
+    /// For which kind of library it counts (`FLAG_*` in glibc's `ldconfig.h`).
     pub flags: u32,
+    /// The name that is asked for.
     pub key: &'c [u8],
+    /// The path it leads to.
     pub value: &'c [u8],
+    /// Not 0 for a variant for better machines.
     pub hwcap: u64,
 }
 
@@ -143,7 +147,6 @@ impl Cache {
     }
 
     /// All entries in file order, up to the first that is broken.
-    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.count).map_while(|index| self.entry(index))
     }

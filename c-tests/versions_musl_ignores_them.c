@@ -1,0 +1,22 @@
+//#Rule: musl does not look at versions
+//#Compiler: musl-gcc
+//#Sh: printf 'V_1.0 { global: inner; local: *; };\n' > old.map; printf 'V_1.0 { global: inner; local: *; };\nV_1.2 { global: newer; } V_1.0;\n' > new.map
+//#Library: lib/libinner.so -DOLD -Wl,-soname,libinner.so,--version-script,old.map
+//#Sh: sed -i s/V_1.0/V_2.0/ old.map
+//#Library: new/libinner.so -DOLD -Wl,-soname,libinner.so,--version-script,old.map
+//#Program: app -DNEWER=0 -Lnew -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
+//#Oracle: musl
+#include <stdio.h>
+#if defined OLD
+int inner(void) { return 1; }
+#elif defined LIBRARY
+int inner(void) { return 2; }
+int newer(void) { return 3; }
+#else
+int inner(void);
+int newer(void);
+int main(void) {
+    printf("%d\n", inner() + NEWER);
+    return 0;
+}
+#endif
