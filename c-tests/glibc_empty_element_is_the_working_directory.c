@@ -3,13 +3,4 @@
 //#Program: app -L. -linner -Wl,--enable-new-dtags,-rpath,:/no/such
 //#Oracle: none
 //#ExpectPath: libinner.so
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -5,13 +5,4 @@
 //#ExpectMissing: libabsent.so
 //#ExpectError: libabsent.so not found
 //#NoRun
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

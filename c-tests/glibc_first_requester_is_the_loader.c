@@ -6,20 +6,4 @@
 //#Program: app -Llib -lright -lleft -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib -Wl,-rpath-link,l
 //#Oracle: glibc
 //#ExpectVia: libinner.so RUNPATH %D/r
-#include <stdio.h>
-#if defined LIB_inner
-int inner(void) { return VALUE; }
-#elif defined LIB_left
-int inner(void);
-int left(void) { return inner(); }
-#elif defined LIB_right
-int inner(void);
-int right(void) { return inner(); }
-#else
-int left(void);
-int right(void);
-int main(void) {
-    printf("%d %d\n", left(), right());
-    return 0;
-}
-#endif
+#include "two_requesters.h"

@@ -6,13 +6,4 @@
 //#Oracle: glibc
 //#ExpectFiles: 4
 //#ExpectPath: usr/local/bin/lib/libsame.so
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -4,13 +4,4 @@
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Env: LD_PRELOAD=%D/first/libfirst.so
 //#Oracle: glibc
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

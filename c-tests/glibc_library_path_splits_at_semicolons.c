@@ -3,13 +3,4 @@
 //#Program: app -Llib -linner
 //#Env: LD_LIBRARY_PATH=/no/such;%D/lib
 //#Oracle: glibc
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

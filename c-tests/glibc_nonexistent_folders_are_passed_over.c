@@ -3,13 +3,4 @@
 //#Sh: touch file
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,/no/such:%D/file:%D/lib
 //#Oracle: glibc
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -5,16 +5,4 @@
 //#Sh: ln -s ../real/libmiddle.so links/libmiddle.so
 //#Program: app -Llinks -lmiddle -Wl,-rpath-link,real -Wl,--enable-new-dtags,-rpath,%D/links
 //#Oracle: glibc
-#include <stdio.h>
-#if defined LIB_middle
-int inner(void);
-int middle(void) { return 10 * inner(); }
-#elif defined LIBRARY
-int inner(void) { return VALUE; }
-#else
-int middle(void);
-int main(void) {
-    printf("%d\n", middle());
-    return 0;
-}
-#endif
+#include "two_levels.h"

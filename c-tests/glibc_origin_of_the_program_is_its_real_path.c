@@ -4,13 +4,4 @@
 //#Sh: mkdir -p bin && ln -s ../real/app bin/app
 //#Test: bin/app
 //#Oracle: glibc
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

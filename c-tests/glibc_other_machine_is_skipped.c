@@ -4,13 +4,4 @@
 //#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b
 //#Oracle: glibc
 //#ExpectVia: libinner.so RUNPATH %D/b
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -4,13 +4,4 @@
 //#Oracle: glibc
 //#Pack: -w /work
 //#ExpectPath: work/lib/libinner.so
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -5,13 +5,4 @@
 //#Env: LD_LIBRARY_PATH=%D/b
 //#Oracle: glibc
 //#ExpectVia: libinner.so RPATH %D/a
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -4,16 +4,4 @@
 //#Program: app -Llib -lmiddle -Wl,-rpath-link,lib,--disable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc
 //#ExpectPath: usr/local/bin/lib/libinner.so
-#include <stdio.h>
-#if defined LIB_middle
-int inner(void);
-int middle(void) { return 10 * inner(); }
-#elif defined LIBRARY
-int inner(void) { return VALUE; }
-#else
-int middle(void);
-int main(void) {
-    printf("%d\n", middle());
-    return 0;
-}
-#endif
+#include "two_levels.h"

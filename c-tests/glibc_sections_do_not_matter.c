@@ -5,13 +5,4 @@
 //#Library: link/libinner.so -DVALUE=0 -Wl,-soname,libinner.so
 //#Program: app -Llink -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

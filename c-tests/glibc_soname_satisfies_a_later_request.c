@@ -4,16 +4,4 @@
 //#Library: nosoname/libreal.so -DVALUE=5
 //#Program: app -Lnosoname -Llib -Wl,--no-as-needed -lreal -lmiddle -Wl,-rpath-link,lib -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc
-#include <stdio.h>
-#if defined LIB_middle
-int inner(void);
-int middle(void) { return 10 * inner(); }
-#elif defined LIBRARY
-int inner(void) { return VALUE; }
-#else
-int middle(void);
-int main(void) {
-    printf("%d\n", middle());
-    return 0;
-}
-#endif
+#include "two_levels.h"

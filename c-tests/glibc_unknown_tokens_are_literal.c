@@ -4,13 +4,4 @@
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGINAL/lib:%D/$FOO
 //#Oracle: glibc
 //#ExpectVia: libinner.so RUNPATH %D/$FOO
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

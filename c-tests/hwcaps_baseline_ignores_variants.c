@@ -7,13 +7,4 @@
 //#ExpectFiles: 4
 //#ExpectAbsent: usr/local/bin/lib/glibc-hwcaps/x86-64-v2/libinner.so
 //#NoRun
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -3,13 +3,4 @@
 //#Program: app -Llib/glibc-hwcaps/x86-64-v2 -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc
 //#ExpectVia: libinner.so glibc-hwcaps/x86-64-v2 below RUNPATH $ORIGIN/lib
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -6,13 +6,4 @@
 //#Program: app -Wl,--no-as-needed -Llib -linner stub/libsame.so -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: musl
 //#ExpectFiles: 3
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -6,13 +6,4 @@
 //#Env: LD_LIBRARY_PATH=%D/b
 //#Oracle: musl
 //#ExpectVia: libinner.so LD_LIBRARY_PATH %D/b
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

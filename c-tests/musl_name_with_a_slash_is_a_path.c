@@ -4,13 +4,4 @@
 //#Program: app lib/libinner.so
 //#Oracle: musl
 //#ExpectVia: libinner.so path in the name
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -8,13 +8,4 @@
 //#Oracle: musl
 //#ExpectVia: libinner.so system folder
 //#ExpectPath: usr/local/lib/libinner.so
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -9,13 +9,4 @@
 //#Oracle: musl
 //#ExpectVia: libinner.so musl path file
 //#ExpectPath: etc/ld-musl-x86_64.path
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -5,16 +5,4 @@
 //#Program: app -Llib -lmiddle -Wl,-rpath-link,lib,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: musl
 //#ExpectVia: libinner.so RUNPATH $ORIGIN/lib of %D/app
-#include <stdio.h>
-#if defined LIB_middle
-int inner(void);
-int middle(void) { return 10 * inner(); }
-#elif defined LIBRARY
-int inner(void) { return VALUE; }
-#else
-int middle(void);
-int main(void) {
-    printf("%d\n", middle());
-    return 0;
-}
-#endif
+#include "two_levels.h"

@@ -1,5 +1,5 @@
 //#Rule: a program that leaves its build folder takes what it finds through its $ORIGIN along
-//#Library: build/lib/libinner.so.1.2 -Wl,-soname,libinner.so.1
+//#Library: build/lib/libinner.so.1.2 -DVALUE=7 -Wl,-soname,libinner.so.1
 //#Sh: ln -s libinner.so.1.2 build/lib/libinner.so.1
 //#Program: build/bin/app build/lib/libinner.so.1.2 -Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib
 //#Oracle: glibc
@@ -7,13 +7,4 @@
 //#ExpectPath: usr/local/bin/app
 //#ExpectPath: usr/local/lib/libinner.so.1
 //#ExpectPath: usr/local/lib/libinner.so.1.2
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return 7; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

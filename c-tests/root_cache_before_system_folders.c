@@ -8,13 +8,4 @@
 //#Oracle: glibc
 //#ExpectPath: etc/ld.so.cache
 //#ExpectVia: libinner.so ld.so.cache
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -5,13 +5,4 @@
 //#Sh: echo /opt/lib > root/etc/ld.so.conf && /usr/sbin/ldconfig -r root -c old
 //#Root: root
 //#Oracle: glibc
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

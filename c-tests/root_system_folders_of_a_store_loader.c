@@ -5,13 +5,4 @@
 //#Root: root
 //#Oracle: glibc
 //#ExpectVia: libinner.so system folder
-#include <stdio.h>
-#ifdef LIBRARY
-int inner(void) { return VALUE; }
-#else
-int inner(void);
-int main(void) {
-    printf("%d\n", inner());
-    return 0;
-}
-#endif
+#include "one_level.h"

@@ -6,17 +6,4 @@
 //#Oracle: none
 //#ExpectRefused: version `V_1.2' not found
 //#ExpectError: has V_1.0 at the most
-#include <stdio.h>
-#if defined OLD
-int inner(void) { return 1; }
-#elif defined LIBRARY
-int inner(void) { return 2; }
-int newer(void) { return 3; }
-#else
-int inner(void);
-int newer(void);
-int main(void) {
-    printf("%d\n", inner() + NEWER);
-    return 0;
-}
-#endif
+#include "versions.h"

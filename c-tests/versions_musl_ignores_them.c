@@ -6,17 +6,4 @@
 //#Library: new/libinner.so -DOLD -Wl,-soname,libinner.so,--version-script,old.map
 //#Program: app -DNEWER=0 -Lnew -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: musl
-#include <stdio.h>
-#if defined OLD
-int inner(void) { return 1; }
-#elif defined LIBRARY
-int inner(void) { return 2; }
-int newer(void) { return 3; }
-#else
-int inner(void);
-int newer(void);
-int main(void) {
-    printf("%d\n", inner() + NEWER);
-    return 0;
-}
-#endif
+#include "versions.h"

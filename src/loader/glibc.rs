@@ -15,7 +15,9 @@ use super::cache::{self, Cache};
 use super::candidate::{Outcome, Target, Tried, Verdict, judge_glibc};
 use super::hwcaps;
 use super::link_map::{FoundVia, LinkMap, Loaded};
-use super::search_path::{Folder, SearchPaths, absolute, chain, elements, without_repeats};
+use super::search_path::{
+    Folder, SearchPaths, absolute, chain, elements, extra_folders, without_repeats,
+};
 use super::system::SystemFolders;
 use super::{Answer, Found, Scene, Tokens};
 use crate::elf::Object;
@@ -251,14 +253,7 @@ impl Glibc {
     /// `LD_LIBRARY_PATH`, whose `$ORIGIN` is the program's.
     fn environment_folders(&self, scene: &Scene<'_>, map: &LinkMap) -> Vec<Folder> {
         let environment = scene.environment;
-        let mut folders: Vec<Folder> = environment
-            .extra
-            .iter()
-            .map(|path| Folder {
-                path: path.clone(),
-                via: FoundVia::Extra,
-            })
-            .collect();
+        let mut folders = extra_folders(environment);
         if let Some(path) = environment
             .library_path
             .as_deref()

@@ -13,7 +13,7 @@ use goblin::elf::header::{
 
 use super::candidate::{Target, Tried, Verdict, judge_musl};
 use super::link_map::{FoundVia, LinkMap, Loaded};
-use super::search_path::{Folder, SearchPaths, chain, elements};
+use super::search_path::{Folder, SearchPaths, chain, elements, extra_folders};
 use super::tokens::expand_musl;
 use super::{Answer, Found, Scene};
 use crate::vfs::{Errno, View};
@@ -131,14 +131,7 @@ impl Musl {
         tried: &mut Tried,
     ) -> Result<Option<Box<Found>>, Stopped> {
         let environment = scene.environment;
-        let mut folders: Vec<Folder> = environment
-            .extra
-            .iter()
-            .map(|path| Folder {
-                path: path.clone(),
-                via: FoundVia::Extra,
-            })
-            .collect();
+        let mut folders = extra_folders(environment);
         if let Some(path) = environment
             .library_path
             .as_deref()

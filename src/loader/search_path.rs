@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Environment;
 use super::link_map::{FoundVia, LinkMap};
 
 /// A folder to search.
@@ -25,6 +26,17 @@ pub(super) struct SearchPaths {
     pub inherited: Arc<[Folder]>,
     /// Its own `DT_RUNPATH`, which glibc does not inherit.
     pub own: Arc<[Folder]>,
+}
+
+/// The folders of `-L`.
+pub(super) fn extra_folders(environment: &Environment) -> Vec<Folder> {
+    let folders = environment.extra.iter();
+    folders
+        .map(|path| Folder {
+            path: path.clone(),
+            via: FoundVia::Extra,
+        })
+        .collect()
 }
 
 /// Elements between separators. glibc gives an empty element a meaning, and a path

@@ -1,0 +1,18 @@
+// libinner with inner(), and without OLD newer() too; the program adds NEWER.
+#include <stdio.h>
+#ifndef WEAK
+#define WEAK
+#endif
+#if defined OLD
+int inner(void) { return 1; }
+#elif defined LIBRARY
+int inner(void) { return 2; }
+int newer(void) { return 3; }
+#else
+int inner(void);
+WEAK int newer(void);
+int main(void) {
+    printf("%d\n", inner() + NEWER);
+    return 0;
+}
+#endif
