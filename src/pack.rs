@@ -16,7 +16,7 @@ use crate::image::{Destination, ImageError, Settings, Tag, Written};
 use crate::loader::Environment;
 use crate::proof::{MissedCall, ProofError, prove};
 use crate::rootfs::{Placer, Rootfs, RootfsError};
-use crate::source::{Root, Source, SourceError};
+use crate::source::{Root, Source, SourceError, choose_root};
 use crate::vfs::Errno;
 
 /// What a pack is told.
@@ -142,7 +142,7 @@ pub enum PackError {
         count: usize,
     },
     /// The entrypoint is not in the image.
-    #[error("--entrypoint: {0} is not a program in the image; the image has {1}")]
+    #[error("--entrypoint: {0:?} is not a program in the image; the image has {1}")]
     Entrypoint(String, String),
     /// The tree cannot be built.
     #[error("cannot build the image: {0}")]
@@ -235,8 +235,12 @@ impl Plan {
     /// # Errors
     /// [`PackError`] says what stands in the way; nothing has been written.
     pub fn new(options: &Options) -> Result<Self, PackError> {
-        let first = options.programs.first().map(PathBuf::as_path);
-        let source = Source::choose(&options.roots, first, &options.current_dir)?;
+        // All programs are for one platform, so the first one's root is that of all.
+        let root = match options.programs.first() {
+            Some(first) => choose_root(&options.roots, first, &options.current_dir)?,
+            None => PathBuf::from("/"),
+        };
+        let source = Source::open(&root, &options.current_dir)?;
         let image_dir = PathBuf::from(options.working_dir.as_deref().unwrap_or("/"));
         let environment = Environment {
             hwcaps: options.hwcaps,
@@ -257,18 +261,16 @@ impl Plan {
             ..environment
         };
 
+        let programs = find_programs(&source, options)?;
+        let platform = common_platform(&source, &programs)?;
         let mut closures = Vec::new();
-        for typed in &options.programs {
-            let fail = |error| PackError::Program {
-                path: typed.clone(),
-                error,
-            };
-            let program = Program::find(&source.view, &source.locate(typed)).map_err(fail)?;
-            let closure = Closure::of(&program, &source.view, &source.loaders, &source_environment)
-                .map_err(fail)?;
-            closures.push((typed.clone(), program, closure));
+        for (typed, program) in programs {
+            let closure = Closure::of(&program, &source.view, &source.loaders, &source_environment);
+            match closure {
+                Ok(closure) => closures.push((typed, program, closure)),
+                Err(error) => return Err(PackError::Program { path: typed, error }),
+            }
         }
-        let platform = common_platform(&source, &closures)?;
         if options.require_static {
             require_static(&closures)?;
         }
@@ -345,9 +347,26 @@ impl Plan {
 
 type Resolved = (PathBuf, Program, Closure);
 
-fn common_platform(source: &Source, closures: &[Resolved]) -> Result<Platform, PackError> {
+fn find_programs(source: &Source, options: &Options) -> Result<Vec<(PathBuf, Program)>, PackError> {
+    let programs = options.programs.iter();
+    programs
+        .map(|typed| {
+            Program::find(&source.view, &source.locate(typed))
+                .map(|program| (typed.clone(), program))
+                .map_err(|error| PackError::Program {
+                    path: typed.clone(),
+                    error,
+                })
+        })
+        .collect()
+}
+
+fn common_platform(
+    source: &Source,
+    programs: &[(PathBuf, Program)],
+) -> Result<Platform, PackError> {
     let mut common: Option<(&Path, Platform)> = None;
-    for (typed, program, _) in closures {
+    for (typed, program) in programs {
         let file = source
             .view
             .open(&program.walk)
@@ -530,7 +549,12 @@ fn check_entrypoint(
     }
     let paths: Vec<_> = programs
         .iter()
+        .filter(|program| program.closure.program().object.linkage() != Linkage::Library)
         .map(|program| program.path.display().to_string())
         .collect();
-    Err(PackError::Entrypoint(first.to_owned(), paths.join(", ")))
+    let known = match paths.is_empty() {
+        true => "none".to_owned(),
+        false => paths.join(", "),
+    };
+    Err(PackError::Entrypoint(first.to_owned(), known))
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::binding::{Binder, BindingError};
 use crate::closure::{Closure, ClosureError, Program, Request};
 use crate::elf::Linkage;
-use crate::loader::{Environment, Loaders};
+use crate::loader::{Environment, Loaded, Loaders};
 use crate::rootfs::{Rootfs, RootfsVfs};
 use crate::vfs::{FileId, View};
 
@@ -121,10 +121,11 @@ pub fn prove(
         };
         let requester = &source.map.objects()[edge.requester];
         let expected = &source.map.objects()[expected];
-        let key = (requester.walk.metadata.id, &edge.name, edge.request);
+        let identity = |object: &Loaded| rootfs.identity(object.walk.metadata.id);
+        let key = (identity(requester), &edge.name, edge.request);
         let found = answers.get(&key).copied().flatten();
         let found_id = found.map(|index| image.map.objects()[index].walk.metadata.id);
-        if found_id == Some(expected.walk.metadata.id) {
+        if found_id == Some(identity(expected)) {
             continue;
         }
         return Err(Box::new(ProofError::Differs {
@@ -184,7 +185,7 @@ fn binds(image: &Closure, view: &View) -> Result<Vec<MissedCall>, Box<ProofError
     Ok(missed.collect())
 }
 
-fn advice(expected: &crate::loader::Loaded) -> String {
+fn advice(expected: &Loaded) -> String {
     let folder = expected.opened_as.parent().unwrap_or(Path::new("/"));
     format!(
         "give the program a search path to it (-Wl,-rpath), or name its folder with \

@@ -85,34 +85,6 @@ impl Source {
         })
     }
 
-    /// The tree that the program at `first` takes its libraries from: the root given for
-    /// its architecture, else the root given for any, else this machine.
-    ///
-    /// # Errors
-    /// As for [`Source::open`], and when none of the roots is for its architecture.
-    pub fn choose(
-        roots: &[Root],
-        first: Option<&Path>,
-        current_dir: &Path,
-    ) -> Result<Self, SourceError> {
-        let general = roots.iter().rev().find(|root| root.architecture.is_none());
-        let names = match first {
-            Some(program) if roots.iter().any(|root| root.architecture.is_some()) => {
-                architecture_names(&current_dir.join(program))
-            }
-            _ => Vec::new(),
-        };
-        let special = roots.iter().rev().find(|root| {
-            let architecture = root.architecture.as_ref();
-            architecture.is_some_and(|architecture| names.contains(architecture))
-        });
-        match (special.or(general), names.last()) {
-            (Some(root), _) => Self::open(&root.folder, current_dir),
-            (None, Some(name)) => Err(SourceError::NoRootFor(name.clone())),
-            (None, None) => Self::open(Path::new("/"), current_dir),
-        }
-    }
-
     /// Whether the tree is this machine's own.
     pub fn is_host(&self) -> bool {
         self.root == Path::new("/")
@@ -136,7 +108,8 @@ impl Source {
     /// Where a typed path stands in the tree: below the root it keeps its path inside
     /// it, and anything else is the host's.
     pub fn locate(&self, typed: &Path) -> PathBuf {
-        let path = self.current_dir.join(typed);
+        // Without the "." of ./app, which nobody wants to read again.
+        let path: PathBuf = self.current_dir.join(typed).components().collect();
         if self.is_host() {
             return path;
         }
@@ -152,6 +125,33 @@ impl Source {
     /// A path of the tree as a person knows it.
     pub fn shown(&self, path: &Path) -> PathBuf {
         Grafted::host_path(path)
+    }
+}
+
+/// The root that a program takes its libraries from: the one given for its architecture,
+/// else the one given for any, else this machine's.
+///
+/// # Errors
+/// When there are roots, and none is for its architecture.
+pub fn choose_root(
+    roots: &[Root],
+    program: &Path,
+    current_dir: &Path,
+) -> Result<PathBuf, SourceError> {
+    let general = roots.iter().rev().find(|root| root.architecture.is_none());
+    let names = if roots.iter().any(|root| root.architecture.is_some()) {
+        architecture_names(&current_dir.join(program))
+    } else {
+        Vec::new()
+    };
+    let special = roots.iter().rev().find(|root| {
+        let architecture = root.architecture.as_ref();
+        architecture.is_some_and(|architecture| names.contains(architecture))
+    });
+    match (special.or(general), names.last()) {
+        (Some(root), _) => Ok(root.folder.clone()),
+        (None, Some(name)) => Err(SourceError::NoRootFor(name.clone())),
+        (None, None) => Ok(PathBuf::from("/")),
     }
 }
 

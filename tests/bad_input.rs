@@ -270,21 +270,39 @@ fn ctrl_c_leaves_nothing_behind_and_the_previous_output_intact() {
     assert_eq!(names_in(&target), ["out.tar"], "litter");
 }
 
-#[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+/// Runs with nobody reading what it writes to standard output.
+fn unread(arguments: &[&str]) -> std::process::Output {
     let mut child = slimpack()
+        .args(arguments)
         .arg(hello())
-        .args(["-q", "-o", "-"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_of_a_text_is_no_error() {
+    for arguments in [&["tree"][..], &["--dest", "/app/"]] {
+        let output = unread(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(
+            output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn an_image_that_is_cut_off_is_an_error() {
+    let output = unread(&["-o", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        output.stderr.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+        stderr.contains("cannot write the image: Broken pipe"),
+        "{stderr}"
     );
 }

@@ -365,3 +365,72 @@ fn an_installed_program_keeps_its_path_and_the_links_that_lead_to_it() {
         assert_eq!(layer["bin"], format!("link {}", target.display()));
     }
 }
+
+#[test]
+fn copies_of_one_library_meet_in_one_place_and_different_ones_do_not() {
+    let folder = temporary();
+    let build = |name: &str, value: u32| {
+        let place = folder.path().join(name);
+        fs::create_dir_all(place.join("lib")).unwrap();
+        let source = format!("int inner(void) {{ return {value}; }}");
+        let flags = ["-shared", "-fPIC", "-Wl,-soname,libinner.so"];
+        let library = compile(&place, "libinner.so", &source, &flags);
+        fs::rename(library, place.join("lib/libinner.so")).unwrap();
+        let source = "int inner(void); int main(void) { return inner(); }";
+        let lib = format!("-L{}", place.join("lib").display());
+        compile(
+            &place,
+            name,
+            source,
+            &[&lib, "-linner", "-Wl,-rpath,$ORIGIN/lib"],
+        )
+    };
+    let (one, same, other) = (build("one", 1), build("same", 1), build("other", 2));
+    let out = folder.path().join("out.tar");
+    succeed(slimpack().arg(&one).arg(&same).arg("-o").arg(&out));
+    assert!(common::layer(&out).contains_key("usr/local/bin/lib/libinner.so"));
+    let stderr = fail_with(2, slimpack().arg(&one).arg(&other));
+    for part in [
+        "/usr/local/bin/lib/libinner.so",
+        "one/lib/libinner.so and",
+        "other/lib/libinner.so",
+    ] {
+        assert!(stderr.contains(part), "nothing of {part:?} in {stderr}");
+    }
+}
+
+#[test]
+fn the_last_of_a_variable_counts_and_a_tag_counts_once() {
+    let folder = temporary();
+    let out = folder.path().join("out.tar");
+    let arguments = [
+        "-e", "A=1", "-e", "B=2", "-e", "A=3", "-t", "x", "-t", "x:latest",
+    ];
+    succeed(slimpack().arg(hello()).args(arguments).arg("-o").arg(&out));
+    assert_eq!(
+        common::image_config(&out)["config"]["Env"],
+        serde_json::json!(["B=2", "A=3"])
+    );
+    let tags = &common::document(&out, "manifest.json")[0]["RepoTags"];
+    assert_eq!(*tags, serde_json::json!(["x:latest"]));
+}
+
+#[test]
+fn a_setuid_program_loses_the_bit_and_it_is_said() {
+    let folder = temporary();
+    let program = folder.path().join("app");
+    fs::copy(hello(), &program).unwrap();
+    fs::set_permissions(
+        &program,
+        std::os::unix::fs::PermissionsExt::from_mode(0o4755),
+    )
+    .unwrap();
+    let out = folder.path().join("out.tar");
+    let packed = output(slimpack().arg(&program).arg("-o").arg(&out));
+    let stderr = String::from_utf8_lossy(&packed.stderr);
+    assert!(
+        stderr.contains("/usr/local/bin/app is setuid or setgid here"),
+        "{stderr}"
+    );
+    assert!(common::layer(&out)["usr/local/bin/app"].starts_with("file 0755"));
+}

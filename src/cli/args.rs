@@ -74,11 +74,17 @@ pub(super) enum Verb {
 /// Options of every verb.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// Say more: every file and its reason
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Say more: every file and its reason, every path that was tried
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Options")]
     pub verbose: u8,
-    /// Say nothing unless something is wrong
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Say no more than was asked for, and what is wrong
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Options"
+    )]
     pub quiet: bool,
 }
 
@@ -108,7 +114,7 @@ pub(super) struct PackArgs {
     pub tags: Vec<Tag>,
 
     /// Put the program at PATH; a folder when it ends in /
-    #[arg(long, value_name = "PATH", value_parser = values::image_path, help_heading = "Contents")]
+    #[arg(long, value_name = "PATH", value_parser = values::destination, help_heading = "Contents")]
     pub dest: Option<String>,
     /// Pack the variants of libraries for newer processors too (glibc-hwcaps)
     #[arg(long, help_heading = "Contents")]

@@ -9,8 +9,6 @@ use thiserror::Error;
 
 use crate::binding::BindingError;
 use crate::closure::ClosureError;
-use crate::image::ImageError;
-use crate::layer::LayerError;
 use crate::output::OutputError;
 use crate::pack::PackError;
 use crate::source::SourceError;
@@ -54,15 +52,9 @@ impl CliError {
         }
     }
 
+    /// Whether the reader of a text has seen enough. An image that is cut off is an error.
     pub fn is_broken_pipe(&self) -> bool {
-        let error = match self {
-            Self::Stdout(error)
-            | Self::Pack(PackError::Image(
-                ImageError::Write(error) | ImageError::Layer(LayerError::Write(error)),
-            )) => error,
-            _ => return false,
-        };
-        error.kind() == io::ErrorKind::BrokenPipe
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     pub fn report(&self) {

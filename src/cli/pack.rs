@@ -1,24 +1,33 @@
 //! `slimpack FILE... [-o OUT]`.
 
 use std::env;
-use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::args::{Common, PackArgs};
 use super::error::CliError;
-use crate::image::{Destination, Written};
+use crate::closure::ClosureError;
+use crate::image::{Destination, Tag, Written};
 use crate::output::Output;
-use crate::pack::{Options, PackError, Plan};
+use crate::pack::{MissingLibrary, Options, PackError, Plan};
 use crate::report;
+use crate::vfs::Errno;
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
     let options = options(args)?;
     if let Some(output) = &args.output {
+        if output == Path::new("-") && io::stdout().is_terminal() {
+            let message = "an image is not for a terminal: redirect standard output, or write \
+                           the image to a file with -o FILE";
+            return Err(CliError::Usage(message.into()));
+        }
         refuse_to_replace_input(output, &args.files)?;
     }
-    let plan = Plan::new(&options).map_err(|error| with_hint(error, &options))?;
+    let plan = Plan::new(&options).map_err(|error| {
+        hint(&error, &options);
+        error
+    })?;
     let Some(output) = &args.output else {
         if !common.quiet {
             let mut out = super::stdout();
@@ -30,7 +39,9 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
     let (written, target) = if output == Path::new("-") {
         let mut out = io::stdout().lock();
         let written = plan.write(Destination::Stream(&mut out))?;
-        out.flush()?;
+        // All of it or an error: nothing of the image stays in the buffer.
+        out.flush()
+            .map_err(|error| PackError::Image(error.into()))?;
         (written, Path::new("standard output"))
     } else {
         (write_file(&plan, output)?, output.as_path())
@@ -71,15 +82,37 @@ fn options(args: &PackArgs) -> Result<Options, CliError> {
         allow_missing: args.allow_missing,
         require_static: args.require_static,
         max_size: args.max_size,
-        tags: args.tags.clone(),
+        tags: without_repeats(&args.tags),
         entrypoint: args.entrypoint.clone().map(|words| words.0),
         cmd: args.cmd.clone().map(|words| words.0).unwrap_or_default(),
-        env: args.env.clone(),
+        env: last_of_each_name(&args.env),
         user: args.user.clone(),
         working_dir: args.workdir.clone(),
         labels: args.labels.iter().cloned().collect(),
         created: source_date_epoch()?,
     })
+}
+
+fn without_repeats(tags: &[Tag]) -> Vec<Tag> {
+    let mut kept: Vec<Tag> = Vec::new();
+    for tag in tags {
+        if !kept.contains(tag) {
+            kept.push(tag.clone());
+        }
+    }
+    kept
+}
+
+/// As for `docker run -e`, the last value of a variable counts.
+fn last_of_each_name(variables: &[String]) -> Vec<String> {
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let is_last = |(at, entry): &(usize, &String)| {
+        !variables[at + 1..]
+            .iter()
+            .any(|later| name(later) == name(entry))
+    };
+    let kept = variables.iter().enumerate().filter(is_last);
+    kept.map(|(_, entry)| entry.clone()).collect()
 }
 
 /// The time stamp of everything in the image (reproducible-builds.org); 1970 without
@@ -120,37 +153,62 @@ fn refuse_to_replace_input(output: &Path, files: &[PathBuf]) -> Result<(), CliEr
     }
 }
 
+/// Says what would help, where the environment of this shell tells.
+fn hint(error: &PackError, options: &Options) {
+    match error {
+        PackError::Incomplete(missing) if options.roots.is_empty() => library_path_hint(missing),
+        PackError::Program {
+            path,
+            error: ClosureError::Unreachable(Errno::NotFound),
+        } => command_hint(path),
+        _ => {}
+    }
+}
+
 /// slimpack does not read LD_LIBRARY_PATH, but a program that only starts because of it
 /// is a common surprise: say which -L would help.
-fn with_hint(error: PackError, options: &Options) -> CliError {
-    let PackError::Incomplete(missing) = &error else {
-        return error.into();
-    };
-    let Some(path) = env::var_os("LD_LIBRARY_PATH").filter(|_| options.roots.is_empty()) else {
-        return error.into();
-    };
+fn library_path_hint(missing: &[MissingLibrary]) {
+    let path = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path)
         .filter(|folder| !folder.as_os_str().is_empty())
         .filter(|folder| {
-            missing
-                .iter()
-                .any(|library| folder.join(OsStr::new(&library.name)).is_file())
+            let has = |library: &MissingLibrary| folder.join(&library.name).is_file();
+            missing.iter().any(has)
         })
         .collect();
     folders.dedup();
-    if !folders.is_empty() {
-        let flags: Vec<_> = folders
-            .iter()
-            .map(|folder| format!("-L {}", folder.display()))
-            .collect();
+    if folders.is_empty() {
+        return;
+    }
+    let flags: Vec<_> = folders
+        .iter()
+        .map(|folder| format!("-L {}", folder.display()))
+        .collect();
+    super::say(|out| {
+        writeln!(
+            out,
+            "note: LD_LIBRARY_PATH leads to what is missing, but is not used for images; pass {}",
+            flags.join(" ")
+        )
+    });
+}
+
+/// A bare name is a file here, as for `docker cp` and `ldd`; a shell would look in PATH.
+fn command_hint(name: &Path) {
+    if name.components().count() != 1 {
+        return;
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let command = env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file());
+    if let Some(command) = command {
         super::say(|out| {
             writeln!(
                 out,
-                "note: LD_LIBRARY_PATH leads to what is missing, but is not used for images; \
-                 pass {}",
-                flags.join(" ")
+                "note: there is a command of that name: {}",
+                command.display()
             )
         });
     }
-    error.into()
 }

@@ -13,7 +13,7 @@ use crate::binding::Binder;
 use crate::closure::{Closure, Program};
 use crate::loader::Environment;
 use crate::report;
-use crate::source::Source;
+use crate::source::{Source, choose_root};
 
 /// Files from which on all cores resolve, and files resolved before they are printed.
 const MANY: usize = 32;
@@ -27,9 +27,31 @@ type Answer = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
-    let roots = &args.source.roots;
-    let source = Source::choose(roots, args.files.first().map(AsRef::as_ref), &current_dir)?;
-    let environment = Environment {
+    let mut out = super::stdout();
+    let mut status = 0;
+    let root = |file: &PathBuf| choose_root(&args.source.roots, file, &current_dir);
+    // Files of one root stand together, unless roots are for architectures.
+    for files in args
+        .files
+        .chunk_by(|left, right| root(left).ok() == root(right).ok())
+    {
+        let source = Source::open(&root(&files[0])?, &current_dir)?;
+        let asked = Asked {
+            args,
+            verbose: common.verbose > 0,
+            quiet: common.quiet,
+            environment: environment(args, &source),
+            binder: Binder::new(&source.view),
+            source: &source,
+        };
+        status = status.max(asked.answer_all(files, &mut out)?);
+    }
+    out.flush()?;
+    Ok(ExitCode::from(status))
+}
+
+fn environment(args: &TreeArgs, source: &Source) -> Environment {
+    Environment {
         extra: args
             .source
             .library_path
@@ -38,41 +60,7 @@ pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError
             .collect(),
         working_dir: source.working_dir(),
         ..Environment::with_variables(&args.env)
-    };
-    let asked = Asked {
-        args,
-        verbose: common.verbose > 0,
-        quiet: common.quiet,
-        source: &source,
-        environment: &environment,
-        binder: Binder::new(&source.view),
-    };
-    let answer = |path: &PathBuf| asked.answer(path);
-    let mut out = super::stdout();
-    let mut status = 0;
-    for batch in args.files.chunks(BATCH) {
-        let answers: Vec<Answer> = if args.files.len() >= MANY {
-            batch.par_iter().map(answer).collect()
-        } else {
-            batch.iter().map(answer).collect()
-        };
-        for answer in answers {
-            match answer {
-                Ok((text, is_complete)) => {
-                    out.write_all(&text)?;
-                    status = status.max(u8::from(!is_complete));
-                }
-                // The other files are answered all the same.
-                Err(error) => {
-                    out.flush()?;
-                    error.report();
-                    status = 2;
-                }
-            }
-        }
     }
-    out.flush()?;
-    Ok(ExitCode::from(status))
 }
 
 /// What is asked of every file.
@@ -81,11 +69,38 @@ struct Asked<'a> {
     verbose: bool,
     quiet: bool,
     source: &'a Source,
-    environment: &'a Environment,
+    environment: Environment,
     binder: Binder<'a>,
 }
 
 impl Asked<'_> {
+    /// Answers file by file, in order; the exit status.
+    fn answer_all(&self, files: &[PathBuf], out: &mut impl Write) -> Result<u8, CliError> {
+        let mut status = 0;
+        for batch in files.chunks(BATCH) {
+            let answers: Vec<Answer> = if files.len() >= MANY {
+                batch.par_iter().map(|path| self.answer(path)).collect()
+            } else {
+                batch.iter().map(|path| self.answer(path)).collect()
+            };
+            for answer in answers {
+                match answer {
+                    Ok((text, is_sound)) => {
+                        out.write_all(&text)?;
+                        status = status.max(u8::from(!is_sound));
+                    }
+                    // The other files are answered all the same.
+                    Err(error) => {
+                        out.flush()?;
+                        error.report();
+                        status = 2;
+                    }
+                }
+            }
+        }
+        Ok(status)
+    }
+
     fn answer(&self, path: &Path) -> Answer {
         let Self { args, source, .. } = self;
         let fail = |error| CliError::Program {

@@ -10,8 +10,37 @@ use crate::source::Root;
 
 /// `NAME[:TAG]`.
 pub(super) fn tag(text: &str) -> Result<Tag, String> {
-    Tag::parse(text).map_err(|error| error.to_string())
+    Tag::parse(text).map_err(|error| {
+        let lower = text.to_lowercase();
+        match Tag::parse(&lower) {
+            Ok(_) if lower != text => format!("{error}; write it in lower case: {lower}"),
+            _ => error.to_string(),
+        }
+    })
 }
+
+/// What images and `uname -m` call the architectures that roots can be for.
+const ARCHITECTURES: [&str; 19] = [
+    "amd64",
+    "x86_64",
+    "386",
+    "i386",
+    "arm64",
+    "aarch64",
+    "arm",
+    "riscv64",
+    "ppc64le",
+    "ppc64",
+    "s390x",
+    "loong64",
+    "loongarch64",
+    "mips",
+    "mipsle",
+    "mipsel",
+    "mips64",
+    "mips64le",
+    "mips64el",
+];
 
 /// `[ARCH=]DIR`; a folder whose name looks like that is written `./ARCH=DIR`.
 pub(super) fn root(text: &str) -> Result<Root, String> {
@@ -20,6 +49,12 @@ pub(super) fn root(text: &str) -> Result<Root, String> {
     }
     Ok(match text.split_once('=') {
         Some((architecture, folder)) if !architecture.contains('/') => {
+            if !ARCHITECTURES.contains(&architecture) {
+                return Err(format!(
+                    "{architecture:?} is no architecture; known are {}",
+                    ARCHITECTURES.join(", ")
+                ));
+            }
             if folder.is_empty() {
                 return Err(format!("write {architecture}=DIR"));
             }
@@ -70,10 +105,24 @@ pub(super) fn user(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where a program can stand: engines put their own file systems over some folders.
+pub(super) fn destination(text: &str) -> Result<String, String> {
+    let path = image_path(text)?;
+    let top = path
+        .split('/')
+        .find(|part| !part.is_empty() && *part != ".");
+    match top {
+        Some(top @ ("proc" | "dev" | "sys")) => Err(format!(
+            "engines cover /{top} with a file system of their own"
+        )),
+        _ => Ok(path),
+    }
+}
+
 /// An absolute path in the image, without `..`.
 pub(super) fn image_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
-        return Err("write an absolute path of the image".into());
+        return Err("write an absolute path inside the image, such as /app/run".into());
     }
     if text.split('/').any(|part| part == "..") {
         return Err("write a path without ..".into());

@@ -302,8 +302,13 @@ fn read_system_v_hash(
     }
     Ok((
         Hash::SystemV {
-            buckets: words(object, file, address + 8, buckets)?,
-            chains: words(object, file, address + 8 + 4 * buckets, chains)?,
+            buckets: words(object, file, address.saturating_add(8), buckets)?,
+            chains: words(
+                object,
+                file,
+                address.saturating_add(8 + 4 * buckets),
+                chains,
+            )?,
         },
         chains,
     ))
@@ -326,7 +331,8 @@ fn read_gnu_hash(
         return Err(malformed());
     }
     let word = if wide { 8 } else { 4 };
-    let bloom_at = address + 16;
+    // Any sum past the last address lies in no segment.
+    let bloom_at = address.saturating_add(16);
     let bloom_size = u64::from(bloom_count) * word;
     let bytes = bytes_at(file, &object.segments, bloom_at, bloom_size)?.ok_or_else(malformed)?;
     let endian = context(&object.header)?.le;
@@ -343,13 +349,13 @@ fn read_gnu_hash(
     if bucket_count == 0 {
         return Ok((Hash::None, 0));
     }
-    let buckets_at = bloom_at + bloom_size;
+    let buckets_at = bloom_at.saturating_add(bloom_size);
     let buckets = words(object, file, buckets_at, bucket_count.into())?;
     let last = buckets.iter().copied().max().unwrap_or(0);
     if last < first {
         return Ok((Hash::None, 0));
     }
-    let chains_at = buckets_at + 4 * u64::from(bucket_count);
+    let chains_at = buckets_at.saturating_add(4 * u64::from(bucket_count));
     let chains = chains_to(object, file, chains_at, last - first)?;
     let count = u64::from(first) + chains.len() as u64;
     Ok((
@@ -377,7 +383,7 @@ fn chains_to(
     let malformed = || ElfError::malformed(&object.header, Malformed::HashTable);
     let mut chains = words(object, file, address, u64::from(last))?;
     loop {
-        let at = address + 4 * chains.len() as u64;
+        let at = address.saturating_add(4 * chains.len() as u64);
         let (start, end) = file_range(&object.segments, at).ok_or_else(malformed)?;
         let more = ((end - start) / 4).min(STEP);
         if more == 0 {

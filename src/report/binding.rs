@@ -36,6 +36,7 @@ impl BindingReport<'_> {
         if !self.quiet {
             self.needed_versions(out)?;
         }
+        self.missing_libraries(out);
         let missing = self.binder.missing_versions(self.closure)?;
         for fault in &missing {
             let newest = match &fault.newest {
@@ -102,6 +103,7 @@ impl BindingReport<'_> {
         if !self.quiet {
             line(out, format_args!("{BOLD}{}{BOLD:#}", self.shown(0)));
         }
+        self.missing_libraries(out);
         let unresolved = self.binder.unresolved(self.closure)?;
         for fault in unresolved.iter().filter(|_| !is_library || !self.quiet) {
             let when = match fault.fails_at_load {
@@ -118,12 +120,31 @@ impl BindingReport<'_> {
             );
         }
         if !self.quiet {
-            for unused in self.binder.unused(self.closure)? {
+            let unused = self.binder.unused(self.closure)?;
+            if self.closure.is_complete() && unresolved.is_empty() && unused.is_empty() {
+                line(
+                    out,
+                    format_args!("  every symbol is defined, every needed library used"),
+                );
+            }
+            for unused in unused {
                 let (name, needer) = (unused.name.display(), self.shown(unused.needer));
                 line(out, format_args!("  unused {name} {DIM}({needer}){DIM:#}"));
             }
         }
         Ok(is_library || !unresolved.iter().any(|fault| fault.fails_at_load))
+    }
+
+    /// Of what a missing library would define, nothing can be said.
+    fn missing_libraries(&self, out: &mut Vec<u8>) {
+        for missing in &self.closure.missing {
+            let requesters: Vec<_> = missing.requesters.iter().map(|&n| self.shown(n)).collect();
+            let (name, requesters) = (missing.name.display(), requesters.join(", "));
+            line(
+                out,
+                format_args!("{MISSING}missing{MISSING:#} {name} (needed by {requesters})"),
+            );
+        }
     }
 
     fn shown(&self, index: usize) -> String {

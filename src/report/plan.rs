@@ -10,6 +10,9 @@ use crate::image::Written;
 use crate::pack::Plan;
 use crate::rootfs::{Content, Node};
 
+/// The mode bits with which a program runs as somebody else.
+const SETUID_OR_SETGID: u32 = 0o6000;
+
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -37,6 +40,16 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             library.name.display(),
             library.program.display(),
         )?;
+    }
+    for program in &plan.programs {
+        if program.closure.program().walk.metadata.mode & SETUID_OR_SETGID != 0 {
+            writeln!(
+                out,
+                "{WARNING}note:{WARNING:#} {} is setuid or setgid here and not in the image, where \
+                 programs run as root unless -u says otherwise",
+                program.path.display(),
+            )?;
+        }
     }
     for call in plan.missed_calls.iter().take(NAMED) {
         writeln!(

@@ -172,12 +172,19 @@ pub struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct Rootfs {
     nodes: BTreeMap<PathBuf, Node>,
+    /// Copies of one file that want one path: which one stands for which.
+    merged: BTreeMap<FileId, FileId>,
 }
 
 impl Rootfs {
     /// All nodes, folders before what is in them.
     pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
         self.nodes.iter().map(|(path, node)| (path.as_path(), node))
+    }
+
+    /// The identity that a file of the source has in the image.
+    pub fn identity(&self, id: FileId) -> FileId {
+        self.merged.get(&id).copied().unwrap_or(id)
     }
 
     /// The node at a real path.
@@ -210,7 +217,8 @@ impl Rootfs {
 pub enum RootfsError {
     /// Two different contents for one path.
     #[error(
-        "two different files want to be {} in the image: {} and {}",
+        "two different files would be {} in the image: {} and {}; give them other places with \
+         --dest, or pack them into an image each",
         .path.display(), .first.display(), .second.display()
     )]
     Conflict {
@@ -275,7 +283,7 @@ impl Builder {
     ///
     /// # Errors
     /// When two things want the same path, or links go in circles.
-    pub fn finish(mut self) -> Result<Rootfs, RootfsError> {
+    pub fn finish(mut self, source: &View) -> Result<Rootfs, RootfsError> {
         let mut rootfs = Rootfs::default();
         for (path, target, reason) in std::mem::take(&mut self.moved_links) {
             let folder = path.parent().unwrap_or(Path::new("/"));
@@ -310,8 +318,11 @@ impl Builder {
                 reasons: Vec::new(),
             });
             match &mut node.content {
-                Content::File(held) if held.id() == file.id() => {
+                Content::File(held) if held.id() == file.id() || same_bytes(held, file, source) => {
                     held.executable |= file.executable;
+                    if held.id() != file.id() {
+                        rootfs.merged.insert(file.id(), held.id());
+                    }
                 }
                 other => {
                     return Err(RootfsError::Conflict {
@@ -384,6 +395,26 @@ impl Builder {
         left.retain(|folder| folder.parent().is_some());
         Ok((real, left))
     }
+}
+
+/// Whether two files of the source hold the same; a file that cannot be read is like no
+/// other.
+fn same_bytes(one: &SourceFile, other: &SourceFile, source: &View) -> bool {
+    const CHUNK: usize = 64 << 10;
+    let (Ok(left), Ok(right)) = (one.open(source), other.open(source)) else {
+        return false;
+    };
+    if left.size() != right.size() {
+        return false;
+    }
+    let (mut here, mut there) = (vec![0; CHUNK], vec![0; CHUNK]);
+    (0..left.size()).step_by(CHUNK).all(|offset| {
+        let lengths = (
+            left.read_at(&mut here, offset),
+            right.read_at(&mut there, offset),
+        );
+        matches!(lengths, (Ok(l), Ok(r)) if l == r && here[..l] == there[..r])
+    })
 }
 
 fn reversed_components(path: &Path) -> Vec<PathBuf> {

@@ -197,7 +197,7 @@ impl<'a> Placer<'a> {
                 self.builder.file(path.to_path_buf(), file.clone(), reason);
             }
         }
-        self.builder.finish()
+        self.builder.finish(self.source)
     }
 
     /// The path by which the program is started in the image, and its real path
