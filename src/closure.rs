@@ -20,6 +20,8 @@ use crate::vfs::{Errno, NodeKind, View, Walk};
 
 /// Most objects in one process: a limit against generated graphs.
 const MAX_OBJECTS: usize = 20_000;
+/// Most attempts that are kept of one closure.
+const MAX_ATTEMPTS: usize = 50_000;
 
 /// Why one object asks for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -193,7 +195,7 @@ impl Closure {
         );
         let interpreter = match program.object.linkage() {
             Linkage::Static | Linkage::StaticPie => None,
-            _ => find_interpreter(view, loaders, &program.object)?,
+            _ => find_interpreter(view, loaders, &program.object, &environment.working_dir)?,
         };
         let Some(Interpreter {
             requested,
@@ -217,7 +219,7 @@ impl Closure {
         map.add(
             &rules,
             Loaded::new(
-                PathBuf::from(&requested),
+                environment.working_dir.join(&requested),
                 walk,
                 object,
                 requested.clone(),
@@ -240,6 +242,7 @@ impl Closure {
             scope: vec![0],
             scoped: [0].into_iter().collect(),
             visited: HashSet::new(),
+            attempts_left: MAX_ATTEMPTS,
         };
         walker.run()?;
         let Walker {
@@ -305,6 +308,8 @@ struct Walker<'a> {
     scope: Vec<usize>,
     scoped: HashSet<usize>,
     visited: HashSet<usize>,
+    /// Attempts that may still be kept for a report.
+    attempts_left: usize,
 }
 
 impl Walker<'_> {
@@ -333,7 +338,11 @@ impl Walker<'_> {
     fn add_variants(&mut self, base: usize) -> Result<(), ClosureError> {
         for subfolder in self.rules.variants() {
             let object = &self.map.objects()[base];
-            if matches!(object.via, FoundVia::Program | FoundVia::Interpreter) {
+            // A path in a name leads to one file and no variant of it.
+            if matches!(
+                object.via,
+                FoundVia::Program | FoundVia::Interpreter | FoundVia::Path
+            ) {
                 return Ok(());
             }
             let (Some(folder), Some(name)) =
@@ -432,17 +441,20 @@ impl Walker<'_> {
             Answer::Kernel => return Ok(None),
             Answer::Loaded(index) => Some(index),
             Answer::Same(index, found) => {
-                self.map.also_known_as(index, name);
+                self.map
+                    .also_known_as(self.rules, index, name, &found.opened_as);
                 alias = Some(Box::new(load(*found)));
                 Some(index)
             }
-            Answer::Found(found) => {
+            Answer::Found(mut found) => {
                 if self.map.objects().len() >= MAX_OBJECTS {
                     return Err(ClosureError::TooManyObjects);
                 }
+                found.tried.keep_within(&mut self.attempts_left);
                 Some(self.map.add(self.rules, load(*found)))
             }
-            Answer::Missing(tried) => {
+            Answer::Missing(mut tried) => {
+                tried.keep_within(&mut self.attempts_left);
                 if !request.is_optional() {
                     self.report_missing(by, name, tried);
                 }
@@ -488,13 +500,14 @@ fn find_interpreter(
     view: &View,
     loaders: &Loaders,
     program: &Object,
+    working_dir: &Path,
 ) -> Result<Option<Interpreter>, ClosureError> {
     if let Some(requested) = &program.interpreter {
-        return open_interpreter(view, loaders, program, requested).map(Some);
+        return open_interpreter(view, loaders, program, requested, working_dir).map(Some);
     }
     let mut first_fault = None;
     for requested in default_interpreters(program) {
-        match open_interpreter(view, loaders, program, OsStr::new(requested)) {
+        match open_interpreter(view, loaders, program, OsStr::new(requested), working_dir) {
             Ok(found) => return Ok(Some(found)),
             Err(fault) => drop(first_fault.get_or_insert(fault)),
         }
@@ -510,8 +523,10 @@ fn open_interpreter(
     loaders: &Loaders,
     program: &Object,
     requested: &OsStr,
+    working_dir: &Path,
 ) -> Result<Interpreter, ClosureError> {
-    let path = Path::new("/").join(requested);
+    // The kernel opens a relative one from the current folder.
+    let path = working_dir.join(requested);
     let absent = |errno| ClosureError::NoInterpreter {
         path: path.clone(),
         errno,

@@ -91,12 +91,13 @@ pub fn size_hint(rootfs: &Rootfs) -> u64 {
     let end = 1024;
     rootfs.nodes().fold(end, |total, (path, node)| {
         let (content, target) = match &node.content {
-            Content::File(file) => (file.size().next_multiple_of(512), 0),
+            Content::File(file) => (file.size().saturating_add(511) / 512 * 512, 0),
             Content::Symlink(target) => (0, target.as_os_str().len()),
             Content::Directory => (0, 0),
         };
         let is_long = path.as_os_str().len() >= 100 || target >= 100;
-        total + content + if is_long { MEMBER } else { PLAIN_MEMBER }
+        let header = if is_long { MEMBER } else { PLAIN_MEMBER };
+        total.saturating_add(content).saturating_add(header)
     })
 }
 
@@ -112,6 +113,12 @@ fn append_file(
         path: path.to_path_buf(),
         errno,
     })?;
+    if opened.size() != file.size() {
+        return Err(LayerError::Read {
+            path: path.to_path_buf(),
+            error: io::Error::other("the file has changed meanwhile"),
+        });
+    }
     header.set_size(file.size());
     let mut content = FileReader {
         file: opened.as_ref(),

@@ -59,7 +59,7 @@ impl Output {
         let fail = |error| OutputError::Io(path.to_path_buf(), error);
         let target = match fs::canonicalize(path) {
             Ok(existing) => existing,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => dangling_target(path),
             Err(error) => return Err(fail(error)),
         };
         if let Ok(found) = fs::metadata(&target) {
@@ -89,12 +89,25 @@ impl Output {
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(fail)?;
+        if let Ok(previous) = fs::metadata(&target) {
+            // A file that is replaced stays as private as it was.
+            let same = temporary.as_file().set_permissions(previous.permissions());
+            same.map_err(fail)?;
+        }
         Ok(Self::File(AtomicFile {
             temporary,
             target,
             interrupts,
             reserved: 0,
         }))
+    }
+}
+
+/// Where a link leads that leads nowhere yet; any other path as it is.
+fn dangling_target(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
+        Err(_) => path.to_path_buf(),
     }
 }
 

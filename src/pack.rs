@@ -15,7 +15,7 @@ use crate::elf::{Linkage, Platform, platform};
 use crate::image::{Destination, ImageError, Settings, Tag, Written};
 use crate::loader::Environment;
 use crate::proof::{MissedCall, ProofError, prove};
-use crate::rootfs::{Placer, Rootfs, RootfsError};
+use crate::rootfs::{Content, Placer, Rootfs, RootfsError};
 use crate::source::{Root, Source, SourceError, choose_root};
 use crate::vfs::Errno;
 
@@ -144,6 +144,15 @@ pub enum PackError {
     /// The entrypoint is not in the image.
     #[error("--entrypoint: {0:?} is not a program in the image; the image has {1}")]
     Entrypoint(String, String),
+    /// The path of the program is not text, and image configurations are.
+    #[error(
+        "cannot start {} in an image: its path is not UTF-8 text; give it another with --dest",
+        .0.display()
+    )]
+    NotText(PathBuf),
+    /// There is nothing to pack.
+    #[error("there is no program to pack")]
+    NoProgram,
     /// The tree cannot be built.
     #[error("cannot build the image: {0}")]
     Rootfs(#[from] RootfsError),
@@ -161,10 +170,11 @@ pub enum PackError {
 impl PackError {
     /// Whether the inputs are sound and the answer is no: exit status 1 and not 2.
     pub fn is_verdict(&self) -> bool {
-        matches!(
-            self,
-            Self::Incomplete(_) | Self::NotStatic { .. } | Self::TooLarge { .. } | Self::Proof(_)
-        )
+        match self {
+            Self::Incomplete(_) | Self::NotStatic { .. } | Self::TooLarge { .. } => true,
+            Self::Proof(proof) => proof.is_verdict(),
+            _ => false,
+        }
     }
 }
 
@@ -213,6 +223,12 @@ pub struct PackedProgram {
     pub closure: Closure,
 }
 
+impl PackedProgram {
+    fn is_library(&self) -> bool {
+        self.closure.program().object.linkage() == Linkage::Library
+    }
+}
+
 /// What an image would hold.
 pub struct Plan {
     /// The tree that the files come from.
@@ -236,10 +252,8 @@ impl Plan {
     /// [`PackError`] says what stands in the way; nothing has been written.
     pub fn new(options: &Options) -> Result<Self, PackError> {
         // All programs are for one platform, so the first one's root is that of all.
-        let root = match options.programs.first() {
-            Some(first) => choose_root(&options.roots, first, &options.current_dir)?,
-            None => PathBuf::from("/"),
-        };
+        let first = options.programs.first().ok_or(PackError::NoProgram)?;
+        let root = choose_root(&options.roots, first, &options.current_dir)?;
         let source = Source::open(&root, &options.current_dir)?;
         let image_dir = PathBuf::from(options.working_dir.as_deref().unwrap_or("/"));
         let environment = Environment {
@@ -469,7 +483,6 @@ fn destination(options: &Options, typed: &Path) -> Result<Option<PathBuf>, PackE
 }
 
 fn check_size(rootfs: &Rootfs, limit: u64) -> Result<(), PackError> {
-    use crate::rootfs::Content;
     let bytes = rootfs.bytes();
     if bytes <= limit {
         return Ok(());
@@ -499,13 +512,16 @@ fn settings(
     let main = &programs[0];
     let entrypoint = match &options.entrypoint {
         Some(words) => {
-            check_entrypoint(words, programs, rootfs)?;
+            check_entrypoint(words, options, programs, rootfs)?;
             words.clone()
         }
-        None if main.closure.program().object.linkage() == Linkage::Library => {
+        None if main.is_library() => {
             return Err(PackError::Library(main.typed.clone()));
         }
-        None => vec![main.path.display().to_string()],
+        None => match main.path.to_str() {
+            Some(path) => vec![path.to_owned()],
+            None => return Err(PackError::NotText(main.path.clone())),
+        },
     };
     let tags = if options.tags.is_empty() {
         let name = main.path.file_name().unwrap_or_default();
@@ -526,30 +542,45 @@ fn settings(
     })
 }
 
-/// An entrypoint has to be one of the programs, by its path or by a name that the PATH
-/// of engines leads to.
+/// An entrypoint has to be an executable file of the image, by its path or by a name that
+/// the PATH leads to.
 fn check_entrypoint(
     words: &[String],
+    options: &Options,
     programs: &[PackedProgram],
     rootfs: &Rootfs,
 ) -> Result<(), PackError> {
+    /// What engines set where the image does not.
+    const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let first = words.first().map_or("", String::as_str);
-    let is_there = if first.starts_with('/') {
-        rootfs.node(Path::new(first)).is_some()
-            || programs
-                .iter()
-                .any(|program| program.path == Path::new(first))
-    } else {
+    let is_program = |path: &Path| {
+        let node = rootfs.node(path);
         programs
             .iter()
-            .any(|program| program.path.file_name() == Some(OsStr::new(first)))
+            .any(|program| program.path == path && !program.is_library())
+            || node.is_some_and(|node| match &node.content {
+                Content::File(file) => file.executable,
+                Content::Symlink(_) => true,
+                Content::Directory => false,
+            })
+    };
+    let is_there = if first.contains('/') {
+        is_program(&Path::new("/").join(first))
+    } else {
+        let own = options
+            .env
+            .iter()
+            .rev()
+            .find_map(|entry| entry.strip_prefix("PATH="));
+        let mut folders = own.unwrap_or(ENGINE_PATH).split(':');
+        !first.is_empty() && folders.any(|folder| is_program(&Path::new(folder).join(first)))
     };
     if is_there {
         return Ok(());
     }
     let paths: Vec<_> = programs
         .iter()
-        .filter(|program| program.closure.program().object.linkage() != Linkage::Library)
+        .filter(|program| !program.is_library())
         .map(|program| program.path.display().to_string())
         .collect();
     let known = match paths.is_empty() {

@@ -91,6 +91,13 @@ pub enum ProofError {
     },
 }
 
+impl ProofError {
+    /// Whether the inputs are sound and the answer is no.
+    pub fn is_verdict(&self) -> bool {
+        !matches!(self, Self::Binding(_))
+    }
+}
+
 /// Checks that `program` (a path of the image) loads in `rootfs` exactly what
 /// `source` loads, and that all of it binds. Returns the symbols that will be missed when
 /// they are first called.

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -108,8 +108,7 @@ impl Source {
     /// Where a typed path stands in the tree: below the root it keeps its path inside
     /// it, and anything else is the host's.
     pub fn locate(&self, typed: &Path) -> PathBuf {
-        // Without the "." of ./app, which nobody wants to read again.
-        let path: PathBuf = self.current_dir.join(typed).components().collect();
+        let path = plain(&self.current_dir.join(typed));
         if self.is_host() {
             return path;
         }
@@ -125,6 +124,22 @@ impl Source {
     /// A path of the tree as a person knows it.
     pub fn shown(&self, path: &Path) -> PathBuf {
         Grafted::host_path(path)
+    }
+}
+
+/// A path of this machine without `.` and `..`: it shall not depend on the folder it was
+/// typed in. Its last component may be a link and stays one.
+fn plain(path: &Path) -> PathBuf {
+    let without_dots: PathBuf = path.components().collect();
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return without_dots;
+    }
+    let (Some(folder), Some(name)) = (without_dots.parent(), without_dots.file_name()) else {
+        return fs::canonicalize(path).unwrap_or(without_dots);
+    };
+    match fs::canonicalize(folder) {
+        Ok(folder) => folder.join(name),
+        Err(_) => without_dots,
     }
 }
 

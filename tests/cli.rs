@@ -231,7 +231,7 @@ fn the_configuration_holds_what_was_asked_for() {
         slimpack().arg(hello()).args(["--entrypoint", "/no/such"]),
     );
     assert!(
-        stderr.contains("--entrypoint: /no/such is not a program in the image"),
+        stderr.contains("--entrypoint: \"/no/such\" is not a program in the image"),
         "{stderr}"
     );
 }
@@ -433,4 +433,49 @@ fn a_setuid_program_loses_the_bit_and_it_is_said() {
         "{stderr}"
     );
     assert!(common::layer(&out)["usr/local/bin/app"].starts_with("file 0755"));
+}
+
+#[test]
+fn an_entrypoint_is_an_executable_that_the_path_leads_to() {
+    let pack = |arguments: &[&str]| {
+        let mut command = slimpack();
+        command.arg(hello()).args(arguments);
+        command
+    };
+    succeed(&mut pack(&["--entrypoint", "hello world"]));
+    succeed(&mut pack(&["--entrypoint", "/usr/local/bin/hello"]));
+    succeed(&mut pack(&[
+        "--dest",
+        "/app/hello",
+        "-e",
+        "PATH=/app",
+        "--entrypoint",
+        "hello",
+    ]));
+    for arguments in [
+        &["--dest", "/app/hello", "--entrypoint", "hello"][..],
+        &["--entrypoint", "/usr"],
+        &["--entrypoint", "/usr/lib/x86_64-linux-gnu/libc.so.6"],
+        &["--entrypoint", ""],
+    ] {
+        let stderr = fail_with(2, &mut pack(arguments));
+        assert!(
+            stderr.contains("is not a program in the image"),
+            "{arguments:?}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn the_image_does_not_depend_on_how_the_path_was_typed() {
+    let folder = temporary();
+    let out = folder.path().join("out.tar");
+    let packed = |typed: &str, from: &str| {
+        succeed(slimpack().arg(typed).arg("-o").arg(&out).current_dir(from));
+        fs::read(&out).unwrap()
+    };
+    let plain = packed("/usr/bin/env", "/");
+    assert!(packed("./env", "/usr/bin") == plain);
+    assert!(packed("../bin/env", "/usr/lib") == plain);
+    assert!(packed("//usr/./bin//env", "/tmp") == plain);
 }

@@ -119,7 +119,8 @@ pub(super) fn destination(text: &str) -> Result<String, String> {
     }
 }
 
-/// An absolute path in the image, without `..`.
+/// An absolute path in the image, without `..`; without `.` and double slashes, too, once it
+/// is read. A slash at the end stays: it says that a folder is meant.
 pub(super) fn image_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("write an absolute path inside the image, such as /app/run".into());
@@ -130,7 +131,17 @@ pub(super) fn image_path(text: &str) -> Result<String, String> {
     if text.contains('\0') {
         return Err("a path cannot hold a NUL".into());
     }
-    Ok(text.to_owned())
+    let is_folder = text.ends_with('/') || text.ends_with("/.");
+    let parts: Vec<_> = text
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect();
+    let slash = if is_folder && !parts.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    Ok(format!("/{}{slash}", parts.join("/")))
 }
 
 /// Words as in exec form (`["a","b"]`) or as a shell would split them.
@@ -165,6 +176,24 @@ mod tests {
         assert_eq!(split(r#"-c 'a b' d"#), ["-c", "a b", "d"]);
         assert!(words("[1]").is_err());
         assert!(words("'open").is_err());
+    }
+
+    #[test]
+    fn paths_of_the_image_are_plain() {
+        for (typed, meant) in [
+            ("/app/run", "/app/run"),
+            ("//app//./run", "/app/run"),
+            ("/app/.", "/app/"),
+            ("/app/", "/app/"),
+            ("/", "/"),
+        ] {
+            assert_eq!(image_path(typed).as_deref(), Ok(meant));
+        }
+        for refused in ["app", "/app/../x", ""] {
+            assert!(image_path(refused).is_err(), "{refused}");
+        }
+        assert!(destination("/proc/x").is_err() && destination("//dev/./x").is_err());
+        assert!(destination("/process").is_ok());
     }
 
     #[test]

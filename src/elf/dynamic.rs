@@ -28,7 +28,7 @@ const DT_FILTER: u64 = 0x7fff_ffff;
 /// Largest dynamic table that is read, in bytes.
 const MAX_TABLE: u64 = 16 << 20;
 /// Longest search path that is read, in bytes.
-const MAX_SEARCH_PATH: u64 = 16 << 20;
+const MAX_SEARCH_PATH: u64 = 4 << 20;
 /// Most libraries that one object may name.
 const MAX_DEPENDENCIES: usize = 16_384;
 

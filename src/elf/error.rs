@@ -69,7 +69,7 @@ pub enum Malformed {
     /// A string offset past the end of the string table.
     #[error("{0} names a string outside the string table")]
     StringOffset(&'static str),
-    /// A name that is longer than any path, or a search path over 16 MiB.
+    /// A name that is longer than any path, or a search path over 4 MiB.
     #[error("{0} holds a name that is longer than any path can be")]
     NameTooLong(&'static str),
     /// `DT_VERNEED` or `DT_VERDEF` leads outside the file or goes on without an end.

@@ -9,6 +9,8 @@ use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 
 use crate::bytes::ReadAt;
 
+/// Largest table that is read as a whole, in bytes: a sparse file may claim any size.
+const MAX_TABLE: u64 = 512 << 20;
 /// Bytes read at a time by [`Pages`].
 const PAGE: u64 = 16 << 10;
 
@@ -32,7 +34,7 @@ pub(super) fn bytes_at(
     length: u64,
 ) -> io::Result<Option<Vec<u8>>> {
     match file_range(segments, address) {
-        Some((offset, end)) if length <= end - offset => file.range(offset, length),
+        Some((offset, end)) if length <= MAX_TABLE.min(end - offset) => file.range(offset, length),
         _ => Ok(None),
     }
 }

@@ -217,8 +217,8 @@ impl Object {
         self.dynamic.as_ref()?.soname.as_ref()
     }
 
-    /// Names of the hardening features that the program lacks or the flags it
-    /// carries, for `-v`: `pie`, `bind-now`, `nodeflib`, `execstack` and the like.
+    /// The flags it carries, for `-v`: `pie`, `bind-now`, `nodeflib`, `textrel`,
+    /// `execstack`.
     pub fn flags(&self) -> Vec<&'static str> {
         let mut names = self.dynamic.as_ref().map_or_else(Vec::new, Dynamic::flags);
         let stack = self.segments.iter().find(|s| s.p_type == PT_GNU_STACK);

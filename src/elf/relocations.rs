@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use goblin::elf::header::{
-    EM_386, EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64,
+    EM_386, EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_MIPS, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64,
 };
 use goblin::elf::reloc::Reloc;
 use scroll::Pread;
@@ -46,6 +46,10 @@ pub(super) fn references(
     let Some(dynamic) = &object.dynamic else {
         return Ok(found);
     };
+    // MIPS binds through its global offset table, without relocations for it.
+    if object.header.e_machine == EM_MIPS {
+        return Ok(found);
+    }
     let context = context(&object.header)?;
     let copy = copy_relocation(object.header.e_machine);
     let tables = &dynamic.tables;

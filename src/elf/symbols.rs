@@ -20,6 +20,8 @@ use crate::bytes::ReadAt;
 
 /// Longest symbol name that is read, in bytes. C++ names of templates are long.
 const MAX_SYMBOL: u64 = 1 << 20;
+/// Most bytes of names that one object refers to: many symbols may share one long name.
+const MAX_NAMES: usize = 256 << 20;
 /// `STB_GNU_UNIQUE`.
 const STB_GNU_UNIQUE: u8 = 10;
 /// `SHN_ABS`.
@@ -72,6 +74,7 @@ impl References {
         let mut symbol_pages = Pages::new(file);
         let mut version_pages = Pages::new(file);
         let mut names = Pages::new(file);
+        let mut left = MAX_NAMES;
         for (number, binding) in numbers {
             let at = start + u64::from(number) * size;
             let bytes = symbol_pages.at(at, size)?;
@@ -88,6 +91,7 @@ impl References {
             let name = names
                 .string(start, end, MAX_SYMBOL)?
                 .ok_or_else(malformed)?;
+            left = left.checked_sub(name.len()).ok_or_else(malformed)?;
             let version = match version_table {
                 Some((start, _)) => {
                     let at = start + 2 * u64::from(number);

@@ -119,6 +119,18 @@ impl Tried {
         }
     }
 
+    /// Forgets all attempts, but for their number, when there are more than `left`; takes
+    /// those that are kept from it.
+    pub fn keep_within(&mut self, left: &mut usize) {
+        match left.checked_sub(self.attempts.len()) {
+            Some(rest) => *left = rest,
+            None => {
+                self.omitted += self.attempts.len();
+                self.attempts = Vec::new();
+            }
+        }
+    }
+
     /// One line for each attempt: the path and why it was not taken; in the end, how
     /// many attempts are not listed.
     pub fn lines(&self) -> impl Iterator<Item = (Option<&Path>, String)> {
@@ -177,6 +189,8 @@ pub(super) fn judge_glibc(view: &View, target: Target, path: &Path) -> Verdict {
         return Verdict::Pass(Outcome::OtherMachine(crate::elf::machine_name(header)));
     } else if header.e_type != ET_DYN {
         Some("it is not a shared library")
+    } else if is_program(&facts) {
+        Some("it is a position-independent program, not a shared library")
     } else {
         None
     };
@@ -187,6 +201,15 @@ pub(super) fn judge_glibc(view: &View, target: Target, path: &Path) -> Verdict {
         Ok(object) => Verdict::Take(walk, object),
         Err(error) => Verdict::Die(Outcome::Fatal(error.to_string())),
     }
+}
+
+/// Whether the file carries `DF_1_PIE`, which since glibc 2.30 no library may.
+fn is_program(facts: &crate::store::Facts) -> bool {
+    let dynamic = facts
+        .as_ref()
+        .ok()
+        .and_then(|object| object.dynamic.as_ref());
+    dynamic.is_some_and(|dynamic| dynamic.is_pie())
 }
 
 fn glibc_errno(errno: Errno) -> Verdict {

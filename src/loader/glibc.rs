@@ -1,8 +1,8 @@
 //! glibc's rules (`_dl_map_object` in `elf/dl-load.c`).
 //!
 //! In: a request and what is loaded. Out: the file, or all that was tried. The
-//! machine is the baseline one: `glibc-hwcaps` folders are not searched, because the
-//! image has to run on machines other than this.
+//! machine is the baseline one, because the image has to run on machines other than this:
+//! `glibc-hwcaps` folders are searched only for what is nowhere else.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -23,6 +23,8 @@ use super::{Answer, Found, Scene, Tokens};
 use crate::elf::Object;
 use crate::vfs::{Errno, NodeKind, View, Walk};
 
+/// Longest element of a search path, expanded, in bytes: no longer one can be opened.
+const MAX_ELEMENT: usize = 4096;
 /// Largest `/etc/ld.so.preload` that is read, in bytes.
 const MAX_PRELOAD: u64 = 1 << 20;
 
@@ -84,11 +86,21 @@ impl Glibc {
     pub(super) fn own_names(loaded: &Loaded) -> Vec<OsString> {
         let mut names = Vec::with_capacity(3);
         if loaded.via != FoundVia::Program {
-            names.push(loaded.requested_as.clone());
-            names.push(loaded.opened_as.clone().into_os_string());
+            names.extend(Self::further_names(&loaded.requested_as, &loaded.opened_as));
         }
         names.extend(loaded.object.soname().cloned());
         names
+    }
+
+    /// The path it was opened under, and the name it was requested under. A name with a
+    /// token is remembered as what it meant to its requester: to others it may be another
+    /// file (`_dl_map_object_deps` expands it first).
+    pub(super) fn further_names(name: &OsStr, path: &Path) -> Vec<OsString> {
+        let path = path.as_os_str().to_owned();
+        if name.as_bytes().contains(&b'$') {
+            return vec![path];
+        }
+        vec![name.to_owned(), path]
     }
 
     pub(super) fn request(
@@ -98,6 +110,12 @@ impl Glibc {
         name: &OsStr,
         by: usize,
     ) -> Answer {
+        let expanded;
+        let mut name = name;
+        if name.as_bytes().contains(&b'$') {
+            expanded = self.tokens(map.objects()[by].origin()).expand(name);
+            name = &expanded;
+        }
         if let Some(index) = map.named(name) {
             return Answer::Loaded(index);
         }
@@ -127,7 +145,7 @@ impl Glibc {
     ) -> Option<Box<Found>> {
         let requester = &map.objects()[by];
         if name.as_bytes().contains(&b'/') {
-            return self.open_path(scene, requester, name, tried);
+            return open_path(scene, name, tried);
         }
         let paths = requester
             .paths
@@ -182,31 +200,6 @@ impl Glibc {
                 via: FoundVia::SystemFolder,
             })
             .collect()
-    }
-
-    /// A name with a slash is a path, after its tokens are expanded.
-    fn open_path(
-        &self,
-        scene: &Scene<'_>,
-        requester: &Loaded,
-        name: &OsStr,
-        tried: &mut Tried,
-    ) -> Option<Box<Found>> {
-        let expanded = self.tokens(requester.origin()).expand(name);
-        let path = scene.environment.working_dir.join(expanded);
-        match judge_glibc(scene.view, scene.target, &path) {
-            Verdict::Take(walk, object) => Some(Box::new(Found {
-                opened_as: path,
-                walk,
-                object,
-                via: FoundVia::Path,
-                tried: Tried::default(),
-            })),
-            Verdict::Pass(outcome) | Verdict::EndList(outcome) | Verdict::Die(outcome) => {
-                tried.push(path, outcome);
-                None
-            }
-        }
     }
 
     fn search_cache(
@@ -327,7 +320,8 @@ impl Glibc {
         let secure_fault =
             environment.secure && !self.is_trusted_when_secure(element, origin, &via);
         let expanded = self.tokens(origin).expand(element);
-        if secure_fault || (expanded.is_empty() && !element.is_empty()) {
+        let is_usable = expanded.is_empty() == element.is_empty() && expanded.len() <= MAX_ELEMENT;
+        if secure_fault || !is_usable {
             return None;
         }
         Some(Folder {
@@ -357,9 +351,35 @@ impl Glibc {
     }
 }
 
+/// A name with a slash is a path.
+fn open_path(scene: &Scene<'_>, name: &OsStr, tried: &mut Tried) -> Option<Box<Found>> {
+    let path = scene.environment.working_dir.join(name);
+    match judge_glibc(scene.view, scene.target, &path) {
+        Verdict::Take(walk, object) => Some(Box::new(Found {
+            opened_as: path,
+            walk,
+            object,
+            via: FoundVia::Path,
+            tried: Tried::default(),
+        })),
+        Verdict::Pass(outcome) | Verdict::EndList(outcome) | Verdict::Die(outcome) => {
+            tried.push(path, outcome);
+            None
+        }
+    }
+}
+
 /// Searches one list (`open_path`).
 fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tried) -> Listed {
+    let owner = |via: &FoundVia| match via {
+        FoundVia::Rpath { owner, .. } => Some(*owner),
+        _ => None,
+    };
+    let mut ended = None;
     for folder in list {
+        if ended == Some(owner(&folder.via)) {
+            continue;
+        }
         let candidate = folder.path.join(name);
         // A folder that is not there is asked for once, whatever is searched in it.
         if let Err(errno) = folder_at(scene.view, &folder.path) {
@@ -377,9 +397,10 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
                 }));
             }
             Verdict::Pass(outcome) => tried.push(candidate, outcome),
+            // What one object brings into the search is a list of its own.
             Verdict::EndList(outcome) => {
                 tried.push(candidate, outcome);
-                return Listed::Nothing;
+                ended = Some(owner(&folder.via));
             }
             Verdict::Die(outcome) => {
                 tried.push(candidate, outcome);
@@ -429,7 +450,9 @@ pub(super) fn preloads(scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
             .collect::<Vec<_>>()
     };
     let mut found = Vec::new();
-    if let Some(list) = &scene.environment.preload {
+    // With raised privileges only what lies setuid in a system folder would count.
+    let variable = scene.environment.preload.as_ref();
+    if let Some(list) = variable.filter(|_| !scene.environment.secure) {
         found.extend(names(list.as_bytes(), b" :", "LD_PRELOAD"));
     }
     let file = Path::new(PRELOAD_FILE);

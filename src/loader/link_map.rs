@@ -174,14 +174,20 @@ impl LinkMap {
         for name in rules.own_names(&loaded) {
             self.by_name.entry(name).or_insert(index);
         }
-        self.by_id.entry(loaded.walk.metadata.id).or_insert(index);
+        // musl compares files with the libraries only, not with the program.
+        if index > 0 || rules.libc() == "glibc" {
+            self.by_id.entry(loaded.walk.metadata.id).or_insert(index);
+        }
         self.objects.push(loaded);
         index
     }
 
-    /// Lets a loaded object answer to a further name.
-    pub fn also_known_as(&mut self, index: usize, name: &OsStr) {
-        self.by_name.entry(name.to_owned()).or_insert(index);
+    /// Lets a loaded object answer to the further name under which it was found at
+    /// `path`, as far as its loader remembers it.
+    pub fn also_known_as(&mut self, rules: &Rules, index: usize, name: &OsStr, path: &Path) {
+        for name in rules.further_names(&self.objects[index], name, path) {
+            self.by_name.entry(name).or_insert(index);
+        }
     }
 
     /// The object that answers to `name`.

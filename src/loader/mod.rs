@@ -142,6 +142,15 @@ impl Rules {
         }
     }
 
+    /// The names that a loaded object answers to after it was found once more, under
+    /// `name` at `path`.
+    fn further_names(&self, loaded: &Loaded, name: &OsStr, path: &Path) -> Vec<OsString> {
+        match self {
+            Self::Glibc(_) => glibc::Glibc::further_names(name, path),
+            Self::Musl(_) => musl::Musl::further_names(loaded, name),
+        }
+    }
+
     /// Subfolders that hold variants of libraries for better machines, best first.
     pub fn variants(&self) -> &[&'static str] {
         match self {

@@ -75,6 +75,18 @@ impl Musl {
         }
     }
 
+    /// An object that was opened by a path gets its name when a search finds it; any other
+    /// keeps the one it has.
+    pub(super) fn further_names(loaded: &Loaded, name: &OsStr) -> Vec<OsString> {
+        let is_nameless = loaded.via == FoundVia::Path;
+        let is_searched = !name.as_bytes().contains(&b'/');
+        let base = loaded
+            .opened_as
+            .file_name()
+            .filter(|_| is_nameless && is_searched);
+        base.map(OsStr::to_owned).into_iter().collect()
+    }
+
     pub(super) fn request(
         &self,
         scene: &Scene<'_>,
@@ -100,10 +112,9 @@ impl Musl {
             self.search(scene, map, name, by, &mut tried)
         };
         match found.unwrap_or(None) {
-            // Index 0, the program, is no candidate: musl compares from the second on.
             Some(mut found) => {
                 found.tried = tried;
-                match map.with_id(found.walk.metadata.id).filter(|&i| i != 0) {
+                match map.with_id(found.walk.metadata.id) {
                     Some(index) => Answer::Same(index, found),
                     None => Answer::Found(found),
                 }

@@ -16,6 +16,8 @@ use crate::elf::Object;
 /// Read-only data of a loader that is looked through, in bytes. Real loaders have
 /// about 200 KB.
 const MAX_SCAN: u64 = 8 << 20;
+/// Most folders that a loader has; real ones have one to four.
+const MAX_FOLDERS: usize = 16;
 /// Fewest and longest bytes of a system folder.
 const LENGTH: std::ops::Range<usize> = 3..4096;
 
@@ -32,14 +34,19 @@ impl SystemFolders {
     /// Reads them from the loader's read-only data; where it holds none, the
     /// folders of an unconfigured glibc.
     pub fn read(interpreter: &Object, file: &dyn ReadAt) -> Self {
+        let mut left = MAX_SCAN;
         let data: Vec<Vec<u8>> = interpreter
             .read_only_ranges()
-            .filter_map(|(offset, length)| file.prefix(offset, length.min(MAX_SCAN)).ok())
+            .filter_map(|(offset, length)| {
+                let length = length.min(left);
+                left -= length;
+                file.prefix(offset, length).ok()
+            })
             .collect();
         // glibc's `system_dirs` is several strings in a row: the longest run it is.
         let mut folders: Vec<&[u8]> = Vec::new();
         for run in data.iter().flat_map(|segment| runs(segment)) {
-            if run.len() > folders.len() {
+            if run.len() > folders.len() && run.len() <= MAX_FOLDERS {
                 folders = run;
             }
         }

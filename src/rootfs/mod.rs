@@ -208,7 +208,7 @@ impl Rootfs {
                 Content::File(file) if seen.insert(file.id()) => Some(file.size()),
                 _ => None,
             })
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 }
 

@@ -143,7 +143,12 @@ impl<'a> Placer<'a> {
             Rules::Glibc(_) => closure.edges.iter().any(|edge| {
                 matches!(edge.request, Request::Preload(source) if Path::new(source) == file)
             }),
-            Rules::Musl(_) => closure.map.objects().iter().any(|o| o.via == FoundVia::PathFile),
+            // The folder that -L libraries move to may be one that the file names.
+            Rules::Musl(_) => closure
+                .map
+                .objects()
+                .iter()
+                .any(|object| matches!(object.via, FoundVia::PathFile | FoundVia::Extra)),
         }
         };
         for file in rules.configuration() {
@@ -285,6 +290,7 @@ impl<'a> Placer<'a> {
                 let folder = first.map_or(Path::new("/lib"), PathBuf::as_path);
                 folder.join(Path::new(name).file_name().unwrap_or(name))
             }
+            FoundVia::Variant { inner, .. } if keeps_its_path(inner) => object.opened_as.clone(),
             FoundVia::Variant { inner, subfolder } => {
                 let beside = self.image_path_by(rules, opened, program, object, inner);
                 let folder = beside.parent().unwrap_or(Path::new("/"));
@@ -345,6 +351,14 @@ impl<'a> Placer<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether what this rule finds stands at the same path in the image.
+fn keeps_its_path(via: &FoundVia) -> bool {
+    matches!(
+        via,
+        FoundVia::Cache | FoundVia::SystemFolder | FoundVia::PathFile | FoundVia::Interpreter
+    )
 }
 
 /// The links from a library's name to its file, when all of them stay in one folder

@@ -1,13 +1,15 @@
 //! A root with this machine's files grafted into it at a path of their own.
 //!
-//! In: the tree of `--root DIR`. Out: the same tree, plus the host under
-//! [`Grafted::POINT`]. A program that lies outside the root, and the folders of `-L`, are
-//! the host's; everything that an ELF file names by an absolute path is the
-//! root's. Since no ELF file names the graft point, neither can reach the other
-//! by accident.
+//! In: the tree of `--root DIR`. Out: the same tree, plus the host under a point of its
+//! own. A program that lies outside the root, and the folders of `-L`, are the host's;
+//! everything that an ELF file, a link or a configuration of the root names is the root's.
+//! The point has another name in every process, so that none of them can name it, and `..`
+//! does not lead out of it.
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{Errno, HostVfs, Metadata, Vfs};
 use crate::bytes::ReadAt;
@@ -19,9 +21,16 @@ pub struct Grafted {
 }
 
 impl Grafted {
-    /// Where the host's files stand. The control character keeps it apart from
-    /// any path that an ELF file, a loader configuration or a person would write.
-    pub const POINT: &'static str = "/\u{1}host";
+    /// Where the host's files stand: a name that a hostile root cannot know. It never
+    /// reaches an image or a message.
+    fn point() -> &'static Path {
+        static POINT: OnceLock<PathBuf> = OnceLock::new();
+        POINT.get_or_init(|| {
+            // The standard library's one source of randomness, made for hostile input.
+            let random = RandomState::new().build_hasher().finish();
+            PathBuf::from(format!("/\u{1}host-{random:016x}"))
+        })
+    }
 
     /// `root` with the whole host grafted in.
     pub fn new(root: Box<dyn Vfs>) -> Self {
@@ -33,14 +42,14 @@ impl Grafted {
 
     /// The path under which the host's file `path` is found here.
     pub fn path_of(path: &Path) -> PathBuf {
-        let mut grafted = PathBuf::from(Self::POINT);
+        let mut grafted = Self::point().to_path_buf();
         grafted.push(path.strip_prefix("/").unwrap_or(path));
         grafted
     }
 
     /// The host's own path for a grafted one; any other path as it is.
     pub fn host_path(path: &Path) -> PathBuf {
-        match path.strip_prefix(Self::POINT) {
+        match path.strip_prefix(Self::point()) {
             Ok(rest) => Path::new("/").join(rest),
             Err(_) => path.to_path_buf(),
         }
@@ -48,7 +57,7 @@ impl Grafted {
 
     /// Whether `path` is one of the host's.
     pub fn is_grafted(path: &Path) -> bool {
-        path.starts_with(Self::POINT)
+        path.starts_with(Self::point())
     }
 
     fn at<'a>(&'a self, path: &Path) -> (&'a dyn Vfs, PathBuf) {
@@ -61,6 +70,10 @@ impl Grafted {
 }
 
 impl Vfs for Grafted {
+    fn is_root(&self, path: &Path) -> bool {
+        path == Path::new("/") || path == Self::point()
+    }
+
     fn lookup(&self, path: &Path) -> Result<Metadata, Errno> {
         let (tree, path) = self.at(path);
         tree.lookup(&path)

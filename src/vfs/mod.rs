@@ -105,6 +105,11 @@ impl Errno {
 /// A read-only file tree. Paths are absolute within the tree; all components but
 /// the last are real directories (the caller, [`View`], has walked the links).
 pub trait Vfs: Send + Sync {
+    /// Whether `..` leads no further up from `path`.
+    fn is_root(&self, path: &Path) -> bool {
+        path == Path::new("/")
+    }
+
     /// The node at `path`, without following a link.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! the same path leads to the same file. Every step is remembered, so a folder is
 //! looked at once per process, whoever asks.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -119,17 +119,36 @@ impl View {
             .map_err(|_| other(rustix::io::Errno::IO))
     }
 
+    /// From the longest beginning of the path that is known, component by component; a
+    /// path of two thousand of them must not exhaust the stack.
     fn walk_anew(&self, path: &Path) -> Result<Walk, Errno> {
-        let mut components = path.components();
-        let Some(last @ (Component::Normal(_) | Component::ParentDir | Component::CurDir)) =
-            components.next_back()
-        else {
-            return self.root();
+        let mut unknown = Vec::new();
+        let mut prefix = path;
+        let mut walk = loop {
+            let mut components = prefix.components();
+            match components.next_back() {
+                Some(Component::RootDir | Component::Prefix(_)) | None => break self.root()?,
+                Some(last) => unknown.push((prefix, last)),
+            }
+            prefix = components.as_path();
+            if let Some(known) = lock(&self.walks).get(prefix.as_os_str()) {
+                break known.clone()?.as_ref().clone();
+            }
         };
-        let mut walk = self.walk(components.as_path())?.as_ref().clone();
-        // Components still to go, the next one last. Links are expanded here and
-        // not by recursion: forty long targets must not exhaust the stack.
-        let mut pending = vec![last.as_os_str().to_owned()];
+        while let Some((prefix, last)) = unknown.pop() {
+            walk = self.step(walk, last.as_os_str())?;
+            if !unknown.is_empty() {
+                let known = Ok(Arc::new(walk.clone()));
+                lock(&self.walks).insert(prefix.as_os_str().to_owned(), known);
+            }
+        }
+        Ok(walk)
+    }
+
+    /// Follows one component, and every link that it turns out to be.
+    fn step(&self, mut walk: Walk, name: &OsStr) -> Result<Walk, Errno> {
+        // Components still to go, the next one last.
+        let mut pending = vec![name.to_owned()];
         while let Some(name) = pending.pop() {
             if walk.metadata.kind != NodeKind::Directory {
                 return Err(Errno::NotADirectory);
@@ -138,9 +157,11 @@ impl View {
                 continue;
             }
             if name == ".." {
-                walk.left.push(walk.real.clone());
-                walk.real.pop();
-                walk.metadata = self.vfs.lookup(&walk.real)?;
+                if !self.vfs.is_root(&walk.real) {
+                    walk.left.push(walk.real.clone());
+                    walk.real.pop();
+                    walk.metadata = self.vfs.lookup(&walk.real)?;
+                }
                 continue;
             }
             if name.len() > MAX_NAME {
@@ -273,6 +294,14 @@ mod tests {
             view.walk(Path::new("/l41")).unwrap_err(),
             Errno::TooManyLinks
         );
+    }
+
+    #[test]
+    fn a_path_of_two_thousand_components_needs_no_stack() {
+        let path = PathBuf::from("/a".repeat(2047));
+        let walk = move || view(MemoryVfs::new()).walk(&path).unwrap_err();
+        let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(walk);
+        assert_eq!(thread.unwrap().join().unwrap(), Errno::NotFound);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use goblin::elf::header::{
-    EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_MIPS, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64,
+    EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_MIPS, EM_PPC64, EM_RISCV, EM_S390, EM_SPARCV9, EM_X86_64,
 };
 use scroll::{Endian, Pread};
 
@@ -133,6 +133,11 @@ impl Cache {
         })
     }
 
+    fn flags(&self, index: usize) -> Option<u32> {
+        let at = self.entries + index.checked_mul(self.entry_size)?;
+        self.bytes.pread_with(at, self.endian).ok()
+    }
+
     /// The key of an entry, with whatever follows its NUL: a bisection compares it often
     /// and need not know where it ends.
     fn key(&self, index: usize) -> Option<&[u8]> {
@@ -177,15 +182,15 @@ impl Cache {
         }
         let mut variant = None;
         for index in first..right {
+            if compare(index)? != Ordering::Equal {
+                break;
+            }
+            if self.flags(index)? != flags {
+                continue;
+            }
             let Some(entry) = self.entry(index) else {
                 break;
             };
-            if compare_names(name, entry.key) != Ordering::Equal {
-                break;
-            }
-            if entry.flags != flags {
-                continue;
-            }
             let path = Path::new(OsStr::from_bytes(entry.value));
             if entry.hwcap == 0 {
                 return Some(path);
@@ -239,6 +244,7 @@ fn leading_number(text: &mut &[u8]) -> i32 {
 /// The flags that entries for this target carry (`_DL_CACHE_DEFAULT_ID`).
 pub(super) fn flags(target: Target, e_flags: u32) -> u32 {
     const EF_ARM_ABI_FLOAT_HARD: u32 = 0x400;
+    const EF_MIPS_ABI2: u32 = 0x20;
     const EF_RISCV_FLOAT_ABI: u32 = 6;
     const EF_LOONGARCH_ABI_MODIFIER_MASK: u32 = 7;
     let architecture = match (target.machine(), target.is_64()) {
@@ -260,6 +266,8 @@ pub(super) fn flags(target: Target, e_flags: u32) -> u32 {
             _ => 0x1300,
         },
         (EM_MIPS, true) => 0x0700,
+        (EM_MIPS, false) if e_flags & EF_MIPS_ABI2 != 0 => 0x0600,
+        (EM_SPARCV9, true) => 0x0100,
         _ => 0,
     };
     architecture | FLAG_ELF_LIBC6

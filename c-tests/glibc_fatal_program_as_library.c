@@ -1,0 +1,9 @@
+//#Rule: a position-independent program is no library: it shadows a good one
+//#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
+//#Sh: mkdir a && cp /bin/true a/libinner.so
+//#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b
+//#Oracle: glibc
+//#ExpectFatal: position-independent program
+//#ExpectError: the loader stops here
+//#NoRun
+#include "one_level.h"
