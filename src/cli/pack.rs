@@ -24,10 +24,7 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
         }
         refuse_to_replace_input(output, &args.files)?;
     }
-    let plan = Plan::new(&options).map_err(|error| {
-        hint(&error, &options);
-        error
-    })?;
+    let plan = Plan::new(&options).inspect_err(|error| hint(error, &options))?;
     let Some(output) = &args.output else {
         if !common.quiet {
             let mut out = super::stdout();

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use super::{Errno, HostVfs, Metadata, Vfs};
 use crate::bytes::ReadAt;
 
-/// A tree with the host's files under [`Grafted::POINT`].
+/// A tree with the host's files under a point of their own.
 pub struct Grafted {
     root: Box<dyn Vfs>,
     host: HostVfs,
