@@ -1,0 +1,168 @@
+//! Why nothing is packed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::closure::ClosureError;
+use crate::image::ImageError;
+use crate::proof::ProofError;
+use crate::rootfs::RootfsError;
+use crate::source::SourceError;
+use crate::vfs::Errno;
+
+/// Why nothing is packed.
+#[derive(Debug, Error)]
+pub enum PackError {
+    /// The tree cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A program cannot be packed.
+    #[error("cannot pack {}: {error}", .path.display())]
+    Program {
+        /// As it was typed.
+        path: PathBuf,
+        /// Why.
+        error: ClosureError,
+    },
+    /// Libraries are missing.
+    #[error("{}", incomplete(.0))]
+    Incomplete(Vec<MissingLibrary>),
+    /// `--require-static` and the program is not.
+    #[error(
+        "cannot pack {}: it is not static (--require-static): {why}",
+        .path.display()
+    )]
+    NotStatic {
+        /// As it was typed.
+        path: PathBuf,
+        /// What makes it dynamic.
+        why: String,
+    },
+    /// The image would be too large.
+    #[error(
+        "the image would hold {bytes} bytes, --max-size allows {limit}; the largest file is {} \
+         ({largest_bytes} bytes)",
+        .largest.display()
+    )]
+    TooLarge {
+        /// What it would hold.
+        bytes: u64,
+        /// What is allowed.
+        limit: u64,
+        /// The largest file.
+        largest: PathBuf,
+        /// Its size.
+        largest_bytes: u64,
+    },
+    /// The machine has no name in image configurations.
+    #[error("cannot pack {}: images have no platform name for {machine} programs", .path.display())]
+    NoPlatform {
+        /// As it was typed.
+        path: PathBuf,
+        /// The machine.
+        machine: &'static str,
+    },
+    /// Two programs are for different platforms.
+    #[error(
+        "cannot pack {} together with {}: one is for {second}, the other for {first}; pack them \
+         into an image each",
+        .path.display(), .first_path.display()
+    )]
+    Platforms {
+        /// The first program.
+        first_path: PathBuf,
+        /// Its platform.
+        first: String,
+        /// The other program.
+        path: PathBuf,
+        /// Its platform.
+        second: String,
+    },
+    /// The first file is a library.
+    #[error(
+        "cannot start {}: it is a shared library; name the program first, or say what to start \
+         with --entrypoint",
+        .0.display()
+    )]
+    Library(PathBuf),
+    /// Several programs and one destination.
+    #[error("--dest {} is one path for {count} programs; end it in / to name a folder", .path.display())]
+    OneDestination {
+        /// The destination.
+        path: PathBuf,
+        /// How many programs there are.
+        count: usize,
+    },
+    /// The entrypoint is not in the image.
+    #[error("--entrypoint: {0:?} is not a program in the image; the image has {1}")]
+    Entrypoint(String, String),
+    /// The path of the program is not text, and image configurations are.
+    #[error(
+        "cannot start {} in an image: its path is not UTF-8 text; give it another with --dest",
+        .0.display()
+    )]
+    NotText(PathBuf),
+    /// There is nothing to pack.
+    #[error("there is no program to pack")]
+    NoProgram,
+    /// The tree cannot be built.
+    #[error("cannot build the image: {0}")]
+    Rootfs(#[from] RootfsError),
+    /// The image would not work.
+    #[error("cannot publish the image, the program would not start in it: {0}")]
+    Proof(#[from] Box<ProofError>),
+    /// A file cannot be read.
+    #[error("cannot read {}: {}", .0.display(), .1.message())]
+    Read(PathBuf, Errno),
+    /// The image cannot be written.
+    #[error("cannot write the image: {0}")]
+    Image(#[from] ImageError),
+}
+
+impl PackError {
+    /// Whether the inputs are sound and the answer is no: exit status 1 and not 2.
+    pub fn is_verdict(&self) -> bool {
+        match self {
+            Self::Incomplete(_) | Self::NotStatic { .. } | Self::TooLarge { .. } => true,
+            Self::Proof(proof) => proof.is_verdict(),
+            _ => false,
+        }
+    }
+}
+
+/// A library that no rule finds.
+#[derive(Clone, Debug)]
+pub struct MissingLibrary {
+    /// The program, as it was typed.
+    pub program: PathBuf,
+    /// The name that is asked for.
+    pub name: OsString,
+    /// Who asks for it.
+    pub requesters: Vec<PathBuf>,
+    /// Paths tried, each with the reason why it was not taken.
+    pub tried: Vec<String>,
+}
+
+fn incomplete(missing: &[MissingLibrary]) -> String {
+    let mut text = String::new();
+    for library in missing {
+        let requesters: Vec<String> = library
+            .requesters
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        text.push_str(&format!(
+            "cannot pack {}: {} not found (needed by {})\n",
+            library.program.display(),
+            library.name.display(),
+            requesters.join(", "),
+        ));
+        for attempt in &library.tried {
+            text.push_str(&format!("  tried {attempt}\n"));
+        }
+    }
+    text.push_str("add the folder that has it with -L DIR, or leave it out with --allow-missing");
+    text
+}

@@ -1,0 +1,119 @@
+//! The configuration of the image, from options and programs.
+//!
+//! In: what was asked for and what was placed. Out: the image's settings, or why it could
+//! not be started with them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{Options, PackError, PackedProgram};
+use crate::elf::Platform;
+use crate::image::{Settings, Tag};
+use crate::rootfs::{Content, Rootfs};
+
+/// Where the program `typed` shall go; `None` to let its own path decide.
+pub(super) fn destination(options: &Options, typed: &Path) -> Result<Option<PathBuf>, PackError> {
+    let Some(path) = &options.destination else {
+        return Ok(None);
+    };
+    let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if is_folder {
+        let name = typed.file_name().unwrap_or(OsStr::new("program"));
+        return Ok(Some(path.join(name)));
+    }
+    match options.programs.len() {
+        1 => Ok(Some(path.clone())),
+        count => Err(PackError::OneDestination {
+            path: path.clone(),
+            count,
+        }),
+    }
+}
+
+/// The configuration that `options` ask for.
+pub(super) fn settings(
+    options: &Options,
+    programs: &[PackedProgram],
+    platform: Platform,
+    rootfs: &Rootfs,
+) -> Result<Settings, PackError> {
+    let main = &programs[0];
+    let entrypoint = match &options.entrypoint {
+        Some(words) => {
+            check_entrypoint(words, options, programs, rootfs)?;
+            words.clone()
+        }
+        None if main.is_library() => {
+            return Err(PackError::Library(main.typed.clone()));
+        }
+        None => match main.path.to_str() {
+            Some(path) => vec![path.to_owned()],
+            None => return Err(PackError::NotText(main.path.clone())),
+        },
+    };
+    let tags = if options.tags.is_empty() {
+        let name = main.path.file_name().unwrap_or_default();
+        vec![Tag::for_program(&name.display().to_string())]
+    } else {
+        options.tags.clone()
+    };
+    Ok(Settings {
+        platform,
+        tags,
+        entrypoint,
+        cmd: options.cmd.clone(),
+        env: options.env.clone(),
+        user: options.user.clone(),
+        working_dir: options.working_dir.clone(),
+        labels: options.labels.clone(),
+        created: options.created,
+    })
+}
+
+/// An entrypoint has to be an executable file of the image, by its path or by a name that
+/// the PATH leads to.
+fn check_entrypoint(
+    words: &[String],
+    options: &Options,
+    programs: &[PackedProgram],
+    rootfs: &Rootfs,
+) -> Result<(), PackError> {
+    /// What engines set where the image does not.
+    const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let first = words.first().map_or("", String::as_str);
+    let is_program = |path: &Path| {
+        let node = rootfs.node(path);
+        programs
+            .iter()
+            .any(|program| program.path == path && !program.is_library())
+            || node.is_some_and(|node| match &node.content {
+                Content::File(file) => file.executable,
+                Content::Symlink(_) => true,
+                Content::Directory => false,
+            })
+    };
+    let is_there = if first.contains('/') {
+        is_program(&Path::new("/").join(first))
+    } else {
+        let own = options
+            .env
+            .iter()
+            .rev()
+            .find_map(|entry| entry.strip_prefix("PATH="));
+        let mut folders = own.unwrap_or(ENGINE_PATH).split(':');
+        !first.is_empty() && folders.any(|folder| is_program(&Path::new(folder).join(first)))
+    };
+    if is_there {
+        return Ok(());
+    }
+    let paths: Vec<_> = programs
+        .iter()
+        .filter(|program| !program.is_library())
+        .map(|program| program.path.display().to_string())
+        .collect();
+    let known = match paths.is_empty() {
+        true => "none".to_owned(),
+        false => paths.join(", "),
+    };
+    Err(PackError::Entrypoint(first.to_owned(), known))
+}
