@@ -281,3 +281,77 @@ fn a_root_that_does_not_exist_or_has_no_loader_is_said_so() {
         "{stderr}"
     );
 }
+
+/// Libraries of further machines, among them a big-endian one and two of 32 bits: what
+/// their own loader lists under qemu, and nothing missing in versions and symbols.
+#[test]
+fn libraries_of_every_machine_are_resolved_as_their_loader_does() {
+    for (root, qemu, loader) in [
+        (
+            "/usr/riscv64-linux-gnu",
+            "qemu-riscv64-static",
+            "ld-linux-riscv64-lp64d.so.1",
+        ),
+        ("/usr/s390x-linux-gnu", "qemu-s390x-static", "ld64.so.1"),
+        (
+            "/usr/powerpc64le-linux-gnu",
+            "qemu-ppc64le-static",
+            "ld64.so.2",
+        ),
+        ("/usr/i686-linux-gnu", "qemu-i386-static", "ld-linux.so.2"),
+        ("/usr/x86_64-linux-gnux32", "", "ld-linux-x32.so.2"),
+    ] {
+        let loader_path = Path::new(root).join("lib").join(loader);
+        if !loader_path.exists() {
+            let required = std::env::var_os(common::REQUIRE_TOOLS).is_some();
+            assert!(!required, "{} is absent", loader_path.display());
+            eprintln!("skipped: {} is absent", loader_path.display());
+            continue;
+        }
+        for name in [
+            "libresolv.so.2",
+            "libm.so.6",
+            "libnss_compat.so.2",
+            "libthread_db.so.1",
+        ] {
+            let library = Path::new(root).join("lib").join(name);
+            let tree = |flags: &[&str]| {
+                let mut command = slimpack();
+                command
+                    .arg("tree")
+                    .args(flags)
+                    .args(["--root", root])
+                    .arg(&library);
+                succeed(&mut command)
+            };
+            let base_names = |list: &[String]| -> Vec<String> {
+                let names = list
+                    .iter()
+                    .map(|path| path.rsplit('/').next().unwrap().to_owned());
+                names.filter(|name| name != loader).collect()
+            };
+            let found: Vec<String> = tree(&["--list"]).lines().map(str::to_owned).collect();
+            assert!(
+                found.contains(&"/lib/libc.so.6".to_owned()),
+                "{root} {name}: {found:?}"
+            );
+            assert_eq!(
+                tree(&["-q", "--versions", "--symbols"]),
+                "",
+                "{root} {name}"
+            );
+            // No qemu runs x32 programs.
+            if qemu.is_empty() || !have(&[qemu]) {
+                continue;
+            }
+            let mut listing = Command::new(qemu);
+            listing
+                .args(["-L", root])
+                .arg(&loader_path)
+                .arg("--list")
+                .arg(&library);
+            let expected = common::traced_objects(&succeed(&mut listing), Path::new("/"));
+            assert_eq!(base_names(&found), base_names(&expected), "{root} {name}");
+        }
+    }
+}
