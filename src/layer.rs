@@ -5,15 +5,19 @@
 //! one time stamp for all. Source: the OCI image specification, `layer.md`.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tar::{EntryType, Header};
 use thiserror::Error;
 
-use crate::bytes::ReadAt;
 use crate::rootfs::{Content, Rootfs, SourceFile};
 use crate::vfs::{Errno, View};
+
+/// Size of a tar block in bytes.
+const BLOCK: u64 = 512;
+/// Bytes read at a time.
+const CHUNK: usize = 64 << 10;
 
 /// Why a layer cannot be written.
 #[derive(Debug, Error)]
@@ -120,20 +124,29 @@ fn append_file(
         });
     }
     header.set_size(file.size());
-    let mut content = FileReader {
-        file: opened.as_ref(),
-        offset: 0,
-        size: file.size(),
-        failed: None,
-    };
-    let written = tar.append_data(header, name, &mut content);
-    match content.failed {
-        Some(error) => Err(LayerError::Read {
+    // The header goes through the library, the bytes do not: it would copy them in pieces
+    // of 8 KiB, and an error could be the reader's as well as the writer's.
+    tar.append_data(header, name, io::empty())?;
+    let out = tar.get_mut();
+    let mut buffer = vec![0; usize::try_from(file.size()).map_or(CHUNK, |size| size.min(CHUNK))];
+    let mut offset = 0;
+    while offset < file.size() {
+        let left = usize::try_from(file.size() - offset).unwrap_or(CHUNK);
+        let part = &mut buffer[..left.min(CHUNK)];
+        let count = match opened.read_at(part, offset) {
+            Ok(0) => Err(io::Error::other("the file has become shorter meanwhile")),
+            other => other,
+        }
+        .map_err(|error| LayerError::Read {
             path: path.to_path_buf(),
             error,
-        }),
-        None => Ok(written?),
+        })?;
+        out.write_all(&part[..count])?;
+        offset += count as u64;
     }
+    let padding = (BLOCK - file.size() % BLOCK) % BLOCK;
+    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
+    Ok(())
 }
 
 /// A new header: root's, with the time stamp that all members share.
@@ -146,38 +159,4 @@ fn header(kind: EntryType, mode: u32, mtime: u64) -> Header {
     header.set_gid(0);
     header.set_size(0);
     header
-}
-
-/// The bytes of one file, exactly as many as its header says.
-struct FileReader<'f> {
-    file: &'f dyn ReadAt,
-    offset: u64,
-    size: u64,
-    /// Kept apart from errors of the writer, which have another file to name.
-    failed: Option<io::Error>,
-}
-
-impl Read for FileReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.size - self.offset;
-        if left == 0 || buffer.is_empty() {
-            return Ok(0);
-        }
-        let length = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let result = match self.file.read_at(&mut buffer[..length], self.offset) {
-            Ok(0) => Err(io::Error::other("the file has become shorter meanwhile")),
-            other => other,
-        };
-        match result {
-            Ok(count) => {
-                self.offset += count as u64;
-                Ok(count)
-            }
-            Err(error) => {
-                let message = io::Error::new(error.kind(), error.to_string());
-                self.failed = Some(error);
-                Err(message)
-            }
-        }
-    }
 }

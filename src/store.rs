@@ -11,6 +11,7 @@ use foldhash::HashMap;
 
 use crate::bytes::ReadAt;
 use crate::elf::{Definitions, ElfError, Object, References, Versions};
+use crate::loader::SystemFolders;
 use crate::vfs::{Errno, FileId, View, Walk};
 
 /// Facts of one file, or why it has none.
@@ -20,6 +21,7 @@ pub type Facts = Result<Arc<Object>, ElfError>;
 #[derive(Default)]
 pub struct Store {
     facts: Known<FileId, Facts>,
+    system: Known<FileId, Arc<SystemFolders>>,
 }
 
 /// Answers that were worked out once.
@@ -63,6 +65,19 @@ impl View {
             let file = self.open(walk)?;
             Ok(Object::read(file.as_ref()).map(Arc::new))
         })
+    }
+
+    /// What is compiled into the glibc loader `interpreter`, which is the walked file; of one
+    /// that cannot be opened any more, what an unconfigured glibc has.
+    pub fn system_folders(&self, walk: &Walk, interpreter: &Object) -> Arc<SystemFolders> {
+        let read = || {
+            let file = self.open(walk)?;
+            Ok::<_, Errno>(Arc::new(SystemFolders::read(interpreter, file.as_ref())))
+        };
+        self.store()
+            .system
+            .get(walk.metadata.id, read)
+            .unwrap_or_else(|_| Arc::new(SystemFolders::fallback(interpreter)))
     }
 
     /// The symbol versions of `object`, which is the walked file.

@@ -12,7 +12,7 @@ use crate::bytes::ReadAt;
 /// Largest table that is read as a whole, in bytes: a sparse file may claim any size.
 const MAX_TABLE: u64 = 512 << 20;
 /// Bytes read at a time by [`Pages`].
-const PAGE: u64 = 16 << 10;
+const PAGE: usize = 8 << 10;
 
 /// The file range `[offset, end)` behind a mapped address, to the end of its segment.
 pub(super) fn file_range(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {
@@ -61,7 +61,10 @@ impl<'f> Pages<'f> {
         let end = self.start + self.page.len() as u64;
         let is_here = offset >= self.start && offset.saturating_add(wanted) <= end;
         if !is_here {
-            self.page = self.file.prefix(offset, PAGE)?;
+            // Read in place: a fresh page would be zeroed first, each time.
+            self.page.resize(PAGE, 0);
+            let count = self.file.read_at(&mut self.page, offset)?;
+            self.page.truncate(count);
             self.start = offset;
         }
         Ok(&self.page[(offset - self.start) as usize..])

@@ -30,7 +30,7 @@ const MAX_PRELOAD: u64 = 1 << 20;
 
 /// One installed glibc loader.
 pub struct Glibc {
-    pub(super) system: SystemFolders,
+    pub(super) system: Arc<SystemFolders>,
     cache: Option<Cache>,
     cache_flags: u32,
     big_endian: bool,
@@ -51,16 +51,12 @@ impl Glibc {
     /// Reads what is compiled into the loader at `walk`, and its cache.
     pub(super) fn new(view: &View, walk: &Walk, interpreter: &Object) -> Self {
         let target = Target::of(interpreter);
-        let system = match view.open(walk) {
-            Ok(file) => SystemFolders::read(interpreter, file.as_ref()),
-            Err(_) => SystemFolders::fallback(interpreter),
-        };
         let cache = view
             .read(Path::new(cache::PATH), cache::MAX_SIZE)
             .ok()
             .and_then(|bytes| Cache::parse(bytes, target.is_big_endian()));
         Self {
-            system,
+            system: view.system_folders(walk, interpreter),
             cache,
             big_endian: target.is_big_endian(),
             levels: hwcaps::levels(target),

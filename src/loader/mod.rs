@@ -20,6 +20,7 @@ pub use cache::{Cache, Entry as CacheEntry};
 pub use candidate::{Attempt, Outcome, Target, Tried};
 pub use interpreter::{Loaders, UnknownLoader, default_interpreters};
 pub use link_map::{FoundVia, LinkMap, Loaded};
+pub use system::SystemFolders;
 pub use tokens::Tokens;
 
 use std::ffi::{OsStr, OsString};

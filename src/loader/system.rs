@@ -68,7 +68,7 @@ impl SystemFolders {
     }
 
     /// The folders of an unconfigured glibc.
-    pub(super) fn fallback(interpreter: &Object) -> Self {
+    pub fn fallback(interpreter: &Object) -> Self {
         let lib = if interpreter.class_name() == "elf64" {
             "lib64"
         } else {
