@@ -1,0 +1,10 @@
+//#Rule: an empty element of a search path is nothing, not the current folder
+//#Compiler: musl-gcc
+//#Library: libinner.so -DVALUE=1 -Wl,-soname,libinner.so
+//#Program: app -L. -linner -Wl,--enable-new-dtags,-rpath,:/no/such:
+//#Env: LD_LIBRARY_PATH=::
+//#Oracle: musl
+//#ExpectMissing: libinner.so
+//#ExpectError: libinner.so not found
+//#NoRun
+#include "one_level.h"
