@@ -101,3 +101,44 @@ impl Vfs for Grafted {
         tree.open(&path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::View;
+    use super::super::memory::MemoryVfs;
+    use super::*;
+    use crate::store::Store;
+
+    fn view(root: MemoryVfs) -> View {
+        let grafted = Grafted::new(Box::new(root));
+        View::new(Box::new(grafted), Arc::new(Store::default()))
+    }
+
+    #[test]
+    fn dot_dot_leads_from_the_host_to_its_own_root_and_not_into_the_other() {
+        let view = view(MemoryVfs::new().file("/slimpack-root-only", ""));
+        assert!(view.walk(Path::new("/slimpack-root-only")).is_ok());
+        let path = Grafted::path_of(Path::new("/usr/../../../slimpack-root-only"));
+        assert_eq!(view.walk(&path).unwrap_err(), Errno::NotFound);
+        let host = Grafted::path_of(Path::new("/../../usr"));
+        let walk = view.walk(&host).unwrap();
+        assert_eq!(Grafted::host_path(&walk.real), Path::new("/usr"));
+    }
+
+    #[test]
+    fn a_root_cannot_name_the_host() {
+        let vfs = MemoryVfs::new()
+            .symlink("/fixed", "/\u{1}host/usr")
+            .symlink("/up", "../../../../usr");
+        let view = view(vfs);
+        for path in ["/fixed", "/up", "/\u{1}host/usr", "/../usr"] {
+            assert_eq!(
+                view.walk(Path::new(path)).unwrap_err(),
+                Errno::NotFound,
+                "{path}"
+            );
+        }
+    }
+}
