@@ -1,5 +1,9 @@
-// libinner, which with EMPTY lacks inner(); the program calls it when it has an argument.
+// libinner, which with EMPTY lacks inner(); the program calls it when it has
+// an argument, or as CALLS says.
 #include <stdio.h>
+#ifndef CALLS
+#define CALLS (argc > 1)
+#endif
 #if defined EMPTY
 int other(void) { return 1; }
 #elif defined LIBRARY
@@ -9,7 +13,7 @@ int value = 5;
 int inner(void);
 extern int value;
 int main(int argc, char **argv) {
-    printf("%d\n", argc > 1 ? inner() : 0);
+    printf("%d\n", CALLS ? inner() : 0);
     return 0;
 }
 #endif

@@ -269,6 +269,11 @@ impl Closure {
         &self.map.objects()[0]
     }
 
+    /// The further ways by which requests were answered with objects loaded before.
+    pub fn aliases(&self) -> impl Iterator<Item = &Loaded> {
+        self.edges.iter().filter_map(|edge| edge.alias.as_deref())
+    }
+
     /// Whether every library was found.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()

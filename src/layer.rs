@@ -15,7 +15,7 @@ use crate::rootfs::{Content, Rootfs, SourceFile};
 use crate::vfs::{Errno, View};
 
 /// Size of a tar block in bytes.
-const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
 

@@ -19,9 +19,6 @@ use crate::source::{Source, choose_root};
 const MANY: usize = 32;
 const BATCH: usize = 512;
 
-/// With these mode bits a program runs with raised privileges, unless its owner starts it.
-const SETUID_OR_SETGID: u32 = 0o6000;
-
 /// One file answered: what to print, and whether everything was found.
 type Answer = Result<(Vec<u8>, bool), CliError>;
 
@@ -109,7 +106,7 @@ impl Asked<'_> {
         };
         let program = Program::find(&source.view, &source.locate(path)).map_err(fail)?;
         let environment = Environment {
-            secure: program.walk.metadata.mode & SETUID_OR_SETGID != 0,
+            secure: program.walk.metadata.changes_identity(),
             ..self.environment.clone()
         };
         let closure =

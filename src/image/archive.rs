@@ -11,12 +11,9 @@ use thiserror::Error;
 
 use super::config::{Documents, LAYOUT, Settings};
 use super::digest::{Blob, Digester};
-use crate::layer::{self, LayerError};
+use crate::layer::{self, BLOCK, LayerError};
 use crate::rootfs::Rootfs;
 use crate::vfs::View;
-
-/// Size of a tar block in bytes.
-const BLOCK: u64 = 512;
 
 /// A file that can be written at any position.
 pub trait WriteSeek: Write + Seek {}

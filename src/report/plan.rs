@@ -10,9 +10,6 @@ use crate::image::Written;
 use crate::pack::Plan;
 use crate::rootfs::{Content, Node};
 
-/// The mode bits with which a program runs as somebody else.
-const SETUID_OR_SETGID: u32 = 0o6000;
-
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -42,7 +39,7 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     for program in &plan.programs {
-        if program.closure.program().walk.metadata.mode & SETUID_OR_SETGID != 0 {
+        if program.closure.program().walk.metadata.changes_identity() {
             writeln!(
                 out,
                 "{WARNING}note:{WARNING:#} {} is setuid or setgid here and not in the image, where \

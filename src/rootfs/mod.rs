@@ -19,10 +19,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::bytes::ReadAt;
-use crate::vfs::{Errno, FileId, Link, View, Walk};
-
-/// Symbolic links that one path may cross (`path_resolution(7)`).
-const MAX_LINKS: usize = 40;
+use crate::vfs::{Errno, FileId, Link, MAX_LINKS, View, Walk};
 
 /// Why a node is in the image. Paths are those of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,7 +81,7 @@ impl<'a> Placer<'a> {
         let mut opened = vec![path.clone()];
         for object in &objects[1..] {
             opened.push(match &closure.rules {
-                Some(rules) => self.image_path(rules, &opened, &real, object),
+                Some(rules) => self.image_path(rules, &opened, &real, object, &object.via),
                 None => object.opened_as.clone(),
             });
         }
@@ -103,15 +103,11 @@ impl<'a> Placer<'a> {
                 rule,
             });
         }
-        let aliases = closure
-            .edges
-            .iter()
-            .filter_map(|edge| edge.alias.as_deref());
-        for extra in aliases.chain(&closure.variants) {
+        for extra in closure.aliases().chain(&closure.variants) {
             let (Some(rules), Some(by)) = (&closure.rules, extra.requester) else {
                 continue;
             };
-            let image_path = self.image_path(rules, &opened, &real, extra);
+            let image_path = self.image_path(rules, &opened, &real, extra, &extra.via);
             let reason = Reason::NeededBy {
                 requester: opened[by].clone(),
                 rule: extra.via.rule(by, &|index| opened[index].clone()),
@@ -169,11 +165,7 @@ impl<'a> Placer<'a> {
     /// folders that the loader searches by itself, the image needs a cache too.
     fn note_cache_entries(&mut self, closure: &Closure, program: &Path) {
         let Some(rules) = &closure.rules else { return };
-        let aliases = closure
-            .edges
-            .iter()
-            .filter_map(|edge| edge.alias.as_deref());
-        let found = closure.map.objects().iter().chain(aliases);
+        let found = closure.map.objects().iter().chain(closure.aliases());
         for object in found.filter(|object| object.via == FoundVia::Cache) {
             let folder = object.opened_as.parent().unwrap_or(Path::new("/"));
             let is_outside = !rules.system_folders().iter().any(|known| known == folder);
@@ -256,16 +248,6 @@ impl<'a> Placer<'a> {
         opened: &[PathBuf],
         program: &Path,
         object: &Loaded,
-    ) -> PathBuf {
-        self.image_path_by(rules, opened, program, object, &object.via)
-    }
-
-    fn image_path_by(
-        &self,
-        rules: &Rules,
-        opened: &[PathBuf],
-        program: &Path,
-        object: &Loaded,
         via: &FoundVia,
     ) -> PathBuf {
         let origin = |index: usize| {
@@ -292,7 +274,7 @@ impl<'a> Placer<'a> {
             }
             FoundVia::Variant { inner, .. } if keeps_its_path(inner) => object.opened_as.clone(),
             FoundVia::Variant { inner, subfolder } => {
-                let beside = self.image_path_by(rules, opened, program, object, inner);
+                let beside = self.image_path(rules, opened, program, object, inner);
                 let folder = beside.parent().unwrap_or(Path::new("/"));
                 folder.join(subfolder).join(name)
             }

@@ -12,7 +12,7 @@ mod view;
 
 pub use graft::Grafted;
 pub use host::HostVfs;
-pub use view::{Link, View, Walk};
+pub use view::{Link, MAX_LINKS, View, Walk};
 
 use std::ffi::OsString;
 use std::fmt;
@@ -55,6 +55,14 @@ pub struct Metadata {
     pub id: FileId,
     /// Size in bytes; meaningful for regular files.
     pub size: u64,
+}
+
+impl Metadata {
+    /// Whether a program with these mode bits (setuid, setgid) runs as somebody else than
+    /// who starts it.
+    pub fn changes_identity(&self) -> bool {
+        self.mode & 0o6000 != 0
+    }
 }
 
 /// Why a path could not be used: the error numbers that mean different things

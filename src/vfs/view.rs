@@ -16,7 +16,7 @@ use crate::bytes::ReadAt;
 use crate::store::Store;
 
 /// Symbolic links that one path may cross, as in Linux (`path_resolution(7)`).
-const MAX_LINKS: usize = 40;
+pub const MAX_LINKS: usize = 40;
 /// Longest path in bytes, its NUL not counted (`PATH_MAX` - 1).
 const MAX_PATH: usize = 4095;
 /// Longest component in bytes (`NAME_MAX`).
