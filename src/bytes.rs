@@ -6,6 +6,7 @@
 //! exist.
 
 use std::io;
+use std::sync::Arc;
 
 /// Random access to the bytes of one file.
 pub trait ReadAt: Send + Sync {
@@ -54,7 +55,7 @@ impl ReadAt for [u8] {
     }
 }
 
-impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
+impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.as_ref().read_at(buffer, offset)
     }
@@ -71,5 +72,65 @@ impl ReadAt for Vec<u8> {
 
     fn size(&self) -> u64 {
         self.len() as u64
+    }
+}
+
+/// A part of a file that is a file of its own: a member of an archive.
+#[derive(Clone)]
+pub struct Slice {
+    file: Arc<dyn ReadAt>,
+    start: u64,
+    size: u64,
+}
+
+impl Slice {
+    /// The `size` bytes at `start` of `file`; what lies past its end reads as if the file had
+    /// ended there.
+    pub fn new(file: Arc<dyn ReadAt>, start: u64, size: u64) -> Self {
+        Self { file, start, size }
+    }
+
+    /// All of `file`.
+    pub fn whole(file: Arc<dyn ReadAt>) -> Self {
+        let size = file.size();
+        Self::new(file, 0, size)
+    }
+}
+
+impl ReadAt for Slice {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.size.saturating_sub(offset);
+        let count = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let Some(position) = self.start.checked_add(offset) else {
+            return Ok(0);
+        };
+        self.file.read_at(&mut buffer[..count], position)
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// Reads a file from its beginning to its end.
+pub struct Sequential {
+    file: Slice,
+    position: u64,
+}
+
+impl Sequential {
+    /// A reader at the beginning of `file`.
+    pub fn new(file: Slice) -> Self {
+        Self { file, position: 0 }
+    }
+}
+
+impl io::Read for Sequential {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
     }
 }

@@ -10,6 +10,7 @@
 //! - [`rootfs`]: the file tree of the image, each file with its reason.
 //! - [`proof`]: the same resolution again, inside that tree.
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
+//! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
 //! - [`report`]: what people and programs read of it.
 //!
 //! [`pack`] leads through them from end to end; [`cli`] is the command line.
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod closure;
 pub mod elf;
 pub mod image;
+pub mod inspect;
 pub mod layer;
 pub mod loader;
 pub mod output;

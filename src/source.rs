@@ -1,7 +1,7 @@
 //! The tree that programs and libraries come from.
 //!
-//! In: the host, or a sysroot (`--root DIR`). Out: a [`View`] of it, and for each path
-//! that a person typed the path it has there.
+//! In: the host, a sysroot (`--root DIR`), or an image. Out: a [`View`] of it, and for each
+//! path that a person typed the path it has there.
 
 use std::fs;
 use std::io;
@@ -49,9 +49,19 @@ pub struct Source {
     pub view: Arc<View>,
     /// The loaders that are installed in it.
     pub loaders: Loaders,
-    root: PathBuf,
-    typed_root: PathBuf,
-    current_dir: PathBuf,
+    origin: Origin,
+}
+
+enum Origin {
+    Folder {
+        root: PathBuf,
+        typed_root: PathBuf,
+        current_dir: PathBuf,
+    },
+    Image {
+        name: PathBuf,
+        working_dir: PathBuf,
+    },
 }
 
 impl Source {
@@ -79,42 +89,67 @@ impl Source {
         Ok(Self {
             view: Arc::new(View::new(vfs, Arc::new(Store::default()))),
             loaders: Loaders::default(),
-            root: real,
-            typed_root,
-            current_dir: current_dir.to_path_buf(),
+            origin: Origin::Folder {
+                root: real,
+                typed_root,
+                current_dir: current_dir.to_path_buf(),
+            },
         })
+    }
+
+    /// The tree of the image called `name`, whose programs start in `working_dir`.
+    pub fn of_image(name: &Path, view: View, working_dir: &Path) -> Self {
+        Self {
+            view: Arc::new(view),
+            loaders: Loaders::default(),
+            origin: Origin::Image {
+                name: name.to_path_buf(),
+                working_dir: Path::new("/").join(working_dir),
+            },
+        }
     }
 
     /// Whether the tree is this machine's own.
     pub fn is_host(&self) -> bool {
-        self.root == Path::new("/")
+        matches!(&self.origin, Origin::Folder { root, .. } if root == Path::new("/"))
     }
 
-    /// The root folder on this machine.
+    /// The root folder on this machine, or the image.
     pub fn root(&self) -> &Path {
-        &self.root
+        match &self.origin {
+            Origin::Folder { root, .. } => root,
+            Origin::Image { name, .. } => name,
+        }
     }
 
     /// The folder that a program's relative search paths start from here: that of the
     /// person, where the program could be started as it is.
     pub fn working_dir(&self) -> PathBuf {
-        if self.is_host() {
-            self.current_dir.clone()
-        } else {
-            PathBuf::from("/")
+        match &self.origin {
+            Origin::Folder { current_dir, .. } if self.is_host() => current_dir.clone(),
+            Origin::Folder { .. } => PathBuf::from("/"),
+            Origin::Image { working_dir, .. } => working_dir.clone(),
         }
     }
 
     /// Where a typed path stands in the tree: below the root it keeps its path inside
-    /// it, and anything else is the host's.
+    /// it, and anything else is the host's. In an image every path is the image's.
     pub fn locate(&self, typed: &Path) -> PathBuf {
-        let path = plain(&self.current_dir.join(typed));
+        let (root, typed_root, current_dir) = match &self.origin {
+            Origin::Folder {
+                root,
+                typed_root,
+                current_dir,
+            } => (root, typed_root, current_dir),
+            Origin::Image { working_dir, .. } => return working_dir.join(typed),
+        };
+        let path = plain(&current_dir.join(typed));
         if self.is_host() {
             return path;
         }
         let inside = path
-            .strip_prefix(&self.typed_root)
-            .or_else(|_| path.strip_prefix(&self.root));
+            .strip_prefix(typed_root)
+            .or_else(|_| path.strip_prefix(root));
         match inside {
             Ok(inside) => Path::new("/").join(inside),
             Err(_) => Grafted::path_of(&path),

@@ -69,6 +69,38 @@ check failed, 2 usage, unreadable input or failed output.";
 pub(super) enum Verb {
     /// Show the libraries that a program loads, and the rule that finds each
     Tree(TreeArgs),
+    /// Show what is in an image: configuration, layers, history, files by size
+    Inspect(InspectArgs),
+}
+
+/// How images are read.
+#[derive(Debug, Args)]
+pub(super) struct ImageArgs {
+    /// Of an image for several platforms take this one, such as linux/arm64 [default: each]
+    #[arg(long = "image-platform", value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// Raise a limit for hostile images: members, document, unpacked, ratio, kept (repeatable)
+    #[arg(long = "limit", value_name = "NAME=N", value_parser = values::limit)]
+    pub limits: Vec<(&'static str, u64)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// A docker or OCI archive, an OCI layout folder, a root folder or a tar of one, compressed
+    /// or not; - for standard input
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Show every file, as a tree
+    #[arg(long)]
+    pub files: bool,
+    /// Show every layer with its digests and the whole history
+    #[arg(long, conflicts_with = "json")]
+    pub layers: bool,
+    #[command(flatten)]
+    pub reading: ImageArgs,
 }
 
 /// Options of every verb.

@@ -1,7 +1,7 @@
 //! What ends a run, and with which exit status.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::binding::BindingError;
 use crate::closure::ClosureError;
+use crate::image::read::ReadError;
 use crate::output::OutputError;
 use crate::pack::PackError;
 use crate::source::SourceError;
@@ -24,6 +25,8 @@ pub(super) enum CliError {
     Source(#[from] SourceError),
     #[error("cannot read {}: {error}", .path.display())]
     Program { path: PathBuf, error: ClosureError },
+    #[error("cannot read {}: {error}", .path.display())]
+    Image { path: PathBuf, error: ReadError },
     #[error(transparent)]
     Binding(#[from] BindingError),
     #[error(transparent)]
@@ -39,6 +42,14 @@ pub(super) enum CliError {
 }
 
 impl CliError {
+    /// An image that cannot be read.
+    pub fn image(path: &Path, error: ReadError) -> Self {
+        Self::Image {
+            path: path.to_path_buf(),
+            error,
+        }
+    }
+
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Pack(error) if error.is_verdict() => ExitCode::from(1),

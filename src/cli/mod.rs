@@ -5,6 +5,7 @@
 
 mod args;
 mod error;
+mod inspect;
 mod pack;
 mod tree;
 mod values;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
+        Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.common),
         None => pack::run(&cli.pack, &cli.common),
     }

@@ -6,6 +6,7 @@
 use bytesize::ByteSize;
 
 use crate::image::Tag;
+use crate::image::read::Limits;
 use crate::source::Root;
 
 /// `NAME[:TAG]`.
@@ -68,6 +69,18 @@ pub(super) fn root(text: &str) -> Result<Root, String> {
             folder: text.into(),
         },
     })
+}
+
+/// `NAME=N`, a limit of image reading; sizes may have a unit.
+pub(super) fn limit(text: &str) -> Result<(&'static str, u64), String> {
+    let known = Limits::NAMES.join(", ");
+    let (name, value) = text
+        .split_once('=')
+        .ok_or(format!("write NAME=N; known are {known}"))?;
+    let known_name = Limits::NAMES.into_iter().find(|known| *known == name);
+    let name = known_name.ok_or(format!("there is no limit {name:?}; known are {known}"))?;
+    let value = bytes(value)?;
+    Ok((name, value))
 }
 
 /// `NAME=VALUE`, kept as one string.

@@ -175,6 +175,15 @@ impl Object {
             .map_err(Clone::clone)
     }
 
+    /// Reads from `file` whatever [`Self::versions`], [`Self::references`] and
+    /// [`Self::definitions`] would read, for a reader that keeps what passes through it.
+    pub fn read_symbols(&self, file: &dyn ReadAt) {
+        if let Ok(versions) = Versions::read(self, file) {
+            let _ = References::read(self, file, &versions);
+        }
+        let _ = Definitions::read(self, file);
+    }
+
     /// How the program gets at its libraries. Some libraries (`libc.so.6`,
     /// `libcap.so.2`) name an interpreter so that they can be run; they have a soname
     /// and are not marked as programs.

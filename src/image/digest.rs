@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
+use crate::bytes::ReadAt;
+
 /// Bytes handed over at a time.
 const CHUNK: usize = 256 << 10;
 /// Chunks in flight between the two cores: bounds the memory.
@@ -33,6 +35,28 @@ impl Blob {
             sha256: hex(Sha256::digest(bytes).as_slice()),
             size: bytes.len() as u64,
         }
+    }
+
+    /// The blob that a whole file is.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_file(file: &dyn ReadAt) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; CHUNK];
+        let mut size = 0;
+        loop {
+            let count = file.read_at(&mut piece, size)?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&piece[..count]);
+            size += count as u64;
+        }
+        Ok(Self {
+            sha256: hex(hash.finalize().as_slice()),
+            size,
+        })
     }
 
     /// `sha256:…`

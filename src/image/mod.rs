@@ -4,11 +4,14 @@
 //! that docker, podman, skopeo, umoci and containerd read alike.
 
 mod archive;
+mod command;
 mod config;
 mod digest;
+pub mod read;
 mod reference;
 
 pub use archive::{Destination, ImageError, Written, size_hint, write};
+pub use command::{command_path, path_folders, variable};
 pub use config::Settings;
 pub use digest::{Blob, Digester};
 pub use reference::{Tag, TagError};

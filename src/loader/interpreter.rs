@@ -68,16 +68,24 @@ impl Loaders {
 
 /// glibc's loader says so in its soname, under whatever path it is installed.
 fn is_glibc(requested: &OsStr, interpreter: &Object) -> bool {
-    let has_loader_name = |name: &OsStr| {
-        let name = name.as_bytes();
-        name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so") || name.starts_with(b"ld.so")
-    };
     match interpreter.soname() {
-        Some(soname) => has_loader_name(soname),
+        Some(_) => is_glibc_loader(interpreter),
         None => Path::new(requested)
             .file_name()
             .is_some_and(has_loader_name),
     }
+}
+
+/// Whether an object is glibc's loader, by its soname.
+pub fn is_glibc_loader(object: &Object) -> bool {
+    object
+        .soname()
+        .is_some_and(|soname| has_loader_name(soname))
+}
+
+fn has_loader_name(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so") || name.starts_with(b"ld.so")
 }
 
 /// Where to look for the loader of an object that names none: that of the C library

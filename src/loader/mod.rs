@@ -18,7 +18,7 @@ mod tokens;
 
 pub use cache::{Cache, Entry as CacheEntry};
 pub use candidate::{Attempt, Outcome, Target, Tried};
-pub use interpreter::{Loaders, UnknownLoader, default_interpreters};
+pub use interpreter::{Loaders, UnknownLoader, default_interpreters, is_glibc_loader};
 pub use link_map::{FoundVia, LinkMap, Loaded};
 pub use system::SystemFolders;
 pub use tokens::Tokens;

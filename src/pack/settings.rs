@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Options, PackError, PackedProgram};
 use crate::elf::Platform;
-use crate::image::{Settings, Tag};
+use crate::image::{Settings, Tag, command_path};
 use crate::rootfs::{Content, Rootfs};
 
 /// Where the program `typed` shall go; `None` to let its own path decide.
@@ -78,8 +78,6 @@ fn check_entrypoint(
     programs: &[PackedProgram],
     rootfs: &Rootfs,
 ) -> Result<(), PackError> {
-    /// What engines set where the image does not.
-    const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let first = words.first().map_or("", String::as_str);
     let is_program = |path: &Path| {
         let node = rootfs.node(path);
@@ -92,18 +90,7 @@ fn check_entrypoint(
                 Content::Directory => false,
             })
     };
-    let is_there = if first.contains('/') {
-        is_program(&Path::new("/").join(first))
-    } else {
-        let own = options
-            .env
-            .iter()
-            .rev()
-            .find_map(|entry| entry.strip_prefix("PATH="));
-        let mut folders = own.unwrap_or(ENGINE_PATH).split(':');
-        !first.is_empty() && folders.any(|folder| is_program(&Path::new(folder).join(first)))
-    };
-    if is_there {
+    if command_path(first, &options.env, Path::new("/"), is_program).is_some() {
         return Ok(());
     }
     let paths: Vec<_> = programs

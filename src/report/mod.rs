@@ -4,11 +4,15 @@
 //! anything.
 
 mod binding;
+mod inspect;
+mod inspect_json;
 mod plan;
 mod tree;
 mod tree_json;
 
 pub use binding::BindingReport;
+pub use inspect::{Detail, Inspected, inspect};
+pub use inspect_json::{inspect_json, inspected_json};
 pub use plan::{plan, summary};
 pub use tree::{list, tree};
 pub use tree_json::tree_json;

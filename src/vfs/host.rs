@@ -26,6 +26,13 @@ impl HostVfs {
         Self { root: root.into() }
     }
 
+    /// Whether a file carries `security.capability` (`capabilities(7)`).
+    pub fn has_capabilities(&self, path: &Path) -> bool {
+        let mut value = [0_u8; 64];
+        let name = "security.capability";
+        rustix::fs::lgetxattr(self.on_host(path).as_ref(), name, &mut value[..]).is_ok()
+    }
+
     fn on_host<'p>(&self, path: &'p Path) -> std::borrow::Cow<'p, Path> {
         if self.root == Path::new("/") {
             return path.into();
@@ -67,14 +74,27 @@ impl Vfs for HostVfs {
             )
             .open(self.on_host(path))
             .map_err(errno)?;
-        let size = file.metadata().map_err(errno)?.len();
-        Ok(Box::new(HostFile { file, size }))
+        let file = HostFile::new(file).map_err(errno)?;
+        Ok(Box::new(file))
     }
 }
 
-struct HostFile {
+/// An open file of this machine.
+#[derive(Debug)]
+pub struct HostFile {
     file: File,
     size: u64,
+}
+
+impl HostFile {
+    /// Reads from `file`, whose size shall not change any more.
+    ///
+    /// # Errors
+    /// When its size cannot be told.
+    pub fn new(file: File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
 }
 
 impl ReadAt for HostFile {

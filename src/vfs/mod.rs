@@ -11,7 +11,7 @@ pub mod memory;
 mod view;
 
 pub use graft::Grafted;
-pub use host::HostVfs;
+pub use host::{HostFile, HostVfs};
 pub use view::{Link, MAX_LINKS, View, Walk};
 
 use std::ffi::OsString;

@@ -1,0 +1,86 @@
+//! `slimpack inspect IMAGE`.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{Common, ImageArgs, InspectArgs};
+use super::error::CliError;
+use crate::image::read::{self, Image, Images, Interest, Options, ReadError};
+use crate::inspect::Figures;
+use crate::report::{self, Detail, Inspected};
+
+pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let mut images = open(&args.image, &args.reading, Interest::Listing)?;
+    let kind = images.kind.as_str();
+    let mut out = super::stdout();
+    let mut documents = Vec::new();
+    for number in 0..images.count() {
+        let image = read_one(&args.image, &mut images, number)?;
+        let figures = Figures::of(&image, &image.view());
+        let inspected = Inspected {
+            image: &image,
+            figures: &figures,
+        };
+        let mut text = Vec::new();
+        if args.json {
+            documents.push(report::inspected_json(&inspected, args.files));
+        } else {
+            let detail = Detail {
+                files: args.files,
+                layers: args.layers,
+                all: common.verbose > 0,
+            };
+            if number > 0 {
+                writeln!(text)?;
+            }
+            report::inspect(&args.image, kind, &inspected, detail, &mut text)?;
+        }
+        // Nothing is shown of an image that is not what it says it is.
+        check(&args.image, image)?;
+        out.write_all(&text)?;
+    }
+    if args.json {
+        let document = report::inspect_json(&args.image, kind, documents);
+        serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
+        writeln!(out)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens an image that was named on the command line.
+pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Images, CliError> {
+    let mut limits = read::Limits::default();
+    for (name, value) in &args.limits {
+        if let Some(limit) = limits.get_mut(name) {
+            *limit = *value;
+        }
+    }
+    let options = Options {
+        limits,
+        platform: args.platform.clone(),
+        interest,
+    };
+    read::open(path, &options).map_err(|error| CliError::image(path, error))
+}
+
+/// Reads one of the images.
+pub(super) fn read_one(path: &Path, images: &mut Images, number: usize) -> Result<Image, CliError> {
+    images
+        .read(number)
+        .map_err(|error| CliError::image(path, error))
+}
+
+/// Waits for the digests of an image, all of which have to be right.
+pub(super) fn check(path: &Path, image: Image) -> Result<(), CliError> {
+    let fail = |error| CliError::image(path, error);
+    let faults = image
+        .verification
+        .finish()
+        .map_err(|error| fail(error.into()))?;
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(fail(ReadError::Integrity(faults))),
+    }
+}

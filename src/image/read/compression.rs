@@ -1,0 +1,227 @@
+//! Compression, told by content.
+//!
+//! In: the first bytes of a file, and a stream. Out: the stream unpacked, stopped before it
+//! outgrows the limits.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::limits::{Limits, RATIO_FROM};
+
+/// How a stream is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// RFC 1952, one member or several.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// The .xz format.
+    Xz,
+    /// Known by sight only.
+    Unsupported(&'static str),
+}
+
+impl Compression {
+    /// Bytes that [`Self::of`] looks at.
+    pub const MAGIC: usize = 6;
+
+    /// Tells it from the first bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            // A skippable frame in front of the data.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Unsupported("bzip2"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Unsupported("lz4"),
+            _ => Self::None,
+        }
+    }
+
+    /// The word for people; the last part of media types.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Unsupported(name) => name,
+        }
+    }
+
+    /// Unpacks `packed`.
+    ///
+    /// # Errors
+    /// When the decoder cannot be set up, or the compression is not supported.
+    pub fn decoder<'r>(
+        self,
+        packed: impl Read + Send + 'r,
+        budget: &Budget,
+    ) -> io::Result<Box<dyn Read + Send + 'r>> {
+        let taken = Arc::new(AtomicU64::new(0));
+        let packed = Counted {
+            inner: packed,
+            taken: taken.clone(),
+        };
+        let inner: Box<dyn Read + Send + 'r> = match self {
+            Self::None => return Ok(Box::new(packed)),
+            Self::Gzip => {
+                let buffered = io::BufReader::with_capacity(BUFFER, packed);
+                Box::new(flate2::bufread::MultiGzDecoder::new(buffered))
+            }
+            Self::Zstd => Box::new(zstd::Decoder::new(packed)?),
+            Self::Xz => Box::new(lzma_rust2::XzReader::new(packed, true)),
+            Self::Unsupported(name) => {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, name));
+            }
+        };
+        Ok(Box::new(Bounded {
+            inner,
+            taken,
+            given: 0,
+            budget: budget.clone(),
+        }))
+    }
+}
+
+/// Compressed bytes read at a time.
+const BUFFER: usize = 128 << 10;
+
+/// What all compressed parts of one image may still unpack to.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    left: Arc<AtomicU64>,
+    limits: Limits,
+}
+
+impl Budget {
+    /// The whole of what `limits` allow.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            left: Arc::new(AtomicU64::new(limits.unpacked)),
+            limits,
+        }
+    }
+}
+
+/// A limit that ended a stream, carried through [`io::Error`] to where it can be told.
+#[derive(Debug)]
+pub struct Exceeded {
+    /// What there is too much of.
+    pub what: &'static str,
+    /// Name of the limit.
+    pub name: &'static str,
+    /// The limit.
+    pub limit: u64,
+}
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.what, self.limit)
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+struct Counted<R> {
+    inner: R,
+    taken: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+struct Bounded<'r> {
+    inner: Box<dyn Read + Send + 'r>,
+    taken: Arc<AtomicU64>,
+    given: u64,
+    budget: Budget,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.given += count as u64;
+        let limits = &self.budget.limits;
+        let taken = self.taken.load(Ordering::Relaxed);
+        if self.given > RATIO_FROM && self.given / limits.ratio.max(1) > taken {
+            return Err(io::Error::other(Exceeded {
+                what: "it unpacks to more than this many times its size",
+                name: "ratio",
+                limit: limits.ratio,
+            }));
+        }
+        let take = |left: u64| left.checked_sub(count as u64);
+        let order = Ordering::Relaxed;
+        if self.budget.left.fetch_update(order, order, take).is_err() {
+            return Err(io::Error::other(Exceeded {
+                what: "it unpacks to more than this many bytes",
+                name: "unpacked",
+                limit: limits.unpacked,
+            }));
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpack(packed: &[u8], limits: Limits) -> io::Result<u64> {
+        let mut decoder = Compression::of(packed).decoder(packed, &Budget::new(limits))?;
+        io::copy(&mut decoder, &mut io::sink())
+    }
+
+    #[test]
+    fn every_kind_is_told_by_its_first_bytes_and_unpacked() {
+        let text = b"some text, ".repeat(1000);
+        let two_members = [gzip(&text[..5000]), gzip(&text[5000..])].concat();
+        for packed in [two_members, zstd::encode_all(&text[..], 1).unwrap()] {
+            let length = unpack(&packed, Limits::default()).unwrap();
+            assert_eq!(length, text.len() as u64);
+        }
+        assert_eq!(Compression::of(b"\xfd7zXZ\0"), Compression::Xz);
+        assert_eq!(
+            Compression::of(b"BZh91AY"),
+            Compression::Unsupported("bzip2")
+        );
+        assert_eq!(Compression::of(b""), Compression::None);
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_by_its_ratio_and_a_giant_by_the_budget() {
+        let bomb = gzip(&vec![0; (RATIO_FROM + (64 << 20)) as usize]);
+        let limits = Limits {
+            ratio: 100,
+            ..Limits::default()
+        };
+        let error = unpack(&bomb, limits).unwrap_err();
+        let exceeded = error.get_ref().unwrap().downcast_ref::<Exceeded>().unwrap();
+        assert_eq!(exceeded.name, "ratio");
+        let limits = Limits {
+            unpacked: 1 << 20,
+            ..Limits::default()
+        };
+        let error = unpack(&bomb, limits).unwrap_err();
+        let exceeded = error.get_ref().unwrap().downcast_ref::<Exceeded>().unwrap();
+        assert_eq!(exceeded.name, "unpacked");
+    }
+}

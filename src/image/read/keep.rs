@@ -1,0 +1,261 @@
+//! What is kept of files that cannot be read again: those of compressed layers.
+//!
+//! In: a file, whole, while it passes by. Out: the parts of it that a closure, or the checks
+//! of a closure, will read. Which parts those are, nobody has to know: the same code reads them
+//! once here, and what it reads is kept.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::compression::Exceeded;
+use super::members::Member;
+use super::tree::Head;
+use crate::bytes::ReadAt;
+use crate::elf::Object;
+use crate::loader::{SystemFolders, is_glibc_loader};
+
+/// Bytes that are kept of a script: its first line, which Linux cuts at 255.
+const SCRIPT: u64 = 256;
+/// Largest file of a folder that holds configuration (`etc`) that is kept, in bytes.
+const CONFIGURATION: u64 = 1 << 20;
+/// Parts nearer to each other than this are kept as one, in bytes.
+const GAP: u64 = 512;
+
+/// What will be asked of the files of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Names, sizes and what kind of file each is.
+    Listing,
+    /// What a loader reads, to resolve closures.
+    Closures,
+    /// Versions and symbols too.
+    Symbols,
+}
+
+/// How much of a passing file is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Nothing,
+    Start(u64),
+    Whole,
+}
+
+impl Interest {
+    pub(super) fn wants(self, member: &Member, head: Head) -> Wanted {
+        let name = member.name.strip_prefix(b"./").unwrap_or(&member.name);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        match head {
+            Head::Elf => Wanted::Whole,
+            Head::Script => Wanted::Start(SCRIPT),
+            Head::Other if name.starts_with(b"etc/") && member.size <= CONFIGURATION => {
+                Wanted::Whole
+            }
+            Head::Other => Wanted::Nothing,
+        }
+    }
+
+    /// Reads what will be read.
+    fn read(self, file: &dyn ReadAt) {
+        let Ok(object) = Object::read(file) else {
+            return;
+        };
+        // What cannot be read now cannot be read later: the error is met again.
+        let _ = crate::elf::platform(&object, file);
+        if is_glibc_loader(&object) {
+            SystemFolders::read(&object, file);
+        }
+        if self == Self::Symbols {
+            object.read_symbols(file);
+        }
+    }
+}
+
+/// Parts of a file, by offset.
+#[derive(Debug)]
+pub(super) struct Kept {
+    size: u64,
+    parts: Vec<(u64, Vec<u8>)>,
+}
+
+impl Kept {
+    /// The first bytes of a file.
+    pub fn start(size: u64, bytes: Vec<u8>) -> Self {
+        Self {
+            size,
+            parts: vec![(0, bytes)],
+        }
+    }
+
+    /// What `interest` will read of the ELF file `file`; of any other file all.
+    pub fn of(interest: Interest, head: Head, file: &dyn ReadAt) -> io::Result<Self> {
+        let size = file.size();
+        if head != Head::Elf {
+            return Ok(Self::start(size, file.prefix(0, size)?));
+        }
+        let recorder = Recorder {
+            file,
+            ranges: Mutex::default(),
+        };
+        interest.read(&recorder);
+        let ranges = recorder.ranges.into_inner().unwrap_or_default();
+        let mut parts = Vec::new();
+        for (start, end) in merged(ranges) {
+            parts.push((start, file.prefix(start, end - start)?));
+        }
+        Ok(Self { size, parts })
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+}
+
+fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if start <= last.1.saturating_add(GAP) => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
+}
+
+impl ReadAt for Kept {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.size.saturating_sub(offset);
+        let wanted = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let behind = self.parts.partition_point(|(start, _)| *start <= offset);
+        let part = behind.checked_sub(1).map(|index| &self.parts[index]);
+        let found = part.and_then(|(start, bytes)| bytes.get((offset - start) as usize..));
+        match found {
+            Some(bytes) if !bytes.is_empty() || wanted == 0 => {
+                // What is asked for beyond the part is fetched, if at all, by the next call.
+                let count = wanted.min(bytes.len());
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                if count < wanted {
+                    return Err(not_kept());
+                }
+                Ok(count)
+            }
+            _ if wanted == 0 => Ok(0),
+            _ => Err(not_kept()),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+fn not_kept() -> io::Error {
+    io::Error::other(
+        "this part of a file in a compressed layer was not kept; unpack the image first",
+    )
+}
+
+/// Notes which parts of a file are read.
+struct Recorder<'f> {
+    file: &'f dyn ReadAt,
+    ranges: Mutex<Vec<(u64, u64)>>,
+}
+
+impl ReadAt for Recorder<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, offset)?;
+        if count > 0 {
+            let mut ranges = self
+                .ranges
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            ranges.push((offset, offset + count as u64));
+        }
+        Ok(count)
+    }
+
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+}
+
+/// Memory that may still be used for keeping.
+#[derive(Debug)]
+pub(super) struct Room {
+    left: AtomicU64,
+    limit: u64,
+}
+
+impl Room {
+    pub fn new(limit: u64) -> Self {
+        Self {
+            left: AtomicU64::new(limit),
+            limit,
+        }
+    }
+
+    /// Takes `bytes` of it.
+    pub fn take(&self, bytes: u64) -> io::Result<()> {
+        let order = Ordering::Relaxed;
+        let taken = self
+            .left
+            .fetch_update(order, order, |left| left.checked_sub(bytes));
+        taken.map(drop).map_err(|_| {
+            io::Error::other(Exceeded {
+                what: "what has to be kept of its compressed layers is more than this many bytes",
+                name: "kept",
+                limit: self.limit,
+            })
+        })
+    }
+
+    /// Whether a file of this size may be looked into.
+    pub fn admits(&self, size: u64) -> bool {
+        size <= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_program_serves_every_question_that_was_foreseen() {
+        let whole = std::fs::read("/proc/self/exe").expect("the test program itself");
+        let kept = Kept::of(Interest::Symbols, Head::Elf, &whole).unwrap();
+        assert!(kept.bytes() < whole.len() as u64 / 2, "{}", kept.bytes());
+        let kept: Arc<dyn ReadAt> = Arc::new(kept);
+        let (here, there) = (Object::read(&whole).unwrap(), Object::read(&kept).unwrap());
+        assert_eq!(here.dependencies(), there.dependencies());
+        let symbols = |object: &Object, file: Arc<dyn ReadAt>| {
+            let references = object.references(|| Ok(Box::new(file))).unwrap();
+            format!("{:?}", references.symbols)
+        };
+        assert_eq!(
+            symbols(&there, kept.clone()),
+            symbols(&here, Arc::new(whole))
+        );
+        assert!(kept.range(kept.size() - 64, 8).is_err() || kept.size() < 64);
+    }
+
+    #[test]
+    fn reads_outside_what_was_kept_fail_and_never_return_something_else() {
+        let kept = Kept {
+            size: 100,
+            parts: vec![(10, vec![1; 10]), (50, vec![2; 10])],
+        };
+        assert_eq!(kept.range(12, 4).unwrap(), Some(vec![1; 4]));
+        assert_eq!(kept.range(55, 5).unwrap(), Some(vec![2; 5]));
+        for offset in [0, 9, 20, 49, 60, 99] {
+            assert!(kept.range(offset, 1).is_err(), "{offset}");
+        }
+        assert!(kept.range(15, 10).is_err());
+        assert_eq!(kept.range(100, 1).unwrap(), None);
+    }
+}

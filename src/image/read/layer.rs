@@ -1,0 +1,295 @@
+//! One layer: its members, and what is kept of their data.
+//!
+//! In: a tar, in place or passing by. Out: entries for the tree. In place nothing but headers
+//! (and the first bytes of files, which stand beside them) is read.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::compression::{Budget, Compression, Exceeded};
+use super::input::{InPlace, Input, Streamed};
+use super::keep::{Interest, Kept, Room, Wanted};
+use super::limits::Limits;
+use super::members::{Member, MemberKind, Members, TarError};
+use super::sparse::SparseFile;
+use super::tree::{Data, Entry, Head};
+use crate::bytes::{Sequential, Slice};
+use crate::image::digest::{Blob, Digester};
+
+/// Files from this size on are compared with each other, in bytes.
+pub(super) const COMPARED_FROM: u64 = 4096;
+/// Bytes read at a time.
+const PIECE: usize = 64 << 10;
+
+/// What the layers of one image share while they are read.
+pub(super) struct Shared {
+    pub limits: Limits,
+    pub interest: Interest,
+    pub budget: Budget,
+    pub room: Room,
+    members: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(limits: Limits, interest: Interest) -> Self {
+        Self {
+            limits,
+            interest,
+            budget: Budget::new(limits),
+            room: Room::new(limits.kept),
+            members: AtomicU64::new(0),
+        }
+    }
+
+    fn count_member(&self) -> Result<(), TarError> {
+        if self.members.fetch_add(1, Ordering::Relaxed) < self.limits.members {
+            return Ok(());
+        }
+        Err(TarError::Io(io::Error::other(Exceeded {
+            what: "it has more than this many members",
+            name: "members",
+            limit: self.limits.members,
+        })))
+    }
+}
+
+/// A layer that has been read.
+pub(super) struct IndexedLayer {
+    pub entries: Vec<Entry>,
+    pub compression: Compression,
+    /// The blob as it is stored; `None` when it is hashed elsewhere.
+    pub packed: Option<Blob>,
+    /// The tar in it; `None` when it is hashed elsewhere.
+    pub unpacked: Option<Blob>,
+}
+
+impl IndexedLayer {
+    /// Bytes of all files of the layer.
+    pub fn bytes(&self) -> u64 {
+        let files = self.files();
+        files.fold(0, |total, entry| total.saturating_add(entry.member.size))
+    }
+
+    /// Its regular files.
+    pub fn files(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.member.kind == MemberKind::File)
+    }
+}
+
+/// A layer that lies in a file. An uncompressed one is not hashed here.
+pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, TarError> {
+    use crate::bytes::ReadAt;
+    let start = blob.prefix(0, Compression::MAGIC as u64)?;
+    match Compression::of(&start) {
+        Compression::None => {
+            let mut members = Members::new(InPlace::new(blob.clone()));
+            Ok(IndexedLayer {
+                entries: index_in_place(&mut members, blob, shared)?,
+                compression: Compression::None,
+                packed: None,
+                unpacked: None,
+            })
+        }
+        compression => {
+            let packed = Sequential::new(blob.clone());
+            let decoder = compression.decoder(packed, &shared.budget)?;
+            let (entries, unpacked) = index_hashed(decoder, blob.size(), shared)?;
+            Ok(IndexedLayer {
+                entries,
+                compression,
+                packed: None,
+                unpacked: Some(unpacked),
+            })
+        }
+    }
+}
+
+/// A layer that passes by: everything is hashed on the way. `size` in bytes is a hint.
+pub(super) fn index_passing(
+    start: &[u8],
+    blob: impl Read + Send,
+    size: u64,
+    shared: &Shared,
+) -> Result<IndexedLayer, TarError> {
+    let compression = Compression::of(start);
+    if compression == Compression::None {
+        let (entries, blob) = index_hashed(blob, size, shared)?;
+        return Ok(IndexedLayer {
+            entries,
+            compression,
+            packed: Some(blob.clone()),
+            unpacked: Some(blob),
+        });
+    }
+    let mut hashed = Hashed::new(blob, size);
+    let (entries, unpacked) = {
+        let decoder = compression.decoder(&mut hashed, &shared.budget)?;
+        index_hashed(decoder, size, shared)?
+    };
+    io::copy(&mut hashed, &mut io::sink())?;
+    Ok(IndexedLayer {
+        entries,
+        compression,
+        packed: Some(hashed.digester.finish()?),
+        unpacked: Some(unpacked),
+    })
+}
+
+fn index_hashed(
+    tar: impl Read + Send,
+    size: u64,
+    shared: &Shared,
+) -> Result<(Vec<Entry>, Blob), TarError> {
+    let mut hashed = Hashed::new(tar, size);
+    let mut members = Members::new(Streamed::new(&mut hashed));
+    let entries = index_stream(&mut members, shared, &mut |_, _, _| Ok(false))?;
+    members.drain()?;
+    drop(members);
+    Ok((entries, hashed.digester.finish()?))
+}
+
+/// Hashes what is read through it.
+struct Hashed<R> {
+    inner: R,
+    digester: Digester<io::Sink>,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(inner: R, size: u64) -> Self {
+        Self {
+            inner,
+            digester: Digester::new(io::sink(), size),
+        }
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        io::Write::write_all(&mut self.digester, &buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// All members of an uncompressed tar in a file.
+pub(super) fn index_in_place(
+    members: &mut Members<InPlace>,
+    file: &Slice,
+    shared: &Shared,
+) -> Result<Vec<Entry>, TarError> {
+    use crate::bytes::ReadAt;
+    let mut entries = Vec::new();
+    let whole: Arc<dyn ReadAt> = Arc::new(file.clone());
+    while let Some(member) = members.next()? {
+        shared.count_member()?;
+        let (mut head, mut data) = (None, Data::None);
+        if member.kind == MemberKind::File {
+            let slice = Slice::new(whole.clone(), member.data_at, member.stored);
+            data = match &member.sparse {
+                None => {
+                    head = Some(Head::of(members.head(Head::LENGTH)?));
+                    Data::InPlace(slice)
+                }
+                Some(map) => Data::Sparse(slice, map.clone()),
+            };
+        }
+        entries.push(Entry {
+            member,
+            head,
+            data,
+            fingerprint: None,
+        });
+    }
+    Ok(entries)
+}
+
+/// Takes a member whose data is something else than a file's; false when it does not.
+pub(super) type Take<'t> =
+    dyn FnMut(&Member, &[u8], &mut (dyn Read + Send)) -> Result<bool, TarError> + 't;
+
+/// All members of a tar that passes by; those that `take` takes have no data in the result.
+pub(super) fn index_stream<I: Input + Send>(
+    members: &mut Members<I>,
+    shared: &Shared,
+    take: &mut Take<'_>,
+) -> Result<Vec<Entry>, TarError> {
+    let mut entries = Vec::new();
+    while let Some(member) = members.next()? {
+        shared.count_member()?;
+        let mut entry = Entry {
+            member,
+            head: None,
+            data: Data::None,
+            fingerprint: None,
+        };
+        if entry.member.kind == MemberKind::File {
+            let start = members.head(Compression::MAGIC)?.to_vec();
+            if !take(&entry.member, &start, &mut members.data())? {
+                let head = Head::of(&start);
+                entry.head = Some(head);
+                keep(&mut entry, head, &mut members.data(), shared)?;
+            }
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Keeps what is wanted of a file that passes by.
+fn keep(
+    entry: &mut Entry,
+    head: Head,
+    data: &mut dyn Read,
+    shared: &Shared,
+) -> Result<(), TarError> {
+    let member = &entry.member;
+    let mut wanted = shared.interest.wants(member, head);
+    if wanted == Wanted::Whole
+        && !(shared.room.admits(member.stored) && shared.room.admits(member.size))
+    {
+        wanted = Wanted::Nothing;
+    }
+    let limit = match wanted {
+        Wanted::Nothing => 0,
+        Wanted::Start(limit) => limit,
+        Wanted::Whole => member.stored,
+    };
+    let limit = usize::try_from(limit.min(member.stored)).unwrap_or(usize::MAX);
+    let mut start = Vec::new();
+    let mut hash = (member.size >= COMPARED_FROM).then(Xxh3Default::new);
+    let mut piece = vec![0; usize::try_from(member.stored).map_or(PIECE, |size| size.min(PIECE))];
+    loop {
+        let count = data.read(&mut piece)?;
+        if count == 0 {
+            break;
+        }
+        let missing = limit - start.len();
+        start.extend_from_slice(&piece[..count.min(missing)]);
+        if let Some(hash) = &mut hash {
+            hash.update(&piece[..count]);
+        }
+    }
+    entry.fingerprint = hash
+        .filter(|_| member.sparse.is_none())
+        .map(|hash| hash.digest128());
+    let kept = match (wanted, &member.sparse) {
+        (Wanted::Whole, None) => Kept::of(shared.interest, head, &start)?,
+        (Wanted::Whole, Some(map)) => {
+            let file = SparseFile {
+                stored: start,
+                map: map.clone(),
+            };
+            Kept::of(shared.interest, head, &file)?
+        }
+        (_, None) => Kept::start(member.size, start),
+        (_, Some(_)) => Kept::start(member.size, Vec::new()),
+    };
+    shared.room.take(kept.bytes())?;
+    entry.data = Data::Kept(Arc::new(kept));
+    Ok(())
+}

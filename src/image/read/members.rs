@@ -1,0 +1,531 @@
+//! The members of a tar.
+//!
+//! In: blocks. Out: members with whole names and sizes, whichever of the formats (v7, ustar,
+//! GNU, pax) says them. Every size is checked before it is used. Source: POSIX `pax`, GNU
+//! tar's manual ("Basic Tar Format"), Go's `archive/tar`, which docker and umoci read with.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+
+use super::input::Input;
+use super::sparse::{SparseMap, number};
+
+const BLOCK: usize = 512;
+/// Largest extension header (a long name, pax records), in bytes.
+const MAX_EXTENSION: u64 = 1 << 20;
+/// Most extension headers before one member.
+const MAX_EXTENSIONS: usize = 16;
+/// Most blocks of a sparse map.
+const MAX_MAP: usize = 16_384;
+
+/// Why a tar ends before its end.
+#[derive(Debug)]
+pub(super) enum TarError {
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl From<io::Error> for TarError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MemberKind {
+    File,
+    Directory,
+    Symlink,
+    HardLink,
+    Special,
+    /// A type that no reader knows.
+    Unknown(u8),
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub name: Vec<u8>,
+    pub link: Vec<u8>,
+    pub kind: MemberKind,
+    pub mode: u32,
+    pub uid: u64,
+    pub gid: u64,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Bytes that the archive holds of it.
+    pub stored: u64,
+    /// Where its data begins.
+    pub data_at: u64,
+    pub sparse: Option<Arc<SparseMap>>,
+    /// The attribute `security.capability`.
+    pub capability: Option<Vec<u8>>,
+}
+
+/// What extension headers say of the member behind them.
+#[derive(Default)]
+struct Extensions {
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    capability: Option<Vec<u8>>,
+    sparse_name: Option<Vec<u8>>,
+    sparse_size: Option<u64>,
+    sparse_map: Vec<(u64, u64)>,
+    sparse_offset: Option<u64>,
+    /// The map stands at the beginning of the data.
+    sparse_in_data: bool,
+}
+
+/// Walks the members of a tar.
+pub(super) struct Members<I> {
+    input: I,
+    /// Data of the current member that has not been passed, and its padding.
+    left: u64,
+    padding: u64,
+    has_ended: bool,
+}
+
+/// Reads the data of one member.
+pub(super) struct Data<'m, I> {
+    members: &'m mut Members<I>,
+}
+
+impl<I: Input> Read for Data<'_, I> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Members { input, left, .. } = &mut *self.members;
+        let count = usize::try_from(*left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let read = input.read(&mut buffer[..count])?;
+        if read == 0 && count > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        *left -= read as u64;
+        Ok(read)
+    }
+}
+
+impl<I: Input> Members<I> {
+    pub fn new(input: I) -> Self {
+        Self {
+            input,
+            left: 0,
+            padding: 0,
+            has_ended: false,
+        }
+    }
+
+    /// The next member; `None` at the end of the archive.
+    pub fn next(&mut self) -> Result<Option<Member>, TarError> {
+        let mut extensions = Extensions::default();
+        for _ in 0..MAX_EXTENSIONS {
+            self.finish_member()?;
+            let header_at = self.input.position();
+            let Some(header) = self.header()? else {
+                return Ok(None);
+            };
+            let stored = match header.as_gnu() {
+                // `realsize` is the file's; what is stored stands in the size.
+                Some(_) => header.entry_size(),
+                None => header.size(),
+            }
+            .map_err(|_| damaged(header_at, "a size is no number"))?;
+            let kind = header.entry_type();
+            if is_extension(kind) {
+                let text = self.extension(header_at, stored)?;
+                extensions
+                    .note(kind, &text)
+                    .ok_or_else(|| damaged(header_at, "an extended header is malformed"))?;
+                continue;
+            }
+            return self
+                .member(header_at, &header, stored, extensions)
+                .map(Some);
+        }
+        Err(damaged(
+            self.input.position(),
+            "too many extended headers in a row",
+        ))
+    }
+
+    /// The first bytes of the current member's data.
+    pub fn head(&mut self, count: usize) -> io::Result<&[u8]> {
+        let count = count.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.input.peek(count)
+    }
+
+    /// The data of the current member that is stored.
+    pub fn data(&mut self) -> Data<'_, I> {
+        Data { members: self }
+    }
+
+    /// Passes over everything behind the end of the archive.
+    pub fn drain(&mut self) -> io::Result<()> {
+        while self.input.skip(1 << 20)? {}
+        Ok(())
+    }
+
+    fn cut_off(&self) -> TarError {
+        damaged(self.input.position(), "it is cut off inside a member")
+    }
+
+    fn finish_member(&mut self) -> Result<(), TarError> {
+        let (left, padding) = (self.left, self.padding);
+        (self.left, self.padding) = (0, 0);
+        if !self.input.skip(left)? {
+            return Err(self.cut_off());
+        }
+        // Some writers leave out the padding of the last member.
+        self.has_ended |= !self.input.skip(padding)?;
+        Ok(())
+    }
+
+    /// The next header; `None` at a block of zeros or the end of the input.
+    fn header(&mut self) -> Result<Option<Header>, TarError> {
+        let at = self.input.position();
+        if self.has_ended {
+            return Ok(None);
+        }
+        let block = self.input.peek(BLOCK)?;
+        if block.is_empty() || (block.len() == BLOCK && block.iter().all(|&byte| byte == 0)) {
+            return Ok(None);
+        }
+        if block.len() < BLOCK {
+            return Err(damaged(at, "it is cut off inside a header"));
+        }
+        let header = parse(block).ok_or_else(|| damaged(at, "a header has a wrong checksum"))?;
+        self.input.skip(BLOCK as u64)?;
+        Ok(Some(header))
+    }
+
+    fn extension(&mut self, at: u64, size: u64) -> Result<Vec<u8>, TarError> {
+        if size > MAX_EXTENSION {
+            return Err(damaged(at, "an extended header is over 1 MiB"));
+        }
+        self.begin(size);
+        let mut text = Vec::new();
+        self.data().read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    fn begin(&mut self, stored: u64) {
+        self.left = stored;
+        self.padding = (BLOCK as u64 - stored % BLOCK as u64) % BLOCK as u64;
+    }
+
+    fn member(
+        &mut self,
+        header_at: u64,
+        header: &Header,
+        stored: u64,
+        extensions: Extensions,
+    ) -> Result<Member, TarError> {
+        let number =
+            |field: io::Result<u64>| field.map_err(|_| damaged(header_at, "an owner is no number"));
+        let name = match (&extensions.sparse_name, extensions.name.clone()) {
+            (Some(name), _) => name.clone(),
+            (None, Some(name)) => name,
+            (None, None) => header.path_bytes().into_owned(),
+        };
+        let link = extensions
+            .link
+            .clone()
+            .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
+            .unwrap_or_default();
+        let kind = kind(header.entry_type(), &name);
+        let mut stored = extensions.size.unwrap_or(stored);
+        // Only files have data, whatever the header of another says.
+        if !matches!(kind, MemberKind::File | MemberKind::Unknown(_)) {
+            stored = 0;
+        }
+        let mut member = Member {
+            name,
+            link,
+            kind,
+            mode: header.mode().unwrap_or_default() & 0o7777,
+            uid: extensions.uid.map_or_else(|| number(header.uid()), Ok)?,
+            gid: extensions.gid.map_or_else(|| number(header.gid()), Ok)?,
+            size: stored,
+            stored,
+            data_at: 0,
+            sparse: None,
+            capability: extensions.capability.clone(),
+        };
+        let map = if header.entry_type() == EntryType::GNUSparse {
+            let map = self.old_map(header_at, header)?;
+            member.size = header.size().unwrap_or(u64::MAX);
+            if let Some(gnu) = header.as_gnu() {
+                member.size = gnu
+                    .real_size()
+                    .map_err(|_| damaged(header_at, "a size is no number"))?;
+            }
+            self.begin(stored);
+            Some(map)
+        } else {
+            self.begin(stored);
+            match extensions.sparse_size {
+                Some(size) => {
+                    member.size = size;
+                    if extensions.sparse_in_data {
+                        Some(self.map_in_data(header_at, &mut member.stored)?)
+                    } else {
+                        Some(extensions.sparse_map)
+                    }
+                }
+                None => None,
+            }
+        };
+        if let Some(map) = map {
+            let map = SparseMap::new(&map, member.size, member.stored)
+                .ok_or_else(|| damaged(header_at, "the map of a sparse file is malformed"))?;
+            member.sparse = Some(Arc::new(map));
+        }
+        member.data_at = self.input.position();
+        Ok(member)
+    }
+
+    /// The map of GNU's own format: four parts in the header, 21 in each block behind it.
+    fn old_map(&mut self, at: u64, header: &Header) -> Result<Vec<(u64, u64)>, TarError> {
+        let malformed = || damaged(at, "the map of a sparse file is malformed");
+        let gnu = header.as_gnu().ok_or_else(malformed)?;
+        let mut map = Vec::new();
+        note_parts(&mut map, &gnu.sparse).map_err(|_| malformed())?;
+        let mut more = gnu.is_extended();
+        for _ in 0..MAX_MAP {
+            if !more {
+                return Ok(map);
+            }
+            let mut extended = GnuExtSparseHeader::new();
+            let block = self.input.peek(BLOCK)?;
+            if block.len() < BLOCK {
+                return Err(self.cut_off());
+            }
+            extended.as_mut_bytes().copy_from_slice(block);
+            self.input.skip(BLOCK as u64)?;
+            note_parts(&mut map, extended.sparse()).map_err(|_| malformed())?;
+            more = extended.is_extended();
+        }
+        Err(malformed())
+    }
+
+    /// The map of the pax format 1.0, which takes whole blocks of the data.
+    fn map_in_data(&mut self, at: u64, stored: &mut u64) -> Result<Vec<(u64, u64)>, TarError> {
+        let mut text = Vec::new();
+        for _ in 0..MAX_MAP {
+            if self.left < BLOCK as u64 {
+                break;
+            }
+            let block = self.input.peek(BLOCK)?;
+            if block.len() < BLOCK {
+                return Err(self.cut_off());
+            }
+            text.extend_from_slice(block);
+            self.input.skip(BLOCK as u64)?;
+            self.left -= BLOCK as u64;
+            *stored -= BLOCK as u64;
+            match SparseMap::parse_lines(&text) {
+                Some(Ok(map)) => return Ok(map),
+                Some(Err(())) => break,
+                None => {}
+            }
+        }
+        Err(damaged(at, "the map of a sparse file is malformed"))
+    }
+}
+
+/// A header, when the block's checksum says that it is one.
+fn parse(block: &[u8]) -> Option<Header> {
+    let header = Header::from_byte_slice(block.get(..BLOCK)?).clone();
+    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    let bytes = header.as_bytes();
+    let blanks = CHECKSUM.len() as u32 * u32::from(b' ');
+    let expected = sum(bytes) - sum(&bytes[CHECKSUM]) + blanks;
+    (header.cksum().ok()? == expected).then_some(header)
+}
+
+/// Whether a file that begins with this block is a tar: a header, or the zeros that end an
+/// empty one.
+pub(super) fn begins_tar(block: &[u8]) -> bool {
+    parse(block).is_some() || (block.len() >= BLOCK && block.iter().all(|&byte| byte == 0))
+}
+
+fn note_parts(map: &mut Vec<(u64, u64)>, parts: &[GnuSparseHeader]) -> io::Result<()> {
+    for part in parts.iter().take_while(|part| !part.is_empty()) {
+        map.push((part.offset()?, part.length()?));
+    }
+    Ok(())
+}
+
+const CHECKSUM: Range<usize> = 148..156;
+
+fn damaged(at: u64, what: &str) -> TarError {
+    TarError::Damaged(format!("{what} (at byte {at})"))
+}
+
+fn is_extension(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::GNULongName
+            | EntryType::GNULongLink
+            | EntryType::XHeader
+            | EntryType::XGlobalHeader
+    ) || kind.as_byte() == b'X'
+}
+
+fn kind(kind: EntryType, name: &[u8]) -> MemberKind {
+    match kind {
+        EntryType::Regular if name.ends_with(b"/") => MemberKind::Directory,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => MemberKind::File,
+        EntryType::Directory => MemberKind::Directory,
+        EntryType::Symlink => MemberKind::Symlink,
+        EntryType::Link => MemberKind::HardLink,
+        EntryType::Char | EntryType::Block | EntryType::Fifo => MemberKind::Special,
+        other => MemberKind::Unknown(other.as_byte()),
+    }
+}
+
+impl Extensions {
+    /// Notes one extension header; `None` when it is malformed.
+    fn note(&mut self, kind: EntryType, text: &[u8]) -> Option<()> {
+        let until_nul = |text: &[u8]| {
+            let end = memchr::memchr(0, text).unwrap_or(text.len());
+            text[..end].to_vec()
+        };
+        match kind {
+            EntryType::GNULongName => self.name = Some(until_nul(text)),
+            EntryType::GNULongLink => self.link = Some(until_nul(text)),
+            // What holds for all members is a comment in practice (git archive).
+            EntryType::XGlobalHeader => {}
+            _ => {
+                let mut rest = text;
+                while !rest.is_empty() {
+                    let (key, value, behind) = record(rest)?;
+                    self.note_record(key, value)?;
+                    rest = behind;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn note_record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        match key {
+            // An empty value takes a record back.
+            b"path" => self.name = Some(value.to_vec()).filter(|name| !name.is_empty()),
+            b"linkpath" => self.link = Some(value.to_vec()).filter(|name| !name.is_empty()),
+            b"size" => self.size = Some(number(value)?),
+            b"uid" => self.uid = Some(number(value)?),
+            b"gid" => self.gid = Some(number(value)?),
+            b"SCHILY.xattr.security.capability" => self.capability = Some(value.to_vec()),
+            b"GNU.sparse.name" => self.sparse_name = Some(value.to_vec()),
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(value)?),
+            b"GNU.sparse.major" => self.sparse_in_data = number(value)? == 1,
+            b"GNU.sparse.offset" => self.sparse_offset = Some(number(value)?),
+            b"GNU.sparse.numbytes" => {
+                let offset = self.sparse_offset.take()?;
+                self.sparse_map.push((offset, number(value)?));
+            }
+            b"GNU.sparse.map" => {
+                let numbers: Option<Vec<u64>> = value
+                    .split(|&byte| byte == b',')
+                    .filter(|digits| !digits.is_empty())
+                    .map(number)
+                    .collect();
+                let numbers = numbers.filter(|numbers| numbers.len() % 2 == 0)?;
+                self.sparse_map = numbers.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// The first record of a pax header (`LENGTH KEY=VALUE\n`): key, value, and what is behind
+/// it. Values may hold any byte, so only the length says where they end.
+fn record(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = memchr::memchr(b' ', text)?;
+    let length = usize::try_from(number(&text[..space])?).ok()?;
+    let record = text.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = memchr::memchr(b'=', record)?;
+    Some((&record[..equals], &record[equals + 1..], &text[length..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::input::{InPlace, Streamed};
+    use super::*;
+    use crate::bytes::Slice;
+
+    fn read_all(tar: &[u8]) -> Result<Vec<Member>, TarError> {
+        let mut members = Members::new(InPlace::new(Slice::whole(Arc::new(tar.to_vec()))));
+        let mut streamed = Members::new(Streamed::new(tar));
+        let mut all = Vec::new();
+        loop {
+            let (here, there) = (members.next(), streamed.next());
+            match (here?, there?) {
+                (None, None) => return Ok(all),
+                (here, there) => {
+                    assert_eq!(format!("{here:?}"), format!("{there:?}"));
+                    all.extend(here);
+                }
+            }
+        }
+    }
+
+    fn header(name: &str, size: u64) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        header
+    }
+
+    #[test]
+    fn long_names_and_pax_records_belong_to_the_member_behind_them() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let long = format!("{}/file", "long".repeat(60));
+        tar.append_data(&mut header("x", 3), &long, &b"abc"[..])
+            .unwrap();
+        tar.append_pax_extensions([
+            ("path", &b"from pax"[..]),
+            ("SCHILY.xattr.security.capability", &b"\x01\n=\0"[..]),
+        ])
+        .unwrap();
+        tar.append(&header("short", 0), io::empty()).unwrap();
+        tar.append(&header("last", 0), io::empty()).unwrap();
+        let members = read_all(&tar.into_inner().unwrap()).unwrap();
+        let names: Vec<_> = members.iter().map(|m| m.name.as_slice()).collect();
+        assert_eq!(names, [long.as_bytes(), b"from pax", b"last"]);
+        assert_eq!(members[0].size, 3);
+        assert_eq!(members[1].capability.as_deref(), Some(&b"\x01\n=\0"[..]));
+        assert_eq!(members[2].capability, None);
+    }
+
+    #[test]
+    fn sizes_that_overflow_or_are_cut_off_are_errors() {
+        let mut negative = header("negative", 0);
+        negative.as_mut_bytes()[124..136].fill(0xff);
+        negative.set_cksum();
+        let mut no_number = header("no-number", 0);
+        no_number.as_mut_bytes()[124..136].copy_from_slice(b"-00000000001");
+        no_number.set_cksum();
+        let huge = header("huge", u64::MAX - 100);
+        for header in [negative, no_number, huge] {
+            let tar = [header.as_bytes().to_vec(), vec![0; 1024]].concat();
+            assert!(read_all(&tar).is_err(), "{:?}", header.path());
+        }
+        let mut wrong = header("wrong", 0);
+        wrong.as_mut_bytes()[0] ^= 1;
+        assert!(read_all(wrong.as_bytes()).is_err());
+        assert!(read_all(&header("x", 0).as_bytes()[..300]).is_err());
+        assert!(read_all(b"").unwrap().is_empty());
+    }
+}

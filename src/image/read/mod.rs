@@ -1,0 +1,469 @@
+//! Reading images: any archive, layout or folder becomes one tree.
+//!
+//! In: a path or standard input. Out: what images it holds, and for each the effective tree,
+//! its layers, and whether every digest is what its documents say. Nothing is unpacked to disk
+//! and nothing is trusted: names, sizes and links are checked before they are used, memory and
+//! time are bounded by [`Limits`].
+
+mod anomaly;
+mod compression;
+mod documents;
+mod error;
+mod folder;
+mod input;
+mod keep;
+mod layer;
+mod limits;
+mod members;
+mod parts;
+mod sparse;
+mod tree;
+mod verify;
+mod vfs;
+mod waste;
+
+pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
+pub use compression::Compression;
+pub use documents::{Description, ImagePlatform};
+pub use error::{Fault, ReadError};
+pub use keep::Interest;
+pub use limits::Limits;
+pub use tree::{Head, Node, Tree};
+pub use verify::Verification;
+pub use vfs::ImageVfs;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use documents::{differs, promised_compression};
+use layer::{COMPARED_FROM, IndexedLayer, Shared, index_file};
+use parts::{Opened, Part, Parts, within};
+use verify::{Task, faults};
+
+use crate::bytes::{ReadAt, Slice};
+use crate::store::Store;
+use crate::vfs::View;
+
+/// How to read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bounds.
+    pub limits: Limits,
+    /// The platform to read of several, such as `linux/arm64`; all of them without.
+    pub platform: Option<String>,
+    /// What will be asked of files in compressed layers.
+    pub interest: Interest,
+}
+
+/// What an image is kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What `docker save` writes.
+    DockerArchive,
+    /// A tar of an OCI layout.
+    OciArchive,
+    /// A folder with an OCI layout.
+    OciLayout,
+    /// A tar of a root.
+    RootfsTar,
+    /// A root folder.
+    Rootfs,
+}
+
+impl Kind {
+    /// The word used in reports and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DockerArchive => "docker-archive",
+            Self::OciArchive => "oci-archive",
+            Self::OciLayout => "oci-layout",
+            Self::RootfsTar => "rootfs-tar",
+            Self::Rootfs => "rootfs",
+        }
+    }
+}
+
+/// Images that can be read one after the other.
+pub struct Images {
+    /// What they are kept in.
+    pub kind: Kind,
+    source: Source,
+    shared: Shared,
+}
+
+enum Source {
+    Described(Parts, Vec<Description>),
+    Root(Option<IndexedLayer>),
+    Folder(PathBuf),
+}
+
+/// One image.
+pub struct Image {
+    /// What its documents say; a bare root has none.
+    pub description: Option<Description>,
+    /// The effective tree.
+    pub tree: Arc<Tree>,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+    /// Digests that are being worked out.
+    pub verification: Verification,
+}
+
+/// A layer, as it was read.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The digest of the blob; `None` where nothing names it.
+    pub digest: Option<String>,
+    /// The digest of the tar in it.
+    pub diff_id: String,
+    /// How the blob is packed.
+    pub compression: Compression,
+    /// Its media type; docker's own archives have none.
+    pub media_type: Option<String>,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// Bytes of the files in it.
+    pub bytes: u64,
+    /// How many regular files it writes.
+    pub files: usize,
+}
+
+/// Opens `path` (`-` is standard input) and reads its documents.
+///
+/// # Errors
+/// When it is no image, or none that can be read.
+pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
+    let shared = Shared::new(options.limits, options.interest);
+    let (kind, source) = match parts::open(path, &shared)? {
+        Opened::Parts(parts) => {
+            let kind = match &parts {
+                Parts::Folder(_) if parts.has("oci-layout") => Kind::OciLayout,
+                _ if parts.has("manifest.json") => Kind::DockerArchive,
+                _ => Kind::OciArchive,
+            };
+            let mut images = documents::describe(&parts, options.limits.document)?;
+            if let Some(wanted) = &options.platform {
+                images = of_platform(images, wanted)?;
+            }
+            (kind, Source::Described(parts, images))
+        }
+        Opened::Root(layer) => (Kind::RootfsTar, Source::Root(Some(layer))),
+        Opened::Folder(root) => (Kind::Rootfs, Source::Folder(root)),
+    };
+    Ok(Images {
+        kind,
+        source,
+        shared,
+    })
+}
+
+fn of_platform(images: Vec<Description>, wanted: &str) -> Result<Vec<Description>, ReadError> {
+    let has = images
+        .iter()
+        .map(|image| image.platform.to_string())
+        .collect();
+    let matching = |image: &Description| image.platform.matches(wanted);
+    let images: Vec<_> = images.into_iter().filter(matching).collect();
+    match images.is_empty() {
+        true => Err(ReadError::NoSuchPlatform {
+            wanted: wanted.to_owned(),
+            has,
+        }),
+        false => Ok(images),
+    }
+}
+
+impl Images {
+    /// How many images there are.
+    pub fn count(&self) -> usize {
+        match &self.source {
+            Source::Described(_, images) => images.len(),
+            Source::Root(_) | Source::Folder(_) => 1,
+        }
+    }
+
+    /// Reads the layers of one image.
+    ///
+    /// # Errors
+    /// When a layer is missing or damaged.
+    ///
+    /// # Panics
+    /// When there is no image of that number.
+    pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
+        match &mut self.source {
+            Source::Described(parts, images) => read_image(parts, &images[number], &self.shared),
+            Source::Folder(root) => {
+                let tree = folder::read(root, &self.shared.limits)?;
+                Ok(bare(tree))
+            }
+            Source::Root(layer) => {
+                let mut tree = Tree::default();
+                let layer = layer.take().ok_or(ReadError::Empty)?;
+                for entry in &layer.entries {
+                    tree.apply(0, entry);
+                }
+                Ok(bare(tree))
+            }
+        }
+    }
+}
+
+fn bare(tree: Tree) -> Image {
+    Image {
+        description: None,
+        tree: Arc::new(tree),
+        layers: Vec::new(),
+        verification: Verification::start(Vec::new(), Vec::new()),
+    }
+}
+
+impl Image {
+    /// The tree as loaders see it, with a memory of its own.
+    pub fn view(&self) -> View {
+        let vfs = ImageVfs(self.tree.clone());
+        View::new(Box::new(vfs), Arc::new(Store::default()))
+    }
+}
+
+/// A layer's entries, wherever they were read.
+enum Read {
+    Here(IndexedLayer),
+    Before(Arc<Result<IndexedLayer, ReadError>>),
+}
+
+fn read_image(
+    parts: &Parts,
+    description: &Description,
+    shared: &Shared,
+) -> Result<Image, ReadError> {
+    let mut found = description.faults.clone();
+    let mut blobs = Vec::new();
+    for layer in &description.layers {
+        let by = description.digest.as_deref().unwrap_or("manifest.json");
+        let part = parts.part(&layer.name, by)?;
+        if let Some(kind) = &layer.media_type
+            && promised_compression(kind).is_none()
+        {
+            return Err(ReadError::Document {
+                name: layer.name.clone(),
+                why: format!("{kind} is not the media type of a file system layer"),
+            });
+        }
+        blobs.push(part);
+    }
+    let read = read_layers(description, &blobs, shared)?;
+    let mut tree = Tree::default();
+    tree.waste.is_layered = read.len() > 1;
+    let mut layers = Vec::new();
+    let mut tasks = Vec::new();
+    let numbered = (0_u32..).zip(description.layers.iter().zip(blobs.iter().zip(&read)));
+    for (number, (promised, (blob, read))) in numbered {
+        let indexed = match read {
+            Read::Here(layer) => layer,
+            Read::Before(layer) => layer.as_ref().as_ref().map_err(again)?,
+        };
+        for entry in &indexed.entries {
+            tree.apply(number, entry);
+        }
+        let size = match (blob, &indexed.packed) {
+            (Part::File(file), _) => file.size(),
+            (_, Some(packed)) => packed.size,
+            _ => 0,
+        };
+        let (task, layer_faults) = check(promised, blob, indexed, size);
+        found.extend(layer_faults);
+        tasks.extend(task);
+        layers.push(Layer {
+            digest: promised.digest.clone(),
+            diff_id: promised.diff_id.clone(),
+            compression: indexed.compression,
+            media_type: promised.media_type.as_ref().map(ToString::to_string),
+            size,
+            bytes: indexed.bytes(),
+            files: indexed.files().count(),
+        });
+    }
+    Ok(Image {
+        description: Some(description.clone()),
+        tree: Arc::new(tree),
+        layers,
+        verification: Verification::start(tasks, found),
+    })
+}
+
+/// An error that more than one image meets.
+fn again(error: &ReadError) -> ReadError {
+    match error {
+        ReadError::Limit { what, name, limit } => ReadError::Limit {
+            what: what.clone(),
+            name,
+            limit: *limit,
+        },
+        ReadError::Tar { within, what } => ReadError::Tar {
+            within: within.clone(),
+            what: what.clone(),
+        },
+        other => ReadError::Io(io::Error::other(other.to_string())),
+    }
+}
+
+/// Reads layers that are not compressed one after the other, the others on all cores.
+fn read_layers(
+    description: &Description,
+    blobs: &[Part],
+    shared: &Shared,
+) -> Result<Vec<Read>, ReadError> {
+    let read = |number: usize| -> Result<Read, ReadError> {
+        let name = &description.layers[number].name;
+        match &blobs[number] {
+            Part::File(file) => {
+                let layer = index_file(file, shared).map_err(|error| within(error, name))?;
+                Ok(Read::Here(layer))
+            }
+            Part::Layer(layer) => Ok(Read::Before(layer.clone())),
+            Part::Document(_) => Err(ReadError::Tar {
+                within: name.clone(),
+                what: "it is a document, not a tar".to_owned(),
+            }),
+        }
+    };
+    let is_packed = |blob: &&Part| match blob {
+        Part::File(file) => {
+            let start = file
+                .prefix(0, Compression::MAGIC as u64)
+                .unwrap_or_default();
+            Compression::of(&start) != Compression::None
+        }
+        _ => false,
+    };
+    if blobs.iter().filter(is_packed).count() > 1 {
+        use rayon::prelude::*;
+        return (0..blobs.len()).into_par_iter().map(read).collect();
+    }
+    (0..blobs.len()).map(read).collect()
+}
+
+/// What has still to be hashed of a layer, and what is wrong with it already.
+fn check(
+    promised: &documents::LayerPart,
+    blob: &Part,
+    layer: &IndexedLayer,
+    size: u64,
+) -> (Option<Task>, Vec<Fault>) {
+    let mut found = Vec::new();
+    if let Some(expected) = promised.size {
+        found.extend(differs(
+            &promised.name,
+            "size",
+            &expected.to_string(),
+            &size.to_string(),
+        ));
+    }
+    if let Some(expected) = promised.media_type.as_ref().and_then(promised_compression) {
+        let (expected, is) = (expected.name(), layer.compression.name());
+        found.extend(differs(&promised.name, "compression", expected, is));
+    }
+    let of_blob = promised.digest.iter();
+    let of_blob = of_blob.map(|digest| (promised.name.clone(), "digest", digest.clone()));
+    let mut of_blob: Vec<_> = of_blob.collect();
+    let of_tar = vec![(promised.name.clone(), "diff ID", promised.diff_id.clone())];
+    match &layer.unpacked {
+        Some(unpacked) => found.extend(faults(&of_tar, &unpacked.digest())),
+        // What is not compressed is its own tar.
+        None => of_blob.extend(of_tar),
+    }
+    match (&layer.packed, blob) {
+        (Some(packed), _) => {
+            found.extend(faults(&of_blob, &packed.digest()));
+            (None, found)
+        }
+        (None, Part::File(file)) if !of_blob.is_empty() => {
+            let task = Task {
+                blob: Slice::clone(file),
+                expected: of_blob,
+            };
+            (Some(task), found)
+        }
+        _ => (None, found),
+    }
+}
+
+/// Bytes of one file that others hold too.
+#[derive(Clone, Debug)]
+pub struct Duplicate {
+    /// Bytes of one of them.
+    pub size: u64,
+    /// All paths, in order.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// Files with the same content under several paths, hard links not counted; those of
+    /// less than 4 KiB are not compared. The most wasteful first.
+    pub fn duplicates(&self) -> Vec<Duplicate> {
+        use std::collections::{BTreeMap, HashMap, HashSet};
+        let mut by_size: BTreeMap<u64, Vec<(PathBuf, &Node)>> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for (path, number, node) in self.walk() {
+            if node.size >= COMPARED_FROM && seen.insert(number) {
+                by_size.entry(node.size).or_default().push((path, node));
+            }
+        }
+        let mut duplicates = Vec::new();
+        for (size, files) in by_size.into_iter().filter(|(_, files)| files.len() > 1) {
+            let mut by_content: HashMap<u128, Vec<PathBuf>> = HashMap::new();
+            for (path, node) in files {
+                if let Some(fingerprint) = node.content_hash() {
+                    by_content.entry(fingerprint).or_default().push(path);
+                }
+            }
+            let equal = by_content.into_values().filter(|paths| paths.len() > 1);
+            duplicates.extend(equal.map(|paths| Duplicate { size, paths }));
+        }
+        let wasted = |duplicate: &Duplicate| duplicate.size * (duplicate.paths.len() as u64 - 1);
+        duplicates.sort_by(|left, right| {
+            wasted(right)
+                .cmp(&wasted(left))
+                .then_with(|| left.paths.cmp(&right.paths))
+        });
+        duplicates
+    }
+
+    /// Bytes that later layers hide.
+    pub fn hidden_bytes(&self) -> u64 {
+        self.waste.hidden
+    }
+
+    /// The efficiency that dive computes, between 0 and 1.
+    pub fn efficiency(&self) -> f64 {
+        self.waste.efficiency()
+    }
+
+    /// Paths that several layers write: all their bytes, and how many layers.
+    pub fn repeated(&self) -> Vec<(PathBuf, u64, u32)> {
+        self.waste.repeated()
+    }
+}
+
+impl Node {
+    /// A hash of its content, to compare it with others by.
+    fn content_hash(&self) -> Option<u128> {
+        if self.fingerprint.is_some() {
+            return self.fingerprint;
+        }
+        let file = self.open().ok()?;
+        let mut hash = xxhash_rust::xxh3::Xxh3Default::new();
+        let mut piece = vec![0; 64 << 10];
+        let mut offset = 0;
+        loop {
+            match file.read_at(&mut piece, offset).ok()? {
+                0 => return Some(hash.digest128()),
+                count => {
+                    hash.update(&piece[..count]);
+                    offset += count as u64;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,640 @@
+//! The effective tree of an image: its layers, one over the other.
+//!
+//! In: the members of each layer, the lowest first. Out: the tree that an engine would mount,
+//! and what in the archives was out of order. Source: the OCI image specification, `layer.md`
+//! ("Applying Changesets"); where it is silent, what docker and umoci do.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::anomaly::{Anomalies, AnomalyKind};
+use super::keep::Kept;
+use super::members::{Member, MemberKind};
+use super::sparse::{SparseFile, SparseMap};
+use super::waste::Waste;
+use crate::bytes::{ReadAt, Slice};
+use crate::vfs::{Errno, FileId, HostVfs, MAX_LINKS, NodeKind, Vfs};
+
+/// Longest path or link target in bytes; no longer one can be unpacked or followed.
+const MAX_PATH: usize = 32 << 10;
+const MAX_TARGET: usize = 4095;
+/// Steps over folders and links that all members together may take, beside one for each
+/// component of a name.
+const MAX_STEPS: u64 = 100_000_000;
+
+/// What the first bytes of a file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// The ELF magic number.
+    Elf,
+    /// `#!`.
+    Script,
+    /// Anything else.
+    Other,
+}
+
+impl Head {
+    /// Bytes that [`Self::of`] looks at.
+    pub const LENGTH: usize = 4;
+
+    /// Tells it from the first bytes of a file.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0x7f, b'E', b'L', b'F', ..] => Self::Elf,
+            [b'#', b'!', ..] => Self::Script,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone)]
+pub(super) enum Data {
+    /// Nowhere: it has none.
+    None,
+    /// In a layer that is not compressed.
+    InPlace(Slice),
+    /// There too, in parts.
+    Sparse(Slice, Arc<SparseMap>),
+    /// In memory, as far as they were asked for.
+    Kept(Arc<Kept>),
+    /// On this machine.
+    Host(Arc<HostVfs>, PathBuf),
+}
+
+/// What a node is.
+#[derive(Clone)]
+pub(super) enum Content {
+    File(Data),
+    Directory(BTreeMap<OsString, Child>),
+    Symlink(PathBuf),
+    Special,
+}
+
+/// A name in a folder. Hard links are several names of one node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Child {
+    pub node: u32,
+    /// The layer that brought the name.
+    pub layer: u32,
+}
+
+/// A file, folder, link or device.
+#[derive(Clone)]
+pub struct Node {
+    /// Permission bits (`07777`).
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u64,
+    /// Its group.
+    pub gid: u64,
+    /// Size in bytes; of anything but a file 0.
+    pub size: u64,
+    /// The layer that it comes from, the lowest is 0.
+    pub layer: u32,
+    /// Whether it carries file capabilities (`capabilities(7)`).
+    pub has_capabilities: bool,
+    pub(super) content: Content,
+    pub(super) head: Option<Head>,
+    pub(super) fingerprint: Option<u128>,
+}
+
+impl Node {
+    /// What kind of node it is.
+    pub fn kind(&self) -> NodeKind {
+        match self.content {
+            Content::File(_) => NodeKind::File,
+            Content::Directory(_) => NodeKind::Directory,
+            Content::Symlink(_) => NodeKind::Symlink,
+            Content::Special => NodeKind::Special,
+        }
+    }
+
+    /// The target of a symbolic link.
+    pub fn target(&self) -> Option<&PathBuf> {
+        match &self.content {
+            Content::Symlink(target) => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Opens a file for ranged reads.
+    ///
+    /// # Errors
+    /// The error number of `open(2)`; `EINVAL` when it is no file.
+    pub fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
+        let Content::File(data) = &self.content else {
+            return Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error()));
+        };
+        Ok(match data {
+            Data::None => Box::new(Vec::new()),
+            Data::InPlace(slice) => Box::new(slice.clone()),
+            Data::Sparse(stored, map) => Box::new(SparseFile {
+                stored: stored.clone(),
+                map: map.clone(),
+            }),
+            Data::Kept(kept) => Box::new(kept.clone()),
+            Data::Host(host, path) => return host.open(path),
+        })
+    }
+
+    /// What the first bytes of a file say.
+    pub fn head(&self) -> Head {
+        let read = || {
+            let start = self.open().ok()?.prefix(0, Head::LENGTH as u64).ok()?;
+            Some(Head::of(&start))
+        };
+        self.head.or_else(read).unwrap_or(Head::Other)
+    }
+}
+
+/// All nodes of an image. The root is number 0.
+pub struct Tree {
+    nodes: Vec<Node>,
+    /// What was out of order in the archives.
+    pub anomalies: Anomalies,
+    pub(super) waste: Waste,
+    steps: u64,
+    /// The folder of the last member, while nothing has changed that leads to it.
+    last: Option<(Vec<u8>, u32)>,
+}
+
+/// A member of a layer with what was learned of its data.
+pub(super) struct Entry {
+    pub member: Member,
+    pub head: Option<Head>,
+    pub data: Data,
+    pub fingerprint: Option<u128>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        let root = implicit_folder(0);
+        Self {
+            nodes: vec![root],
+            anomalies: Anomalies::default(),
+            waste: Waste::default(),
+            steps: 0,
+            last: None,
+        }
+    }
+}
+
+/// A folder that only the names below it speak of.
+fn implicit_folder(layer: u32) -> Node {
+    Node {
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        layer,
+        has_capabilities: false,
+        content: Content::Directory(BTreeMap::new()),
+        head: None,
+        fingerprint: None,
+    }
+}
+
+impl Tree {
+    /// The node at a real path (no component of it is a link).
+    pub fn node(&self, path: &[u8]) -> Result<(u32, &Node), Errno> {
+        let mut at = 0;
+        for part in path
+            .split(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty())
+        {
+            let Content::Directory(children) = &self.nodes[at as usize].content else {
+                return Err(Errno::NotADirectory);
+            };
+            at = children
+                .get(OsStr::from_bytes(part))
+                .ok_or(Errno::NotFound)?
+                .node;
+        }
+        Ok((at, &self.nodes[at as usize]))
+    }
+
+    /// All nodes with their paths, folders before what is in them, siblings in order. The
+    /// number is the node's: hard links share one.
+    pub fn walk(&self) -> impl Iterator<Item = (PathBuf, u32, &Node)> {
+        let mut stack = vec![(PathBuf::from("/"), 0_u32)];
+        std::iter::from_fn(move || {
+            let (path, number) = stack.pop()?;
+            let node = &self.nodes[number as usize];
+            if let Content::Directory(children) = &node.content {
+                let below = children.iter().rev();
+                stack.extend(below.map(|(name, child)| (path.join(name), child.node)));
+            }
+            Some((path, number, node))
+        })
+    }
+
+    pub(super) fn children(&self, node: u32) -> Option<&BTreeMap<OsString, Child>> {
+        match &self.nodes[node as usize].content {
+            Content::Directory(children) => Some(children),
+            _ => None,
+        }
+    }
+
+    /// What the loader would see of it as an identity.
+    pub(super) fn id(&self, node: u32) -> FileId {
+        FileId {
+            volume: self.nodes[node as usize].layer.into(),
+            number: node.into(),
+        }
+    }
+
+    fn children_mut(&mut self, folder: u32) -> &mut BTreeMap<OsString, Child> {
+        match &mut self.nodes[folder as usize].content {
+            Content::Directory(children) => children,
+            _ => unreachable!("callers have seen that it is a folder"),
+        }
+    }
+
+    /// Puts a folder's own file into the tree; for trees that are no layers.
+    pub(super) fn insert(&mut self, folder: u32, name: OsString, node: Node) -> u32 {
+        let layer = node.layer;
+        let number = self.add(node);
+        let child = Child {
+            node: number,
+            layer,
+        };
+        self.children_mut(folder).insert(name, child);
+        number
+    }
+
+    /// Another name for a node.
+    pub(super) fn link(&mut self, folder: u32, name: OsString, node: u32) {
+        let layer = self.nodes[node as usize].layer;
+        self.children_mut(folder)
+            .insert(name, Child { node, layer });
+    }
+
+    pub(super) fn set_root(&mut self, mode: u32, uid: u64, gid: u64) {
+        let root = &mut self.nodes[0];
+        (root.mode, root.uid, root.gid) = (mode, uid, gid);
+    }
+
+    fn add(&mut self, node: Node) -> u32 {
+        let number = self.nodes.len() as u32;
+        self.nodes.push(node);
+        number
+    }
+
+    /// Applies one member of `layer` to what the layers below and the members before have made.
+    pub(super) fn apply(&mut self, layer: u32, entry: &Entry) {
+        if let Err(kind) = self.try_apply(layer, entry) {
+            self.anomalies.note(layer, &entry.member.name, kind);
+        }
+    }
+
+    fn try_apply(&mut self, layer: u32, entry: &Entry) -> Result<(), AnomalyKind> {
+        let member = &entry.member;
+        let name = Name::parse(&member.name)?;
+        if let Some(kind) = name.oddity {
+            self.anomalies.note(layer, &member.name, kind);
+        }
+        let Some((folder, last)) = name.split() else {
+            // The root itself.
+            if member.kind == MemberKind::Directory {
+                self.set_root(member.mode, member.uid, member.gid);
+            }
+            return Ok(());
+        };
+        let folder_number = self.folder(folder, layer)?;
+        if let Some(whiteout) = last.strip_prefix(WHITEOUT) {
+            return self.white_out(layer, folder_number, folder, whiteout);
+        }
+        self.waste.member(folder, last, member);
+        if member.kind == MemberKind::HardLink {
+            let target = self.hard_link_target(&member.link, layer)?;
+            let child = Child {
+                node: target,
+                layer,
+            };
+            return self.put(layer, folder_number, last, child, member);
+        }
+        let content = match member.kind {
+            MemberKind::File => Content::File(entry.data.clone()),
+            MemberKind::Directory => return self.put_folder(layer, folder_number, last, member),
+            MemberKind::Symlink if member.link.len() > MAX_TARGET || member.link.is_empty() => {
+                return Err(AnomalyKind::LinkTarget);
+            }
+            MemberKind::Symlink => {
+                self.last = None;
+                Content::Symlink(OsString::from_vec(member.link.clone()).into())
+            }
+            MemberKind::Special => Content::Special,
+            MemberKind::HardLink | MemberKind::Unknown(_) => return Err(AnomalyKind::UnknownType),
+        };
+        let is_file = matches!(content, Content::File(_));
+        let node = self.add(Node {
+            mode: member.mode,
+            uid: member.uid,
+            gid: member.gid,
+            size: if is_file { member.size } else { 0 },
+            layer,
+            has_capabilities: member.capability.is_some(),
+            content,
+            head: entry.head,
+            fingerprint: entry.fingerprint,
+        });
+        self.put(layer, folder_number, last, Child { node, layer }, member)
+    }
+
+    /// A folder over a folder changes its mode and owner and keeps what is in it.
+    fn put_folder(
+        &mut self,
+        layer: u32,
+        folder: u32,
+        name: &[u8],
+        member: &Member,
+    ) -> Result<(), AnomalyKind> {
+        let known = self
+            .children(folder)
+            .and_then(|children| children.get(OsStr::from_bytes(name)));
+        let known = known
+            .map(|child| child.node)
+            .filter(|&node| self.children(node).is_some());
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let number = self.add(implicit_folder(layer));
+                self.put(
+                    layer,
+                    folder,
+                    name,
+                    Child {
+                        node: number,
+                        layer,
+                    },
+                    member,
+                )?;
+                number
+            }
+        };
+        if let Some(child) = self.children_mut(folder).get_mut(OsStr::from_bytes(name)) {
+            child.layer = layer;
+        }
+        let node = &mut self.nodes[number as usize];
+        (node.mode, node.uid, node.gid, node.layer) = (member.mode, member.uid, member.gid, layer);
+        Ok(())
+    }
+
+    /// Gives a node its name; what had the name before is gone.
+    fn put(
+        &mut self,
+        layer: u32,
+        folder: u32,
+        name: &[u8],
+        child: Child,
+        member: &Member,
+    ) -> Result<(), AnomalyKind> {
+        let key = OsStr::from_bytes(name).to_owned();
+        let Some(previous) = self.children_mut(folder).insert(key, child) else {
+            return Ok(());
+        };
+        self.last = None;
+        if previous.layer == layer {
+            self.anomalies
+                .note(layer, &member.name, AnomalyKind::Duplicate);
+        } else {
+            self.count_hidden(previous.node);
+        }
+        Ok(())
+    }
+
+    /// Removes a name, or everything, of the layers below from a folder.
+    fn white_out(
+        &mut self,
+        layer: u32,
+        folder: u32,
+        path: &[&[u8]],
+        name: &[u8],
+    ) -> Result<(), AnomalyKind> {
+        if name == OPAQUE {
+            self.last = None;
+            self.remove_lower(layer, folder);
+            return Ok(());
+        }
+        // aufs left its own files under such names.
+        if name.starts_with(WHITEOUT) {
+            return Ok(());
+        }
+        if name.is_empty() || name == b"." || name == b".." {
+            return Err(AnomalyKind::Whiteout);
+        }
+        let key = OsStr::from_bytes(name);
+        let Some(&child) = self.children_mut(folder).get(key) else {
+            self.waste.whiteout(path, name, 0);
+            return Ok(());
+        };
+        self.last = None;
+        let is_folder = self.children(child.node).is_some();
+        let hidden = if is_folder {
+            self.bytes_below(child.node)
+        } else {
+            0
+        };
+        self.waste.whiteout(path, name, hidden);
+        if is_folder {
+            self.remove_lower(layer, child.node);
+            let is_empty = self.children(child.node).is_none_or(BTreeMap::is_empty);
+            if child.layer != layer && is_empty {
+                self.children_mut(folder).remove(key);
+            }
+        } else if child.layer != layer {
+            self.count_hidden(child.node);
+            self.children_mut(folder).remove(key);
+        }
+        Ok(())
+    }
+
+    /// Removes from a folder, all the way down, what lower layers brought.
+    fn remove_lower(&mut self, layer: u32, folder: u32) {
+        let folders = self.folders_below(folder);
+        // The deepest first: a folder stays for what is left in it.
+        for &number in folders.iter().rev() {
+            let Content::Directory(children) = &mut self.nodes[number as usize].content else {
+                continue;
+            };
+            let children = std::mem::take(children);
+            let mut kept = BTreeMap::new();
+            for (name, child) in children {
+                let has_content = self
+                    .children(child.node)
+                    .is_some_and(|below| !below.is_empty());
+                if child.layer == layer || has_content {
+                    kept.insert(name, child);
+                } else {
+                    self.count_hidden(child.node);
+                }
+            }
+            *self.children_mut(number) = kept;
+        }
+    }
+
+    fn folders_below(&self, folder: u32) -> Vec<u32> {
+        let mut folders = vec![folder];
+        let mut next = 0;
+        while let Some(&number) = folders.get(next) {
+            let children = self.children(number).into_iter().flat_map(BTreeMap::values);
+            let below = children
+                .map(|child| child.node)
+                .filter(|&n| self.children(n).is_some());
+            let below: Vec<u32> = below.collect();
+            folders.extend(below);
+            next += 1;
+        }
+        folders
+    }
+
+    fn bytes_below(&self, folder: u32) -> u64 {
+        let folders = self.folders_below(folder);
+        let children = folders.iter().filter_map(|&number| self.children(number));
+        let nodes = children
+            .flat_map(BTreeMap::values)
+            .map(|child| &self.nodes[child.node as usize]);
+        nodes.fold(0, |total, node| total.saturating_add(node.size))
+    }
+
+    /// A node of a lower layer has lost a name.
+    fn count_hidden(&mut self, node: u32) {
+        let below = if self.children(node).is_some() {
+            self.bytes_below(node)
+        } else {
+            0
+        };
+        let bytes = self.nodes[node as usize].size.saturating_add(below);
+        self.waste.hidden = self.waste.hidden.saturating_add(bytes);
+    }
+
+    /// A hard link leads to what has the name at that moment, links on the way followed.
+    fn hard_link_target(&mut self, link: &[u8], layer: u32) -> Result<u32, AnomalyKind> {
+        let name = Name::parse(link).map_err(|_| AnomalyKind::HardLink)?;
+        let (folder, last) = name.split().ok_or(AnomalyKind::HardLink)?;
+        let folder = self
+            .route(folder, false, layer)
+            .map_err(|_| AnomalyKind::HardLink)?;
+        let children = self.children(folder).ok_or(AnomalyKind::HardLink)?;
+        let target = children
+            .get(OsStr::from_bytes(last))
+            .ok_or(AnomalyKind::HardLink)?
+            .node;
+        match self.children(target) {
+            None => Ok(target),
+            Some(_) => Err(AnomalyKind::HardLink),
+        }
+    }
+
+    /// The folder that a member's name leads to, made where it is missing.
+    fn folder(&mut self, parts: &[&[u8]], layer: u32) -> Result<u32, AnomalyKind> {
+        let key = parts.join(&b'/');
+        if let Some((known, folder)) = &self.last
+            && *known == key
+        {
+            return Ok(*folder);
+        }
+        let folder = self.route(parts, true, layer)?;
+        self.last = Some((key, folder));
+        Ok(folder)
+    }
+
+    /// Follows the components of a folder's name, and links inside the root, as the kernel
+    /// would for a process that has the tree as its root.
+    fn route(&mut self, parts: &[&[u8]], create: bool, layer: u32) -> Result<u32, AnomalyKind> {
+        let mut way = vec![0_u32];
+        let mut links = 0;
+        let mut pending: Vec<Vec<u8>> = parts.iter().rev().map(|part| part.to_vec()).collect();
+        let mut taken = 0;
+        while let Some(part) = pending.pop() {
+            taken += 1;
+            if taken > parts.len() {
+                self.steps += 1;
+            }
+            if self.steps > MAX_STEPS {
+                return Err(AnomalyKind::LinkLoop);
+            }
+            let here = way[way.len() - 1];
+            if part == b".." {
+                if way.len() > 1 {
+                    way.pop();
+                }
+                continue;
+            }
+            let key = OsStr::from_bytes(&part);
+            let child = self.children_mut(here).get(key).copied();
+            let Some(child) = child else {
+                if !create {
+                    return Err(AnomalyKind::NotAFolder);
+                }
+                let number = self.insert(here, key.to_owned(), implicit_folder(layer));
+                way.push(number);
+                continue;
+            };
+            match &self.nodes[child.node as usize].content {
+                Content::Directory(_) => way.push(child.node),
+                Content::Symlink(target) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(AnomalyKind::LinkLoop);
+                    }
+                    let target = target.as_os_str().as_bytes();
+                    if target.starts_with(b"/") {
+                        way.truncate(1);
+                    }
+                    let parts = target.split(|&byte| byte == b'/').rev();
+                    pending.extend(
+                        parts
+                            .filter(|part| !matches!(part, [] | [b'.']))
+                            .map(<[u8]>::to_vec),
+                    );
+                }
+                _ => return Err(AnomalyKind::NotAFolder),
+            }
+        }
+        Ok(way[way.len() - 1])
+    }
+}
+
+const WHITEOUT: &[u8] = b".wh.";
+/// What stands behind [`WHITEOUT`] in the name that empties a folder.
+const OPAQUE: &[u8] = b".wh..opq";
+
+/// A member's name, taken apart.
+struct Name<'n> {
+    parts: Vec<&'n [u8]>,
+    /// What is wrong with it, though it can be used.
+    oddity: Option<AnomalyKind>,
+}
+
+impl<'n> Name<'n> {
+    fn parse(name: &'n [u8]) -> Result<Self, AnomalyKind> {
+        if name.len() > MAX_PATH || name.contains(&0) {
+            return Err(AnomalyKind::Name);
+        }
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut oddity = name.starts_with(b"/").then_some(AnomalyKind::Absolute);
+        for part in name.split(|&byte| byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => {
+                    parts.pop().ok_or(AnomalyKind::Outside)?;
+                    oddity = Some(AnomalyKind::DotDot);
+                }
+                part if part.len() > 255 => return Err(AnomalyKind::Name),
+                part => parts.push(part),
+            }
+        }
+        Ok(Self { parts, oddity })
+    }
+
+    /// The folder and the last component; `None` for the root.
+    fn split(&self) -> Option<(&[&'n [u8]], &'n [u8])> {
+        let (last, folder) = self.parts.split_last()?;
+        Some((folder, last))
+    }
+}

@@ -1,0 +1,419 @@
+//! What is in an image, for people.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{count, size};
+use crate::image::read::{Description, Image, Layer, Node};
+use crate::inspect::{Figures, FileKind};
+use crate::vfs::NodeKind;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Lines of one list on the first screen.
+const MOST: usize = 8;
+/// Longest text of a line's last column, in characters.
+const WIDTH: usize = 76;
+
+/// An image with its figures.
+pub struct Inspected<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// Its figures.
+    pub figures: &'a Figures,
+}
+
+/// What to show beside the first screen.
+#[derive(Clone, Copy, Debug)]
+pub struct Detail {
+    /// Every file, as a tree.
+    pub files: bool,
+    /// Every layer with its digests.
+    pub layers: bool,
+    /// Nothing cut short.
+    pub all: bool,
+}
+
+/// A row of the history, the oldest first.
+pub(super) struct HistoryRow {
+    pub created: Option<String>,
+    pub created_by: String,
+    pub comment: Option<String>,
+    /// The layer that it made.
+    pub layer: Option<usize>,
+    /// Bytes of the files of that layer: what `docker history` shows.
+    pub bytes: u64,
+}
+
+/// The history with the layers that its rows made.
+pub(super) fn history(description: &Description, layers: &[Layer]) -> Vec<HistoryRow> {
+    let mut next = 0;
+    let rows = description.config.history().iter().flatten();
+    rows.map(|row| {
+        let is_empty = row.empty_layer().unwrap_or(false) || next >= layers.len();
+        let layer = (!is_empty).then_some(next);
+        next += usize::from(!is_empty);
+        HistoryRow {
+            created: row.created().clone(),
+            created_by: row.created_by().clone().unwrap_or_default(),
+            comment: row.comment().clone().filter(|comment| !comment.is_empty()),
+            layer,
+            bytes: layer.map_or(0, |layer| layers[layer].bytes),
+        }
+    })
+    .collect()
+}
+
+/// Shows one image on a screen, and what `detail` asks for behind it.
+///
+/// # Errors
+/// When `out` fails.
+pub fn inspect(
+    target: &Path,
+    kind: &str,
+    inspected: &Inspected<'_>,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let image = inspected.image;
+    match &image.description {
+        Some(description) => {
+            let name = match description.tags.is_empty() {
+                true => target.display().to_string(),
+                false => description.tags.join(", "),
+            };
+            writeln!(
+                out,
+                "{BOLD}{name}{BOLD:#}  {}  {kind}",
+                description.platform
+            )?;
+            configuration(description, detail, out)?;
+            layers(image, description, detail, out)?;
+        }
+        None => writeln!(out, "{BOLD}{}{BOLD:#}  {kind}", target.display())?,
+    }
+    figures(inspected.figures, detail, out)?;
+    anomalies(image, detail, out)?;
+    if detail.files {
+        writeln!(out, "{BOLD}tree{BOLD:#}")?;
+        files(image, out)?;
+    }
+    Ok(())
+}
+
+fn field(name: &str, value: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {DIM}{name:<12}{DIM:#}{value}")
+}
+
+fn configuration(description: &Description, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
+    field("image ID", &description.id, out)?;
+    if let Some(digest) = &description.digest {
+        field("digest", digest, out)?;
+    }
+    if let Some(created) = description.config.created() {
+        let author = description
+            .config
+            .author()
+            .as_deref()
+            .filter(|author| !author.is_empty());
+        let by = author.map_or(String::new(), |author| {
+            format!(" by {}", line(author, detail))
+        });
+        field("created", &format!("{created}{by}"), out)?;
+    }
+    let Some(config) = description.config.config() else {
+        return Ok(());
+    };
+    let words = |list: &Option<Vec<String>>| {
+        let list = list.as_ref().filter(|list| !list.is_empty());
+        list.and_then(|list| serde_json::to_string(list).ok())
+    };
+    let sorted = |list: &Option<Vec<String>>| {
+        let mut list = list.clone().filter(|list| !list.is_empty())?;
+        list.sort();
+        Some(list.join(", "))
+    };
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let fields = [
+        ("entrypoint", words(config.entrypoint())),
+        ("cmd", words(config.cmd())),
+        ("user", text(config.user())),
+        ("workdir", text(config.working_dir())),
+        ("ports", sorted(config.exposed_ports())),
+        ("volumes", sorted(config.volumes())),
+        ("stop signal", text(config.stop_signal())),
+        (
+            "healthcheck",
+            description.healthcheck.as_ref().map(ToString::to_string),
+        ),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            field(name, &line(&value, detail), out)?;
+        }
+    }
+    let mut labels: Vec<_> = config.labels().iter().flatten().collect();
+    labels.sort();
+    let env = config.env().iter().flatten().cloned().collect();
+    let labels = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    for (name, values) in [("env", env), ("label", labels)] {
+        let values: Vec<String> = values;
+        let shown = if detail.all { values.len() } else { MOST };
+        for value in values.iter().take(shown) {
+            field(name, &line(value, detail), out)?;
+        }
+        more(values.len(), shown, out)?;
+    }
+    Ok(())
+}
+
+fn more(number: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
+    match number.checked_sub(shown).filter(|more| *more > 0) {
+        Some(more) => writeln!(out, "  {DIM}and {more} more (-v){DIM:#}"),
+        None => Ok(()),
+    }
+}
+
+/// A text on one line, without control characters, cut where the screen ends.
+fn line(text: &str, detail: Detail) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let limit = if detail.all { usize::MAX } else { WIDTH };
+    if text.chars().count() <= limit {
+        return plain.collect();
+    }
+    let mut cut: String = plain.take(limit - 1).collect();
+    cut.push('…');
+    cut
+}
+
+fn layers(
+    image: &Image,
+    description: &Description,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let heading = count(image.layers.len(), "layer");
+    writeln!(out, "{BOLD}{heading}{BOLD:#}  {}", size(total))?;
+    for (number, layer) in image.layers.iter().enumerate() {
+        if !detail.layers && number == MOST {
+            more(image.layers.len(), MOST, out)?;
+            break;
+        }
+        let packed = match layer.compression.name() {
+            "none" => String::new(),
+            name => format!(", {name}, {} unpacked", size(layer.bytes)),
+        };
+        let files = count(layer.files, "file");
+        let digest = layer.digest.as_ref().unwrap_or(&layer.diff_id);
+        let shown = if detail.layers { digest.len() } else { 19 };
+        let digest = digest.get(..shown).unwrap_or(digest);
+        writeln!(
+            out,
+            "{:>10}  {DIM}{digest}{DIM:#}  {files}{packed}",
+            size(layer.size)
+        )?;
+        if detail.layers {
+            let visible = visible(image, number);
+            let media_type = layer.media_type.as_deref().unwrap_or("none given");
+            writeln!(out, "            {DIM}diff ID    {}{DIM:#}", layer.diff_id)?;
+            writeln!(out, "            {DIM}media type {media_type}{DIM:#}")?;
+            writeln!(
+                out,
+                "            {DIM}{} of {} in the image{DIM:#}",
+                size(visible),
+                size(layer.bytes)
+            )?;
+        }
+    }
+    let rows = history(description, &image.layers);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{BOLD}history{BOLD:#}  {DIM}the newest first{DIM:#}")?;
+    let shown = if detail.layers || detail.all {
+        rows.len()
+    } else {
+        MOST
+    };
+    for row in rows.iter().rev().take(shown) {
+        let day = row.created.as_deref().unwrap_or_default();
+        let day = day.get(..10).unwrap_or(day);
+        let what = match (&row.comment, row.created_by.is_empty()) {
+            (Some(comment), true) => comment,
+            _ => &row.created_by,
+        };
+        let cut = Detail {
+            all: detail.layers || detail.all,
+            ..detail
+        };
+        writeln!(
+            out,
+            "{:>10}  {DIM}{day}{DIM:#}  {}",
+            size(row.bytes),
+            line(what, cut)
+        )?;
+    }
+    more(rows.len(), shown, out)
+}
+
+/// Bytes of a layer that no later one hides.
+fn visible(image: &Image, layer: usize) -> u64 {
+    let mut seen = std::collections::HashSet::new();
+    let nodes = image
+        .tree
+        .walk()
+        .filter(|(_, number, node)| node.layer as usize == layer && seen.insert(*number));
+    nodes.fold(0, |total, (_, _, node)| total.saturating_add(node.size))
+}
+
+fn figures(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
+    let mut totals = count(figures.files, "file");
+    for (number, thing) in [
+        (figures.links, "link"),
+        (figures.folders, "folder"),
+        (figures.specials, "device"),
+    ] {
+        if number > 0 {
+            totals.push_str(&format!(", {}", count(number, thing)));
+        }
+    }
+    writeln!(out, "{BOLD}{totals}{BOLD:#}  {}", size(figures.bytes))?;
+    for (kind, share) in FileKind::ALL.iter().zip(&figures.kinds) {
+        if share.files > 0 && *kind != FileKind::Link {
+            writeln!(
+                out,
+                "{:>10}  {} {DIM}({}){DIM:#}",
+                size(share.bytes),
+                kind.as_str(),
+                share.files
+            )?;
+        }
+    }
+    writeln!(out, "{BOLD}largest{BOLD:#}")?;
+    let shown = if detail.all {
+        figures.largest.len()
+    } else {
+        MOST
+    };
+    for (path, bytes) in figures.largest.iter().take(shown) {
+        writeln!(out, "{:>10}  {}", size(*bytes), printable(path))?;
+    }
+    waste(figures, detail, out)
+}
+
+fn waste(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{BOLD}waste{BOLD:#}  {} hidden by later layers, {} held twice; efficiency {:.1} %",
+        size(figures.hidden_bytes),
+        size(figures.duplicate_bytes()),
+        figures.efficiency * 100.0,
+    )?;
+    let shown = if detail.all { usize::MAX } else { 3 };
+    for (path, bytes, layers) in figures.repeated.iter().take(shown).filter(|row| row.1 > 0) {
+        let path = printable(path);
+        writeln!(
+            out,
+            "{:>10}  {path} {DIM}in {layers} layers{DIM:#}",
+            size(*bytes)
+        )?;
+    }
+    for duplicate in figures.duplicates.iter().take(shown) {
+        let others = duplicate.paths.len() - 1;
+        writeln!(
+            out,
+            "{:>10}  {} {DIM}and {}{DIM:#}",
+            size(duplicate.size * others as u64),
+            printable(&duplicate.paths[0]),
+            match others {
+                1 => printable(&duplicate.paths[1]),
+                others => count(others, "more copy").replace("copys", "copies"),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn anomalies(image: &Image, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
+    let anomalies = &image.tree.anomalies;
+    let shown = if detail.all { usize::MAX } else { 3 };
+    for anomaly in anomalies.kept.iter().take(shown) {
+        let left_out = if anomaly.kind.is_left_out() {
+            "; it is left out"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} {} in layer {} {}{left_out}",
+            printable(&anomaly.name),
+            anomaly.layer + 1,
+            anomaly.kind.describe(),
+        )?;
+    }
+    more(
+        anomalies.kept.len() + anomalies.omitted,
+        anomalies.kept.len().min(shown),
+        out,
+    )
+}
+
+/// A path of the image: one line, whatever its name holds.
+fn printable(path: &Path) -> String {
+    let all = Detail {
+        files: false,
+        layers: false,
+        all: true,
+    };
+    line(&path.display().to_string(), all)
+}
+
+/// All files as a tree.
+fn files(image: &Image, out: &mut dyn Write) -> io::Result<()> {
+    /// Levels that are indented.
+    const DEEPEST: usize = 60;
+    for (path, _, node) in image.tree.walk().skip(1) {
+        let depth = path.components().count().saturating_sub(2).min(DEEPEST);
+        let name = path
+            .file_name()
+            .map_or_else(String::new, |name| printable(Path::new(name)));
+        let bytes = match node.kind() {
+            NodeKind::File => size(node.size),
+            _ => String::new(),
+        };
+        writeln!(
+            out,
+            "{:>10}  {DIM}{:04o} {}:{}{DIM:#}  {:indent$}{name}{}",
+            bytes,
+            node.mode,
+            node.uid,
+            node.gid,
+            "",
+            ending(node),
+            indent = 2 * depth,
+        )?;
+    }
+    Ok(())
+}
+
+fn ending(node: &Node) -> String {
+    match node.kind() {
+        NodeKind::Directory => "/".to_owned(),
+        NodeKind::Symlink => {
+            let target = node
+                .target()
+                .map_or_else(String::new, |target| printable(target));
+            format!(" → {target}")
+        }
+        NodeKind::Special => " (device, pipe or socket)".to_owned(),
+        NodeKind::File => String::new(),
+    }
+}
