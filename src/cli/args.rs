@@ -186,9 +186,12 @@ pub(super) struct PackArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TreeArgs {
-    /// Programs and shared libraries
-    #[arg(value_name = "FILE", required = true)]
+    /// Programs and shared libraries; or images, of which the program that they start is shown
+    #[arg(value_name = "FILE|IMAGE", required = true)]
     pub files: Vec<PathBuf>,
+    /// Each FILE is a path of this image
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["roots", "library_path"])]
+    pub from: Option<PathBuf>,
     /// Print one JSON object for each FILE
     #[arg(long, conflicts_with = "list")]
     pub json: bool,
@@ -207,4 +210,6 @@ pub(super) struct TreeArgs {
     pub env: Vec<String>,
     #[command(flatten)]
     pub source: SourceArgs,
+    #[command(flatten)]
+    pub reading: ImageArgs,
 }

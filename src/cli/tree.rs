@@ -1,4 +1,4 @@
-//! `slimpack tree FILE...`.
+//! `slimpack tree FILE|IMAGE...`.
 
 use std::env;
 use std::io::{self, Write};
@@ -9,8 +9,12 @@ use rayon::prelude::*;
 
 use super::args::{Common, TreeArgs};
 use super::error::CliError;
+use super::inspect;
 use crate::binding::Binder;
-use crate::closure::{Closure, Program};
+use crate::closure::{Closure, ClosureError, Program};
+use crate::elf::ElfError;
+use crate::image::Start;
+use crate::image::read::Interest;
 use crate::loader::Environment;
 use crate::report;
 use crate::source::{Source, choose_root};
@@ -23,8 +27,17 @@ const BATCH: usize = 512;
 type Answer = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     let mut out = super::stdout();
+    let status = match &args.from {
+        Some(image) => in_images(args, common, image, Some(&args.files), &mut out)?,
+        None => on_this_machine(args, common, &mut out)?,
+    };
+    out.flush()?;
+    Ok(ExitCode::from(status))
+}
+
+fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Result<u8, CliError> {
+    let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     let mut status = 0;
     let root = |file: &PathBuf| choose_root(&args.source.roots, file, &current_dir);
     // Files of one root stand together, unless roots are for architectures.
@@ -33,44 +46,99 @@ pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError
         .chunk_by(|left, right| root(left).ok() == root(right).ok())
     {
         let source = Source::open(&root(&files[0])?, &current_dir)?;
-        let asked = Asked {
-            args,
-            verbose: common.verbose > 0,
-            quiet: common.quiet,
-            environment: environment(args, &source),
-            binder: Binder::new(&source.view),
-            source: &source,
-        };
-        status = status.max(asked.answer_all(files, &mut out)?);
+        let environment = Environment::with_variables(&args.env);
+        let asked = Asked::new(args, common, &source, environment);
+        status = status.max(asked.answer_all(files, out)?);
     }
-    out.flush()?;
-    Ok(ExitCode::from(status))
+    Ok(status)
 }
 
-fn environment(args: &TreeArgs, source: &Source) -> Environment {
-    Environment {
-        extra: args
-            .source
-            .library_path
-            .iter()
-            .map(|folder| source.locate(folder))
-            .collect(),
-        working_dir: source.working_dir(),
-        ..Environment::with_variables(&args.env)
+/// Answers for programs of the images in `path`: the given ones, else those that they start.
+fn in_images(
+    args: &TreeArgs,
+    common: &Common,
+    path: &Path,
+    files: Option<&[PathBuf]>,
+    out: &mut impl Write,
+) -> Result<u8, CliError> {
+    let interest = match args.versions || args.symbols {
+        true => Interest::Symbols,
+        false => Interest::Closures,
+    };
+    let mut images = inspect::open(path, &args.reading, interest)?;
+    let mut status = 0;
+    for number in 0..images.count() {
+        let image = inspect::read_one(path, &mut images, number)?;
+        let start = Start::of(image.description.as_ref());
+        let source = Source::of_image(path, image.view(), &start.working_dir);
+        let started;
+        let files = match files {
+            Some(files) => files,
+            None => {
+                started = [start.program(&source.view).map_err(|why| {
+                    CliError::Usage(format!(
+                        "cannot tell which program of {} to show: {why}; name one with --from {} \
+                         /path/of/program",
+                        path.display(),
+                        path.display(),
+                    ))
+                })?];
+                &started[..]
+            }
+        };
+        let variables: Vec<String> = start.env.iter().chain(&args.env).cloned().collect();
+        let asked = Asked::new(
+            args,
+            common,
+            &source,
+            Environment::with_variables(&variables),
+        );
+        let mut text = Vec::new();
+        status = status.max(asked.answer_all(files, &mut text)?);
+        inspect::check(path, image)?;
+        out.write_all(&text)?;
     }
+    Ok(status)
+}
+
+/// Whether a file that is no program may be an image.
+fn may_be_image(error: &ClosureError) -> bool {
+    matches!(
+        error,
+        ClosureError::NotAFile(_) | ClosureError::Elf(ElfError::NotElf(false))
+    )
 }
 
 /// What is asked of every file.
 struct Asked<'a> {
     args: &'a TreeArgs,
-    verbose: bool,
-    quiet: bool,
+    common: &'a Common,
     source: &'a Source,
     environment: Environment,
     binder: Binder<'a>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn new(
+        args: &'a TreeArgs,
+        common: &'a Common,
+        source: &'a Source,
+        environment: Environment,
+    ) -> Self {
+        let library_path = args.source.library_path.iter();
+        Self {
+            args,
+            common,
+            environment: Environment {
+                extra: library_path.map(|folder| source.locate(folder)).collect(),
+                working_dir: source.working_dir(),
+                ..environment
+            },
+            binder: Binder::new(&source.view),
+            source,
+        }
+    }
+
     /// Answers file by file, in order; the exit status.
     fn answer_all(&self, files: &[PathBuf], out: &mut impl Write) -> Result<u8, CliError> {
         let mut status = 0;
@@ -104,7 +172,15 @@ impl Asked<'_> {
             path: path.to_path_buf(),
             error,
         };
-        let program = Program::find(&source.view, &source.locate(path)).map_err(fail)?;
+        let program = match Program::find(&source.view, &source.locate(path)) {
+            Ok(program) => program,
+            Err(error) if source.is_host() && may_be_image(&error) => {
+                let mut text = Vec::new();
+                let status = in_images(args, self.common, path, None, &mut text)?;
+                return Ok((text, status == 0));
+            }
+            Err(error) => return Err(fail(error)),
+        };
         let environment = Environment {
             secure: program.walk.metadata.changes_identity(),
             ..self.environment.clone()
@@ -118,7 +194,7 @@ impl Asked<'_> {
                 source,
                 closure: &closure,
                 binder: &self.binder,
-                quiet: self.quiet,
+                quiet: self.common.quiet,
             };
             if args.versions {
                 is_sound &= binding.versions(&mut text)?;
@@ -132,7 +208,7 @@ impl Asked<'_> {
         } else if args.list {
             report::list(source, &closure, &mut text)?;
         } else {
-            report::tree(source, &closure, self.verbose, &mut text)?;
+            report::tree(source, &closure, self.common.verbose > 0, &mut text)?;
         }
         Ok((text, is_sound))
     }

@@ -16,8 +16,9 @@ use super::anomaly::AnomalyKind;
 use super::compression::Exceeded;
 use super::error::ReadError;
 use super::limits::Limits;
+use super::node::{Content, Data, Node};
 use super::parts::within;
-use super::tree::{Content, Data, Node, Tree};
+use super::tree::Tree;
 use crate::vfs::HostVfs;
 
 /// Reads the names below `root`, a path without links.

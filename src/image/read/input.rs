@@ -74,7 +74,17 @@ impl Input for InPlace {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.position)?;
+        let inside = self.position.checked_sub(self.window_at);
+        let rest = inside.and_then(|start| self.window.get(usize::try_from(start).ok()?..));
+        let count = match rest {
+            // An extended header stands in the window of its own header.
+            Some(rest) if !rest.is_empty() => {
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                count
+            }
+            _ => self.file.read_at(buffer, self.position)?,
+        };
         self.position += count as u64;
         Ok(count)
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::compression::Exceeded;
 use super::members::Member;
-use super::tree::Head;
+use super::node::Head;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 use crate::loader::{SystemFolders, is_glibc_loader};

@@ -14,8 +14,9 @@ use super::input::{InPlace, Input, Streamed};
 use super::keep::{Interest, Kept, Room, Wanted};
 use super::limits::Limits;
 use super::members::{Member, MemberKind, Members, TarError};
+use super::node::{Data, Head};
 use super::sparse::SparseFile;
-use super::tree::{Data, Entry, Head};
+use super::tree::Entry;
 use crate::bytes::{Sequential, Slice};
 use crate::image::digest::{Blob, Digester};
 

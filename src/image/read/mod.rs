@@ -15,6 +15,8 @@ mod keep;
 mod layer;
 mod limits;
 mod members;
+mod names;
+mod node;
 mod parts;
 mod sparse;
 mod tree;
@@ -28,7 +30,8 @@ pub use documents::{Description, ImagePlatform};
 pub use error::{Fault, ReadError};
 pub use keep::Interest;
 pub use limits::Limits;
-pub use tree::{Head, Node, Tree};
+pub use node::{Head, Node};
+pub use tree::Tree;
 pub use verify::Verification;
 pub use vfs::ImageVfs;
 

@@ -15,7 +15,8 @@ use super::error::ReadError;
 use super::input::{InPlace, Streamed};
 use super::layer::{IndexedLayer, Shared, index_in_place, index_passing, index_stream};
 use super::members::{Member, MemberKind, Members, TarError, begins_tar};
-use super::tree::{Data, Entry};
+use super::node::Data;
+use super::tree::Entry;
 use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::image::digest::Blob;
 use crate::store::Store;
@@ -71,7 +72,7 @@ pub(super) fn open(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     let file = File::open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
-        open_folder(path)
+        open_folder(path, shared)
     } else if kind.is_file() {
         open_file(file, shared)
     } else {
@@ -79,17 +80,25 @@ pub(super) fn open(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     }
 }
 
-fn open_folder(path: &Path) -> Result<Opened, ReadError> {
+fn open_folder(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     let root = path.canonicalize()?;
     let view = View::new(Box::new(HostVfs::new(&root)), Arc::new(Store::default()));
     let has = |name: &str| {
         let walk = view.walk(&Path::new("/").join(name));
         walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
     };
-    if (has("oci-layout") && has("index.json")) || (has("manifest.json") && !has("etc/passwd")) {
+    if has("oci-layout") && has("index.json") {
         return Ok(Opened::Parts(Parts::Folder(view)));
     }
-    Ok(Opened::Folder(root))
+    // An unpacked archive of docker's begins with a list; `skopeo copy … dir:` leaves a
+    // manifest under the same name.
+    match view.read(Path::new("/manifest.json"), shared.limits.document) {
+        Ok(text) if text.starts_with(b"[") => Ok(Opened::Parts(Parts::Folder(view))),
+        Ok(text) if text.starts_with(b"{") && has("version") => Err(ReadError::NotAnImage(
+            "a folder in skopeo's dir: format (skopeo copy makes an OCI layout of it)",
+        )),
+        _ => Ok(Opened::Folder(root)),
+    }
 }
 
 fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
@@ -102,10 +111,19 @@ fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
     check_tar(&start, "")?;
     let mut members = Members::new(InPlace::new(file.clone()));
     let entries = index_in_place(&mut members, &file, shared).map_err(outer)?;
+    let is_document = |entry: &Entry| {
+        matches!(
+            plain_name(&entry.member.name),
+            b"manifest.json" | b"oci-layout"
+        )
+    };
     let mut parts = HashMap::new();
-    for Entry { member, data, .. } in &entries {
-        if let Data::InPlace(slice) = data {
-            parts.insert(plain_name(&member.name).to_vec(), Part::File(slice.clone()));
+    // A root has many names and needs none of them here.
+    if entries.iter().any(is_document) {
+        for Entry { member, data, .. } in &entries {
+            if let Data::InPlace(slice) = data {
+                parts.insert(plain_name(&member.name).to_vec(), Part::File(slice.clone()));
+            }
         }
     }
     Ok(sort_out(entries, parts))

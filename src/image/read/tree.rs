@@ -8,148 +8,19 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::anomaly::{Anomalies, AnomalyKind};
-use super::keep::Kept;
 use super::members::{Member, MemberKind};
-use super::sparse::{SparseFile, SparseMap};
+use super::names::{Name, OPAQUE, WHITEOUT};
+use super::node::{Child, Content, Data, Head, Node};
 use super::waste::Waste;
-use crate::bytes::{ReadAt, Slice};
-use crate::vfs::{Errno, FileId, HostVfs, MAX_LINKS, NodeKind, Vfs};
+use crate::vfs::{Errno, FileId, MAX_LINKS};
 
-/// Longest path or link target in bytes; no longer one can be unpacked or followed.
-const MAX_PATH: usize = 32 << 10;
+/// Longest target of a symbolic link in bytes (`PATH_MAX` - 1).
 const MAX_TARGET: usize = 4095;
 /// Steps over folders and links that all members together may take, beside one for each
 /// component of a name.
 const MAX_STEPS: u64 = 100_000_000;
-
-/// What the first bytes of a file say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// The ELF magic number.
-    Elf,
-    /// `#!`.
-    Script,
-    /// Anything else.
-    Other,
-}
-
-impl Head {
-    /// Bytes that [`Self::of`] looks at.
-    pub const LENGTH: usize = 4;
-
-    /// Tells it from the first bytes of a file.
-    pub fn of(bytes: &[u8]) -> Self {
-        match bytes {
-            [0x7f, b'E', b'L', b'F', ..] => Self::Elf,
-            [b'#', b'!', ..] => Self::Script,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Where the bytes of a file are.
-#[derive(Clone)]
-pub(super) enum Data {
-    /// Nowhere: it has none.
-    None,
-    /// In a layer that is not compressed.
-    InPlace(Slice),
-    /// There too, in parts.
-    Sparse(Slice, Arc<SparseMap>),
-    /// In memory, as far as they were asked for.
-    Kept(Arc<Kept>),
-    /// On this machine.
-    Host(Arc<HostVfs>, PathBuf),
-}
-
-/// What a node is.
-#[derive(Clone)]
-pub(super) enum Content {
-    File(Data),
-    Directory(BTreeMap<OsString, Child>),
-    Symlink(PathBuf),
-    Special,
-}
-
-/// A name in a folder. Hard links are several names of one node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Child {
-    pub node: u32,
-    /// The layer that brought the name.
-    pub layer: u32,
-}
-
-/// A file, folder, link or device.
-#[derive(Clone)]
-pub struct Node {
-    /// Permission bits (`07777`).
-    pub mode: u32,
-    /// Its owner.
-    pub uid: u64,
-    /// Its group.
-    pub gid: u64,
-    /// Size in bytes; of anything but a file 0.
-    pub size: u64,
-    /// The layer that it comes from, the lowest is 0.
-    pub layer: u32,
-    /// Whether it carries file capabilities (`capabilities(7)`).
-    pub has_capabilities: bool,
-    pub(super) content: Content,
-    pub(super) head: Option<Head>,
-    pub(super) fingerprint: Option<u128>,
-}
-
-impl Node {
-    /// What kind of node it is.
-    pub fn kind(&self) -> NodeKind {
-        match self.content {
-            Content::File(_) => NodeKind::File,
-            Content::Directory(_) => NodeKind::Directory,
-            Content::Symlink(_) => NodeKind::Symlink,
-            Content::Special => NodeKind::Special,
-        }
-    }
-
-    /// The target of a symbolic link.
-    pub fn target(&self) -> Option<&PathBuf> {
-        match &self.content {
-            Content::Symlink(target) => Some(target),
-            _ => None,
-        }
-    }
-
-    /// Opens a file for ranged reads.
-    ///
-    /// # Errors
-    /// The error number of `open(2)`; `EINVAL` when it is no file.
-    pub fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
-        let Content::File(data) = &self.content else {
-            return Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error()));
-        };
-        Ok(match data {
-            Data::None => Box::new(Vec::new()),
-            Data::InPlace(slice) => Box::new(slice.clone()),
-            Data::Sparse(stored, map) => Box::new(SparseFile {
-                stored: stored.clone(),
-                map: map.clone(),
-            }),
-            Data::Kept(kept) => Box::new(kept.clone()),
-            Data::Host(host, path) => return host.open(path),
-        })
-    }
-
-    /// What the first bytes of a file say.
-    pub fn head(&self) -> Head {
-        let read = || {
-            let start = self.open().ok()?.prefix(0, Head::LENGTH as u64).ok()?;
-            Some(Head::of(&start))
-        };
-        self.head.or_else(read).unwrap_or(Head::Other)
-    }
-}
 
 /// All nodes of an image. The root is number 0.
 pub struct Tree {
@@ -304,10 +175,14 @@ impl Tree {
             }
             return Ok(());
         };
-        let folder_number = self.folder(folder, layer)?;
         if let Some(whiteout) = last.strip_prefix(WHITEOUT) {
-            return self.white_out(layer, folder_number, folder, whiteout);
+            // What was in a folder that is gone is gone: umoci names it all the same.
+            return match self.route(folder, Way::Lower, layer) {
+                Ok(number) => self.white_out(layer, number, folder, whiteout),
+                Err(_) => Ok(()),
+            };
         }
+        let folder_number = self.folder(folder, layer)?;
         self.waste.member(folder, last, member);
         if member.kind == MemberKind::HardLink {
             let target = self.hard_link_target(&member.link, layer)?;
@@ -517,7 +392,7 @@ impl Tree {
         let name = Name::parse(link).map_err(|_| AnomalyKind::HardLink)?;
         let (folder, last) = name.split().ok_or(AnomalyKind::HardLink)?;
         let folder = self
-            .route(folder, false, layer)
+            .route(folder, Way::Found, layer)
             .map_err(|_| AnomalyKind::HardLink)?;
         let children = self.children(folder).ok_or(AnomalyKind::HardLink)?;
         let target = children
@@ -538,14 +413,14 @@ impl Tree {
         {
             return Ok(*folder);
         }
-        let folder = self.route(parts, true, layer)?;
+        let folder = self.route(parts, Way::Made, layer)?;
         self.last = Some((key, folder));
         Ok(folder)
     }
 
     /// Follows the components of a folder's name, and links inside the root, as the kernel
     /// would for a process that has the tree as its root.
-    fn route(&mut self, parts: &[&[u8]], create: bool, layer: u32) -> Result<u32, AnomalyKind> {
+    fn route(&mut self, parts: &[&[u8]], way_of: Way, layer: u32) -> Result<u32, AnomalyKind> {
         let mut way = vec![0_u32];
         let mut links = 0;
         let mut pending: Vec<Vec<u8>> = parts.iter().rev().map(|part| part.to_vec()).collect();
@@ -568,7 +443,7 @@ impl Tree {
             let key = OsStr::from_bytes(&part);
             let child = self.children_mut(here).get(key).copied();
             let Some(child) = child else {
-                if !create {
+                if way_of != Way::Made {
                     return Err(AnomalyKind::NotAFolder);
                 }
                 let number = self.insert(here, key.to_owned(), implicit_folder(layer));
@@ -577,6 +452,10 @@ impl Tree {
             };
             match &self.nodes[child.node as usize].content {
                 Content::Directory(_) => way.push(child.node),
+                // What a layer removes is below it; its own link has come in its place.
+                Content::Symlink(_) if way_of == Way::Lower && child.layer == layer => {
+                    return Err(AnomalyKind::NotAFolder);
+                }
                 Content::Symlink(target) => {
                     links += 1;
                     if links > MAX_LINKS {
@@ -600,41 +479,13 @@ impl Tree {
     }
 }
 
-const WHITEOUT: &[u8] = b".wh.";
-/// What stands behind [`WHITEOUT`] in the name that empties a folder.
-const OPAQUE: &[u8] = b".wh..opq";
-
-/// A member's name, taken apart.
-struct Name<'n> {
-    parts: Vec<&'n [u8]>,
-    /// What is wrong with it, though it can be used.
-    oddity: Option<AnomalyKind>,
-}
-
-impl<'n> Name<'n> {
-    fn parse(name: &'n [u8]) -> Result<Self, AnomalyKind> {
-        if name.len() > MAX_PATH || name.contains(&0) {
-            return Err(AnomalyKind::Name);
-        }
-        let mut parts: Vec<&[u8]> = Vec::new();
-        let mut oddity = name.starts_with(b"/").then_some(AnomalyKind::Absolute);
-        for part in name.split(|&byte| byte == b'/') {
-            match part {
-                b"" | b"." => {}
-                b".." => {
-                    parts.pop().ok_or(AnomalyKind::Outside)?;
-                    oddity = Some(AnomalyKind::DotDot);
-                }
-                part if part.len() > 255 => return Err(AnomalyKind::Name),
-                part => parts.push(part),
-            }
-        }
-        Ok(Self { parts, oddity })
-    }
-
-    /// The folder and the last component; `None` for the root.
-    fn split(&self) -> Option<(&[&'n [u8]], &'n [u8])> {
-        let (last, folder) = self.parts.split_last()?;
-        Some((folder, last))
-    }
+/// How the folder of a name is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Folders that are missing are made.
+    Made,
+    /// All of it has to be there.
+    Found,
+    /// It has to be there, and links of the same layer do not count.
+    Lower,
 }

@@ -1,0 +1,49 @@
+//! Names of members.
+//!
+//! In: a name as it stands in an archive. Out: its components, inside the root, or why it can
+//! be none of a file's.
+
+use super::anomaly::AnomalyKind;
+
+/// Longest path in bytes; no longer one can be unpacked.
+const MAX_PATH: usize = 32 << 10;
+
+/// What stands before a name that a layer removes.
+pub(super) const WHITEOUT: &[u8] = b".wh.";
+/// What stands behind [`WHITEOUT`] in the name that empties a folder.
+pub(super) const OPAQUE: &[u8] = b".wh..opq";
+
+/// A member's name, taken apart.
+pub(super) struct Name<'n> {
+    parts: Vec<&'n [u8]>,
+    /// What is wrong with it, though it can be used.
+    pub oddity: Option<AnomalyKind>,
+}
+
+impl<'n> Name<'n> {
+    pub fn parse(name: &'n [u8]) -> Result<Self, AnomalyKind> {
+        if name.len() > MAX_PATH || name.contains(&0) {
+            return Err(AnomalyKind::Name);
+        }
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut oddity = name.starts_with(b"/").then_some(AnomalyKind::Absolute);
+        for part in name.split(|&byte| byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => {
+                    parts.pop().ok_or(AnomalyKind::Outside)?;
+                    oddity = Some(AnomalyKind::DotDot);
+                }
+                part if part.len() > 255 => return Err(AnomalyKind::Name),
+                part => parts.push(part),
+            }
+        }
+        Ok(Self { parts, oddity })
+    }
+
+    /// The folder and the last component; `None` for the root.
+    pub fn split(&self) -> Option<(&[&'n [u8]], &'n [u8])> {
+        let (last, folder) = self.parts.split_last()?;
+        Some((folder, last))
+    }
+}

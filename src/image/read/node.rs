@@ -1,0 +1,137 @@
+//! A node of an image's tree, and where its bytes are.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::keep::Kept;
+use super::sparse::{SparseFile, SparseMap};
+use crate::bytes::{ReadAt, Slice};
+use crate::vfs::{Errno, HostVfs, NodeKind, Vfs};
+
+/// What the first bytes of a file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// The ELF magic number.
+    Elf,
+    /// `#!`.
+    Script,
+    /// Anything else.
+    Other,
+}
+
+impl Head {
+    /// Bytes that [`Self::of`] looks at.
+    pub const LENGTH: usize = 4;
+
+    /// Tells it from the first bytes of a file.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0x7f, b'E', b'L', b'F', ..] => Self::Elf,
+            [b'#', b'!', ..] => Self::Script,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone)]
+pub(super) enum Data {
+    /// Nowhere: it has none.
+    None,
+    /// In a layer that is not compressed.
+    InPlace(Slice),
+    /// There too, in parts.
+    Sparse(Slice, Arc<SparseMap>),
+    /// In memory, as far as they were asked for.
+    Kept(Arc<Kept>),
+    /// On this machine.
+    Host(Arc<HostVfs>, PathBuf),
+}
+
+/// What a node is.
+#[derive(Clone)]
+pub(super) enum Content {
+    File(Data),
+    Directory(BTreeMap<OsString, Child>),
+    Symlink(PathBuf),
+    Special,
+}
+
+/// A name in a folder. Hard links are several names of one node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Child {
+    pub node: u32,
+    /// The layer that brought the name.
+    pub layer: u32,
+}
+
+/// A file, folder, link or device.
+#[derive(Clone)]
+pub struct Node {
+    /// Permission bits (`07777`).
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u64,
+    /// Its group.
+    pub gid: u64,
+    /// Size in bytes; of anything but a file 0.
+    pub size: u64,
+    /// The layer that it comes from, the lowest is 0.
+    pub layer: u32,
+    /// Whether it carries file capabilities (`capabilities(7)`).
+    pub has_capabilities: bool,
+    pub(super) content: Content,
+    pub(super) head: Option<Head>,
+    pub(super) fingerprint: Option<u128>,
+}
+
+impl Node {
+    /// What kind of node it is.
+    pub fn kind(&self) -> NodeKind {
+        match self.content {
+            Content::File(_) => NodeKind::File,
+            Content::Directory(_) => NodeKind::Directory,
+            Content::Symlink(_) => NodeKind::Symlink,
+            Content::Special => NodeKind::Special,
+        }
+    }
+
+    /// The target of a symbolic link.
+    pub fn target(&self) -> Option<&PathBuf> {
+        match &self.content {
+            Content::Symlink(target) => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Opens a file for ranged reads.
+    ///
+    /// # Errors
+    /// The error number of `open(2)`; `EINVAL` when it is no file.
+    pub fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
+        let Content::File(data) = &self.content else {
+            return Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error()));
+        };
+        Ok(match data {
+            Data::None => Box::new(Vec::new()),
+            Data::InPlace(slice) => Box::new(slice.clone()),
+            Data::Sparse(stored, map) => Box::new(SparseFile {
+                stored: stored.clone(),
+                map: map.clone(),
+            }),
+            Data::Kept(kept) => Box::new(kept.clone()),
+            Data::Host(host, path) => return host.open(path),
+        })
+    }
+
+    /// What the first bytes of a file say.
+    pub fn head(&self) -> Head {
+        let read = || {
+            let start = self.open().ok()?.prefix(0, Head::LENGTH as u64).ok()?;
+            Some(Head::of(&start))
+        };
+        self.head.or_else(read).unwrap_or(Head::Other)
+    }
+}
