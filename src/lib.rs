@@ -11,6 +11,7 @@
 //! - [`proof`]: the same resolution again, inside that tree.
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
 //! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
+//! - [`lint`]: would everything in it start? With [`needs`], what programs read beside libraries.
 //! - [`report`]: what people and programs read of it.
 //!
 //! [`pack`] leads through them from end to end; [`cli`] is the command line.
@@ -29,7 +30,9 @@ pub mod elf;
 pub mod image;
 pub mod inspect;
 pub mod layer;
+pub mod lint;
 pub mod loader;
+pub mod needs;
 pub mod output;
 pub mod pack;
 pub mod proof;

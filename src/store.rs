@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::HashMap;
 
 use crate::bytes::ReadAt;
-use crate::elf::{Definitions, ElfError, Object, References, Versions};
+use crate::elf::{Definitions, ElfError, Notes, Object, References, Versions};
 use crate::loader::SystemFolders;
 use crate::vfs::{Errno, FileId, View, Walk};
 
@@ -22,6 +22,7 @@ pub type Facts = Result<Arc<Object>, ElfError>;
 pub struct Store {
     facts: Known<FileId, Facts>,
     system: Known<FileId, Arc<SystemFolders>>,
+    notes: Known<FileId, Arc<Notes>>,
 }
 
 /// Answers that were worked out once.
@@ -110,6 +111,16 @@ impl View {
         object: &'o Object,
     ) -> Result<&'o Definitions, ElfError> {
         object.definitions(|| self.open_elf(walk))
+    }
+
+    /// The notes of `object`, which is the walked file; none when it cannot be read.
+    pub fn notes(&self, walk: &Walk, object: &Object) -> Arc<Notes> {
+        let read = || {
+            let file = self.open(walk)?;
+            Ok::<_, Errno>(Arc::new(Notes::read(object, file.as_ref())))
+        };
+        let notes = self.store().notes.get(walk.metadata.id, read);
+        notes.unwrap_or_default()
     }
 
     fn open_elf(&self, walk: &Walk) -> Result<Box<dyn ReadAt>, ElfError> {

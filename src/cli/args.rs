@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::values::{self, Words};
 use crate::image::Tag;
+use crate::lint::FailOn;
 use crate::source::Root;
 
 /// Turn a Linux program into the smallest container image that still runs it.
@@ -69,6 +70,8 @@ check failed, 2 usage, unreadable input or failed output.";
 pub(super) enum Verb {
     /// Show the libraries that a program loads, and the rule that finds each
     Tree(TreeArgs),
+    /// Check whether everything in programs, folders and images would start
+    Lint(LintArgs),
     /// Show what is in an image: configuration, layers, history, files by size
     Inspect(InspectArgs),
 }
@@ -82,6 +85,54 @@ pub(super) struct ImageArgs {
     /// Raise a limit for hostile images: members, document, unpacked, ratio, kept (repeatable)
     #[arg(long = "limit", value_name = "NAME=N", value_parser = values::limit)]
     pub limits: Vec<(&'static str, u64)>,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LintFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+    /// SARIF 2.1.0, for code-scanning services
+    Sarif,
+    /// Annotations of a GitHub Actions run
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LintArgs {
+    /// ELF files, folders, images of any kind that inspect reads; - for standard input
+    #[arg(value_name = "TARGET", required_unless_present_any = ["explain", "list_rules"])]
+    pub targets: Vec<PathBuf>,
+    /// How to write what was found
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub format: LintFormat,
+    /// End with status 1 for findings of this severity and worse [default: error]
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// Pass over a rule, or its findings about paths and names that match a glob (repeatable)
+    #[arg(long, value_name = "RULE[:GLOB]")]
+    pub ignore: Vec<String>,
+    /// Check these rules only
+    #[arg(long, value_name = "RULE,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Take ignores from this file [default: slimpack.toml beside the target]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Explain a rule: what it means, why it matters, how to mend it
+    #[arg(long, value_name = "RULE", conflicts_with = "targets")]
+    pub explain: Option<String>,
+    /// List all rules
+    #[arg(long, conflicts_with = "targets")]
+    pub list_rules: bool,
+    /// Check as if this variable were set, such as LD_LIBRARY_PATH (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env)]
+    pub env: Vec<String>,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    pub reading: ImageArgs,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,9 @@
 mod args;
 mod error;
 mod inspect;
+mod lint;
 mod pack;
+mod progress;
 mod tree;
 mod values;
 
@@ -32,6 +34,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
+        Some(Verb::Lint(args)) => lint::run(args, &cli.common),
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.common),
         None => pack::run(&cli.pack, &cli.common),

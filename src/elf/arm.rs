@@ -5,12 +5,12 @@
 //! the Arm Architecture, "Addenda: Build Attributes", `Tag_CPU_arch`.
 
 use goblin::elf::header::Header;
-use goblin::elf::section_header::SectionHeader;
 use object::Endianness;
 use object::elf::FileHeader32;
 use object::read::elf::AttributesSection;
-use scroll::{Endian, Pread};
+use scroll::Endian;
 
+use super::sections::sections;
 use super::{ElfError, context};
 use crate::bytes::ReadAt;
 
@@ -48,20 +48,11 @@ fn attributes_section(
     header: &Header,
     file: &dyn ReadAt,
 ) -> Result<Option<(Endian, Vec<u8>)>, ElfError> {
-    let context = context(header)?;
-    let size = SectionHeader::size(context);
-    if usize::from(header.e_shentsize) != size {
-        return Ok(None);
-    }
-    let length = u64::from(header.e_shnum) * size as u64;
-    let Some(table) = file.range(header.e_shoff, length)? else {
-        return Ok(None);
-    };
-    let mut offset = 0;
-    while let Ok(section) = table.gread_with::<SectionHeader>(&mut offset, context) {
+    for section in sections(header, file)? {
         if section.sh_type == SHT_ARM_ATTRIBUTES && section.sh_size <= MAX_SECTION {
             let bytes = file.range(section.sh_offset, section.sh_size)?;
-            return Ok(bytes.map(|bytes| (context.le, bytes)));
+            let endian = context(header)?.le;
+            return Ok(bytes.map(|bytes| (endian, bytes)));
         }
     }
     Ok(None)

@@ -170,12 +170,17 @@ impl Dynamic {
         self.flags_1 & DF_1_NODEFLIB != 0
     }
 
+    /// Whether code has to be changed when the object is loaded.
+    pub fn has_text_relocations(&self) -> bool {
+        self.flags & DF_TEXTREL != 0
+    }
+
     pub(super) fn flags(&self) -> Vec<&'static str> {
         [
             (self.is_pie(), "pie"),
             (self.binds_now(), "bind-now"),
             (self.is_nodeflib(), "nodeflib"),
-            (self.flags & DF_TEXTREL != 0, "textrel"),
+            (self.has_text_relocations(), "textrel"),
         ]
         .into_iter()
         .filter_map(|(set, name)| set.then_some(name))

@@ -9,7 +9,9 @@ mod dynamic;
 mod error;
 mod machine;
 mod mapped;
+mod notes;
 mod relocations;
+mod sections;
 mod symbols;
 mod tables;
 mod versions;
@@ -17,6 +19,7 @@ mod versions;
 pub use dynamic::{Dependency, DependencyKind, Dynamic};
 pub use error::{ElfError, Malformed};
 pub use machine::{Platform, machine_name, platform};
+pub use notes::{DlopenNote, Notes, Priority};
 pub use relocations::Binding;
 pub use symbols::{Definitions, Reference, References};
 pub use versions::{NeededVersion, VersionNeed, Versions};
@@ -28,7 +31,7 @@ use std::sync::OnceLock;
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::{self, Header};
 use goblin::elf::program_header::{
-    PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader,
+    PF_W, PF_X, PT_DYNAMIC, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader,
 };
 
 use crate::bytes::ReadAt;
@@ -175,9 +178,10 @@ impl Object {
             .map_err(Clone::clone)
     }
 
-    /// Reads from `file` whatever [`Self::versions`], [`Self::references`] and
-    /// [`Self::definitions`] would read, for a reader that keeps what passes through it.
-    pub fn read_symbols(&self, file: &dyn ReadAt) {
+    /// Reads from `file` whatever checks of the object would read, for a reader that keeps
+    /// what passes through it: versions, references, definitions, notes, sections.
+    pub fn read_for_checks(&self, file: &dyn ReadAt) {
+        let _ = (Notes::read(self, file), self.strippable_bytes(file));
         if let Ok(versions) = Versions::read(self, file) {
             let _ = References::read(self, file, &versions);
         }
@@ -211,6 +215,11 @@ impl Object {
         }
     }
 
+    /// Whether its numbers are big endian.
+    pub fn is_big_endian(&self) -> bool {
+        self.header.e_ident[header::EI_DATA] == header::ELFDATA2MSB
+    }
+
     /// The machine in the words of `uname -m`.
     pub fn machine_name(&self) -> &'static str {
         machine_name(&self.header)
@@ -235,6 +244,36 @@ impl Object {
             names.push("execstack");
         }
         names
+    }
+
+    /// What is unusual about its memory: an executable stack, a segment that can be written
+    /// and executed.
+    pub fn unsafe_segments(&self) -> Vec<&'static str> {
+        let both = PF_W | PF_X;
+        let mut found = Vec::new();
+        let stack = self.segments.iter().find(|s| s.p_type == PT_GNU_STACK);
+        if stack.is_some_and(|s| s.p_flags & PF_X != 0) {
+            found.push("an executable stack");
+        }
+        let is_open = |s: &ProgramHeader| s.p_type == PT_LOAD && s.p_flags & both == both;
+        if self.segments.iter().any(is_open) {
+            found.push("a segment that can be written and executed");
+        }
+        found
+    }
+
+    /// The usual protections that a program was built without: `PIE`, `RELRO`, `BIND_NOW`.
+    pub fn missing_protections(&self) -> Vec<&'static str> {
+        let dynamic = self.dynamic.as_ref();
+        let has_relro = self.segments.iter().any(|s| s.p_type == PT_GNU_RELRO);
+        [
+            (self.header.e_type == header::ET_DYN, "PIE"),
+            (has_relro, "RELRO"),
+            (dynamic.is_none_or(Dynamic::binds_now), "BIND_NOW"),
+        ]
+        .into_iter()
+        .filter_map(|(has, name)| (!has).then_some(name))
+        .collect()
     }
 
     /// The file's bytes that the loader maps without write permission: constants

@@ -6,6 +6,7 @@
 mod binding;
 mod inspect;
 mod inspect_json;
+pub mod lint;
 mod plan;
 mod tree;
 mod tree_json;

@@ -90,6 +90,22 @@ impl View {
         self.vfs.open(&walk.real)
     }
 
+    /// The target of the symbolic link at `path`; links in the folders above it are followed.
+    ///
+    /// # Errors
+    /// The error number that `readlink(2)` would give.
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(other(rustix::io::Errno::INVAL));
+        };
+        let walk = self.walk(folder)?;
+        let node = walk.real.join(name);
+        match self.vfs.lookup(&node)?.kind {
+            NodeKind::Symlink => self.vfs.read_link(&node),
+            _ => Err(other(rustix::io::Errno::INVAL)),
+        }
+    }
+
     /// The names in the folder `path`, sorted.
     ///
     /// # Errors

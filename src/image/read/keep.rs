@@ -66,7 +66,7 @@ impl Interest {
             SystemFolders::read(&object, file);
         }
         if self == Self::Symbols {
-            object.read_symbols(file);
+            object.read_for_checks(file);
         }
     }
 }

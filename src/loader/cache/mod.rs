@@ -22,9 +22,9 @@ use scroll::{Endian, Pread};
 use super::Target;
 
 /// Where glibc looks for it.
-pub(crate) const PATH: &str = "/etc/ld.so.cache";
+pub const PATH: &str = "/etc/ld.so.cache";
 /// Largest cache that is read, in bytes; a full desktop has about 200 KB.
-pub(super) const MAX_SIZE: u64 = 64 << 20;
+pub const MAX_SIZE: u64 = 64 << 20;
 
 const OLD_MAGIC: &[u8] = b"ld.so-1.7.0";
 const NEW_MAGIC: &[u8] = b"glibc-ld.so.cache1.1";

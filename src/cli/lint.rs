@@ -1,0 +1,283 @@
+//! `slimpack lint TARGET...`.
+
+use std::env;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::args::{Common, LintArgs, LintFormat};
+use super::error::CliError;
+use super::inspect;
+use super::progress::Progress;
+use crate::binding::Binder;
+use crate::image::Start;
+use crate::image::read::{Head, Image, Interest, Kind, Tree};
+use crate::lint::{
+    self, Context, Findings, Ignore, Policy, PolicyError, Scope, Survey, known_rule,
+};
+use crate::loader::Environment;
+use crate::report::lint as report;
+use crate::report::lint::Linted;
+use crate::source::{Source, choose_root};
+
+/// The file of a policy, beside the target.
+const POLICY_FILE: &str = "slimpack.toml";
+/// Largest policy file that is read, in bytes.
+const MAX_POLICY: u64 = 1 << 20;
+
+pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    if args.list_rules {
+        report::list_rules(&mut out)?;
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(id) = &args.explain {
+        let rule = known_rule(&id.to_uppercase()).map_err(usage)?;
+        report::explain(rule, &mut out)?;
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let linter = Linter {
+        args,
+        current_dir: env::current_dir().map_err(CliError::CurrentDir)?,
+        policy: policy(args)?,
+    };
+    let (mut linted, mut status) = (Vec::new(), 0);
+    for target in &args.targets {
+        let progress = Progress::start(format!("checking {}", target.display()), common.quiet);
+        let checked = linter.target(target, &mut linted);
+        drop(progress);
+        match checked {
+            Ok(fails) => status = status.max(u8::from(fails)),
+            // The other targets are checked all the same.
+            Err(error) => {
+                error.report();
+                status = 2;
+            }
+        }
+    }
+    match args.format {
+        LintFormat::Text => report::text(&linted, common.verbose > 0, common.quiet, &mut out)?,
+        LintFormat::Github => report::github(&linted, &mut out)?,
+        LintFormat::Json => {
+            serde_json::to_writer(&mut out, &report::json(&linted)).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        LintFormat::Sarif => {
+            serde_json::to_writer(&mut out, &report::sarif(&linted)).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::from(status))
+}
+
+fn usage(error: PolicyError) -> CliError {
+    CliError::Usage(error.to_string())
+}
+
+/// What the command line says, and the file that it names.
+fn policy(args: &LintArgs) -> Result<Policy, CliError> {
+    let ignore = args.ignore.iter().map(|text| Ignore::parse(text));
+    let only = args.only.iter().map(|id| known_rule(id));
+    let mut policy = Policy {
+        ignore: ignore.collect::<Result<_, _>>().map_err(usage)?,
+        only: only.collect::<Result<_, _>>().map_err(usage)?,
+        fail_on: args
+            .fail_on
+            .map_or(Some(lint::Severity::Error), lint::FailOn::severity),
+    };
+    if let Some(path) = &args.config {
+        add_file(&mut policy, path, args.fail_on.is_some())?;
+    }
+    Ok(policy)
+}
+
+fn add_file(policy: &mut Policy, path: &Path, fail_on_is_set: bool) -> Result<(), CliError> {
+    let fail = |what: String| CliError::Usage(format!("cannot use {}: {what}", path.display()));
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_POLICY).read_to_string(&mut text))
+        .map_err(|error| fail(error.to_string()))?;
+    policy
+        .add_file(&text, fail_on_is_set)
+        .map_err(|error| fail(error.to_string()))
+}
+
+struct Linter<'a> {
+    args: &'a LintArgs,
+    current_dir: PathBuf,
+    policy: Policy,
+}
+
+impl Linter<'_> {
+    /// Checks one target; whether it fails.
+    fn target(&self, path: &Path, linted: &mut Vec<Linted>) -> Result<bool, CliError> {
+        let policy = self.policy_for(path)?;
+        let before = linted.len();
+        if begins_as_elf(path) {
+            linted.push(self.files(path, "elf", &[path.to_path_buf()], &policy)?);
+        } else {
+            self.images(path, &policy, linted)?;
+        }
+        let findings = linted[before..]
+            .iter()
+            .flat_map(|target| &target.findings.findings);
+        Ok(findings.into_iter().any(|finding| policy.fails(finding)))
+    }
+
+    /// The policy with what stands beside the target, unless a file was named.
+    fn policy_for(&self, target: &Path) -> Result<Policy, CliError> {
+        let mut policy = self.policy.clone();
+        let folder = match target.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => Path::new("/"),
+        };
+        let beside = folder.join(POLICY_FILE);
+        if self.args.config.is_none() && target != Path::new("-") && beside.is_file() {
+            add_file(&mut policy, &beside, self.args.fail_on.is_some())?;
+        }
+        Ok(policy)
+    }
+
+    /// Checks files of this machine, or of a sysroot.
+    fn files(
+        &self,
+        name: &Path,
+        kind: &'static str,
+        files: &[PathBuf],
+        policy: &Policy,
+    ) -> Result<Linted, CliError> {
+        let first = files.first().map_or(name, PathBuf::as_path);
+        let root = choose_root(&self.args.source.roots, first, &self.current_dir)?;
+        let source = Source::open(&root, &self.current_dir)?;
+        let files: Vec<_> = files.iter().map(|file| source.locate(file)).collect();
+        let library_path = self.args.source.library_path.iter();
+        let environment = Environment {
+            extra: library_path.map(|folder| source.locate(folder)).collect(),
+            working_dir: source.working_dir(),
+            ..Environment::with_variables(&self.args.env)
+        };
+        let context = Context {
+            survey: Survey::of_files(&files, &source.view),
+            scope: Scope::Files,
+            binder: Binder::new(&source.view),
+            start: Start::default(),
+            started: None,
+            platform: None,
+            layers: &[],
+            environment,
+            source: &source,
+        };
+        if context.survey.elf.is_empty() && kind == "elf" {
+            // Says in which way it is none.
+            crate::closure::Program::find(&source.view, &files[0]).map_err(|error| {
+                CliError::Program {
+                    path: name.to_path_buf(),
+                    error,
+                }
+            })?;
+        }
+        let findings = lint::lint(&context, policy, || Ok(Vec::new()))?;
+        Ok(Linted {
+            name: name.display().to_string(),
+            path: name.to_path_buf(),
+            kind,
+            findings,
+        })
+    }
+
+    fn images(
+        &self,
+        path: &Path,
+        policy: &Policy,
+        linted: &mut Vec<Linted>,
+    ) -> Result<(), CliError> {
+        let mut images = inspect::open(path, &self.args.reading, Interest::Symbols)?;
+        let kind = images.kind;
+        let count = images.count();
+        for number in 0..count {
+            let image = inspect::read_one(path, &mut images, number)?;
+            if kind == Kind::Rootfs && !looks_like_root(&image.tree) {
+                let files = elf_files(&image.tree, path);
+                linted.push(self.files(path, "folder", &files, policy)?);
+                continue;
+            }
+            let platform = image.description.as_ref().map(|image| &image.platform);
+            let name = match platform.filter(|_| count > 1) {
+                Some(platform) => format!("{} ({platform})", path.display()),
+                None => path.display().to_string(),
+            };
+            let findings = self.image(path, image, policy)?;
+            linted.push(Linted {
+                name,
+                path: path.to_path_buf(),
+                kind: kind.as_str(),
+                findings,
+            });
+        }
+        Ok(())
+    }
+
+    fn image(&self, path: &Path, image: Image, policy: &Policy) -> Result<Findings, CliError> {
+        let start = Start::of(image.description.as_ref());
+        let source = Source::of_image(path, image.view(), &start.working_dir);
+        let variables: Vec<String> = start.env.iter().chain(&self.args.env).cloned().collect();
+        let verification = image.verification;
+        let context = Context {
+            survey: Survey::of_tree(&image.tree, &source.view),
+            scope: Scope::Root(&image.tree),
+            binder: Binder::new(&source.view),
+            started: start.program(&source.view).ok(),
+            platform: image
+                .description
+                .as_ref()
+                .map(|image| image.platform.clone()),
+            layers: &image.layers,
+            environment: Environment {
+                working_dir: source.working_dir(),
+                ..Environment::with_variables(&variables)
+            },
+            start,
+            source: &source,
+        };
+        // The digests have been worked out meanwhile.
+        lint::lint(&context, policy, || verification.finish())
+            .map_err(|error| CliError::image(path, error.into()))
+    }
+}
+
+/// Whether a file is a program or library; images and folders are not.
+fn begins_as_elf(path: &Path) -> bool {
+    let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
+    let mut start = [0; Head::LENGTH];
+    is_file
+        && fs::File::open(path)
+            .and_then(|mut file| file.read_exact(&mut start))
+            .is_ok()
+        && Head::of(&start) == Head::Elf
+}
+
+/// Whether a folder is a root, not just a folder with programs in it.
+fn looks_like_root(tree: &Tree) -> bool {
+    let has = |path: &str| tree.node(path.as_bytes()).is_ok();
+    has("/usr/bin")
+        || has("/usr/lib")
+        || has("/usr/local/bin")
+        || has("/etc")
+        || has("/lib64")
+        || has("/bin/sh")
+}
+
+/// The ELF files in a folder of this machine.
+fn elf_files(tree: &Tree, folder: &Path) -> Vec<PathBuf> {
+    let files = tree
+        .walk()
+        .filter(|(_, _, node)| node.size > 0 && node.head() == Head::Elf);
+    files
+        .map(|(path, _, _)| folder.join(path.strip_prefix("/").unwrap_or(&path)))
+        .collect()
+}

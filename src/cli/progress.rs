@@ -1,0 +1,48 @@
+//! A sign of life for work that takes long, on a terminal only.
+
+use std::io::{self, IsTerminal};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+/// Work that takes less than this shows nothing.
+const PATIENCE: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows what is being done until it is dropped.
+pub(super) struct Progress {
+    running: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Progress {
+    /// Starts to wait for `what` to take long.
+    pub fn start(what: String, quiet: bool) -> Self {
+        if quiet || !io::stderr().is_terminal() {
+            return Self { running: None };
+        }
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let spinner = ProgressBar::new_spinner().with_message(what);
+            spinner.enable_steady_tick(TICK);
+            let _ = ended.recv();
+            spinner.finish_and_clear();
+        });
+        Self {
+            running: Some((end, thread)),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some((end, thread)) = self.running.take() {
+            drop(end);
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A finding, and how findings about the same thing become one.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::catalogue::{Rule, Severity};
+
+/// Something that a rule found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// How bad it is here.
+    pub severity: Severity,
+    /// The object it is about.
+    pub path: PathBuf,
+    /// What about it: the name of a library, a version, an element.
+    pub subject: String,
+    /// One sentence.
+    pub message: String,
+    /// What to do.
+    pub fix: String,
+    /// Who asks for the subject, the most important first.
+    pub requesters: Vec<PathBuf>,
+    /// The programs that it concerns.
+    pub programs: Vec<PathBuf>,
+    /// The way from a program to the first requester.
+    pub chain: Vec<PathBuf>,
+    /// The layer that the object comes from.
+    pub layer: Option<String>,
+    /// What was seen.
+    pub evidence: Map<String, Value>,
+}
+
+impl Finding {
+    /// A finding of `rule` about `path`, as bad as the rule says.
+    pub(super) fn new(
+        rule: &'static Rule,
+        path: &Path,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            rule,
+            severity: rule.severity,
+            path: path.to_path_buf(),
+            subject: subject.into(),
+            message: message.into(),
+            fix: rule.fix.to_owned(),
+            requesters: Vec::new(),
+            programs: Vec::new(),
+            chain: Vec::new(),
+            layer: None,
+            evidence: Map::new(),
+        }
+    }
+
+    pub(super) fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub(super) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = fix.into();
+        self
+    }
+
+    pub(super) fn evidence(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.evidence.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What has to be equal for two findings to be one.
+    fn key(&self) -> (&'static str, Severity, PathBuf, String) {
+        // What is missing is missing once, whoever asks for it.
+        let is_by_subject = matches!(
+            self.rule.id,
+            "SP001" | "SP002" | "SP003" | "SP004" | "SP005" | "SP007" | "SP010" | "SP012"
+        );
+        let path = match is_by_subject {
+            true => PathBuf::new(),
+            false => self.path.clone(),
+        };
+        (self.rule.id, self.severity, path, self.subject.clone())
+    }
+}
+
+/// Findings about the same thing, each once, with all who ask for it.
+pub(super) fn merge(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut places = HashMap::new();
+    let mut merged: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let place = *places.entry(finding.key()).or_insert(merged.len());
+        let Some(first) = merged.get_mut(place) else {
+            merged.push(finding);
+            continue;
+        };
+        // A library has many requesters, so that a set is not worth it.
+        for requester in finding.requesters {
+            if !first.requesters.contains(&requester) {
+                first.requesters.push(requester);
+            }
+        }
+        first.programs.extend(finding.programs);
+    }
+    for finding in &mut merged {
+        finding.programs.sort();
+        finding.programs.dedup();
+    }
+    merged
+}
+
+/// The worst first; among equals what concerns the program that is started, then what concerns
+/// most programs.
+pub(super) fn sort(findings: &mut [Finding], started: Option<&Path>) {
+    findings.sort_by_cached_key(|finding| {
+        let concerns_start = started.is_some_and(|started| {
+            finding.path == started || finding.programs.iter().any(|program| program == started)
+        });
+        (
+            std::cmp::Reverse(finding.severity),
+            !concerns_start,
+            finding.rule.id,
+            std::cmp::Reverse(finding.programs.len()),
+            finding.path.clone(),
+            finding.subject.clone(),
+        )
+    });
+}

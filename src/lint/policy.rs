@@ -1,0 +1,238 @@
+//! Which findings count.
+//!
+//! In: the command line, and a `slimpack.toml`. Out: whether a finding is shown, and whether it
+//! makes the run fail.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::catalogue::{self, Rule, Severity};
+use super::finding::Finding;
+
+/// Why a policy cannot be used.
+#[derive(Debug, Error)]
+pub enum PolicyError {
+    /// There is no such rule.
+    #[error("there is no rule {0}{hint}; slimpack lint --list-rules names all", hint = hint(.0))]
+    UnknownRule(String),
+    /// The file is no policy.
+    #[error("{0}")]
+    File(String),
+}
+
+fn hint(id: &str) -> String {
+    catalogue::nearest(id).map_or(String::new(), |nearest| {
+        format!(" (did you mean {nearest}?)")
+    })
+}
+
+/// Findings that are passed over.
+#[derive(Clone, Debug)]
+pub struct Ignore {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// Only about paths or subjects that match this glob.
+    pub glob: Option<String>,
+}
+
+impl Ignore {
+    /// Reads `RULE[:GLOB]`.
+    ///
+    /// # Errors
+    /// When there is no such rule.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let (id, glob) = match text.split_once(':') {
+            Some((id, glob)) => (id, Some(glob.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self {
+            rule: known_rule(id)?,
+            glob,
+        })
+    }
+
+    fn covers(&self, finding: &Finding) -> bool {
+        if self.rule.id != finding.rule.id {
+            return false;
+        }
+        let Some(glob) = &self.glob else { return true };
+        let path = finding.path.display().to_string();
+        [path.as_str(), finding.subject.as_str()]
+            .iter()
+            .any(|text| fast_glob::glob_match(glob, text))
+    }
+}
+
+/// The rule of that number.
+///
+/// # Errors
+/// When there is none.
+pub fn known_rule(id: &str) -> Result<&'static Rule, PolicyError> {
+    catalogue::rule(id).ok_or_else(|| PolicyError::UnknownRule(id.to_owned()))
+}
+
+/// What is passed over and what fails.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Findings that are passed over.
+    pub ignore: Vec<Ignore>,
+    /// Only these rules count; all of them when there are none.
+    pub only: Vec<&'static Rule>,
+    /// The least severity that makes the run fail; `None` for never.
+    pub fail_on: Option<Severity>,
+}
+
+impl Policy {
+    /// Whether a finding is shown.
+    pub fn admits(&self, finding: &Finding) -> bool {
+        let is_asked_for =
+            self.only.is_empty() || self.only.iter().any(|rule| rule.id == finding.rule.id);
+        is_asked_for && !self.ignore.iter().any(|ignore| ignore.covers(finding))
+    }
+
+    /// Whether a finding makes the run fail.
+    pub fn fails(&self, finding: &Finding) -> bool {
+        self.fail_on.is_some_and(|least| finding.severity >= least)
+    }
+
+    /// Adds what a `slimpack.toml` says; what was set before wins.
+    ///
+    /// # Errors
+    /// When the text is no policy: with line and column.
+    pub fn add_file(&mut self, text: &str, fail_on_is_set: bool) -> Result<(), PolicyError> {
+        let file: File = toml::from_str(text).map_err(|error| at_line(text, &error))?;
+        for entry in file.lint.ignore {
+            if entry.reason.trim().is_empty() {
+                let what = format!("the ignore of {} has no reason", entry.rule);
+                return Err(PolicyError::File(what));
+            }
+            self.ignore.push(Ignore {
+                rule: known_rule(&entry.rule)?,
+                glob: entry.path.map(|path| path.display().to_string()),
+            });
+        }
+        if let Some(word) = file.lint.fail_on.filter(|_| !fail_on_is_set) {
+            self.fail_on = word.severity();
+        }
+        Ok(())
+    }
+}
+
+/// The first line of a TOML error, with its place.
+fn at_line(text: &str, error: &toml::de::Error) -> PolicyError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |rest| rest.chars().count())
+        + 1;
+    PolicyError::File(format!("line {line}, column {column}: {}", error.message()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    lint: Section,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Section {
+    #[serde(default)]
+    ignore: Vec<IgnoreEntry>,
+    fail_on: Option<FailOn>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IgnoreEntry {
+    rule: String,
+    path: Option<PathBuf>,
+    reason: String,
+}
+
+/// The word behind `--fail-on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FailOn {
+    /// Findings of severity error.
+    Error,
+    /// Warnings too.
+    Warning,
+    /// Everything.
+    Info,
+    /// Nothing.
+    Never,
+}
+
+impl FailOn {
+    /// The least severity that fails.
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Info => Some(Severity::Info),
+            Self::Never => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn finding(id: &str, path: &str) -> Finding {
+        Finding::new(known_rule(id).unwrap(), Path::new(path), "libz.so.1", "")
+    }
+
+    #[test]
+    fn an_ignore_covers_its_rule_and_what_its_glob_matches() {
+        let mut policy = Policy::default();
+        let text = "[lint]\nfail-on = \"warning\"\n[[lint.ignore]]\nrule = \"SP305\"\n\
+                    path = \"/usr/bin/*\"\nreason = \"they belong there\"\n";
+        policy.add_file(text, false).unwrap();
+        assert!(!policy.admits(&finding("SP305", "/usr/bin/su")));
+        assert!(policy.admits(&finding("SP305", "/opt/su")));
+        assert!(policy.admits(&finding("SP304", "/usr/bin/su")));
+        assert_eq!(policy.fail_on, Some(Severity::Warning));
+        let by_subject = Ignore::parse("SP001:libz.so.*").unwrap();
+        assert!(by_subject.covers(&finding("SP001", "/app")));
+    }
+
+    #[test]
+    fn faults_of_a_file_are_told_with_line_and_column() {
+        for (text, expected) in [
+            (
+                "[lint]\nignored = []\n",
+                "line 2, column 1: unknown field `ignored`",
+            ),
+            ("[lint]\nfail-on = \"often\"\n", "line 2, column 11: "),
+            (
+                "[[lint.ignore]]\nrule = \"SP001\"\n",
+                "line 1, column 1: missing field `reason`",
+            ),
+            (
+                "[[lint.ignore]]\nrule = \"SP999\"\nreason = \"x\"",
+                "there is no rule SP999",
+            ),
+            (
+                "[[lint.ignore]]\nrule = \"SP001\"\nreason = \" \"",
+                "has no reason",
+            ),
+            ("x", "line 1, column "),
+        ] {
+            let error = Policy::default()
+                .add_file(text, false)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

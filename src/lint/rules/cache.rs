@@ -1,0 +1,146 @@
+//! SP008 and SP009: the loader's cache against the files.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::lint::catalogue::{SP008, SP009};
+use crate::lint::context::Context;
+use crate::lint::finding::Finding;
+use crate::loader::{Cache, LD_SO_CACHE, MAX_CACHE};
+use crate::vfs::{NodeKind, View};
+
+/// Largest configuration file that is read, in bytes.
+const MAX_CONF: u64 = 1 << 20;
+/// How deep `include` lines may be nested, and most folders they may name.
+const MAX_DEPTH: usize = 8;
+const MAX_FOLDERS: usize = 1000;
+
+/// The cache of a root, where glibc has one.
+pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
+    let view = &context.source.view;
+    let path = Path::new(LD_SO_CACHE);
+    let Ok(bytes) = view.read(path, MAX_CACHE) else {
+        return Vec::new();
+    };
+    let big_endian = context
+        .survey
+        .elf
+        .first()
+        .is_some_and(|file| file.object.is_big_endian());
+    let Some(cache) = Cache::parse(bytes, big_endian) else {
+        let message = "the loader ignores /etc/ld.so.cache: it is damaged or of another machine";
+        return vec![Finding::new(&SP008, path, LD_SO_CACHE, message)];
+    };
+    let mut findings = Vec::new();
+    let mut names = HashSet::new();
+    for entry in cache.iter() {
+        names.insert(entry.key.to_vec());
+        let file = Path::new(OsStr::from_bytes(entry.value));
+        let is_there = view
+            .walk(file)
+            .is_ok_and(|walk| walk.metadata.kind == NodeKind::File);
+        if !is_there {
+            let message = format!("/etc/ld.so.cache names {}, which is gone", file.display());
+            let name = String::from_utf8_lossy(entry.key).into_owned();
+            findings.push(
+                Finding::new(&SP008, path, file.display().to_string(), message)
+                    .evidence("entry", format!("{name} => {}", file.display())),
+            );
+        }
+    }
+    findings.extend(not_cached(context, &names));
+    findings
+}
+
+/// Libraries in folders that `ld.so.conf` names, which the loader does not search by itself.
+fn not_cached(context: &Context<'_>, names: &HashSet<Vec<u8>>) -> Vec<Finding> {
+    let view = &context.source.view;
+    let mut folders = Vec::new();
+    configured(view, Path::new("/etc/ld.so.conf"), 0, &mut folders);
+    // Where the programs of the target have their libraries from anyway.
+    let is_searched = |folder: &Path| {
+        let has = |system: &Path| {
+            let real = |path| view.walk(path).map(|walk| walk.real.clone()).ok();
+            real(system) == real(folder)
+        };
+        let system = ["/lib", "/usr/lib", "/lib64", "/usr/lib64"].map(Path::new);
+        let multiarch = folder
+            .file_name()
+            .is_some_and(|name| name.as_bytes().contains(&b'-'));
+        system.iter().any(|system| {
+            has(system)
+                || (multiarch
+                    && folder
+                        .file_name()
+                        .is_some_and(|name| has(&system.join(name))))
+        })
+    };
+    folders.retain(|folder| !is_searched(folder));
+    let mut findings = Vec::new();
+    for file in context.survey.elf.iter().filter(|file| !file.is_program()) {
+        let (Some(folder), Some(soname)) = (file.path.parent(), file.object.soname()) else {
+            continue;
+        };
+        let is_configured = folders
+            .iter()
+            .any(|configured| view.walk(configured).is_ok_and(|walk| walk.real == folder));
+        // ldconfig takes lib*.so* only.
+        let is_library = soname.as_bytes().starts_with(b"lib");
+        if is_configured && is_library && !names.contains(soname.as_bytes()) {
+            let message = format!(
+                "{} lies in a folder of /etc/ld.so.conf and is not in /etc/ld.so.cache",
+                file.path.display()
+            );
+            findings.push(Finding::new(
+                &SP009,
+                &file.path,
+                soname.display().to_string(),
+                message,
+            ));
+        }
+    }
+    findings
+}
+
+/// The folders of an `ld.so.conf` and of the files that it includes (`ldconfig(8)`).
+fn configured(view: &View, path: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    let text = view.read(path, MAX_CONF).unwrap_or_default();
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("include") => {
+                for pattern in words {
+                    for file in included(view, path, pattern) {
+                        configured(view, &file, depth + 1, folders);
+                    }
+                }
+            }
+            Some(folder) if folder.starts_with('/') && folders.len() < MAX_FOLDERS => {
+                folders.push(PathBuf::from(folder));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The files that an `include` names; a pattern in its last component is the common case.
+fn included(view: &View, by: &Path, pattern: &str) -> Vec<PathBuf> {
+    let pattern = by.parent().unwrap_or(Path::new("/")).join(pattern);
+    let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
+        return Vec::new();
+    };
+    let matches = |found: &OsString| fast_glob::glob_match(name.as_bytes(), found.as_bytes());
+    let names = view.read_dir(folder).unwrap_or_default();
+    names
+        .into_iter()
+        .filter(matches)
+        .map(|name| folder.join(name))
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! SP013 and SP014: what objects say in their notes.
+
+use std::ffi::OsStr;
+
+use super::Process;
+use crate::elf::{DlopenNote, Priority};
+use crate::lint::catalogue::{SP013, SP014, Severity};
+use crate::lint::context::Context;
+use crate::lint::finding::Finding;
+use crate::lint::survey::ElfFile;
+use crate::loader::Answer;
+
+/// Libraries that objects open by themselves and would not find.
+pub(super) fn unmet(process: &Process<'_>) -> Vec<Finding> {
+    let Some(rules) = &process.closure.rules else {
+        return Vec::new();
+    };
+    let map = &process.closure.map;
+    let mut findings = Vec::new();
+    for (index, object) in map.objects().iter().enumerate() {
+        let notes = process.view.notes(&object.walk, &object.object);
+        for note in &notes.dlopen {
+            let is_found = |soname: &String| {
+                let answer = rules.request(&process.scene(), map, OsStr::new(soname), index);
+                !matches!(answer, Answer::Missing(_))
+            };
+            if !note.soname.iter().any(is_found) {
+                findings.push(process.finding_by(index, one_unmet(process, index, note)));
+            }
+        }
+    }
+    findings
+}
+
+fn one_unmet(process: &Process<'_>, index: usize, note: &DlopenNote) -> Finding {
+    let path = process.path(index);
+    let names = note.soname.join(" or ");
+    let feature = note.description.as_ref().or(note.feature.as_ref());
+    let what = feature.map_or(String::new(), |feature| format!(" ({feature})"));
+    let (severity, how) = match note.priority {
+        Priority::Required => (Severity::Error, "does not work without"),
+        Priority::Recommended => (Severity::Warning, "wants"),
+        Priority::Suggested => (Severity::Info, "can use"),
+    };
+    let message = format!(
+        "{} {how} {names}{what}, which it opens by itself",
+        path.display()
+    );
+    Finding::new(&SP014, &path, names, message)
+        .severity(severity)
+        .evidence("feature", note.feature.clone())
+        .evidence("sonames", note.soname.clone())
+}
+
+/// An object for a newer processor than the image is for.
+pub(super) fn level(context: &Context<'_>, file: &ElfFile) -> Option<Finding> {
+    let platform = context
+        .platform
+        .as_ref()
+        .filter(|platform| platform.architecture == "amd64")?;
+    let variant = platform
+        .variant
+        .as_deref()
+        .and_then(|variant| variant.strip_prefix('v'));
+    let allowed: u8 = variant.and_then(|level| level.parse().ok()).unwrap_or(1);
+    let needed = context
+        .source
+        .view
+        .notes(&file.walk, &file.object)
+        .x86_level?;
+    // A variant for a newer processor stands in a folder of its own for this reason.
+    let is_variant = file
+        .path
+        .components()
+        .any(|part| part.as_os_str() == "glibc-hwcaps");
+    if needed <= allowed || is_variant {
+        return None;
+    }
+    let message = format!(
+        "{} needs x86-64-v{needed}, and the image is for {platform}",
+        file.path.display()
+    );
+    let finding = Finding::new(&SP013, &file.path, format!("x86-64-v{needed}"), message);
+    Some(
+        finding
+            .evidence("needed", needed)
+            .evidence("platform", platform.to_string()),
+    )
+}

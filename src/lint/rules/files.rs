@@ -1,0 +1,225 @@
+//! SP301 and SP304–SP307: the image's files and blobs.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::json;
+
+use crate::image::read::{AnomalyKind, Fault, Tree};
+use crate::lint::catalogue::{SP301, SP304, SP305, SP306, SP307, Severity};
+use crate::lint::context::Context;
+use crate::lint::finding::Finding;
+use crate::vfs::{Errno, MAX_LINKS, NodeKind, View};
+
+/// Entries of a list that are told.
+const MOST: usize = 20;
+/// What engines mount or programs make at run time: links there lead somewhere then.
+const RUN_TIME: [&str; 6] = ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"];
+
+/// What minimal images leave out and no program misses: links to it are left behind.
+const DOCUMENTATION: [&str; 5] = [
+    "/usr/share/man",
+    "/usr/share/doc",
+    "/usr/share/info",
+    "/usr/share/locale",
+    "/usr/share/bug",
+];
+
+/// Blobs that are not what the documents say.
+pub fn faults(faults: &[Fault]) -> Vec<Finding> {
+    let faults = faults.iter().map(|fault| {
+        Finding::new(
+            &SP301,
+            Path::new(&fault.subject),
+            fault.what,
+            fault.to_string(),
+        )
+        .evidence("expected", fault.expected.clone())
+        .evidence("found", fault.found.clone())
+    });
+    faults.collect()
+}
+
+/// Each symbolic link that a path crosses, as `at -> target`, until it leads nowhere.
+pub(super) fn hops(view: &View, path: &Path) -> Vec<String> {
+    let mut hops = Vec::new();
+    let mut path = path.to_path_buf();
+    while hops.len() < MAX_LINKS {
+        let Some((at, next)) = first_link(view, &path) else {
+            break;
+        };
+        hops.push(at);
+        path = next;
+    }
+    hops
+}
+
+/// The first link on a path, and the path with the link replaced.
+fn first_link(view: &View, path: &Path) -> Option<(String, PathBuf)> {
+    let mut before = PathBuf::from("/");
+    let mut components = path.components();
+    while let Some(component) = components.next() {
+        if !matches!(component, Component::Normal(_) | Component::ParentDir) {
+            continue;
+        }
+        let here = before.join(component);
+        if let Ok(target) = view.read_link(&here) {
+            let hop = format!("{} -> {}", here.display(), target.display());
+            return Some((hop, before.join(target).join(components.as_path())));
+        }
+        before = here;
+    }
+    None
+}
+
+/// Links that lead nowhere, or out of the root.
+pub(super) fn links(context: &Context<'_>) -> Vec<Finding> {
+    let view = &context.source.view;
+    let mut findings = Vec::new();
+    for link in &context.survey.links {
+        let Ok(target) = view.read_link(link) else {
+            continue;
+        };
+        let leaves = leaves_root(link, &target);
+        let why = match view.walk(link) {
+            Ok(_) if leaves => "leads out of the root".to_owned(),
+            Ok(_) => continue,
+            Err(Errno::NotFound) => "leads nowhere".to_owned(),
+            Err(errno) => format!("leads nowhere: {}", errno.message()),
+        };
+        let absolute = link.parent().unwrap_or(Path::new("/")).join(&target);
+        if RUN_TIME.iter().any(|folder| absolute.starts_with(folder)) {
+            continue;
+        }
+        let chain = hops(view, link);
+        let is_documentation =
+            |path: &Path| DOCUMENTATION.iter().any(|folder| path.starts_with(folder));
+        let severity = match is_documentation(&absolute) || is_documentation(link) {
+            true => Severity::Info,
+            false => Severity::Warning,
+        };
+        let message = format!("{} -> {} {why}", link.display(), target.display());
+        findings.push(
+            Finding::new(&SP304, link, target.display().to_string(), message)
+                .severity(severity)
+                .evidence("hops", chain),
+        );
+    }
+    findings
+}
+
+/// Whether `..` in a relative target climbs above the root.
+fn leaves_root(link: &Path, target: &Path) -> bool {
+    if target.is_absolute() {
+        return false;
+    }
+    let mut depth = link.components().count().saturating_sub(2);
+    for component in target.components() {
+        match component {
+            Component::ParentDir => match depth.checked_sub(1) {
+                Some(up) => depth = up,
+                None => return true,
+            },
+            Component::Normal(_) => depth += 1,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Programs that give rights to whoever runs them.
+pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, _, node) in tree
+        .walk()
+        .filter(|(_, _, node)| node.kind() == NodeKind::File)
+    {
+        let is_executable = node.mode & 0o111 != 0;
+        let bits = match node.mode & 0o6000 {
+            0o6000 => "setuid and setgid",
+            0o4000 => "setuid",
+            0o2000 => "setgid",
+            _ if node.has_capabilities => "has file capabilities",
+            _ => continue,
+        };
+        if !is_executable {
+            continue;
+        }
+        let what = if node.mode & 0o6000 == 0 {
+            bits.to_owned()
+        } else {
+            format!("is {bits}")
+        };
+        let message = format!("{} {what}", path.display());
+        findings.push(
+            Finding::new(&SP305, &path, bits, message)
+                .evidence("mode", format!("{:04o}", node.mode))
+                .evidence("uid", node.uid)
+                .evidence("gid", node.gid)
+                .evidence("capabilities", node.has_capabilities),
+        );
+    }
+    findings
+}
+
+/// Bytes that nobody can see, and bytes that are there twice.
+pub(super) fn waste(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let hidden = tree.hidden_bytes();
+    if hidden > 0 {
+        let repeated = tree.repeated().into_iter().take(MOST).map(|(path, bytes, layers)| {
+            json!({"path": path.display().to_string(), "bytes": bytes, "layers": layers})
+        });
+        let message = format!("later layers hide {hidden} bytes of earlier ones");
+        findings.push(
+            Finding::new(&SP306, Path::new("/"), "hidden", message)
+                .evidence("bytes", hidden)
+                .evidence("paths", repeated.collect::<Vec<_>>()),
+        );
+    }
+    let duplicates = tree.duplicates();
+    let bytes: u64 = duplicates
+        .iter()
+        .map(|d| d.size * (d.paths.len() as u64 - 1))
+        .sum();
+    if bytes > 0 {
+        let listed = duplicates.iter().take(MOST).map(|duplicate| {
+            let paths: Vec<_> = duplicate.paths.iter().take(MOST).cloned().collect();
+            json!({"bytes": duplicate.size, "paths": super::super::paths(&paths)})
+        });
+        let message = format!("{bytes} bytes are held more than once");
+        findings.push(
+            Finding::new(&SP306, Path::new("/"), "duplicates", message)
+                .evidence("bytes", bytes)
+                .evidence("files", listed.collect::<Vec<_>>()),
+        );
+    }
+    findings
+}
+
+/// Members with unsafe or doubtful names.
+pub(super) fn names(tree: &Tree) -> Vec<Finding> {
+    let anomalies = tree.anomalies.kept.iter();
+    let anomalies = anomalies.filter(|anomaly| anomaly.kind != AnomalyKind::Unreadable);
+    anomalies
+        .map(|anomaly| {
+            let left_out = if anomaly.kind.is_left_out() {
+                "; it is left out"
+            } else {
+                ""
+            };
+            let message = format!(
+                "{} in layer {} {}{left_out}",
+                anomaly.name.display(),
+                anomaly.layer + 1,
+                anomaly.kind.describe()
+            );
+            Finding::new(
+                &SP307,
+                &anomaly.name,
+                anomaly.name.display().to_string(),
+                message,
+            )
+            .evidence("layer", anomaly.layer)
+        })
+        .collect()
+}

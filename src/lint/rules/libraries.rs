@@ -1,0 +1,276 @@
+//! SP001–SP004 and SP006: what the loader needs and does not get.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::Process;
+use crate::closure::{ClosureError, Missing};
+use crate::elf::Object;
+use crate::lint::catalogue::{SP001, SP002, SP003, SP004, SP006, Severity};
+use crate::lint::context::Context;
+use crate::lint::finding::Finding;
+use crate::lint::survey::ElfFile;
+use crate::loader::{Outcome, Target, Tried};
+
+/// Paths of one search that are told.
+const MOST_TRIED: usize = 100;
+
+/// Libraries that no file answers for.
+pub(super) fn missing(process: &Process<'_>, context: Option<&Context<'_>>) -> Vec<Finding> {
+    let missing = process.closure.missing.iter();
+    missing
+        .flat_map(|missing| {
+            let requesters = missing.requesters.iter();
+            requesters.map(move |&requester| {
+                process.finding_by(requester, one_missing(process, context, missing))
+            })
+        })
+        .collect()
+}
+
+fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &Missing) -> Finding {
+    let name = missing.name.display().to_string();
+    let path = process.path(missing.requesters[0]);
+    let tried = tried(process, &missing.tried);
+    let program = &process.closure.program().object;
+    let elsewhere = context.map_or_else(Vec::new, |context| {
+        elsewhere(context, &missing.name, program)
+    });
+    if let Some(fatal) = missing.tried.fatal() {
+        let file = (process.path_of)(&fatal.path);
+        let mut message = format!(
+            "{} stands in the way of {name}: {}",
+            file.display(),
+            fatal.outcome
+        );
+        if let Some(good) = elsewhere.iter().find(|good| **good != file) {
+            message.push_str(&format!(
+                "; the good one at {} is never reached",
+                good.display()
+            ));
+        }
+        return Finding::new(&SP004, &file, name, message)
+            .evidence("file", file.display().to_string())
+            .evidence("good", super::super::paths(&elsewhere))
+            .evidence("tried", tried);
+    }
+    let other = missing
+        .tried
+        .attempts
+        .iter()
+        .find_map(|attempt| match &attempt.outcome {
+            Outcome::OtherClass | Outcome::OtherMachine(_) => Some(attempt),
+            _ => None,
+        });
+    if let Some(other) = other {
+        let file = (process.path_of)(&other.path);
+        let is = machine_at(process, &other.path);
+        let wanted = describe(program);
+        let message = format!(
+            "{name} is there only for {is} ({}), and {} is for {wanted}",
+            file.display(),
+            path.display(),
+        );
+        return Finding::new(&SP003, &path, name, message)
+            .evidence("file", file.display().to_string())
+            .evidence("is", is)
+            .evidence("wanted", wanted)
+            .evidence("tried", tried);
+    }
+    let finding = Finding::new(&SP001, &path, name.clone(), format!("{name} is missing"))
+        .evidence("tried", tried);
+    match elsewhere.first() {
+        None => finding,
+        Some(found) => {
+            let folder = found.parent().unwrap_or(Path::new("/")).display();
+            finding
+                .fix(format!(
+                    "It is at {}, where the loader does not search for it: link with \
+                     -Wl,-rpath,{folder}, set LD_LIBRARY_PATH={folder}, or run ldconfig with {folder} \
+                     in /etc/ld.so.conf.",
+                    found.display()
+                ))
+                .evidence("elsewhere", super::super::paths(&elsewhere))
+        }
+    }
+}
+
+/// What one search tried, as JSON.
+fn tried(process: &Process<'_>, tried: &Tried) -> Value {
+    let attempts = tried.attempts.iter().take(MOST_TRIED);
+    let attempts = attempts.map(|attempt| {
+        json!({
+            "path": (process.path_of)(&attempt.path).display().to_string(),
+            "result": attempt.outcome.to_string(),
+        })
+    });
+    attempts.collect()
+}
+
+/// Where the target has a library of this name that the program could load.
+fn elsewhere(context: &Context<'_>, name: &OsStr, program: &Object) -> Vec<PathBuf> {
+    let target = Target::of(program);
+    let files = context.survey.elf.iter().filter(|file| {
+        let has_name = file.path.file_name() == Some(name)
+            || file.object.soname().is_some_and(|soname| soname == name);
+        has_name && !file.is_program() && target.matches(&file.object.header)
+    });
+    files.map(|file| context.source.shown(&file.path)).collect()
+}
+
+fn describe(object: &Object) -> String {
+    format!("{} ({})", object.machine_name(), object.class_name())
+}
+
+fn machine_at(process: &Process<'_>, path: &Path) -> String {
+    let facts = process
+        .view
+        .walk(path)
+        .and_then(|walk| process.view.facts(&walk));
+    match facts {
+        Ok(Ok(object)) => describe(&object),
+        _ => "another machine".to_owned(),
+    }
+}
+
+/// What a library lacks that no program is known to load. Whoever loads it may have loaded
+/// that before.
+pub(super) fn missing_of_plugin(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for missing in &process.closure.missing {
+        let program = &process.closure.program().object;
+        let known = elsewhere(context, &missing.name, program);
+        let name = missing.name.display().to_string();
+        let path = process.path(0);
+        let (severity, message) = match known.first() {
+            Some(known) => (
+                Severity::Info,
+                format!(
+                    "{name} is found only if the program that loads {} has loaded {} before",
+                    path.display(),
+                    known.display()
+                ),
+            ),
+            None => (
+                Severity::Warning,
+                format!(
+                    "{name} is missing for {}, which no program here needs",
+                    path.display()
+                ),
+            ),
+        };
+        let finding = Finding::new(&SP001, &path, name, message)
+            .severity(severity)
+            .evidence("tried", tried(process, &missing.tried));
+        let mut finding = process.finding_by(missing.requesters[0], finding);
+        finding.programs.clear();
+        findings.push(finding);
+    }
+    findings
+}
+
+/// A program that has no closure.
+pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureError) -> Finding {
+    let program = context.source.shown(&file.path);
+    let finding = match error {
+        ClosureError::NoInterpreter { path, errno, .. } => {
+            let path = context.source.shown(path);
+            let hops = super::files::hops(&context.source.view, &path);
+            let message = format!(
+                "the interpreter {} of {} is missing: {}",
+                path.display(),
+                program.display(),
+                errno.message()
+            );
+            Finding::new(&SP002, &program, path.display().to_string(), message)
+                .evidence("errno", errno.to_string())
+                .evidence("hops", hops)
+        }
+        ClosureError::BadInterpreter { path, why } => {
+            let path = context.source.shown(path);
+            let is_other = context.source.view.walk(&path).ok().and_then(|walk| {
+                let facts = context.source.view.facts(&walk).ok()?.ok()?;
+                (!Target::of(&file.object).matches(&facts.header)).then(|| describe(&facts))
+            });
+            let message = format!(
+                "the interpreter {} cannot start {}: {why}",
+                path.display(),
+                program.display()
+            );
+            let rule = if is_other.is_some() { &SP003 } else { &SP004 };
+            Finding::new(rule, &program, path.display().to_string(), message)
+                .evidence("is", is_other)
+                .evidence("wanted", describe(&file.object))
+        }
+        other => {
+            let message = format!("{} cannot be checked: {other}", program.display());
+            Finding::new(&SP002, &program, program.display().to_string(), message)
+                .severity(Severity::Info)
+                .fix("Nothing, if the program is started by a loader that slimpack does not know.")
+        }
+    };
+    let mut finding = finding;
+    finding.requesters = vec![program.clone()];
+    finding.programs = vec![program.clone()];
+    finding.chain = vec![program];
+    finding
+}
+
+/// Objects that need the other C library.
+pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
+    let Some(rules) = &process.closure.rules else {
+        return Vec::new();
+    };
+    let libc = rules.libc();
+    let objects = process.closure.map.objects();
+    // gcompat is musl's own answer to programs of glibc.
+    let has_gcompat = objects.iter().any(|object| {
+        object
+            .object
+            .soname()
+            .is_some_and(|soname| soname.as_bytes().starts_with(b"libgcompat."))
+    });
+    if has_gcompat {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for (index, object) in objects.iter().enumerate() {
+        let needed = object
+            .object
+            .dependencies()
+            .iter()
+            .map(|needed| &needed.name);
+        for name in needed.filter(|name| belongs_to_other(libc, name.as_bytes())) {
+            let path = process.path(index);
+            let (interpreter, other) = match libc {
+                "glibc" => ("glibc", "musl"),
+                _ => ("musl", "glibc"),
+            };
+            let message = format!(
+                "{} was built for {other} (it needs {}), and {} is started by {interpreter}'s loader",
+                path.display(),
+                name.display(),
+                process.path(0).display(),
+            );
+            let interpreter = process.closure.interpreter.as_ref();
+            let finding = Finding::new(&SP006, &path, name.display().to_string(), message)
+                .evidence(
+                    "interpreter",
+                    interpreter.map(|path| path.display().to_string()),
+                )
+                .evidence("needed", name.display().to_string());
+            findings.push(process.finding_by(index, finding));
+        }
+    }
+    findings
+}
+
+fn belongs_to_other(libc: &str, name: &[u8]) -> bool {
+    match libc {
+        "glibc" => name == b"libc.so" || name.starts_with(b"libc.musl-"),
+        _ => name == b"libc.so.6" || name.starts_with(b"ld-linux"),
+    }
+}

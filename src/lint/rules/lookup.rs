@@ -1,0 +1,216 @@
+//! SP007 and SP010–SP012: libraries that are found, and not the way they should be.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::Process;
+use crate::bytes::ReadAt;
+use crate::closure::Request;
+use crate::elf::DependencyKind;
+use crate::image::Blob;
+use crate::lint::catalogue::{SP007, SP010, SP011, SP012};
+use crate::lint::finding::Finding;
+use crate::loader::{Answer, FoundVia, LinkMap, Loaded, Target};
+use crate::vfs::Walk;
+
+/// Libraries that only an environment variable leads to.
+pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
+    let objects = process.closure.map.objects().iter();
+    let found = objects.filter_map(|object| match &object.via {
+        FoundVia::LibraryPath(element) => Some((object, element)),
+        _ => None,
+    });
+    found
+        .map(|(object, element)| {
+            let path = (process.path_of)(&object.opened_as);
+            let name = object.requested_as.display().to_string();
+            let message = format!("only LD_LIBRARY_PATH leads to {}", path.display());
+            let finding = Finding::new(&SP007, &path, name, message)
+                .evidence("variable", format!("LD_LIBRARY_PATH={}", element.display()))
+                .evidence("path", path.display().to_string());
+            process.finding_by(object.requester.unwrap_or(0), finding)
+        })
+        .collect()
+}
+
+/// Whether an object was searched for by its name.
+fn was_searched(object: &Loaded) -> bool {
+    let by_name = !object.requested_as.as_bytes().contains(&b'/');
+    by_name
+        && !matches!(
+            object.via,
+            FoundVia::Program | FoundVia::Interpreter | FoundVia::Path
+        )
+}
+
+/// Names that more than one file answers to, in the folders that this process searches.
+pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
+    let Some(rules) = &process.closure.rules else {
+        return Vec::new();
+    };
+    let objects = process.closure.map.objects();
+    let mut folders: BTreeSet<PathBuf> = rules.system_folders().iter().cloned().collect();
+    let searched = || objects.iter().filter(|object| was_searched(object));
+    folders.extend(searched().filter_map(|object| Some(object.opened_as.parent()?.to_path_buf())));
+    let mut findings = Vec::new();
+    for object in searched() {
+        for folder in &folders {
+            let candidate = folder.join(&object.requested_as);
+            let Ok(walk) = process.view.walk(&candidate) else {
+                continue;
+            };
+            if walk.metadata.id == object.walk.metadata.id || !is_library(process, &walk) {
+                continue;
+            }
+            let (chosen, other) = (process.view.open(&object.walk), process.view.open(&walk));
+            let (Ok(chosen), Ok(other)) = (chosen, other) else {
+                continue;
+            };
+            if let Some(finding) = differ(process, object, &candidate, &*chosen, &*other) {
+                findings.push(finding);
+            }
+        }
+    }
+    findings
+}
+
+/// Whether a file could be loaded in place of a library.
+fn is_library(process: &Process<'_>, walk: &Walk) -> bool {
+    let target = Target::of(&process.closure.program().object);
+    let facts = process.view.facts(walk);
+    matches!(facts, Ok(Ok(object)) if target.matches(&object.header))
+}
+
+fn differ(
+    process: &Process<'_>,
+    object: &Loaded,
+    candidate: &Path,
+    chosen: &dyn ReadAt,
+    other: &dyn ReadAt,
+) -> Option<Finding> {
+    let digest = |file| Blob::of_file(file).map(|blob| blob.digest());
+    // Parts of files in compressed layers are not there: then the sizes have to tell.
+    let (first, second) = match (digest(chosen), digest(other)) {
+        (Ok(first), Ok(second)) => (first, second),
+        _ if chosen.size() == other.size() => return None,
+        _ => (
+            format!("{} bytes", chosen.size()),
+            format!("{} bytes", other.size()),
+        ),
+    };
+    if first == second {
+        return None;
+    }
+    let path = (process.path_of)(&object.opened_as);
+    let other_path = (process.path_of)(candidate);
+    let name = object.requested_as.display().to_string();
+    let message = format!(
+        "two different files are {name}: {} is loaded, {} is another",
+        path.display(),
+        other_path.display()
+    );
+    let finding = Finding::new(&SP010, &path, name, message)
+        .evidence("loaded", path.display().to_string())
+        .evidence("loaded_digest", first)
+        .evidence("other", other_path.display().to_string())
+        .evidence("other_digest", second);
+    Some(process.finding_by(object.requester.unwrap_or(0), finding))
+}
+
+/// Names that their requester's own search does not lead to.
+pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
+    let Some(rules) = &process.closure.rules else {
+        return Vec::new();
+    };
+    let objects = process.closure.map.objects();
+    let mut findings = Vec::new();
+    for edge in &process.closure.edges {
+        let Some(target) = edge.target else { continue };
+        let first = objects[target].requester;
+        let is_by_name = !edge.name.as_bytes().contains(&b'/')
+            && edge.request == Request::Dependency(DependencyKind::Needed);
+        let owner = match &objects[target].via {
+            FoundVia::Rpath { owner, .. } | FoundVia::Runpath { owner, .. } => *owner,
+            _ => continue,
+        };
+        if !is_by_name || owner == edge.requester || first == Some(edge.requester) {
+            continue;
+        }
+        // Only the requester and those who led to it: as if nothing else had been loaded.
+        let mut line = vec![edge.requester];
+        while let Some(requester) = objects[line[line.len() - 1]].requester {
+            line.push(requester);
+        }
+        let mut map = LinkMap::default();
+        for (index, &object) in line.iter().rev().enumerate() {
+            let object = &objects[object];
+            let loaded = Loaded::new(
+                object.opened_as.clone(),
+                object.walk.clone(),
+                object.object.clone(),
+                object.requested_as.clone(),
+                index.checked_sub(1),
+                object.via.clone(),
+            );
+            map.add(rules, loaded);
+        }
+        let answer = rules.request(&process.scene(), &map, &edge.name, line.len() - 1);
+        if !matches!(answer, Answer::Missing(_)) {
+            continue;
+        }
+        let (path, loaded) = (process.path(edge.requester), process.path(target));
+        let name = edge.name.display().to_string();
+        let by = process.path(first.unwrap_or(0));
+        let message = format!(
+            "{} finds {name} only because {} had loaded {} before",
+            path.display(),
+            by.display(),
+            loaded.display()
+        );
+        let finding = Finding::new(&SP011, &path, name, message)
+            .evidence("first", by.display().to_string())
+            .evidence("path", loaded.display().to_string());
+        findings.push(process.finding_by(edge.requester, finding));
+    }
+    findings
+}
+
+/// Variants of libraries for newer processors.
+pub(super) fn variants(process: &Process<'_>) -> Vec<Finding> {
+    let Some(rules) = &process.closure.rules else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    for object in process
+        .closure
+        .map
+        .objects()
+        .iter()
+        .filter(|object| was_searched(object))
+    {
+        let (Some(folder), Some(name)) = (object.opened_as.parent(), object.opened_as.file_name())
+        else {
+            continue;
+        };
+        for level in rules.variants() {
+            let variant = folder.join(level).join(name);
+            if process.view.walk(&variant).is_err() {
+                continue;
+            }
+            let (path, variant) = (
+                (process.path_of)(&object.opened_as),
+                (process.path_of)(&variant),
+            );
+            let message = format!(
+                "{} is loaded in place of {} where the processor has {level}",
+                variant.display(),
+                path.display()
+            );
+            let finding = Finding::new(&SP012, &path, variant.display().to_string(), message)
+                .evidence("level", *level);
+            findings.push(process.finding_by(object.requester.unwrap_or(0), finding));
+        }
+    }
+    findings
+}

@@ -1,0 +1,163 @@
+//! The rules, in families.
+//!
+//! In: a process (a program with all it loads), an object, or the target as a whole. Out:
+//! findings, not yet merged.
+
+mod cache;
+mod data;
+mod dlopen;
+mod files;
+mod hardening;
+mod libraries;
+mod lookup;
+mod scripts;
+mod search_paths;
+mod start;
+mod symbols;
+
+pub(super) use files::faults;
+
+use std::path::{Path, PathBuf};
+
+use super::context::Context;
+use super::finding::Finding;
+use super::survey::ElfFile;
+use super::{NoClosure, Severity};
+use crate::binding::Binder;
+use crate::closure::{Closure, Program};
+use crate::loader::{Environment, Scene, Target};
+use crate::vfs::View;
+
+/// A program with all it loads.
+pub struct Process<'a> {
+    /// The files.
+    pub view: &'a View,
+    /// Checks versions and symbols.
+    pub binder: &'a Binder<'a>,
+    /// What is loaded.
+    pub closure: &'a Closure,
+    /// What the loader is told.
+    pub environment: &'a Environment,
+    /// A path as a person knows it.
+    pub path_of: &'a dyn Fn(&Path) -> PathBuf,
+}
+
+impl Process<'_> {
+    /// The path of an object.
+    fn path(&self, index: usize) -> PathBuf {
+        (self.path_of)(&self.closure.map.objects()[index].opened_as)
+    }
+
+    /// The way from the program to an object, by who asked for it first.
+    fn chain(&self, index: usize) -> Vec<PathBuf> {
+        /// Longest way that is told.
+        const LONGEST: usize = 50;
+        let mut chain = vec![self.path(index)];
+        let mut at = index;
+        while let Some(requester) = self.closure.map.objects()[at].requester
+            && chain.len() < LONGEST
+        {
+            chain.push(self.path(requester));
+            at = requester;
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// Names the program and the requester in a finding.
+    fn finding_by(&self, requester: usize, mut finding: Finding) -> Finding {
+        finding.requesters = vec![self.path(requester)];
+        finding.programs = vec![self.path(0)];
+        finding.chain = self.chain(requester);
+        finding
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            view: self.view,
+            environment: self.environment,
+            target: Target::of(&self.closure.program().object),
+        }
+    }
+}
+
+/// Everything about one process.
+pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
+    let mut findings = libraries::missing(process, Some(context));
+    findings.extend(libraries::mixed(process));
+    findings.extend(symbols::versions(process));
+    findings.extend(symbols::undefined(process));
+    findings.extend(symbols::unused(process));
+    findings.extend(lookup::by_environment(process));
+    findings.extend(lookup::ambiguous(process));
+    findings.extend(lookup::by_chance(process));
+    findings.extend(lookup::variants(process));
+    findings.extend(dlopen::unmet(process));
+    findings.extend(data::absent(context, process));
+    findings
+}
+
+/// What keeps a process from starting: findings of severity error, as the proof before
+/// publishing wants them.
+pub fn process_errors(process: &Process<'_>) -> Vec<Finding> {
+    let mut findings = libraries::missing(process, None);
+    findings.extend(libraries::mixed(process));
+    findings.extend(symbols::versions(process));
+    findings.extend(symbols::undefined(process));
+    findings.extend(dlopen::unmet(process));
+    findings.retain(|finding| finding.severity == Severity::Error);
+    findings
+}
+
+/// A program that has no closure.
+pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Finding {
+    libraries::no_closure(context, file, error)
+}
+
+/// A library that no program reaches: what it needs, resolved by itself.
+pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
+    let program = Program {
+        path: file.path.clone(),
+        walk: file.walk.clone(),
+        object: file.object.clone(),
+    };
+    let source = context.source;
+    let environment = &context.environment;
+    // Without a loader in the root nothing of it is ever loaded.
+    let Ok(closure) = Closure::of(&program, &source.view, &source.loaders, environment) else {
+        return Vec::new();
+    };
+    let process = Process {
+        view: &source.view,
+        binder: &context.binder,
+        closure: &closure,
+        environment,
+        path_of: &|path| source.shown(path),
+    };
+    libraries::missing_of_plugin(context, &process)
+}
+
+/// Everything about one object by itself.
+pub(super) fn object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
+    let mut findings = search_paths::of_object(context, file);
+    findings.extend(hardening::of_object(context, file));
+    findings.extend(dlopen::level(context, file));
+    findings
+}
+
+/// Everything about the target as a whole.
+pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(start::entrypoint(context));
+    findings.extend(start::user(context));
+    if let Some(tree) = context.tree() {
+        findings.extend(files::links(context));
+        findings.extend(files::privileged(tree));
+        findings.extend(files::waste(tree));
+        findings.extend(files::names(tree));
+        findings.extend(cache::of_root(context));
+        findings.extend(search_paths::preload(context));
+        findings.extend(scripts::of_root(context));
+    }
+    findings
+}

@@ -1,0 +1,236 @@
+//! SP101–SP107: search paths, as objects carry them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::lint::catalogue::{SP101, SP102, SP103, SP104, SP105, SP106, SP107, Severity};
+use crate::lint::context::Context;
+use crate::lint::finding::Finding;
+use crate::lint::survey::ElfFile;
+use crate::loader::default_interpreters;
+use crate::vfs::NodeKind;
+
+/// Largest `/etc/ld.so.preload` that is read, in bytes.
+const MAX_PRELOAD: u64 = 64 << 10;
+/// Where programs are built and never installed.
+const BUILD_TREES: [&str; 10] = [
+    "/home",
+    "/root",
+    "/tmp",
+    "/var/tmp",
+    "/build",
+    "/builddir",
+    "/usr/src",
+    "/workspace",
+    "/github",
+    "/buildroot",
+];
+/// Most elements of one path that are looked at.
+const MAX_ELEMENTS: usize = 1000;
+
+/// Everything about the search paths of one object.
+pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
+    let Some(dynamic) = &file.object.dynamic else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    let path = context.source.shown(&file.path);
+    if let (Some(rpath), Some(runpath)) = (&dynamic.rpath, &dynamic.runpath)
+        && rpath != runpath
+    {
+        let message = format!(
+            "the loader ignores DT_RPATH of {}: it has DT_RUNPATH too",
+            path.display()
+        );
+        findings.push(
+            Finding::new(&SP104, &path, rpath.display().to_string(), message)
+                .evidence("rpath", rpath.display().to_string())
+                .evidence("runpath", runpath.display().to_string()),
+        );
+    }
+    let (tag, search_path) = match (&dynamic.runpath, &dynamic.rpath) {
+        (Some(runpath), _) => ("DT_RUNPATH", runpath.as_os_str()),
+        (None, Some(rpath)) => ("DT_RPATH", rpath.as_os_str()),
+        (None, None) => ("", OsStr::new("")),
+    };
+    if !search_path.is_empty() {
+        let elements = search_path
+            .as_bytes()
+            .split(|&byte| byte == b':')
+            .take(MAX_ELEMENTS);
+        for element in elements {
+            findings.extend(element_findings(
+                context,
+                file,
+                tag,
+                OsStr::from_bytes(element),
+            ));
+        }
+    }
+    let needed = file.object.dependencies().iter();
+    for needed in needed.filter(|needed| needed.name.as_bytes().contains(&b'/')) {
+        let name = needed.name.display().to_string();
+        let message = format!("{} needs {name}, a path instead of a name", path.display());
+        findings.push(Finding::new(&SP106, &path, name, message));
+    }
+    findings
+}
+
+fn element_findings(
+    context: &Context<'_>,
+    file: &ElfFile,
+    tag: &str,
+    element: &OsStr,
+) -> Vec<Finding> {
+    let path = context.source.shown(&file.path);
+    let text = element.display().to_string();
+    let finding = |rule, message: String| {
+        Finding::new(rule, &path, text.clone(), message)
+            .evidence("tag", tag)
+            .evidence("element", text.clone())
+    };
+    let mut findings = Vec::new();
+    let bytes = element.as_bytes();
+    let origin = file.walk.real.parent().unwrap_or(Path::new("/"));
+    let is_musl = is_musl(context, file);
+    if let Some(token) = unknown_token(bytes, is_musl) {
+        let libc = if is_musl { "musl" } else { "glibc" };
+        let message = format!(
+            "{tag} {text} of {} has {token}, which {libc} does not expand",
+            path.display()
+        );
+        findings.push(finding(&SP105, message));
+        return findings;
+    }
+    let starts_at_origin = bytes.starts_with(b"$ORIGIN") || bytes.starts_with(b"${ORIGIN}");
+    if !bytes.starts_with(b"/") && !starts_at_origin {
+        // musl passes over empty elements.
+        if bytes.is_empty() && is_musl {
+            return findings;
+        }
+        let what = if bytes.is_empty() {
+            "an empty element"
+        } else {
+            "a relative element"
+        };
+        let severity = match file.walk.metadata.changes_identity() {
+            true => Severity::Error,
+            false => Severity::Warning,
+        };
+        let shown = if bytes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({text})")
+        };
+        let message = format!(
+            "{tag} of {} has {what}{shown}: the current folder is searched",
+            path.display()
+        );
+        findings.push(finding(&SP101, message).severity(severity));
+        return findings;
+    }
+    let folder = expanded(&text, origin);
+    match context.source.view.walk(&folder) {
+        Ok(walk) if walk.metadata.kind == NodeKind::Directory => {
+            if walk.metadata.mode & 0o002 != 0 {
+                let message = format!(
+                    "{} searches {}, where everybody may write",
+                    path.display(),
+                    folder.display()
+                );
+                findings.push(
+                    finding(&SP102, message)
+                        .evidence("mode", format!("{:04o}", walk.metadata.mode)),
+                );
+            }
+        }
+        _ => {
+            let is_build_tree = !starts_at_origin && looks_like_build_tree(&folder);
+            // What is relative to the object, or may be mounted, is often meant to be absent.
+            let severity = match is_build_tree {
+                true => Severity::Warning,
+                false => Severity::Info,
+            };
+            let what = if is_build_tree {
+                "a build tree"
+            } else {
+                "a folder that is not there"
+            };
+            let message = format!("{tag} of {} leads to {what}: {text}", path.display());
+            findings.push(finding(&SP103, message).severity(severity));
+        }
+    }
+    findings
+}
+
+fn looks_like_build_tree(folder: &Path) -> bool {
+    let is_below = BUILD_TREES.iter().any(|tree| folder.starts_with(tree));
+    is_below || folder.components().any(|part| part.as_os_str() == ".libs")
+}
+
+/// An element with its known tokens replaced, as far as a folder's existence is concerned.
+fn expanded(text: &str, origin: &Path) -> PathBuf {
+    let origin = origin.display().to_string();
+    let replaced = text
+        .replace("${ORIGIN}", &origin)
+        .replace("$ORIGIN", &origin);
+    PathBuf::from(replaced)
+}
+
+/// The first `$` that is not a token of the C library; those that only glibc has are not
+/// checked further.
+fn unknown_token(bytes: &[u8], is_musl: bool) -> Option<String> {
+    let known: &[&str] = match is_musl {
+        true => &["ORIGIN"],
+        false => &["ORIGIN", "LIB", "PLATFORM"],
+    };
+    let mut rest = bytes;
+    while let Some(dollar) = memchr::memchr(b'$', rest) {
+        let behind = &rest[dollar + 1..];
+        let behind = behind.strip_prefix(b"{").unwrap_or(behind);
+        let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+        let length = behind.iter().take_while(is_name).count();
+        let name = String::from_utf8_lossy(&behind[..length]).into_owned();
+        let is_known = match is_musl {
+            true => name.starts_with("ORIGIN"),
+            false => known.contains(&name.as_str()),
+        };
+        if !is_known {
+            return Some(format!("${name}"));
+        }
+        rest = &behind[length..];
+    }
+    None
+}
+
+/// Which C library loads an object.
+fn is_musl(context: &Context<'_>, file: &ElfFile) -> bool {
+    let is_musl = |path: &str| path.contains("/ld-musl-");
+    match &file.object.interpreter {
+        Some(interpreter) => is_musl(&interpreter.display().to_string()),
+        None => default_interpreters(&file.object)
+            .find(|path| context.source.view.walk(Path::new(path)).is_ok())
+            .is_some_and(is_musl),
+    }
+}
+
+/// `/etc/ld.so.preload`.
+pub(super) fn preload(context: &Context<'_>) -> Option<Finding> {
+    let path = Path::new("/etc/ld.so.preload");
+    let walk = context.source.view.walk(path).ok()?;
+    let contents = context
+        .source
+        .view
+        .read(path, MAX_PRELOAD)
+        .unwrap_or_default();
+    let contents = String::from_utf8_lossy(&contents).into_owned();
+    if walk.metadata.kind != NodeKind::File || contents.trim().is_empty() {
+        return None;
+    }
+    let message = format!(
+        "every program loads what /etc/ld.so.preload names: {}",
+        contents.trim()
+    );
+    Some(Finding::new(&SP107, path, contents.trim(), message).evidence("contents", contents))
+}

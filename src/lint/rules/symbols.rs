@@ -1,0 +1,122 @@
+//! SP005, SP015 and SP016: versions and symbols.
+
+use super::Process;
+use crate::binding::BindingError;
+use crate::elf::Linkage;
+use crate::lint::catalogue::{SP004, SP005, SP015, SP016, Severity};
+use crate::lint::finding::Finding;
+
+/// Versions that a provider does not define.
+pub(super) fn versions(process: &Process<'_>) -> Vec<Finding> {
+    let missing = match process.binder.missing_versions(process.closure) {
+        Ok(missing) => missing,
+        Err(error) => return vec![damaged(process, &error)],
+    };
+    let fatal = missing.iter().filter(|fault| !fault.is_weak);
+    fatal
+        .map(|fault| {
+            let (needer, provider) = (process.path(fault.needer), process.path(fault.provider));
+            let version = fault.version.display().to_string();
+            let newest = fault
+                .newest
+                .as_ref()
+                .map(|newest| newest.display().to_string());
+            let has = match &newest {
+                Some(newest) => format!("it has {newest} at the most"),
+                None => "it has no version of that name".to_owned(),
+            };
+            let message = format!("{} does not define {version}; {has}", provider.display());
+            let subject = format!("{version} of {}", provider.display());
+            let finding = Finding::new(&SP005, &needer, subject, message)
+                .evidence("needer", needer.display().to_string())
+                .evidence("provider", provider.display().to_string())
+                .evidence("version", version)
+                .evidence("newest", newest);
+            process.finding_by(fault.needer, finding)
+        })
+        .collect()
+}
+
+/// Symbols that nothing defines: one finding for each object that refers to them.
+pub(super) fn undefined(process: &Process<'_>) -> Vec<Finding> {
+    /// Symbols that are named in the sentence, and in the evidence.
+    const NAMED: usize = 3;
+    const LISTED: usize = 200;
+    // A library may leave symbols to whoever loads it.
+    if process.closure.program().object.linkage() == Linkage::Library {
+        return Vec::new();
+    }
+    let unresolved = match process.binder.unresolved(process.closure) {
+        Ok(unresolved) => unresolved,
+        Err(error) => return vec![damaged(process, &error)],
+    };
+    let mut findings = Vec::new();
+    for faults in unresolved.chunk_by(|left, right| left.needer == right.needer) {
+        for (severity, when) in [
+            (Severity::Error, "at load"),
+            (Severity::Warning, "when called"),
+        ] {
+            let symbols: Vec<String> = faults
+                .iter()
+                .filter(|fault| fault.fails_at_load == (severity == Severity::Error))
+                .map(|fault| fault.reference.display())
+                .collect();
+            if symbols.is_empty() {
+                continue;
+            }
+            let needer = faults[0].needer;
+            let path = process.path(needer);
+            let named = symbols
+                .iter()
+                .take(NAMED)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let more = match symbols.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let message = format!(
+                "no library of {} defines {named}{more}, which {} binds {when}",
+                process.path(0).display(),
+                path.display()
+            );
+            let listed: Vec<_> = symbols.iter().take(LISTED).cloned().collect();
+            let finding = Finding::new(&SP015, &path, symbols[0].clone(), message)
+                .severity(severity)
+                .evidence("symbols", listed)
+                .evidence("count", symbols.len());
+            findings.push(process.finding_by(needer, finding));
+        }
+    }
+    findings
+}
+
+/// Libraries of which nothing is used.
+pub(super) fn unused(process: &Process<'_>) -> Vec<Finding> {
+    if process.closure.rules.is_none() || !process.closure.is_complete() {
+        return Vec::new();
+    }
+    let Ok(unused) = process.binder.unused(process.closure) else {
+        return Vec::new();
+    };
+    let unused = unused.iter().map(|unused| {
+        let (path, name) = (
+            process.path(unused.needer),
+            unused.name.display().to_string(),
+        );
+        let message = format!("{} needs {name} and uses nothing of it", path.display());
+        process.finding_by(unused.needer, Finding::new(&SP016, &path, name, message))
+    });
+    unused.collect()
+}
+
+/// An object whose tables cannot be read: the loader trusts them, and stumbles.
+fn damaged(process: &Process<'_>, error: &BindingError) -> Finding {
+    let path = (process.path_of)(&error.path);
+    let subject = path
+        .file_name()
+        .map_or_else(String::new, |name| name.display().to_string());
+    let message = format!("{} is damaged: {}", path.display(), error.error);
+    process.finding_by(0, Finding::new(&SP004, &path, subject, message))
+}

@@ -1,0 +1,131 @@
+//! Everything in a target that can be checked: ELF files, scripts, links.
+//!
+//! In: the tree of an image, or paths of this machine. Out: lists of them with their facts.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::elf::{Linkage, Object};
+use crate::image::read::{Head, Tree};
+use crate::vfs::{NodeKind, View, Walk};
+
+/// Bytes of a script's first line that are looked at, as Linux does.
+const FIRST_LINE: u64 = 256;
+/// Separate debug files are ELF files that nobody loads.
+const DEBUG_FILES: &str = "/usr/lib/debug";
+
+/// An ELF program or library.
+pub struct ElfFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where that leads: to itself.
+    pub walk: Arc<Walk>,
+    /// Its facts.
+    pub object: Arc<Object>,
+}
+
+impl ElfFile {
+    /// Whether it is started, not loaded.
+    pub fn is_program(&self) -> bool {
+        self.object.linkage() != Linkage::Library
+    }
+}
+
+/// A file that begins with `#!`.
+pub struct Script {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The first line without `#!`.
+    pub line: String,
+    /// Whether it has an execute bit.
+    pub is_executable: bool,
+}
+
+/// What there is to check.
+#[derive(Default)]
+pub struct Survey {
+    /// Programs and libraries by path, hard links once.
+    pub elf: Vec<ElfFile>,
+    /// Scripts by path.
+    pub scripts: Vec<Script>,
+    /// Symbolic links by path.
+    pub links: Vec<PathBuf>,
+}
+
+impl Survey {
+    /// Looks through a whole tree, of which `view` is the view.
+    pub fn of_tree(tree: &Tree, view: &View) -> Self {
+        let mut survey = Self::default();
+        let mut seen = HashSet::new();
+        let mut candidates = Vec::new();
+        for (path, number, node) in tree.walk() {
+            match node.kind() {
+                NodeKind::Symlink => survey.links.push(path),
+                NodeKind::File if node.size > 0 && seen.insert(number) => {
+                    candidates.push((path, node));
+                }
+                _ => {}
+            }
+        }
+        let heads: Vec<Head> = candidates.par_iter().map(|(_, node)| node.head()).collect();
+        let mut elf = Vec::new();
+        for ((path, node), head) in candidates.into_iter().zip(heads) {
+            match head {
+                Head::Elf if !path.starts_with(DEBUG_FILES) => elf.push(path),
+                Head::Script => {
+                    let start = node
+                        .open()
+                        .ok()
+                        .and_then(|file| file.prefix(0, FIRST_LINE).ok());
+                    survey.scripts.push(Script {
+                        path,
+                        line: first_line(&start.unwrap_or_default()),
+                        is_executable: node.mode & 0o111 != 0,
+                    });
+                }
+                _ => {}
+            }
+        }
+        survey.elf = elf
+            .par_iter()
+            .filter_map(|path| elf_file(view, path))
+            .collect();
+        survey
+    }
+
+    /// Looks at the given files of a view.
+    pub fn of_files(files: &[PathBuf], view: &View) -> Self {
+        Self {
+            elf: files
+                .par_iter()
+                .filter_map(|path| elf_file(view, path))
+                .collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The ELF program or library at `path`; object files, core dumps and what is damaged beyond
+/// recognition are none.
+fn elf_file(view: &View, path: &Path) -> Option<ElfFile> {
+    use goblin::elf::header::{ET_DYN, ET_EXEC};
+    let walk = view.walk(path).ok()?;
+    let object = view.facts(&walk).ok()?.ok()?;
+    let is_loaded = matches!(object.header.e_type, ET_EXEC | ET_DYN);
+    (is_loaded && !object.segments.is_empty()).then(|| ElfFile {
+        path: path.to_path_buf(),
+        walk,
+        object,
+    })
+}
+
+fn first_line(start: &[u8]) -> String {
+    let line = start
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or(line)).into_owned()
+}

@@ -1,0 +1,49 @@
+//! Annotations of a GitHub Actions run ("Workflow commands for GitHub Actions").
+
+use std::io::{self, Write};
+
+use super::Linted;
+use crate::lint::Severity;
+
+/// One command for each finding.
+///
+/// # Errors
+/// When `out` fails.
+pub fn github(targets: &[Linted], out: &mut dyn Write) -> io::Result<()> {
+    for target in targets {
+        for finding in &target.findings.findings {
+            let command = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Info => "notice",
+            };
+            let title = format!("{} {}", finding.rule.id, finding.rule.title);
+            let text = format!(
+                "{}: {}\n{}",
+                finding.path.display(),
+                finding.message,
+                finding.fix
+            );
+            writeln!(
+                out,
+                "::{command} file={},title={}::{}",
+                property(&target.name),
+                property(&title),
+                data(&text)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// What stands behind the `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+/// What stands behind a `=`.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

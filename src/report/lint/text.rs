@@ -1,0 +1,226 @@
+//! What lint found, for people: the worst first, each with what to do.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+
+use super::super::count;
+use super::{Linted, totals};
+use crate::lint::{Finding, RULES, Rule, Severity};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Findings of one rule and severity that are shown without `-v`, and requesters of one.
+const MOST_FINDINGS: usize = 5;
+const MOST_REQUESTERS: usize = 3;
+/// Paths of a search that are shown without `-v`.
+const MOST_TRIED: usize = 4;
+
+fn style(severity: Severity) -> Style {
+    match severity {
+        Severity::Error => AnsiColor::Red.on_default().bold(),
+        Severity::Warning => AnsiColor::Yellow.on_default().bold(),
+        Severity::Info => AnsiColor::Cyan.on_default(),
+    }
+}
+
+/// Shows what was found; without `verbose` the infos are only counted, and long lists are cut.
+///
+/// # Errors
+/// When `out` fails.
+pub fn text(targets: &[Linted], verbose: bool, quiet: bool, out: &mut dyn Write) -> io::Result<()> {
+    for target in targets {
+        let findings = &target.findings;
+        let least = if verbose {
+            Severity::Info
+        } else {
+            Severity::Warning
+        };
+        let shown: Vec<&Finding> = findings
+            .findings
+            .iter()
+            .filter(|finding| finding.severity >= least)
+            .collect();
+        if quiet && shown.is_empty() {
+            continue;
+        }
+        if !quiet {
+            writeln!(
+                out,
+                "{BOLD}{}{BOLD:#} {DIM}({}, {} and {} checked){DIM:#}",
+                one_line(&target.name),
+                target.kind,
+                count(findings.elf, "ELF file"),
+                count(findings.scripts, "script"),
+            )?;
+        }
+        let same = |left: &&Finding, right: &&Finding| {
+            left.rule == right.rule && left.severity == right.severity
+        };
+        for group in shown.chunk_by(same) {
+            self::group(group, verbose, out)?;
+        }
+    }
+    if quiet {
+        return Ok(());
+    }
+    summary(targets, verbose, out)
+}
+
+fn summary(targets: &[Linted], verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    let [errors, warnings, infos] = totals(targets);
+    let ignored: usize = targets.iter().map(|target| target.findings.ignored).sum();
+    let hint = if infos > 0 && !verbose {
+        " (-v shows them)"
+    } else {
+        ""
+    };
+    let passed_over = match ignored {
+        0 => String::new(),
+        ignored => format!(", {ignored} ignored"),
+    };
+    writeln!(
+        out,
+        "{BOLD}{}, {}, {}{BOLD:#}{hint}{passed_over}",
+        count(errors, "error"),
+        count(warnings, "warning"),
+        count(infos, "info"),
+    )
+}
+
+fn group(group: &[&Finding], verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    let most = if verbose { usize::MAX } else { MOST_FINDINGS };
+    let mut last_fix = None;
+    for finding in group.iter().take(most) {
+        one(finding, verbose, last_fix, out)?;
+        last_fix = Some(finding.fix.as_str());
+    }
+    match group.len().checked_sub(most).filter(|more| *more > 0) {
+        Some(more) => writeln!(
+            out,
+            "  {DIM}and {more} more of {} (-v shows them){DIM:#}",
+            group[0].rule.id
+        ),
+        None => Ok(()),
+    }
+}
+
+fn one(
+    finding: &Finding,
+    verbose: bool,
+    last_fix: Option<&str>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let style = style(finding.severity);
+    writeln!(
+        out,
+        "{style}{}{style:#} {DIM}{}{DIM:#} {}",
+        finding.severity.as_str(),
+        finding.rule.id,
+        one_line(&finding.message)
+    )?;
+    if !finding.requesters.is_empty() {
+        let most = if verbose { usize::MAX } else { MOST_REQUESTERS };
+        writeln!(out, "    needed by {}", some(&finding.requesters, most))?;
+    }
+    let elsewhere = finding.programs.len() > 1 || finding.requesters != finding.programs;
+    if finding.severity == Severity::Error && elsewhere && !finding.programs.is_empty() {
+        let most = if verbose { usize::MAX } else { MOST_REQUESTERS };
+        writeln!(out, "    does not start: {}", some(&finding.programs, most))?;
+    }
+    if verbose && finding.chain.len() > 1 {
+        let chain: Vec<_> = finding
+            .chain
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        writeln!(out, "    {DIM}loaded by {}{DIM:#}", chain.join(" → "))?;
+    }
+    tried(finding, verbose, out)?;
+    if let Some(layer) = finding.layer.as_ref().filter(|_| verbose) {
+        writeln!(out, "    {DIM}in layer {layer}{DIM:#}")?;
+    }
+    if last_fix != Some(finding.fix.as_str()) {
+        writeln!(out, "    {DIM}fix:{DIM:#} {}", finding.fix)?;
+    }
+    Ok(())
+}
+
+fn tried(finding: &Finding, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    let tried = finding
+        .evidence
+        .get("tried")
+        .and_then(|tried| tried.as_array());
+    let tried = tried.map_or(&[][..], Vec::as_slice);
+    let most = if verbose { usize::MAX } else { MOST_TRIED };
+    for attempt in tried.iter().take(most) {
+        let field = |name: &str| attempt[name].as_str().unwrap_or_default();
+        writeln!(
+            out,
+            "    {DIM}tried {}: {}{DIM:#}",
+            field("path"),
+            field("result")
+        )?;
+    }
+    match tried.len().checked_sub(most).filter(|more| *more > 0) {
+        Some(more) => writeln!(out, "    {DIM}and {more} more (-v){DIM:#}"),
+        None => Ok(()),
+    }
+}
+
+/// The first paths of a list, and how many more there are.
+fn some(paths: &[PathBuf], most: usize) -> String {
+    let shown = paths.iter().take(most);
+    let shown: Vec<_> = shown
+        .map(|path| one_line(&path.display().to_string()))
+        .collect();
+    match paths.len().checked_sub(most).filter(|more| *more > 0) {
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+        None => shown.join(", "),
+    }
+}
+
+/// Names in an image may hold anything; a line stays a line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Explains one rule.
+///
+/// # Errors
+/// When `out` fails.
+pub fn explain(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
+    let style = style(rule.severity);
+    writeln!(
+        out,
+        "{BOLD}{}{BOLD:#} {style}{}{style:#}: {}",
+        rule.id,
+        rule.severity.as_str(),
+        rule.title
+    )?;
+    writeln!(out)?;
+    writeln!(out, "{}", rule.why)?;
+    writeln!(out)?;
+    writeln!(out, "Fix: {}", rule.fix)
+}
+
+/// Lists all rules.
+///
+/// # Errors
+/// When `out` fails.
+pub fn list_rules(out: &mut dyn Write) -> io::Result<()> {
+    for rule in RULES {
+        let style = style(rule.severity);
+        let severity = rule.severity.as_str();
+        writeln!(
+            out,
+            "{}  {style}{severity:<7}{style:#}  {}",
+            rule.id, rule.title
+        )?;
+    }
+    Ok(())
+}
