@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::binding::{Binder, BindingError};
 use crate::closure::{Closure, ClosureError, Program, Request};
 use crate::elf::Linkage;
+use crate::lint::{Process, process_errors};
 use crate::loader::{Environment, Loaded, Loaders};
 use crate::rootfs::{Rootfs, RootfsVfs};
 use crate::vfs::{FileId, View};
@@ -60,6 +61,16 @@ pub enum ProofError {
         symbol: String,
         /// How many more symbols are missing.
         others: usize,
+    },
+    /// Lint finds something of severity error.
+    #[error("{message} ({rule}); {fix}")]
+    Lint {
+        /// The rule.
+        rule: &'static str,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        fix: String,
     },
     /// A symbol table is damaged.
     #[error(transparent)]
@@ -146,7 +157,31 @@ pub fn prove(
             advice: advice(expected),
         }));
     }
-    binds(&image, &view)
+    let binder = Binder::new(&view);
+    let missed = binds(&image, &binder)?;
+    lints(&Process {
+        view: &view,
+        binder: &binder,
+        closure: &image,
+        environment,
+        path_of: &Path::to_path_buf,
+    })?;
+    Ok(missed)
+}
+
+/// What lint would call an error. Libraries that were left out on purpose are none.
+fn lints(process: &Process<'_>) -> Result<(), Box<ProofError>> {
+    let is_complete = process.closure.is_complete();
+    let mut findings = process_errors(process).into_iter();
+    let first = findings.find(|finding| is_complete || !finding.is_missing_library());
+    match first {
+        None => Ok(()),
+        Some(finding) => Err(Box::new(ProofError::Lint {
+            rule: finding.rule.id,
+            message: finding.message,
+            fix: finding.fix,
+        })),
+    }
 }
 
 /// A symbol that no object defines and that is looked up only when it is called.
@@ -158,9 +193,8 @@ pub struct MissedCall {
     pub symbol: String,
 }
 
-fn binds(image: &Closure, view: &View) -> Result<Vec<MissedCall>, Box<ProofError>> {
+fn binds(image: &Closure, binder: &Binder<'_>) -> Result<Vec<MissedCall>, Box<ProofError>> {
     let path = |index: usize| image.map.objects()[index].opened_as.clone();
-    let binder = Binder::new(view);
     let versions = binder.missing_versions(image).map_err(ProofError::from)?;
     if let Some(missing) = versions.into_iter().find(|missing| !missing.is_weak) {
         return Err(Box::new(ProofError::Version {

@@ -475,6 +475,15 @@ impl Fixture {
                 "nothing of {text:?} in {stderr}"
             );
         }
+        // What is published has nothing that keeps it from starting.
+        if !self
+            .args
+            .iter()
+            .chain(&self.pack)
+            .any(|flag| flag == "--allow-missing")
+        {
+            succeed(slimpack().args(["lint", "-q"]).arg(&archive));
+        }
         let layer = common::layer(&archive);
         let files = layer
             .values()

@@ -57,6 +57,11 @@ impl Finding {
         }
     }
 
+    /// Whether it is about a library that the loader asks for and does not get.
+    pub fn is_missing_library(&self) -> bool {
+        matches!(self.rule.id, "SP001" | "SP003" | "SP004")
+    }
+
     pub(super) fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
