@@ -142,10 +142,7 @@ impl Figures {
 
     /// Bytes that would be spared if every content were held once.
     pub fn duplicate_bytes(&self) -> u64 {
-        let wasted = self.duplicates.iter().map(|duplicate| {
-            let spare = duplicate.paths.len() as u64 - 1;
-            duplicate.size.saturating_mul(spare)
-        });
+        let wasted = self.duplicates.iter().map(Duplicate::wasted);
         wasted.fold(0, u64::saturating_add)
     }
 }

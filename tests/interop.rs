@@ -3,99 +3,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/docker.rs"]
+mod docker;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
 use common::{
     CONTAINER_TOOLS, HELLO, compile, find, have, hello, is_root, output, run_image, slimpack,
     succeed, temporary,
 };
-
-/// A docker daemon of the test's own, ended with it.
-struct Docker {
-    daemon: Child,
-    socket: String,
-    folder: tempfile::TempDir,
-}
-
-impl Docker {
-    fn start() -> Self {
-        let folder = temporary();
-        let at = |name: &str| folder.path().join(name);
-        // Paths of Unix sockets are short; the test's folder may not be.
-        let socket = format!("unix:///tmp/slimpack-test-{}.sock", std::process::id());
-        let log = fs::File::create(at("log")).unwrap();
-        let daemon = Command::new(find("dockerd").unwrap())
-            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
-            .args(["--storage-driver", "vfs", "--host", &socket])
-            .arg("--data-root")
-            .arg(at("data"))
-            .arg("--exec-root")
-            .arg(at("exec"))
-            .arg("--pidfile")
-            .arg(at("pid"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut docker = Self {
-            daemon,
-            socket,
-            folder,
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !output(docker.command().arg("info")).status.success() {
-            let log = || fs::read_to_string(docker.folder.path().join("log")).unwrap();
-            assert!(
-                Instant::now() < deadline,
-                "dockerd does not answer:\n{}",
-                log()
-            );
-            let ended = docker.daemon.try_wait().unwrap();
-            assert!(ended.is_none(), "dockerd ended:\n{}", log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        docker
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.socket]);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        succeed(self.command().args(arguments))
-    }
-
-    fn load(&self, archive: &Path) -> String {
-        let stdin = fs::File::open(archive).unwrap();
-        succeed(self.command().arg("load").stdin(stdin))
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.daemon);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.daemon.wait();
-        // The vfs driver and the shim leave mounts in places.
-        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-        for mount in mounts
-            .lines()
-            .filter_map(|line| line.split(' ').nth(1))
-            .rev()
-        {
-            if Path::new(mount).starts_with(self.folder.path()) {
-                let _ = Command::new("umount").args(["-l", mount]).status();
-            }
-        }
-        let _ = fs::remove_file(self.socket.trim_start_matches("unix://"));
-    }
-}
+use docker::Docker;
 
 #[test]
 fn docker_loads_shows_and_runs_what_was_packed() {

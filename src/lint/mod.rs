@@ -52,33 +52,9 @@ pub fn lint(
     faults: impl FnOnce() -> io::Result<Vec<Fault>>,
 ) -> io::Result<Findings> {
     let survey = &context.survey;
-    // One program after the other on each core: they share what is known of libraries.
-    let checked: Vec<(Vec<Finding>, Vec<FileId>)> = survey
-        .elf
-        .par_iter()
-        .filter(|file| file.is_program())
-        .map(|file| check_program(context, file))
-        .collect();
-    let mut findings = Vec::new();
-    let mut reached = HashSet::new();
-    for (found, objects) in checked {
-        findings.extend(found);
-        reached.extend(objects);
-    }
-    let plugins: Vec<Finding> = survey
-        .elf
-        .par_iter()
-        .filter(|file| !file.is_program() && !reached.contains(&file.walk.metadata.id))
-        .flat_map_iter(|file| rules::plugin(context, file))
-        .collect();
-    findings.extend(plugins);
-    let of_objects: Vec<Finding> = survey
-        .elf
-        .par_iter()
-        .flat_map_iter(|file| rules::object(context, file))
-        .collect();
-    findings.extend(of_objects);
-    findings.extend(rules::target(context));
+    let (mut findings, of_target) =
+        rayon::join(|| check_elf_files(context), || rules::target(context));
+    findings.extend(of_target);
     findings.extend(rules::faults(&faults()?));
 
     let mut findings = finding::merge(findings);
@@ -95,6 +71,35 @@ pub fn lint(
         scripts: survey.scripts.len(),
         ignored,
     })
+}
+
+/// Checks programs with all they load, libraries that none of them loads, and each file by
+/// itself.
+fn check_elf_files(context: &Context<'_>) -> Vec<Finding> {
+    let files = &context.survey.elf;
+    // One program after the other on each core: they share what is known of libraries.
+    let checked: Vec<(Vec<Finding>, Vec<FileId>)> = files
+        .par_iter()
+        .filter(|file| file.is_program())
+        .map(|file| check_program(context, file))
+        .collect();
+    let mut findings = Vec::new();
+    let mut reached = HashSet::new();
+    for (found, objects) in checked {
+        findings.extend(found);
+        reached.extend(objects);
+    }
+    let plugins = files
+        .par_iter()
+        .filter(|file| !file.is_program() && !reached.contains(&file.walk.metadata.id))
+        .flat_map_iter(|file| rules::plugin(context, file));
+    findings.par_extend(plugins);
+    let of_objects = files
+        .par_iter()
+        .filter(|file| file.is_first_name)
+        .flat_map_iter(|file| rules::object(context, file));
+    findings.par_extend(of_objects);
+    findings
 }
 
 /// Checks what one program loads; also which files that are.

@@ -25,6 +25,8 @@ pub struct ElfFile {
     pub walk: Arc<Walk>,
     /// Its facts.
     pub object: Arc<Object>,
+    /// Whether no hard link to it came before.
+    pub is_first_name: bool,
 }
 
 impl ElfFile {
@@ -47,7 +49,8 @@ pub struct Script {
 /// What there is to check.
 #[derive(Default)]
 pub struct Survey {
-    /// Programs and libraries by path, hard links once.
+    /// Programs and libraries by path. A hard link is a program of its own: its `$ORIGIN` may be
+    /// another.
     pub elf: Vec<ElfFile>,
     /// Scripts by path.
     pub scripts: Vec<Script>,
@@ -64,18 +67,21 @@ impl Survey {
         for (path, number, node) in tree.walk() {
             match node.kind() {
                 NodeKind::Symlink => survey.links.push(path),
-                NodeKind::File if node.size > 0 && seen.insert(number) => {
-                    candidates.push((path, node));
+                NodeKind::File if node.size > 0 => {
+                    candidates.push((path, node, seen.insert(number)));
                 }
                 _ => {}
             }
         }
-        let heads: Vec<Head> = candidates.par_iter().map(|(_, node)| node.head()).collect();
+        let heads: Vec<Head> = candidates
+            .par_iter()
+            .map(|(_, node, _)| node.head())
+            .collect();
         let mut elf = Vec::new();
-        for ((path, node), head) in candidates.into_iter().zip(heads) {
+        for ((path, node, is_first_name), head) in candidates.into_iter().zip(heads) {
             match head {
-                Head::Elf if !path.starts_with(DEBUG_FILES) => elf.push(path),
-                Head::Script => {
+                Head::Elf if !path.starts_with(DEBUG_FILES) => elf.push((path, is_first_name)),
+                Head::Script if is_first_name => {
                     let start = node
                         .open()
                         .ok()
@@ -91,7 +97,7 @@ impl Survey {
         }
         survey.elf = elf
             .par_iter()
-            .filter_map(|path| elf_file(view, path))
+            .filter_map(|(path, is_first_name)| elf_file(view, path, *is_first_name))
             .collect();
         survey
     }
@@ -101,7 +107,7 @@ impl Survey {
         Self {
             elf: files
                 .par_iter()
-                .filter_map(|path| elf_file(view, path))
+                .filter_map(|path| elf_file(view, path, true))
                 .collect(),
             ..Self::default()
         }
@@ -110,7 +116,7 @@ impl Survey {
 
 /// The ELF program or library at `path`; object files, core dumps and what is damaged beyond
 /// recognition are none.
-fn elf_file(view: &View, path: &Path) -> Option<ElfFile> {
+fn elf_file(view: &View, path: &Path, is_first_name: bool) -> Option<ElfFile> {
     use goblin::elf::header::{ET_DYN, ET_EXEC};
     let walk = view.walk(path).ok()?;
     let object = view.facts(&walk).ok()?.ok()?;
@@ -119,6 +125,7 @@ fn elf_file(view: &View, path: &Path) -> Option<ElfFile> {
         path: path.to_path_buf(),
         walk,
         object,
+        is_first_name,
     })
 }
 

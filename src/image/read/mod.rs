@@ -8,6 +8,7 @@
 mod anomaly;
 mod compression;
 mod documents;
+mod duplicates;
 mod error;
 mod folder;
 mod input;
@@ -27,6 +28,7 @@ mod waste;
 pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
 pub use compression::Compression;
 pub use documents::{Description, ImagePlatform};
+pub use duplicates::Duplicate;
 pub use error::{Fault, ReadError};
 pub use keep::Interest;
 pub use limits::Limits;
@@ -40,7 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use documents::{differs, promised_compression};
-use layer::{COMPARED_FROM, IndexedLayer, Shared, index_file};
+use layer::{IndexedLayer, Shared, index_file};
 use parts::{Opened, Part, Parts, within};
 use verify::{Task, faults};
 
@@ -389,84 +391,5 @@ fn check(
             (Some(task), found)
         }
         _ => (None, found),
-    }
-}
-
-/// Bytes of one file that others hold too.
-#[derive(Clone, Debug)]
-pub struct Duplicate {
-    /// Bytes of one of them.
-    pub size: u64,
-    /// All paths, in order.
-    pub paths: Vec<PathBuf>,
-}
-
-impl Tree {
-    /// Files with the same content under several paths, hard links not counted; those of
-    /// less than 4 KiB are not compared. The most wasteful first.
-    pub fn duplicates(&self) -> Vec<Duplicate> {
-        use std::collections::{BTreeMap, HashMap, HashSet};
-        let mut by_size: BTreeMap<u64, Vec<(PathBuf, &Node)>> = BTreeMap::new();
-        let mut seen = HashSet::new();
-        for (path, number, node) in self.walk() {
-            if node.size >= COMPARED_FROM && seen.insert(number) {
-                by_size.entry(node.size).or_default().push((path, node));
-            }
-        }
-        let mut duplicates = Vec::new();
-        for (size, files) in by_size.into_iter().filter(|(_, files)| files.len() > 1) {
-            let mut by_content: HashMap<u128, Vec<PathBuf>> = HashMap::new();
-            for (path, node) in files {
-                if let Some(fingerprint) = node.content_hash() {
-                    by_content.entry(fingerprint).or_default().push(path);
-                }
-            }
-            let equal = by_content.into_values().filter(|paths| paths.len() > 1);
-            duplicates.extend(equal.map(|paths| Duplicate { size, paths }));
-        }
-        let wasted = |duplicate: &Duplicate| duplicate.size * (duplicate.paths.len() as u64 - 1);
-        duplicates.sort_by(|left, right| {
-            wasted(right)
-                .cmp(&wasted(left))
-                .then_with(|| left.paths.cmp(&right.paths))
-        });
-        duplicates
-    }
-
-    /// Bytes that later layers hide.
-    pub fn hidden_bytes(&self) -> u64 {
-        self.waste.hidden
-    }
-
-    /// The efficiency that dive computes, between 0 and 1.
-    pub fn efficiency(&self) -> f64 {
-        self.waste.efficiency()
-    }
-
-    /// Paths that several layers write: all their bytes, and how many layers.
-    pub fn repeated(&self) -> Vec<(PathBuf, u64, u32)> {
-        self.waste.repeated()
-    }
-}
-
-impl Node {
-    /// A hash of its content, to compare it with others by.
-    fn content_hash(&self) -> Option<u128> {
-        if self.fingerprint.is_some() {
-            return self.fingerprint;
-        }
-        let file = self.open().ok()?;
-        let mut hash = xxhash_rust::xxh3::Xxh3Default::new();
-        let mut piece = vec![0; 64 << 10];
-        let mut offset = 0;
-        loop {
-            match file.read_at(&mut piece, offset).ok()? {
-                0 => return Some(hash.digest128()),
-                count => {
-                    hash.update(&piece[..count]);
-                    offset += count as u64;
-                }
-            }
-        }
     }
 }

@@ -103,6 +103,21 @@ impl Tree {
         })
     }
 
+    /// Bytes that later layers hide.
+    pub fn hidden_bytes(&self) -> u64 {
+        self.waste.hidden
+    }
+
+    /// The efficiency that dive computes, between 0 and 1.
+    pub fn efficiency(&self) -> f64 {
+        self.waste.efficiency()
+    }
+
+    /// Paths that several layers write: all their bytes, and how many layers.
+    pub fn repeated(&self) -> Vec<(PathBuf, u64, u32)> {
+        self.waste.repeated()
+    }
+
     pub(super) fn children(&self, node: u32) -> Option<&BTreeMap<OsString, Child>> {
         match &self.nodes[node as usize].content {
             Content::Directory(children) => Some(children),

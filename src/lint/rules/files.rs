@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
-use crate::image::read::{AnomalyKind, Fault, Tree};
+use crate::image::read::{AnomalyKind, Duplicate, Fault, Tree};
 use crate::lint::catalogue::{SP301, SP304, SP305, SP306, SP307, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -177,10 +177,8 @@ pub(super) fn waste(tree: &Tree) -> Vec<Finding> {
         );
     }
     let duplicates = tree.duplicates();
-    let bytes: u64 = duplicates
-        .iter()
-        .map(|d| d.size * (d.paths.len() as u64 - 1))
-        .sum();
+    let wasted = duplicates.iter().map(Duplicate::wasted);
+    let bytes = wasted.fold(0, u64::saturating_add);
     if bytes > 0 {
         let listed = duplicates.iter().take(MOST).map(|duplicate| {
             let paths: Vec<_> = duplicate.paths.iter().take(MOST).cloned().collect();

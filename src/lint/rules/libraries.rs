@@ -57,14 +57,10 @@ fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &M
             .evidence("good", super::super::paths(&elsewhere))
             .evidence("tried", tried);
     }
-    let other = missing
-        .tried
-        .attempts
-        .iter()
-        .find_map(|attempt| match &attempt.outcome {
-            Outcome::OtherClass | Outcome::OtherMachine(_) => Some(attempt),
-            _ => None,
-        });
+    let is_other =
+        |outcome: &Outcome| matches!(outcome, Outcome::OtherClass | Outcome::OtherMachine(_));
+    let mut attempts = missing.tried.attempts.iter();
+    let other = attempts.find(|attempt| is_other(&attempt.outcome));
     if let Some(other) = other {
         let file = (process.path_of)(&other.path);
         let is = machine_at(process, &other.path);
