@@ -30,6 +30,8 @@ pub enum Request {
     Dependency(DependencyKind),
     /// It does not; `LD_PRELOAD` or `/etc/ld.so.preload` does, as named here.
     Preload(&'static str),
+    /// It opens the other by itself while it runs (`dlopen(3)`); the need that says so.
+    Opened(&'static str),
 }
 
 impl Request {
@@ -204,15 +206,7 @@ impl Closure {
             rules,
         }) = interpreter
         else {
-            return Ok(Self {
-                rules: None,
-                interpreter: None,
-                map: LinkMap::of_static(loaded),
-                edges: Vec::new(),
-                scope: vec![0],
-                variants: Vec::new(),
-                missing: Vec::new(),
-            });
+            return Ok(Self::empty(&loaded));
         };
         let mut map = LinkMap::default();
         map.add(&rules, loaded);
@@ -232,36 +226,74 @@ impl Closure {
             environment,
             target: Target::of(&program.object),
         };
-        let mut walker = Walker {
-            scene,
-            rules: &rules,
-            map,
-            edges: Vec::new(),
-            missing: Vec::new(),
-            variants: Vec::new(),
-            scope: vec![0],
-            scoped: [0].into_iter().collect(),
-            visited: HashSet::new(),
-            attempts_left: MAX_ATTEMPTS,
-        };
-        walker.run()?;
-        let Walker {
-            map,
-            edges,
-            missing,
-            variants,
-            scope,
-            ..
-        } = walker;
-        Ok(Self {
-            rules: Some(rules),
+        let closure = Self {
+            rules: Some(rules.clone()),
             interpreter: Some(requested),
             map,
-            edges,
-            scope,
-            variants,
-            missing,
-        })
+            edges: Vec::new(),
+            scope: vec![0],
+            variants: Vec::new(),
+            missing: Vec::new(),
+        };
+        let mut walker = Walker::new(scene, &rules, closure);
+        walker.preload()?;
+        walker.run(0)?;
+        Ok(walker.closure)
+    }
+
+    /// A process that has loaded nothing but its program.
+    pub fn empty(program: &Loaded) -> Self {
+        let program = Loaded::new(
+            program.opened_as.clone(),
+            program.walk.clone(),
+            program.object.clone(),
+            program.requested_as.clone(),
+            None,
+            FoundVia::Program,
+        );
+        Self {
+            rules: None,
+            interpreter: None,
+            map: LinkMap::of_static(program),
+            edges: Vec::new(),
+            scope: vec![0],
+            variants: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// Loads what the object `by` opens by itself under `name`, with everything that needs in its
+    /// turn; the index of the object that answers. Nothing is missing when none does.
+    ///
+    /// # Errors
+    /// When there are too many objects.
+    pub fn open(
+        &mut self,
+        view: &View,
+        environment: &Environment,
+        by: usize,
+        name: &OsStr,
+        need: &'static str,
+    ) -> Result<Option<usize>, ClosureError> {
+        let Some(rules) = self.rules.clone() else {
+            return Ok(None);
+        };
+        let scene = Scene {
+            view,
+            environment,
+            target: Target::of(&self.program().object),
+        };
+        let at = self.scope.len();
+        let closure = std::mem::replace(self, Self::empty(self.program()));
+        let mut walker = Walker::new(scene, &rules, closure);
+        let opened = walker.request(by, name, Request::Opened(need));
+        if let Ok(Some(object)) = opened {
+            walker.append(object);
+        }
+        let ran = walker.run(at);
+        *self = walker.closure;
+        ran?;
+        opened
     }
 
     /// The program.
@@ -306,26 +338,37 @@ impl Closure {
 struct Walker<'a> {
     scene: Scene<'a>,
     rules: &'a Rules,
-    map: LinkMap,
-    edges: Vec<Edge>,
-    missing: Vec<Missing>,
-    variants: Vec<Loaded>,
-    scope: Vec<usize>,
+    closure: Closure,
     scoped: HashSet<usize>,
     visited: HashSet<usize>,
     /// Attempts that may still be kept for a report.
     attempts_left: usize,
 }
 
-impl Walker<'_> {
-    fn run(&mut self) -> Result<(), ClosureError> {
+impl<'a> Walker<'a> {
+    fn new(scene: Scene<'a>, rules: &'a Rules, closure: Closure) -> Self {
+        Self {
+            scene,
+            rules,
+            visited: HashSet::new(),
+            scoped: closure.scope.iter().copied().collect(),
+            closure,
+            attempts_left: MAX_ATTEMPTS,
+        }
+    }
+
+    fn preload(&mut self) -> Result<(), ClosureError> {
         for (name, source) in self.rules.preloads(&self.scene) {
             if let Some(object) = self.request(0, &name, Request::Preload(source))? {
                 self.append(object);
             }
         }
-        let mut at = 0;
-        while let Some(&current) = self.scope.get(at) {
+        Ok(())
+    }
+
+    /// Visits the objects of the scope from position `at` on, and what they add to it.
+    fn run(&mut self, mut at: usize) -> Result<(), ClosureError> {
+        while let Some(&current) = self.closure.scope.get(at) {
             if self.visited.insert(current) {
                 self.visit(current, at)?;
                 if self.scene.environment.hwcaps {
@@ -342,7 +385,7 @@ impl Walker<'_> {
     /// place.
     fn add_variants(&mut self, base: usize) -> Result<(), ClosureError> {
         for subfolder in self.rules.variants() {
-            let object = &self.map.objects()[base];
+            let object = &self.closure.map.objects()[base];
             // A path in a name leads to one file and no variant of it.
             if matches!(
                 object.via,
@@ -378,7 +421,7 @@ impl Walker<'_> {
                 object.requester,
                 via,
             );
-            self.variants.push(loaded);
+            self.closure.variants.push(loaded);
             for dependency in variant.dependencies() {
                 let request = Request::Dependency(dependency.kind);
                 if let Some(target) = self.request(base, &dependency.name, request)? {
@@ -391,7 +434,7 @@ impl Walker<'_> {
 
     /// Requests what the object at position `at` of the scope depends on.
     fn visit(&mut self, current: usize, at: usize) -> Result<(), ClosureError> {
-        let object = self.map.objects()[current].object.clone();
+        let object = self.closure.map.objects()[current].object.clone();
         let mut insert_at = at;
         for dependency in object.dependencies() {
             let request = Request::Dependency(dependency.kind);
@@ -405,12 +448,19 @@ impl Walker<'_> {
             // A filter comes just before the object that names it, unless it stands
             // in an earlier place already.
             if !self.scoped.insert(target) {
-                match self.scope.iter().position(|&object| object == target) {
-                    Some(position) if position > insert_at => drop(self.scope.remove(position)),
+                match self
+                    .closure
+                    .scope
+                    .iter()
+                    .position(|&object| object == target)
+                {
+                    Some(position) if position > insert_at => {
+                        self.closure.scope.remove(position);
+                    }
                     _ => continue,
                 }
             }
-            self.scope.insert(insert_at, target);
+            self.closure.scope.insert(insert_at, target);
             insert_at += 1;
         }
         Ok(())
@@ -418,7 +468,7 @@ impl Walker<'_> {
 
     fn append(&mut self, object: usize) {
         if self.scoped.insert(object) {
-            self.scope.push(object);
+            self.closure.scope.push(object);
         }
     }
 
@@ -442,21 +492,22 @@ impl Walker<'_> {
             loaded
         };
         let mut alias = None;
-        let target = match self.rules.request(&self.scene, &self.map, name, by) {
+        let target = match self.rules.request(&self.scene, &self.closure.map, name, by) {
             Answer::Kernel => return Ok(None),
             Answer::Loaded(index) => Some(index),
             Answer::Same(index, found) => {
-                self.map
+                self.closure
+                    .map
                     .also_known_as(self.rules, index, name, &found.opened_as);
                 alias = Some(Box::new(load(*found)));
                 Some(index)
             }
             Answer::Found(mut found) => {
-                if self.map.objects().len() >= MAX_OBJECTS {
+                if self.closure.map.objects().len() >= MAX_OBJECTS {
                     return Err(ClosureError::TooManyObjects);
                 }
                 found.tried.keep_within(&mut self.attempts_left);
-                Some(self.map.add(self.rules, load(*found)))
+                Some(self.closure.map.add(self.rules, load(*found)))
             }
             Answer::Missing(mut tried) => {
                 tried.keep_within(&mut self.attempts_left);
@@ -466,7 +517,7 @@ impl Walker<'_> {
                 None
             }
         };
-        self.edges.push(Edge {
+        self.closure.edges.push(Edge {
             requester: by,
             name: name.to_owned(),
             request,
@@ -477,13 +528,18 @@ impl Walker<'_> {
     }
 
     fn report_missing(&mut self, by: usize, name: &OsStr, tried: Tried) {
-        match self.missing.iter_mut().find(|missing| missing.name == name) {
+        match self
+            .closure
+            .missing
+            .iter_mut()
+            .find(|missing| missing.name == name)
+        {
             Some(missing) => {
                 if !missing.requesters.contains(&by) {
                     missing.requesters.push(by);
                 }
             }
-            None => self.missing.push(Missing {
+            None => self.closure.missing.push(Missing {
                 name: name.to_owned(),
                 requesters: vec![by],
                 tried,

@@ -58,8 +58,8 @@ pub fn write(
     for (path, node) in rootfs.nodes() {
         let name = path.strip_prefix("/").unwrap_or(path);
         match &node.content {
-            Content::Directory => {
-                let mut header = header(EntryType::Directory, 0o755, mtime);
+            Content::Directory(mode) => {
+                let mut header = header(EntryType::Directory, *mode, mtime);
                 let mut folder = name.as_os_str().to_owned();
                 folder.push("/");
                 tar.append_data(&mut header, folder, io::empty())?;
@@ -97,7 +97,7 @@ pub fn size_hint(rootfs: &Rootfs) -> u64 {
         let (content, target) = match &node.content {
             Content::File(file) => (file.size().saturating_add(511) / 512 * 512, 0),
             Content::Symlink(target) => (0, target.as_os_str().len()),
-            Content::Directory => (0, 0),
+            Content::Directory(_) => (0, 0),
         };
         let is_long = path.as_os_str().len() >= 100 || target >= 100;
         let header = if is_long { MEMBER } else { PLAIN_MEMBER };

@@ -131,7 +131,19 @@ pub fn prove(
     let vfs = RootfsVfs::new(rootfs.clone(), source_view.clone());
     let view = View::new(Box::new(vfs), source_view.store().clone());
     let found = Program::find(&view, program).map_err(broken)?;
-    let image = Closure::of(&found, &view, &Loaders::default(), environment).map_err(broken)?;
+    let mut image = Closure::of(&found, &view, &Loaders::default(), environment).map_err(broken)?;
+    // What is opened at run time is opened here as well, by the same objects.
+    for edge in &source.edges {
+        if let Request::Opened(need) = edge.request {
+            let by = rootfs.identity(source.map.objects()[edge.requester].walk.metadata.id);
+            let mut objects = image.map.objects().iter();
+            if let Some(by) = objects.position(|object| object.walk.metadata.id == by) {
+                image
+                    .open(&view, environment, by, &edge.name, need)
+                    .map_err(broken)?;
+            }
+        }
+    }
     let answers = answers(&image);
     for edge in &source.edges {
         let Some(expected) = edge.target else {

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use super::values::{self, Words};
 use crate::image::Tag;
 use crate::lint::FailOn;
+use crate::pack::Add;
 use crate::source::Root;
 
 /// Turn a Linux program into the smallest container image that still runs it.
@@ -70,6 +71,8 @@ check failed, 2 usage, unreadable input or failed output.";
 pub(super) enum Verb {
     /// Show the libraries that a program loads, and the rule that finds each
     Tree(TreeArgs),
+    /// List what programs need beside libraries, or which of it a program needs
+    Needs(NeedsArgs),
     /// Check whether everything in programs, folders and images would start
     Lint(LintArgs),
     /// Show what is in an image: configuration, layers, history, files by size
@@ -185,7 +188,7 @@ pub(super) struct SourceArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PackArgs {
-    /// Programs to pack; the first is the one that the image starts
+    /// Programs and scripts to pack; the first is the one that the image starts
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
@@ -199,6 +202,33 @@ pub(super) struct PackArgs {
     /// Put the program at PATH; a folder when it ends in /
     #[arg(long, value_name = "PATH", value_parser = values::destination, help_heading = "Contents")]
     pub dest: Option<String>,
+    /// Add a file, a folder or what a glob matches, at DEST; programs and libraries bring what
+    /// they load (repeatable)
+    #[arg(long, value_name = "SRC[:DEST]", value_parser = values::add, help_heading = "Contents")]
+    pub add: Vec<Add>,
+    /// Serve these needs too: what programs read and open by themselves; all, none
+    /// (slimpack needs lists them)
+    #[arg(
+        long = "with",
+        value_name = "NEED,...",
+        value_delimiter = ',',
+        help_heading = "Contents"
+    )]
+    pub with: Vec<String>,
+    /// Do not serve these needs
+    #[arg(
+        long,
+        value_name = "NEED,...",
+        value_delimiter = ',',
+        help_heading = "Contents"
+    )]
+    pub without: Vec<String>,
+    /// Add this static busybox with a link for each of its commands
+    #[arg(long, value_name = "FILE", help_heading = "Contents")]
+    pub busybox: Option<PathBuf>,
+    /// Leave out what a glob matches; the image is proven afterwards (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Contents")]
+    pub exclude: Vec<String>,
     /// Pack the variants of libraries for newer processors too (glibc-hwcaps)
     #[arg(long, help_heading = "Contents")]
     pub hwcaps: bool,
@@ -224,8 +254,8 @@ pub(super) struct PackArgs {
     /// Set an environment variable (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env, help_heading = "Image configuration")]
     pub env: Vec<String>,
-    /// Run as this user, in numbers
-    #[arg(short, long, value_name = "UID[:GID]", value_parser = values::user, help_heading = "Image configuration")]
+    /// Run as this user; one with a name gets an entry in /etc/passwd
+    #[arg(short, long, value_name = "USER[:GROUP]", value_parser = values::user, help_heading = "Image configuration")]
     pub user: Option<String>,
     /// Start in this folder of the image
     #[arg(short, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
@@ -233,6 +263,24 @@ pub(super) struct PackArgs {
     /// Set a label (repeatable)
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
     pub labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NeedsArgs {
+    /// Programs to say it of; without any, all rules are listed
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print JSON: one object for each FILE
+    #[arg(long)]
+    pub json: bool,
+    /// Say it as if this variable were set in the image (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env)]
+    pub env: Vec<String>,
+    /// Say it as if the image were started as this user
+    #[arg(short, long, value_name = "USER[:GROUP]", value_parser = values::user)]
+    pub user: Option<String>,
+    #[command(flatten)]
+    pub source: SourceArgs,
 }
 
 #[derive(Debug, Args)]

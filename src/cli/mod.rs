@@ -7,6 +7,7 @@ mod args;
 mod error;
 mod inspect;
 mod lint;
+mod needs;
 mod pack;
 mod progress;
 mod tree;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
+        Some(Verb::Needs(args)) => needs::run(args),
         Some(Verb::Lint(args)) => lint::run(args, &cli.common),
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.common),

@@ -9,6 +9,7 @@ use super::args::{Common, PackArgs};
 use super::error::CliError;
 use crate::closure::ClosureError;
 use crate::image::{Destination, Tag, Written};
+use crate::needs::Selection;
 use crate::output::Output;
 use crate::pack::{MissingLibrary, Options, PackError, Plan};
 use crate::report;
@@ -76,6 +77,10 @@ fn options(args: &PackArgs) -> Result<Options, CliError> {
         library_path: args.source.library_path.clone(),
         destination: args.dest.as_ref().map(PathBuf::from),
         hwcaps: args.hwcaps,
+        needs: selection(args)?,
+        add: args.add.clone(),
+        exclude: args.exclude.clone(),
+        busybox: args.busybox.clone(),
         allow_missing: args.allow_missing,
         require_static: args.require_static,
         max_size: args.max_size,
@@ -88,6 +93,17 @@ fn options(args: &PackArgs) -> Result<Options, CliError> {
         labels: args.labels.iter().cloned().collect(),
         created: source_date_epoch()?,
     })
+}
+
+/// `--without` is the narrower word: it counts after every `--with`.
+fn selection(args: &PackArgs) -> Result<Selection, CliError> {
+    let mut selection = Selection::default();
+    let with = args.with.iter().map(|word| (word, true));
+    for (word, is_wanted) in with.chain(args.without.iter().map(|word| (word, false))) {
+        let added = selection.add(word, is_wanted);
+        added.map_err(|error| CliError::Usage(error.to_string()))?;
+    }
+    Ok(selection)
 }
 
 fn without_repeats(tags: &[Tag]) -> Vec<Tag> {

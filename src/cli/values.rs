@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 
 use crate::image::Tag;
 use crate::image::read::Limits;
+use crate::pack::Add;
 use crate::source::Root;
 
 /// `NAME[:TAG]`.
@@ -108,14 +109,33 @@ pub(super) fn user(text: &str) -> Result<String, String> {
         .split_once(':')
         .map_or((text, None), |(u, g)| (u, Some(g)));
     let is_number = |part: &str| part.parse::<u32>().is_ok();
-    if is_number(user) && group.is_none_or(is_number) {
+    // As useradd(8) takes names.
+    let is_name = |part: &str| {
+        let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        part.starts_with(is_start) && part.chars().all(is_letter) && part.len() <= 32
+    };
+    let is_valid = |part: &str| is_number(part) || is_name(part);
+    if is_valid(user) && group.is_none_or(is_valid) {
         Ok(text.to_owned())
     } else {
-        Err(
-            "write UID or UID:GID in numbers: the image has no /etc/passwd to look names up in"
-                .into(),
-        )
+        Err("write USER or USER:GROUP, by name or number".into())
     }
+}
+
+/// `SRC[:DEST]`; a colon belongs to the source unless an absolute path stands behind it.
+pub(super) fn add(text: &str) -> Result<Add, String> {
+    let (source, to) = match text.rsplit_once(':') {
+        Some((source, to)) if to.starts_with('/') => (source, Some(destination(to)?)),
+        _ => (text, None),
+    };
+    if source.is_empty() {
+        return Err("write SRC or SRC:DEST".into());
+    }
+    Ok(Add {
+        source: source.to_owned(),
+        destination: to,
+    })
 }
 
 /// Where a program can stand: engines put their own file systems over some folders.
@@ -210,13 +230,28 @@ mod tests {
     }
 
     #[test]
-    fn users_are_numbers() {
-        for good in ["0", "1000", "1000:100"] {
+    fn users_are_names_or_numbers() {
+        for good in ["0", "1000", "1000:100", "root", "www-data:web", "app:7"] {
             assert_eq!(user(good).unwrap(), good);
         }
-        for bad in ["", "root", "1:users", "-1", "1:2:3", "99999999999"] {
+        for bad in ["", "-1", "1:2:3", "99999999999", "a b", "x:", "ünder"] {
             assert!(user(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_addition_may_name_its_place() {
+        let parts = |text: &str| {
+            let add = add(text).unwrap();
+            (add.source, add.destination)
+        };
+        assert_eq!(parts("a:/b"), ("a".into(), Some("/b".into())));
+        assert_eq!(parts("/etc/x:y"), ("/etc/x:y".into(), None));
+        assert_eq!(
+            parts("conf/*:/etc/app/"),
+            ("conf/*".into(), Some("/etc/app/".into()))
+        );
+        assert!(add("a:/../b").is_err() && add(":/b").is_err() && add("a:/proc/x").is_err());
     }
 
     #[test]

@@ -207,6 +207,11 @@ impl Object {
         }
     }
 
+    /// Whether it is a program or a library: not an object file or a core dump.
+    pub fn is_loadable(&self) -> bool {
+        matches!(self.header.e_type, header::ET_EXEC | header::ET_DYN) && !self.segments.is_empty()
+    }
+
     /// `elf32` or `elf64`.
     pub fn class_name(&self) -> &'static str {
         match self.header.e_ident[header::EI_CLASS] {
@@ -274,6 +279,21 @@ impl Object {
         .into_iter()
         .filter_map(|(has, name)| (!has).then_some(name))
         .collect()
+    }
+
+    /// The file's bytes that the loader maps without write permission: of an object whose
+    /// constants are apart from its code only those.
+    pub fn constant_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let is_constant =
+            |s: &&ProgramHeader| s.p_type == PT_LOAD && s.p_flags & (PF_W | PF_X) == 0;
+        let is_apart = self.segments.iter().any(|s| is_constant(&s));
+        self.segments
+            .iter()
+            .filter(move |s| match is_apart {
+                true => is_constant(s),
+                false => s.p_type == PT_LOAD && s.p_flags & PF_W == 0,
+            })
+            .map(|s| (s.p_offset, s.p_filesz))
     }
 
     /// The file's bytes that the loader maps without write permission: constants

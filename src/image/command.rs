@@ -43,6 +43,52 @@ pub fn command_path(
     candidates.into_iter().find(|path| is_program(path))
 }
 
+/// The first line of a script (`execve(2)`, "Interpreter scripts").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shebang {
+    /// The program that runs it.
+    pub interpreter: String,
+    /// The rest of the line, which Linux hands over as one argument.
+    pub argument: String,
+}
+
+/// Takes the first line of a script apart; `None` when it is no script or names nothing.
+pub fn shebang(start: &[u8]) -> Option<Shebang> {
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|&byte| byte == b'\n')
+        .next()?;
+    let line = String::from_utf8_lossy(line).into_owned();
+    let blanks = [' ', '\t'];
+    let line = line.trim_start_matches(blanks).trim_end_matches(blanks);
+    let (interpreter, argument) = line.split_once(blanks).unwrap_or((line, ""));
+    (!interpreter.is_empty()).then(|| Shebang {
+        interpreter: interpreter.to_owned(),
+        argument: argument.trim_matches(blanks).to_owned(),
+    })
+}
+
+impl Shebang {
+    /// The command that `env` starts: behind its options and assignments. With `-S` the rest of
+    /// the line is split; without it Linux hands over one argument. `None` for any other
+    /// interpreter.
+    pub fn env_command(&self) -> Option<&str> {
+        if Path::new(&self.interpreter).file_name()? != "env" {
+            return None;
+        }
+        let split = ["-S", "--split-string=", "-vS"];
+        let rest = split
+            .iter()
+            .find_map(|option| self.argument.strip_prefix(option));
+        let Some(rest) = rest else {
+            let is_command = !self.argument.is_empty() && !self.argument.starts_with('-');
+            return is_command.then_some(self.argument.as_str());
+        };
+        let mut words = rest.split_whitespace();
+        words.find(|word| !word.starts_with('-') && !word.contains('='))
+    }
+}
+
 /// How an image is started.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
@@ -93,5 +139,29 @@ impl Start {
         };
         command_path(word, &self.env, &self.working_dir, is_file)
             .ok_or_else(|| format!("its entrypoint {word} is not in it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_starts_what_stands_behind_its_options() {
+        for (line, command) in [
+            ("#!/usr/bin/env python3\nrest", Some("python3")),
+            ("#! /usr/bin/env  -S python3 -u", Some("python3")),
+            ("#!/bin/env -S -i A=1 perl -w", Some("perl")),
+            // Linux hands this over as one word.
+            ("#!/usr/bin/env python3 -u", Some("python3 -u")),
+            ("#!/usr/bin/env -i", None),
+            ("#!/usr/bin/env", None),
+            ("#!/bin/sh env", None),
+        ] {
+            let shebang = shebang(line.as_bytes()).unwrap();
+            assert_eq!(shebang.env_command(), command, "{line}");
+        }
+        assert_eq!(shebang(b"#!\n"), None);
+        assert_eq!(shebang(b"#!/bin/sh\r\n").unwrap().interpreter, "/bin/sh\r");
     }
 }

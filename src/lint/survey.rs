@@ -40,7 +40,7 @@ impl ElfFile {
 pub struct Script {
     /// Where it is.
     pub path: PathBuf,
-    /// The first line without `#!`.
+    /// The first line.
     pub line: String,
     /// Whether it has an execute bit.
     pub is_executable: bool,
@@ -117,11 +117,9 @@ impl Survey {
 /// The ELF program or library at `path`; object files, core dumps and what is damaged beyond
 /// recognition are none.
 fn elf_file(view: &View, path: &Path, is_first_name: bool) -> Option<ElfFile> {
-    use goblin::elf::header::{ET_DYN, ET_EXEC};
     let walk = view.walk(path).ok()?;
     let object = view.facts(&walk).ok()?.ok()?;
-    let is_loaded = matches!(object.header.e_type, ET_EXEC | ET_DYN);
-    (is_loaded && !object.segments.is_empty()).then(|| ElfFile {
+    object.is_loadable().then(|| ElfFile {
         path: path.to_path_buf(),
         walk,
         object,
@@ -134,5 +132,5 @@ fn first_line(start: &[u8]) -> String {
         .split(|&byte| byte == b'\n')
         .next()
         .unwrap_or_default();
-    String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or(line)).into_owned()
+    String::from_utf8_lossy(line).into_owned()
 }

@@ -1,133 +1,69 @@
-//! What programs read beside their libraries.
+//! What programs need beside the libraries that they name.
 //!
-//! In: nothing. Out: for each kind of data the symbols that speak of it, how far they reach, and
-//! the paths at which it is found. Measured on the programs of a distribution; a sign is no
-//! proof.
+//! In: a program with all it loads, and what is configured for it. Out: the files, programs and
+//! libraries that it reads, starts or opens by itself, each with the sign that says so. The rules
+//! were measured on the programs of a distribution: sure ones are on by default, the others hint.
 
-/// Whose symbols count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Those of the program itself.
-    Program,
-    /// Those of anything it loads.
-    Closure,
-}
+mod engine;
+mod process;
+mod rules;
+mod selection;
 
-/// One kind of data.
-#[derive(Debug)]
-pub struct Need {
-    /// Its name.
-    pub name: &'static str,
-    /// What it is.
-    pub what: &'static str,
-    /// The functions that read it.
-    pub symbols: &'static [&'static str],
-    /// Whose symbols count.
-    pub reach: Reach,
-    /// Any of these paths is enough.
-    pub paths: &'static [&'static str],
-    /// A library that is opened by name; then no path counts.
-    pub library: Option<&'static str>,
-    /// Whether only glibc has it in files.
-    pub glibc_only: bool,
-}
-
-const PLAIN: Need = Need {
-    name: "",
-    what: "",
-    symbols: &[],
-    reach: Reach::Program,
-    paths: &[],
-    library: None,
-    glibc_only: false,
+pub use engine::{
+    Addition, Cause, Hint, NeedError, Provision, Provisions, Scene, Started, provide,
 };
+pub use process::{Process, Sign};
+pub use rules::{RULES, nearest, rule};
+pub use selection::{Selection, SelectionError};
 
-/// All kinds that are known.
-pub static NEEDS: &[Need] = &[
-    Need {
-        name: "users",
-        what: "users and groups (/etc/passwd)",
-        symbols: &[
-            "getpwnam",
-            "getpwuid",
-            "getpwnam_r",
-            "getpwuid_r",
-            "getgrnam",
-            "getgrgid",
-            "getgrnam_r",
-            "getgrgid_r",
-            "initgroups",
-        ],
-        paths: &["/etc/passwd"],
-        ..PLAIN
-    },
-    Need {
-        name: "tmp",
-        what: "a folder for temporary files (/tmp)",
-        symbols: &[
-            "mkstemp",
-            "mkstemp64",
-            "mkostemp",
-            "mkdtemp",
-            "tmpfile",
-            "tmpfile64",
-            "tempnam",
-        ],
-        paths: &["/tmp"],
-        ..PLAIN
-    },
-    Need {
-        name: "hosts",
-        what: "the name localhost (/etc/hosts)",
-        symbols: &[
-            "getaddrinfo",
-            "gethostbyname",
-            "gethostbyname_r",
-            "gethostbyname2",
-        ],
-        paths: &["/etc/hosts"],
-        ..PLAIN
-    },
-    Need {
-        name: "ca-certificates",
-        what: "certificates of authorities",
-        symbols: &[
-            "SSL_CTX_set_default_verify_paths",
-            "SSL_CTX_set_default_verify_file",
-            "SSL_CTX_set_default_verify_dir",
-            "gnutls_certificate_set_x509_system_trust",
-        ],
-        reach: Reach::Closure,
-        paths: &[
-            "/etc/ssl/certs/ca-certificates.crt",
-            "/etc/ssl/cert.pem",
-            "/etc/pki/tls/certs/ca-bundle.crt",
-            "/etc/ssl/ca-bundle.pem",
-            "/usr/lib/ssl/cert.pem",
-        ],
-        ..PLAIN
-    },
-    Need {
-        name: "shell",
-        what: "a shell (/bin/sh)",
-        symbols: &["system", "popen", "wordexp"],
-        paths: &["/bin/sh"],
-        ..PLAIN
-    },
-    Need {
-        name: "libgcc_s",
-        what: "libgcc_s.so.1, which glibc opens when a thread ends early",
-        symbols: &["pthread_cancel", "pthread_exit", "backtrace"],
-        library: Some("libgcc_s.so.1"),
-        glibc_only: true,
-        ..PLAIN
-    },
-    Need {
-        name: "terminfo",
-        what: "descriptions of terminals (terminfo)",
-        symbols: &["setupterm", "tgetent", "initscr", "newterm"],
-        reach: Reach::Closure,
-        paths: &["/lib/terminfo", "/usr/share/terminfo", "/etc/terminfo"],
-        ..PLAIN
-    },
-];
+use crate::vfs::View;
+
+/// When a rule acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Whenever its sign is there.
+    Automatic,
+    /// When asked for; else it hints where its sign is there.
+    Hint,
+    /// When asked for.
+    Request,
+}
+
+impl Mode {
+    /// The word used in reports and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Hint => "hint",
+            Self::Request => "on request",
+        }
+    }
+}
+
+/// One kind of need.
+pub struct Rule {
+    /// What `--with` and `--without` call it.
+    pub name: &'static str,
+    /// When it acts.
+    pub mode: Mode,
+    /// The sign, in words.
+    pub sign: &'static str,
+    /// What it adds, in words.
+    pub adds: &'static str,
+    /// Whether the sign is there.
+    pub fires: fn(&Process<'_>) -> Option<Sign>,
+    /// What to add for it; or what the source lacks.
+    pub supply: fn(&Supply<'_>) -> Result<Vec<Addition>, String>,
+    /// Whether an image has what it would add; `None` for a rule of which that cannot be told.
+    pub is_met: Option<fn(&Process<'_>) -> bool>,
+}
+
+/// What a rule has to work with.
+pub struct Supply<'a> {
+    /// The files that there are.
+    pub source: &'a View,
+    /// The program with all it loads.
+    pub process: &'a Process<'a>,
+    /// What stands behind the `=` of `--with NAME=…`.
+    pub arguments: &'a [String],
+}

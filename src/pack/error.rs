@@ -7,8 +7,9 @@ use thiserror::Error;
 
 use crate::closure::ClosureError;
 use crate::image::ImageError;
+use crate::needs::NeedError;
 use crate::proof::ProofError;
-use crate::rootfs::RootfsError;
+use crate::rootfs::{ProvideError, RootfsError};
 use crate::source::SourceError;
 use crate::vfs::Errno;
 
@@ -26,6 +27,31 @@ pub enum PackError {
         /// Why.
         error: ClosureError,
     },
+    /// A script cannot be started.
+    #[error(
+        "cannot pack {}: {why}; add the package that has it, or correct the line",
+        .path.display()
+    )]
+    Script {
+        /// As it was typed.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A file to add is not there, or has no place.
+    #[error("cannot add {word}: {why}")]
+    Add {
+        /// As it was typed.
+        word: String,
+        /// Why.
+        why: String,
+    },
+    /// A need cannot be served.
+    #[error(transparent)]
+    Need(#[from] NeedError),
+    /// What a need adds has no place.
+    #[error("cannot build the image: {0}")]
+    Provide(#[from] ProvideError),
     /// Libraries are missing.
     #[error("{}", incomplete(.0))]
     Incomplete(Vec<MissingLibrary>),

@@ -5,6 +5,7 @@
 
 mod error;
 mod settings;
+mod subjects;
 
 pub use error::{MissingLibrary, PackError};
 
@@ -12,13 +13,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::closure::{Closure, Program};
+use crate::closure::Closure;
 use crate::elf::{Linkage, Platform, platform};
 use crate::image::{Destination, Settings, Tag, Written};
 use crate::loader::Environment;
+use crate::needs::{self, Addition, Cause, Hint, Provision, Provisions, Selection};
 use crate::proof::{MissedCall, prove};
-use crate::rootfs::{Content, Placer, Rootfs};
+use crate::rootfs::{Content, Placer, Reason, Rootfs, is_installed};
 use crate::source::{Root, Source, choose_root};
+use subjects::Subject;
 
 /// What a pack is told.
 #[derive(Clone, Debug)]
@@ -35,6 +38,14 @@ pub struct Options {
     pub destination: Option<PathBuf>,
     /// Whether variants of libraries for better machines are packed too.
     pub hwcaps: bool,
+    /// Which needs are served.
+    pub needs: Selection,
+    /// Files to add.
+    pub add: Vec<Add>,
+    /// Globs of paths in the image to leave out.
+    pub exclude: Vec<String>,
+    /// The busybox to add.
+    pub busybox: Option<PathBuf>,
     /// Whether to go on when libraries are missing.
     pub allow_missing: bool,
     /// Whether a program that needs a loader is an error.
@@ -59,19 +70,30 @@ pub struct Options {
     pub created: u64,
 }
 
+/// `--add SRC[:DEST]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Add {
+    /// A file, a folder or a glob.
+    pub source: String,
+    /// Where it goes; a folder when it ends in `/`.
+    pub destination: Option<String>,
+}
+
 /// A program in the image.
 pub struct PackedProgram {
     /// As it was typed.
     pub typed: PathBuf,
     /// Its path in the image.
     pub path: PathBuf,
+    /// Whether it is a script; then the closure is that of its interpreter.
+    pub is_script: bool,
     /// What it loads, in the tree it comes from.
     pub closure: Closure,
 }
 
 impl PackedProgram {
     fn is_library(&self) -> bool {
-        self.closure.program().object.linkage() == Linkage::Library
+        !self.is_script && self.closure.program().object.linkage() == Linkage::Library
     }
 }
 
@@ -89,6 +111,12 @@ pub struct Plan {
     pub missing: Vec<MissingLibrary>,
     /// Symbols that will be missed when they are first called.
     pub missed_calls: Vec<MissedCall>,
+    /// What programs may need as well.
+    pub hints: Vec<Hint>,
+    /// Needs that the source cannot serve.
+    pub unserved: Vec<String>,
+    /// Commands that a packed script seems to start, as paths of the source.
+    pub script_commands: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -105,16 +133,15 @@ impl Plan {
             hwcaps: options.hwcaps,
             ..Environment::with_variables(&options.env)
         };
-        let (platform, closures) = resolve(&source, options, &environment)?;
+        let (subjects, mut added) = subjects::find(&source, options)?;
+        let platform = common_platform(&source, &subjects)?;
         if options.require_static {
-            require_static(&closures)?;
+            require_static(&subjects)?;
         }
-        let missing: Vec<MissingLibrary> = closures
-            .iter()
-            .flat_map(|(typed, closure)| missing_libraries(&source, typed, closure))
-            .collect();
-        if !missing.is_empty() && !options.allow_missing {
-            return Err(PackError::Incomplete(missing));
+        added.extend(subjects::added(&source, options)?);
+        let mut resolved = resolve(&source, options, &environment, subjects, added)?;
+        if !resolved.missing.is_empty() && !options.allow_missing {
+            return Err(PackError::Incomplete(resolved.missing));
         }
 
         let image_environment = Environment {
@@ -122,38 +149,62 @@ impl Plan {
             ..environment
         };
         let mut placer = Placer::new(&source.view, &image_environment.working_dir);
+        let mut to_prove = Vec::new();
         let mut programs = Vec::new();
-        for (typed, closure) in closures {
-            let destination = settings::destination(options, &typed)?;
-            let placement = placer.place(&closure, destination.as_deref())?;
-            programs.push(PackedProgram {
-                typed,
-                path: placement.program,
-                closure,
-            });
+        for (subject, closure) in resolved.programs {
+            let destination = settings::destination(options, &subject.typed)?;
+            let (path, program) = place(&mut placer, &subject, &closure, destination.as_deref())?;
+            programs.push((subject.typed, path, subject.script.is_some()));
+            to_prove.push((program, closure));
         }
-        let rootfs = Arc::new(placer.finish()?);
+        for started in std::mem::take(&mut resolved.provisions.started) {
+            let reason = placer.reason(&started.cause);
+            let own_place = started.to.or_else(|| {
+                // What a need names keeps its path, wherever that is.
+                let is_kept = is_installed(&started.path);
+                (!is_kept).then(|| source.shown(&started.path))
+            });
+            let placement = placer.place(&started.closure, own_place.as_deref(), &reason)?;
+            to_prove.push((placement.program, started.closure));
+        }
+        for provision in &resolved.provisions.provisions {
+            placer.provide(provision)?;
+        }
+        let mut rootfs = placer.finish()?;
+        if !options.exclude.is_empty() {
+            rootfs.exclude(&options.exclude);
+        }
+        let rootfs = Arc::new(rootfs);
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;
         }
         let mut missed_calls = Vec::new();
-        for program in &programs {
-            missed_calls.extend(prove(
-                &program.closure,
-                &program.path,
-                &rootfs,
-                &source.view,
-                &image_environment,
-            )?);
+        for (path, closure) in &to_prove {
+            let missed = prove(closure, path, &rootfs, &source.view, &image_environment)?;
+            missed_calls.extend(missed);
         }
+        let closures = to_prove.into_iter().map(|(_, closure)| closure);
+        let programs: Vec<PackedProgram> = programs
+            .into_iter()
+            .zip(closures)
+            .map(|((typed, path, is_script), closure)| PackedProgram {
+                typed,
+                path,
+                is_script,
+                closure,
+            })
+            .collect();
         let settings = settings::settings(options, &programs, platform, &rootfs)?;
         Ok(Self {
             source,
             programs,
             rootfs,
             settings,
-            missing,
+            missing: resolved.missing,
             missed_calls,
+            hints: resolved.provisions.hints.into_iter().collect(),
+            unserved: resolved.provisions.warnings.into_iter().collect(),
+            script_commands: resolved.script_commands,
         })
     }
 
@@ -184,52 +235,108 @@ impl Plan {
     }
 }
 
-/// A program as it was typed, and what it loads.
-type Resolved = (PathBuf, Closure);
+/// Programs with all they load and need.
+struct Resolved {
+    programs: Vec<(Subject, Closure)>,
+    provisions: Provisions,
+    missing: Vec<MissingLibrary>,
+    script_commands: Vec<PathBuf>,
+}
 
-/// Finds the programs, which have to be for one platform, and works out what they load.
+/// Works out what the programs load and need.
 fn resolve(
     source: &Source,
     options: &Options,
     environment: &Environment,
-) -> Result<(Platform, Vec<Resolved>), PackError> {
+    subjects: Vec<Subject>,
+    mut added: Vec<Provision>,
+) -> Result<Resolved, PackError> {
     let library_path = options.library_path.iter();
     let environment = Environment {
         extra: library_path.map(|folder| source.locate(folder)).collect(),
         working_dir: source.working_dir(),
         ..environment.clone()
     };
-    let programs = find_programs(source, options)?;
-    let platform = common_platform(source, &programs)?;
-    let closures = programs.into_iter().map(|(typed, program)| {
-        match Closure::of(&program, &source.view, &source.loaders, &environment) {
-            Ok(closure) => Ok((typed, closure)),
-            Err(error) => Err(PackError::Program { path: typed, error }),
+    let mut closures = Vec::new();
+    for subject in &subjects {
+        let closure = Closure::of(
+            &subject.program,
+            &source.view,
+            &source.loaders,
+            &environment,
+        );
+        closures.push(closure.map_err(|error| PackError::Program {
+            path: subject.typed.clone(),
+            error,
+        })?);
+    }
+    if let Some(busybox) = &options.busybox {
+        added.push(Provision {
+            addition: Addition::Busybox(source.locate(busybox)),
+            cause: Cause {
+                need: "busybox",
+                object: None,
+                sign: "--busybox".to_owned(),
+            },
+        });
+    }
+    let scene = needs::Scene {
+        source: &source.view,
+        loaders: &source.loaders,
+        environment: &environment,
+        env: &options.env,
+        user: options.user.as_deref().unwrap_or_default(),
+        selection: &options.needs,
+        shown: &|path| source.shown(path),
+    };
+    let provisions = needs::provide(&scene, &mut closures, added)?;
+    let typed = subjects.iter().map(|subject| subject.typed.as_path());
+    let mut missing: Vec<MissingLibrary> = typed
+        .zip(&closures)
+        .flat_map(|(typed, closure)| missing_libraries(source, typed, closure))
+        .collect();
+    for started in &provisions.started {
+        let path = source.shown(&started.path);
+        missing.extend(missing_libraries(source, &path, &started.closure));
+    }
+    let scripts = subjects
+        .iter()
+        .filter_map(|subject| subject.script.as_ref());
+    let script_commands = scripts
+        .flat_map(|script| subjects::script_commands(source, options, script))
+        .collect();
+    Ok(Resolved {
+        programs: subjects.into_iter().zip(closures).collect(),
+        provisions,
+        missing,
+        script_commands,
+    })
+}
+
+/// Places a program or a script: the path by which it is started, and that of the program.
+fn place(
+    placer: &mut Placer<'_>,
+    subject: &Subject,
+    closure: &Closure,
+    destination: Option<&Path>,
+) -> Result<(PathBuf, PathBuf), PackError> {
+    match &subject.script {
+        None => {
+            let placement = placer.place(closure, destination, &Reason::Program)?;
+            Ok((placement.program.clone(), placement.program))
         }
-    });
-    Ok((platform, closures.collect::<Result<_, _>>()?))
+        Some(script) => {
+            let path = placer.place_script(script, destination)?;
+            let reason = Reason::InterpreterOf(path.clone());
+            let interpreter = placer.place(closure, None, &reason)?;
+            Ok((path, interpreter.program))
+        }
+    }
 }
 
-fn find_programs(source: &Source, options: &Options) -> Result<Vec<(PathBuf, Program)>, PackError> {
-    let programs = options.programs.iter();
-    programs
-        .map(|typed| {
-            Program::find(&source.view, &source.locate(typed))
-                .map(|program| (typed.clone(), program))
-                .map_err(|error| PackError::Program {
-                    path: typed.clone(),
-                    error,
-                })
-        })
-        .collect()
-}
-
-fn common_platform(
-    source: &Source,
-    programs: &[(PathBuf, Program)],
-) -> Result<Platform, PackError> {
+fn common_platform(source: &Source, subjects: &[Subject]) -> Result<Platform, PackError> {
     let mut common: Option<(&Path, Platform)> = None;
-    for (typed, program) in programs {
+    for Subject { typed, program, .. } in subjects {
         let file = source
             .view
             .open(&program.walk)
@@ -261,9 +368,8 @@ fn common_platform(
         .1)
 }
 
-fn require_static(closures: &[Resolved]) -> Result<(), PackError> {
-    for (typed, closure) in closures {
-        let program = closure.program();
+fn require_static(subjects: &[Subject]) -> Result<(), PackError> {
+    for Subject { typed, program, .. } in subjects {
         if program.object.linkage().is_static() {
             continue;
         }

@@ -87,7 +87,7 @@ fn check_entrypoint(
             || node.is_some_and(|node| match &node.content {
                 Content::File(file) => file.executable,
                 Content::Symlink(_) => true,
-                Content::Directory => false,
+                Content::Directory(_) => false,
             })
     };
     if command_path(first, &options.env, Path::new("/"), is_program).is_some() {

@@ -7,8 +7,9 @@ use anstyle::{AnsiColor, Style};
 
 use super::{count, size};
 use crate::image::Written;
+use crate::needs::Hint;
 use crate::pack::Plan;
-use crate::rootfs::{Content, Node};
+use crate::rootfs::{Content, Node, Reason};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -29,6 +30,7 @@ pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     /// Symbols that are named; the rest is counted.
     const NAMED: usize = 5;
+    needs(plan, out)?;
     for library in &plan.missing {
         writeln!(
             out,
@@ -62,6 +64,46 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             out,
             "{WARNING}warning:{WARNING:#} and {}",
             count(more, "more symbol")
+        )?;
+    }
+    Ok(())
+}
+
+/// What programs need beside their libraries: what the image has of it, and what it may want.
+fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    let mut served: Vec<(&str, String)> = Vec::new();
+    for (_, node) in plan.rootfs.nodes() {
+        for reason in &node.reasons {
+            if let Reason::Need { need, .. } = reason
+                && !served.iter().any(|(known, _)| known == need)
+            {
+                served.push((need, reason.to_string()));
+            }
+        }
+    }
+    served.sort();
+    for (_, reason) in &served {
+        writeln!(out, "{DIM}needs{DIM:#} {reason}")?;
+    }
+    for unserved in &plan.unserved {
+        writeln!(out, "{WARNING}warning:{WARNING:#} {unserved}")?;
+    }
+    for hint in &plan.hints {
+        let Hint { need, why, adds } = hint;
+        writeln!(
+            out,
+            "{WARNING}hint:{WARNING:#} {why}; --with {need} adds {adds}"
+        )?;
+    }
+    if !plan.script_commands.is_empty() {
+        let commands = plan.script_commands.iter();
+        let flags: Vec<_> = commands
+            .map(|path| format!("--add {}", plan.source.shown(path).display()))
+            .collect();
+        writeln!(
+            out,
+            "{WARNING}hint:{WARNING:#} the script seems to start other commands; bring them with {}",
+            flags.join(" ")
         )?;
     }
     Ok(())
@@ -102,7 +144,10 @@ fn headline(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         .map(|tag| tag.familiar.as_str())
         .collect();
     let closure = &plan.main_program().closure;
-    let linkage = closure.program().object.linkage().as_str();
+    let linkage = match plan.main_program().is_script {
+        true => "script",
+        false => closure.program().object.linkage().as_str(),
+    };
     let libc = match &closure.rules {
         Some(rules) => format!(" ({})", rules.libc()),
         None => String::new(),
@@ -132,7 +177,7 @@ fn totals(plan: &Plan) -> String {
 }
 
 fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    for (path, node) in plan.rootfs.files() {
+    for (path, node) in plan.rootfs.nodes() {
         let reason = node
             .reasons
             .first()
@@ -156,7 +201,13 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
                 size(file.size()),
                 path.display(),
             )?,
-            Content::Directory => {}
+            Content::Directory(_) if node.reasons.is_empty() => {}
+            Content::Directory(_) => writeln!(
+                out,
+                "{:>10}  {}/  {DIM}{reason}{more}{DIM:#}",
+                "folder",
+                path.display(),
+            )?,
         }
     }
     Ok(())

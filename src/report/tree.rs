@@ -181,6 +181,7 @@ impl<'a> Drawing<'a> {
             Request::Dependency(DependencyKind::Needed) => String::new(),
             Request::Dependency(kind) => format!(" {}", kind.tag()),
             Request::Preload(source) => format!(" {source}"),
+            Request::Opened(need) => format!(" dlopen ({need})"),
         };
         let Some(target) = edge.target else {
             writeln!(out, "{MISSING}{name} not found{MISSING:#}{how}")?;

@@ -6,9 +6,11 @@
 //! link `/bin -> usr/bin` that another file came by.
 
 mod place;
+mod provide;
 mod vfs;
 
 pub use place::{Placement, Placer, is_installed};
+pub use provide::ProvideError;
 pub use vfs::RootfsVfs;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,22 @@ pub enum Reason {
     OnTheWayTo(PathBuf),
     /// The loader reads it when it loads this program.
     LoaderConfiguration(PathBuf),
+    /// A program reads, starts or opens it by itself.
+    Need {
+        /// The need.
+        need: &'static str,
+        /// The object that shows the sign; `None` for what was asked for.
+        object: Option<PathBuf>,
+        /// The sign, such as `imports getpwuid`.
+        sign: String,
+    },
+}
+
+impl Reason {
+    /// Whether no loader asks for it: what only slimpack's own record can tell.
+    pub fn is_need(&self) -> bool {
+        matches!(self, Self::Need { .. })
+    }
 }
 
 impl fmt::Display for Reason {
@@ -53,6 +71,16 @@ impl fmt::Display for Reason {
             Self::LoaderConfiguration(program) => {
                 write!(f, "read by the loader of {}", program.display())
             }
+            Self::Need {
+                need,
+                object: Some(object),
+                sign,
+            } => write!(f, "{need}: {} {sign}", object.display()),
+            Self::Need {
+                need,
+                object: None,
+                sign,
+            } => write!(f, "{need}: {sign}"),
         }
     }
 }
@@ -60,8 +88,8 @@ impl fmt::Display for Reason {
 /// What a node is.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// A folder.
-    Directory,
+    /// A folder and its permission bits.
+    Directory(u32),
     /// A symbolic link and its target, as it is written.
     Symlink(PathBuf),
     /// A regular file.
@@ -192,7 +220,7 @@ impl Rootfs {
     /// Files and links, folders not counted.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &Node)> {
         self.nodes()
-            .filter(|(_, node)| !matches!(node.content, Content::Directory))
+            .filter(|(_, node)| !matches!(node.content, Content::Directory(_)))
     }
 
     /// Bytes of all regular files, hard links counted once: what `docker image ls`
@@ -206,6 +234,36 @@ impl Rootfs {
                 _ => None,
             })
             .fold(0, u64::saturating_add)
+    }
+}
+
+/// Permission bits of folders that nothing else is said about.
+const FOLDER: u32 = 0o755;
+/// What layers write before a name that they remove (`layer.md` of the specification).
+const WHITEOUT: &str = ".wh.";
+
+impl Rootfs {
+    /// Removes whatever a glob matches, folders with all that is in them; a glob without a
+    /// leading `/` matches at any depth. Returns how many nodes are gone.
+    pub fn exclude(&mut self, globs: &[String]) -> usize {
+        let globs: Vec<String> = globs
+            .iter()
+            .map(|glob| match glob.starts_with('/') {
+                true => glob.clone(),
+                false => format!("**/{glob}"),
+            })
+            .collect();
+        let before = self.nodes.len();
+        self.nodes.retain(|path, _| {
+            let excluded = |path: &Path| {
+                let text = path.as_os_str().as_encoded_bytes();
+                globs
+                    .iter()
+                    .any(|glob| fast_glob::glob_match(glob.as_bytes(), text))
+            };
+            !path.ancestors().any(excluded)
+        });
+        before - self.nodes.len()
     }
 }
 
@@ -226,6 +284,9 @@ pub enum RootfsError {
         /// The other one.
         second: PathBuf,
     },
+    /// A name that engines take for the removal of another.
+    #[error("{} cannot be in an image: engines take a name that begins with .wh. for a removal", .0.display())]
+    Whiteout(PathBuf),
     /// A path in the image crosses too many links.
     #[error("the path {} crosses more than {MAX_LINKS} symbolic links in the image", .0.display())]
     TooManyLinks(PathBuf),
@@ -237,6 +298,8 @@ pub struct Builder {
     links: BTreeMap<PathBuf, (PathBuf, Vec<Reason>)>,
     moved_links: Vec<(PathBuf, PathBuf, Reason)>,
     folders: Vec<PathBuf>,
+    given_folders: Vec<(PathBuf, u32, Reason)>,
+    weak_links: Vec<(PathBuf, PathBuf, Reason)>,
     files: Vec<(PathBuf, SourceFile, Reason)>,
 }
 
@@ -269,6 +332,16 @@ impl Builder {
     /// Adds a folder that must exist though it may stay empty.
     pub fn folder(&mut self, path: PathBuf) {
         self.folders.push(path);
+    }
+
+    /// Adds a folder with these permission bits for its own sake.
+    pub fn given_folder(&mut self, path: PathBuf, mode: u32, reason: Reason) {
+        self.given_folders.push((path, mode, reason));
+    }
+
+    /// Adds a symbolic link that gives way to anything else under its path.
+    pub fn weak_link(&mut self, path: PathBuf, target: PathBuf, reason: Reason) {
+        self.weak_links.push((path, target, reason));
     }
 
     /// Adds a file, under a path that may lead through links.
@@ -331,7 +404,38 @@ impl Builder {
             }
             add_reason(&mut node.reasons, reason.clone());
         }
-        Ok(rootfs)
+        self.finish_given(&mut rootfs)?;
+        let is_whiteout = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes())
+        };
+        match rootfs.nodes.keys().find(is_whiteout) {
+            Some(path) => Err(RootfsError::Whiteout(path.clone())),
+            None => Ok(rootfs),
+        }
+    }
+
+    /// Folders with a mode of their own, and links that give way to everything else.
+    fn finish_given(&self, rootfs: &mut Rootfs) -> Result<(), RootfsError> {
+        for (path, mode, reason) in &self.given_folders {
+            let (real, _) = self.route(path)?;
+            self.folder_at(rootfs, &real)?;
+            if let Some(node) = rootfs.nodes.get_mut(&real) {
+                node.content = Content::Directory(*mode);
+                add_reason(&mut node.reasons, reason.clone());
+            }
+        }
+        for (path, target, reason) in &self.weak_links {
+            let (folder, _) = self.route(path.parent().unwrap_or(Path::new("/")))?;
+            self.folder_at(rootfs, &folder)?;
+            let node = Node {
+                content: Content::Symlink(target.clone()),
+                reasons: vec![reason.clone()],
+            };
+            let at = folder.join(path.file_name().unwrap_or_default());
+            rootfs.nodes.entry(at).or_insert(node);
+        }
+        Ok(())
     }
 
     fn folders_above(&self, rootfs: &mut Rootfs, path: &Path) -> Result<(), RootfsError> {
@@ -347,10 +451,10 @@ impl Builder {
                 .nodes
                 .entry(folder.to_path_buf())
                 .or_insert_with(|| Node {
-                    content: Content::Directory,
+                    content: Content::Directory(FOLDER),
                     reasons: Vec::new(),
                 });
-            if !matches!(node.content, Content::Directory) {
+            if !matches!(node.content, Content::Directory(_)) {
                 return Err(RootfsError::Conflict {
                     path: folder.to_path_buf(),
                     first: describe(&node.content),
@@ -430,7 +534,7 @@ fn add_reason(reasons: &mut Vec<Reason>, reason: Reason) {
 
 fn describe(content: &Content) -> PathBuf {
     match content {
-        Content::Directory => PathBuf::from("a folder"),
+        Content::Directory(_) => PathBuf::from("a folder"),
         Content::Symlink(target) => target.clone(),
         Content::File(file) => file.described(),
     }

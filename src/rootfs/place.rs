@@ -9,8 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
+
 use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
 use crate::closure::{Closure, Request};
+use crate::elf::Linkage;
 use crate::loader::{FoundVia, Loaded, Rules};
 use crate::vfs::{Link, View, Walk};
 
@@ -39,10 +42,12 @@ pub struct Placement {
 
 /// Places closures and builds the tree that holds them.
 pub struct Placer<'a> {
-    source: &'a View,
+    pub(super) source: &'a View,
     working_dir: &'a Path,
-    builder: Builder,
+    pub(super) builder: Builder,
     cache: WantedCache,
+    /// Where objects of the source stand in the image.
+    places: HashMap<PathBuf, PathBuf>,
 }
 
 /// The loader cache that the image will need, if `rules` is set.
@@ -63,11 +68,17 @@ impl<'a> Placer<'a> {
             working_dir,
             builder: Builder::default(),
             cache: WantedCache::default(),
+            places: HashMap::new(),
         }
     }
 
-    /// Places a program and everything it loads. `destination` is where the program
-    /// shall go when its own path is not kept.
+    /// Where an object that was placed stands in the image.
+    pub(super) fn place_of(&self, source: &Path) -> Option<&PathBuf> {
+        self.places.get(source)
+    }
+
+    /// Places a program, which is there for `reason`, and everything it loads. `destination` is
+    /// where the program shall go when its own path is not kept.
     ///
     /// # Errors
     /// When two different links want the same path.
@@ -75,8 +86,14 @@ impl<'a> Placer<'a> {
         &mut self,
         closure: &Closure,
         destination: Option<&Path>,
+        reason: &Reason,
     ) -> Result<Placement, RootfsError> {
-        let (path, real) = self.place_program(closure.program(), destination)?;
+        let program = closure.program();
+        let is_executable =
+            program.object.linkage() != Linkage::Library || program.walk.metadata.mode & 0o111 != 0;
+        let file = SourceFile::of(program.walk.clone(), is_executable);
+        let started = &program.opened_as;
+        let (path, real) = self.place_program(started, &program.walk, file, destination, reason)?;
         let objects = closure.map.objects();
         let mut opened = vec![path.clone()];
         for object in &objects[1..] {
@@ -91,6 +108,14 @@ impl<'a> Placer<'a> {
                 continue;
             };
             let object = &objects[target];
+            if let Request::Opened(need) = edge.request {
+                reasons[target].push(Reason::Need {
+                    need,
+                    object: Some(opened[edge.requester].clone()),
+                    sign: format!("opens {} by itself", edge.name.display()),
+                });
+                continue;
+            }
             let rule = if object.requester == Some(edge.requester) {
                 object
                     .via
@@ -122,6 +147,12 @@ impl<'a> Placer<'a> {
         }
         self.place_configuration(closure, &path)?;
         self.note_cache_entries(closure, &path);
+        for (object, image) in objects.iter().zip(&opened) {
+            let places = &mut self.places;
+            places
+                .entry(object.opened_as.clone())
+                .or_insert_with(|| image.clone());
+        }
         Ok(Placement { program: path })
     }
 
@@ -199,44 +230,43 @@ impl<'a> Placer<'a> {
 
     /// The path by which the program is started in the image, and its real path
     /// there.
-    fn place_program(
+    pub(super) fn place_program(
         &mut self,
-        program: &Loaded,
+        started: &Path,
+        walk: &Walk,
+        file: SourceFile,
         destination: Option<&Path>,
+        reason: &Reason,
     ) -> Result<(PathBuf, PathBuf), RootfsError> {
-        let file = SourceFile::of(program.walk.clone(), true);
-        let name = program
-            .opened_as
-            .file_name()
-            .unwrap_or(OsStr::new("program"));
+        let name = started.file_name().unwrap_or(OsStr::new("program"));
         let default = Path::new(PROGRAM_FOLDER).join(name);
-        let real = &program.walk.real;
+        let real = &walk.real;
         if let Some(path) = destination {
-            self.builder.file(path.to_path_buf(), file, Reason::Program);
+            self.builder.file(path.to_path_buf(), file, reason.clone());
             return Ok((path.to_path_buf(), path.to_path_buf()));
         }
         if !is_installed(real) {
-            let path = if is_installed(&program.opened_as) {
-                program.opened_as.clone()
+            let path = if is_installed(started) {
+                started.to_path_buf()
             } else {
                 default
             };
-            self.builder.file(path.clone(), file, Reason::Program);
+            self.builder.file(path.clone(), file, reason.clone());
             return Ok((path.clone(), path));
         }
-        let path = if is_installed(&program.opened_as) {
-            self.keep_way(&program.walk, &program.opened_as)?;
-            program.opened_as.clone()
-        } else if program.walk.links.is_empty() {
+        let path = if is_installed(started) {
+            self.keep_way(walk, started)?;
+            started.to_path_buf()
+        } else if walk.links.is_empty() {
             real.clone()
         } else {
             // A link from a build folder to an installed program: many programs look
             // at the name they were started by.
             self.builder
-                .moved_link(default.clone(), real.clone(), Reason::Program);
+                .moved_link(default.clone(), real.clone(), reason.clone());
             default
         };
-        self.builder.file(real.clone(), file, Reason::Program);
+        self.builder.file(real.clone(), file, reason.clone());
         Ok((path, real.clone()))
     }
 
@@ -323,7 +353,7 @@ impl<'a> Placer<'a> {
     }
 
     /// Keeps the links and folders by which `path` leads to its file.
-    fn keep_way(&mut self, walk: &Walk, path: &Path) -> Result<(), RootfsError> {
+    pub(super) fn keep_way(&mut self, walk: &Walk, path: &Path) -> Result<(), RootfsError> {
         for link in &walk.links {
             self.builder
                 .link(link, Reason::OnTheWayTo(path.to_path_buf()))?;

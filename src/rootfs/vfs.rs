@@ -25,7 +25,7 @@ impl RootfsVfs {
 
     fn content(&self, path: &Path) -> Result<&Content, Errno> {
         if path == Path::new("/") {
-            return Ok(&Content::Directory);
+            return Ok(&Content::Directory(0o755));
         }
         let node = self.rootfs.node(path).ok_or(Errno::NotFound)?;
         Ok(&node.content)
@@ -47,7 +47,7 @@ impl Vfs for RootfsVfs {
             size: 0,
         };
         Ok(match self.content(path)? {
-            Content::Directory => plain(NodeKind::Directory, 0o755),
+            Content::Directory(mode) => plain(NodeKind::Directory, *mode),
             Content::Symlink(_) => plain(NodeKind::Symlink, 0o777),
             Content::File(file) => Metadata {
                 kind: NodeKind::File,
@@ -66,7 +66,7 @@ impl Vfs for RootfsVfs {
     }
 
     fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, Errno> {
-        if !matches!(self.content(path)?, Content::Directory) {
+        if !matches!(self.content(path)?, Content::Directory(_)) {
             return Err(Errno::NotADirectory);
         }
         Ok(self

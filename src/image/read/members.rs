@@ -227,8 +227,12 @@ impl<I: Input> Members<I> {
         stored: u64,
         extensions: Extensions,
     ) -> Result<Member, TarError> {
-        let number =
-            |field: io::Result<u64>| field.map_err(|_| damaged(header_at, "an owner is no number"));
+        let number = |value: io::Result<u64>, field: Range<usize>| match value {
+            Ok(value) => Ok(value),
+            // Writers leave a field empty that they know nothing of.
+            Err(_) if is_blank(&header.as_bytes()[field]) => Ok(0),
+            Err(_) => Err(damaged(header_at, "an owner is no number")),
+        };
         let name = match (&extensions.sparse_name, extensions.name.clone()) {
             (Some(name), _) => name.clone(),
             (None, Some(name)) => name,
@@ -250,8 +254,14 @@ impl<I: Input> Members<I> {
             link,
             kind,
             mode: header.mode().unwrap_or_default() & 0o7777,
-            uid: extensions.uid.map_or_else(|| number(header.uid()), Ok)?,
-            gid: extensions.gid.map_or_else(|| number(header.gid()), Ok)?,
+            uid: match extensions.uid {
+                Some(uid) => uid,
+                None => number(header.uid(), UID)?,
+            },
+            gid: match extensions.gid {
+                Some(gid) => gid,
+                None => number(header.gid(), GID)?,
+            },
             size: stored,
             stored,
             data_at: 0,
@@ -363,7 +373,14 @@ fn note_parts(map: &mut Vec<(u64, u64)>, parts: &[GnuSparseHeader]) -> io::Resul
     Ok(())
 }
 
+/// Where the fields of a header are (POSIX `ustar`).
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
 const CHECKSUM: Range<usize> = 148..156;
+
+fn is_blank(field: &[u8]) -> bool {
+    field.iter().all(|byte| matches!(byte, 0 | b' '))
+}
 
 fn damaged(at: u64, what: &str) -> TarError {
     TarError::Damaged(format!("{what} (at byte {at})"))

@@ -1,0 +1,69 @@
+//! `slimpack needs [FILE...]`.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::NeedsArgs;
+use super::error::CliError;
+use crate::closure::{Closure, Program};
+use crate::loader::Environment;
+use crate::needs::{self, RULES};
+use crate::report;
+use crate::source::{Source, choose_root};
+
+pub(super) fn run(args: &NeedsArgs) -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    if args.files.is_empty() {
+        report::need_rules(args.json, &mut out)?;
+    }
+    let mut status = 0;
+    for file in &args.files {
+        match of_file(args, file) {
+            Ok(text) => out.write_all(&text)?,
+            // The other files are answered all the same.
+            Err(error) => {
+                out.flush()?;
+                error.report();
+                status = 2;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::from(status))
+}
+
+fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
+    let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
+    let root = choose_root(&args.source.roots, file, &current_dir)?;
+    let source = Source::open(&root, &current_dir)?;
+    let fail = |error| CliError::Program {
+        path: file.to_path_buf(),
+        error,
+    };
+    let library_path = args.source.library_path.iter();
+    let environment = Environment {
+        extra: library_path.map(|folder| source.locate(folder)).collect(),
+        working_dir: source.working_dir(),
+        ..Environment::with_variables(&args.env)
+    };
+    let program = Program::find(&source.view, &source.locate(file)).map_err(fail)?;
+    let closure =
+        Closure::of(&program, &source.view, &source.loaders, &environment).map_err(fail)?;
+    let process = needs::Process {
+        view: &source.view,
+        closure: &closure,
+        environment: &environment,
+        env: &args.env,
+        user: args.user.as_deref().unwrap_or_default(),
+    };
+    let signs = RULES
+        .iter()
+        .filter_map(|rule| Some((*rule, (rule.fires)(&process)?)));
+    let signs: Vec<_> = signs.collect();
+    let mut text = Vec::new();
+    let path_of = |index: usize| source.shown(&closure.map.objects()[index].opened_as);
+    report::needs_of(file, &signs, &path_of, args.json, &mut text).map_err(io::Error::from)?;
+    Ok(text)
+}

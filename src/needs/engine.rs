@@ -1,0 +1,436 @@
+//! Needs and closures are one loop until nothing changes.
+//!
+//! In: the closures of the programs to pack. Out: the same closures with the libraries that are
+//! opened at run time, further programs that are started, and the files that are read. What a
+//! rule adds may have needs of its own, so everything that is added is looked at in its turn.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::process::Process;
+use super::rules::RULES;
+use super::selection::Selection;
+use super::{Mode, Rule, Sign, Supply};
+use crate::closure::{Closure, ClosureError, Program};
+use crate::loader::{Environment, Loaders};
+use crate::vfs::{NodeKind, View};
+
+/// Most files that one folder may bring.
+const MAX_FILES: usize = 100_000;
+/// Most programs and libraries that are looked at.
+const MAX_PROCESSES: usize = 2_000;
+
+/// Something that a rule, or a person, adds to an image. Paths are those of the source, and are
+/// kept in the image unless it says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Addition {
+    /// A file that slimpack writes.
+    Made(PathBuf, Vec<u8>),
+    /// A folder with these permission bits.
+    Folder(PathBuf, u32),
+    /// A file, with the links that lead to it.
+    File(PathBuf),
+    /// A folder with everything in it.
+    Tree(PathBuf),
+    /// A file or folder under another path.
+    Copy {
+        /// Where it is.
+        from: PathBuf,
+        /// Where it goes.
+        to: PathBuf,
+    },
+    /// A symbolic link and its target.
+    Link(PathBuf, PathBuf),
+    /// A program that is started, with all it loads.
+    Program(PathBuf),
+    /// A library that the object with this index opens by name.
+    Library {
+        /// Who opens it.
+        by: usize,
+        /// The name.
+        name: String,
+    },
+    /// busybox with its commands.
+    Busybox(PathBuf),
+}
+
+/// Why something is added.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cause {
+    /// The need, or `--add`.
+    pub need: &'static str,
+    /// The object that shows the sign; `None` for what a person asked for.
+    pub object: Option<PathBuf>,
+    /// The sign.
+    pub sign: String,
+}
+
+/// Something added, and why.
+#[derive(Clone, Debug)]
+pub struct Provision {
+    /// What.
+    pub addition: Addition,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A program or library that was added, with all it loads.
+pub struct Started {
+    /// Where it is in the source.
+    pub path: PathBuf,
+    /// Where it goes in the image, when that is another path.
+    pub to: Option<PathBuf>,
+    /// What it loads.
+    pub closure: Closure,
+    /// Why it is there.
+    pub cause: Cause,
+}
+
+/// A need that may be there, with the flag that acts on it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hint {
+    /// The need.
+    pub need: &'static str,
+    /// The object that shows the sign, and the sign.
+    pub why: String,
+    /// What it would add.
+    pub adds: &'static str,
+}
+
+/// Everything that was added.
+#[derive(Default)]
+pub struct Provisions {
+    /// Files, folders and links.
+    pub provisions: Vec<Provision>,
+    /// Programs and libraries.
+    pub started: Vec<Started>,
+    /// What might be needed as well.
+    pub hints: BTreeSet<Hint>,
+    /// Needs that the source cannot serve.
+    pub warnings: BTreeSet<String>,
+}
+
+/// Why a need that was asked for cannot be served.
+#[derive(Debug, Error)]
+pub enum NeedError {
+    /// The source lacks what it adds.
+    #[error("cannot serve the need {need}: {why}")]
+    Absent {
+        /// The need.
+        need: &'static str,
+        /// What is lacking.
+        why: String,
+    },
+    /// Something that was added cannot be used.
+    #[error("cannot add {}: {why}", .path.display())]
+    Path {
+        /// The path in the source.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A program that was added has no closure.
+    #[error("cannot add {}: {error}", .path.display())]
+    Program {
+        /// The path in the source.
+        path: PathBuf,
+        /// Why.
+        error: ClosureError,
+    },
+    /// More than can be looked at.
+    #[error("cannot add {}: it brings more than {MAX_FILES} files", .0.display())]
+    TooMany(PathBuf),
+}
+
+/// What the loop works with.
+pub struct Scene<'a> {
+    /// The files that there are.
+    pub source: &'a View,
+    /// The loaders in them.
+    pub loaders: &'a Loaders,
+    /// What loaders are told.
+    pub environment: &'a Environment,
+    /// `NAME=VALUE` of the image.
+    pub env: &'a [String],
+    /// The user that the image is started as.
+    pub user: &'a str,
+    /// Which needs are served.
+    pub selection: &'a Selection,
+    /// A path as a person knows it.
+    pub shown: &'a dyn Fn(&Path) -> PathBuf,
+}
+
+/// Serves the needs of `closures` and of everything that is `added` for other reasons.
+///
+/// # Errors
+/// When something that was asked for is not there.
+pub fn provide(
+    scene: &Scene<'_>,
+    closures: &mut [Closure],
+    added: Vec<Provision>,
+) -> Result<Provisions, NeedError> {
+    let mut loop_ = Loop {
+        scene,
+        result: Provisions::default(),
+        known: HashSet::new(),
+    };
+    for provision in added {
+        loop_.add(provision)?;
+    }
+    for (number, closure) in closures.iter_mut().enumerate() {
+        loop_.serve(closure, number == 0)?;
+    }
+    let mut next = 0;
+    while next < loop_.result.started.len() {
+        // Out of the list while it is looked at: its needs may add to the list.
+        let placeholder = Closure::empty(loop_.result.started[next].closure.program());
+        let mut closure = std::mem::replace(&mut loop_.result.started[next].closure, placeholder);
+        loop_.serve(&mut closure, false)?;
+        loop_.result.started[next].closure = closure;
+        next += 1;
+    }
+    Ok(loop_.result)
+}
+
+struct Loop<'a> {
+    scene: &'a Scene<'a>,
+    result: Provisions,
+    /// Programs and libraries that have been added, by source and destination.
+    known: HashSet<(PathBuf, Option<PathBuf>)>,
+}
+
+impl Loop<'_> {
+    /// Serves the needs of one process until no library is opened any more.
+    fn serve(&mut self, closure: &mut Closure, is_first: bool) -> Result<(), NeedError> {
+        let mut opened = HashSet::new();
+        loop {
+            let mut libraries = Vec::new();
+            for rule in RULES {
+                libraries.extend(self.apply(rule, closure, is_first)?);
+            }
+            libraries.retain(|library: &(usize, String, &'static str)| {
+                opened.insert((library.0, library.1.clone()))
+            });
+            if libraries.is_empty() {
+                return Ok(());
+            }
+            for (by, name, need) in libraries {
+                let path = closure.program().opened_as.clone();
+                let fail = |error| NeedError::Program { path, error };
+                let scene = self.scene;
+                closure
+                    .open(scene.source, scene.environment, by, OsStr::new(&name), need)
+                    .map_err(fail)?;
+            }
+        }
+    }
+
+    /// Applies one rule; the libraries that the process opens.
+    fn apply(
+        &mut self,
+        rule: &'static Rule,
+        closure: &Closure,
+        is_first: bool,
+    ) -> Result<Vec<(usize, String, &'static str)>, NeedError> {
+        let scene = self.scene;
+        let demanded = is_first && scene.selection.demands(rule);
+        if scene.selection.forbids(rule) || (rule.mode == Mode::Request && !demanded) {
+            return Ok(Vec::new());
+        }
+        let process = Process {
+            view: scene.source,
+            closure,
+            environment: scene.environment,
+            env: scene.env,
+            user: scene.user,
+        };
+        let sign = (rule.fires)(&process);
+        if !demanded && !(sign.is_some() && scene.selection.serves(rule)) {
+            if let Some(sign) = sign.filter(|_| rule.mode == Mode::Hint) {
+                let object = (scene.shown)(&process.objects()[sign.object].opened_as);
+                self.result.hints.insert(Hint {
+                    need: rule.name,
+                    why: format!("{} {}", object.display(), sign.text),
+                    adds: rule.adds,
+                });
+            }
+            return Ok(Vec::new());
+        }
+        let supply = Supply {
+            source: scene.source,
+            process: &process,
+            arguments: scene.selection.arguments(rule),
+        };
+        let additions = match (rule.supply)(&supply) {
+            Ok(additions) => additions,
+            Err(why) if demanded => {
+                return Err(NeedError::Absent {
+                    need: rule.name,
+                    why,
+                });
+            }
+            Err(why) => {
+                self.result.warnings.insert(format!("{}: {why}", rule.name));
+                return Ok(Vec::new());
+            }
+        };
+        let cause = cause(rule, &process, sign);
+        let mut libraries = Vec::new();
+        for addition in additions {
+            match addition {
+                Addition::Library { by, name } => libraries.push((by, name, rule.name)),
+                addition => self.add(Provision {
+                    addition,
+                    cause: cause.clone(),
+                })?,
+            }
+        }
+        Ok(libraries)
+    }
+
+    /// Adds files; those that are programs or libraries bring what they load.
+    fn add(&mut self, provision: Provision) -> Result<(), NeedError> {
+        let Provision { addition, cause } = provision;
+        match addition {
+            Addition::Program(path) => self.start(&path, None, &cause),
+            Addition::File(path) => self.file(&path, None, &cause),
+            Addition::Tree(path) => self.tree(&path, None, &cause),
+            Addition::Copy { from, to } => self.tree(&from, Some(&to), &cause),
+            addition => {
+                self.note(addition, &cause);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, addition: Addition, cause: &Cause) {
+        let is_new = !self
+            .result
+            .provisions
+            .iter()
+            .any(|known| known.addition == addition && known.cause.need == cause.need);
+        if is_new {
+            self.result.provisions.push(Provision {
+                addition,
+                cause: cause.clone(),
+            });
+        }
+    }
+
+    /// A program or library with all it loads.
+    fn start(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+        let key = (path.to_path_buf(), to.map(Path::to_path_buf));
+        if !self.known.insert(key) {
+            return Ok(());
+        }
+        if self.known.len() > MAX_PROCESSES {
+            return Err(NeedError::TooMany((self.scene.shown)(path)));
+        }
+        let fail = |error| NeedError::Program {
+            path: (self.scene.shown)(path),
+            error,
+        };
+        let program = Program::find(self.scene.source, path).map_err(fail)?;
+        let Scene {
+            source,
+            loaders,
+            environment,
+            ..
+        } = self.scene;
+        let closure = Closure::of(&program, source, loaders, environment).map_err(fail)?;
+        self.result.started.push(Started {
+            path: path.to_path_buf(),
+            to: to.map(Path::to_path_buf),
+            closure,
+            cause: cause.clone(),
+        });
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+        let walk = self
+            .scene
+            .source
+            .walk(path)
+            .map_err(|errno| self.unusable(path, &errno.message()))?;
+        if walk.metadata.kind != NodeKind::File {
+            return Err(self.unusable(path, "it is no regular file"));
+        }
+        let facts = self.scene.source.facts(&walk);
+        let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
+        if is_loaded {
+            return self.start(path, to, cause);
+        }
+        let addition = match to {
+            None => Addition::File(path.to_path_buf()),
+            Some(to) => Addition::Copy {
+                from: path.to_path_buf(),
+                to: to.to_path_buf(),
+            },
+        };
+        self.note(addition, cause);
+        Ok(())
+    }
+
+    fn unusable(&self, path: &Path, why: &str) -> NeedError {
+        NeedError::Path {
+            path: (self.scene.shown)(path),
+            why: why.to_owned(),
+        }
+    }
+
+    /// A file, or a folder with everything in it. A link inside stays a link, and brings what it
+    /// leads to.
+    fn tree(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+        let source = self.scene.source;
+        let mut pending = vec![(path.to_path_buf(), to.map(Path::to_path_buf))];
+        let mut seen = HashSet::new();
+        let mut count = 0;
+        while let Some((path, to)) = pending.pop() {
+            count += 1;
+            if count > MAX_FILES {
+                return Err(NeedError::TooMany((self.scene.shown)(&path)));
+            }
+            // What leads nowhere in a folder is left as it is found: absent.
+            let walk = match source.walk(&path) {
+                Ok(walk) => walk,
+                Err(errno) if count == 1 => return Err(self.unusable(&path, &errno.message())),
+                Err(_) => continue,
+            };
+            match walk.metadata.kind {
+                NodeKind::File => self.file(&path, to.as_deref(), cause)?,
+                NodeKind::Directory if seen.insert((walk.real.clone(), to.clone())) => {
+                    let names = source.read_dir(&path);
+                    let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
+                    if names.is_empty() {
+                        let folder = to.clone().unwrap_or_else(|| walk.real.clone());
+                        self.note(Addition::Folder(folder, 0o755), cause);
+                    }
+                    for name in names.iter().rev() {
+                        pending.push((path.join(name), to.as_ref().map(|to| to.join(name))));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cause(rule: &'static Rule, process: &Process<'_>, sign: Option<Sign>) -> Cause {
+    match sign {
+        Some(sign) => Cause {
+            need: rule.name,
+            object: Some(process.objects()[sign.object].opened_as.clone()),
+            sign: sign.text,
+        },
+        None => Cause {
+            need: rule.name,
+            object: None,
+            sign: "--with".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,33 @@
+//! busybox: a shell and the usual commands in one static program, to look around with.
+
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+/// Where distributions have the static one.
+const PLACES: [&str; 4] = [
+    "/bin/busybox",
+    "/usr/bin/busybox",
+    "/sbin/busybox",
+    "/bin/busybox.static",
+];
+
+pub(super) static RULE: Rule = Rule {
+    name: "busybox",
+    mode: Mode::Request,
+    sign: "none; ask for it",
+    adds: "/bin/busybox and a link for each of its commands",
+    fires: |_: &Process<'_>| -> Option<Sign> { None },
+    supply,
+    is_met: None,
+};
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let found = PLACES
+        .iter()
+        .find(|path| supply.source.walk(path.as_ref()).is_ok());
+    match found {
+        Some(path) => Ok(vec![Addition::Busybox(path.into())]),
+        None => Err(
+            "the source has no busybox (package busybox-static), and --busybox names none".into(),
+        ),
+    }
+}

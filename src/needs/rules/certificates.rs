@@ -1,0 +1,93 @@
+//! Certificates of authorities, for TLS.
+
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+
+use crate::needs::process::first_path;
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+/// Functions that read the system's authorities.
+const READERS: [&str; 14] = [
+    "SSL_CTX_set_default_verify_paths",
+    "SSL_CTX_set_default_verify_file",
+    "SSL_CTX_set_default_verify_dir",
+    "SSL_CTX_set_default_verify_store",
+    "SSL_CTX_load_verify_locations",
+    "SSL_CTX_load_verify_file",
+    "X509_STORE_set_default_paths",
+    "X509_STORE_load_locations",
+    "X509_STORE_load_file",
+    "X509_STORE_load_path",
+    "gnutls_certificate_set_x509_trust_file",
+    "gnutls_certificate_set_x509_trust_dir",
+    "gnutls_certificate_set_x509_system_trust",
+    "gnutls_x509_trust_list_add_system_trust",
+];
+/// What programs that bring their own TLS look for (Go's `crypto/x509/root_linux.go`, Rust's
+/// openssl-probe).
+const STRINGS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+/// Where distributions have the bundle.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Where most programs look first.
+const COMMON: &str = BUNDLES[0];
+
+pub(super) static RULE: Rule = Rule {
+    name: "ca-certificates",
+    mode: Mode::Automatic,
+    sign: "an import of SSL_CTX_set_default_verify_paths, gnutls_certificate_set_x509_system_trust \
+           and the like; the string /etc/ssl/certs in the program",
+    adds: "the bundle of certificates, and the links by which OpenSSL, GnuTLS, Go and Rust find it",
+    fires,
+    supply,
+    is_met: Some(|process| first_path(process.view, &BUNDLES).is_some()),
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    process
+        .imports(&READERS)
+        .or_else(|| process.program_string(&STRINGS))
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let Some(bundle) = first_path(supply.source, &BUNDLES) else {
+        return Err("the source has no bundle of certificates (package ca-certificates)".into());
+    };
+    let mut additions = vec![Addition::File(bundle.into())];
+    if bundle != COMMON {
+        additions.push(Addition::Link(COMMON.into(), bundle.into()));
+    }
+    let own_file = openssl_folder(supply.process).map(|folder| folder.join("cert.pem"));
+    if let Some(path) = own_file.filter(|path| *path != Path::new(bundle)) {
+        additions.push(match supply.source.walk(&path) {
+            Ok(_) => Addition::File(path),
+            // Distributions give it a folder of hashed links; one file does the same.
+            Err(_) => Addition::Link(path, bundle.into()),
+        });
+    }
+    Ok(additions)
+}
+
+/// The folder that is compiled into libcrypto, or into the program if it holds OpenSSL.
+fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
+    const MARK: &[u8] = b"OPENSSLDIR: \"";
+    let index = process.loaded("libcrypto.so").unwrap_or(0);
+    let object = &process.objects()[index];
+    let file = process.view.open(&object.walk).ok()?;
+    object
+        .object
+        .constant_ranges()
+        .find_map(|(offset, length)| {
+            let bytes = file.prefix(offset, length.min(64 << 20)).ok()?;
+            let start = memmem::find(&bytes, MARK)? + MARK.len();
+            let end = start + memchr::memchr(b'"', bytes.get(start..start + 4096)?)?;
+            let folder = std::str::from_utf8(&bytes[start..end]).ok()?;
+            folder.starts_with('/').then(|| PathBuf::from(folder))
+        })
+}

@@ -1,0 +1,28 @@
+//! The name `localhost`, which neither C library knows by itself.
+
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+/// Functions that look names up.
+const RESOLVERS: [&str; 6] = [
+    "getaddrinfo",
+    "gethostbyname",
+    "gethostbyname_r",
+    "gethostbyname2",
+    "gethostbyname2_r",
+    "gethostbyaddr",
+];
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
+
+pub(super) static RULE: Rule = Rule {
+    name: "hosts",
+    mode: Mode::Automatic,
+    sign: "an import of getaddrinfo, gethostbyname and the like",
+    adds: "/etc/hosts with localhost; engines put their own over it",
+    fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&RESOLVERS) },
+    supply,
+    is_met: Some(|process| process.has("/etc/hosts")),
+};
+
+fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    Ok(vec![Addition::Made("/etc/hosts".into(), HOSTS.into())])
+}

@@ -1,0 +1,33 @@
+//! `libgcc_s.so.1`, which glibc opens when a thread ends early or its calls are traced.
+
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+const LIBRARY: &str = "libgcc_s.so.1";
+
+pub(super) static RULE: Rule = Rule {
+    name: "libgcc_s",
+    mode: Mode::Automatic,
+    sign: "an import of pthread_cancel, pthread_exit or backtrace by a dynamic program of glibc",
+    adds: "libgcc_s.so.1, without which the process aborts",
+    fires,
+    supply,
+    is_met: Some(|process| process.finds(0, LIBRARY)),
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    if !process.is_glibc() || process.loaded("libgcc_s.so").is_some() {
+        return None;
+    }
+    process.program_imports(&["pthread_cancel", "pthread_exit", "backtrace"])
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let by = supply.process.loaded("libc.so.6").unwrap_or(0);
+    match supply.process.finds(by, LIBRARY) {
+        true => Ok(vec![Addition::Library {
+            by,
+            name: LIBRARY.to_owned(),
+        }]),
+        false => Err("the source has no libgcc_s.so.1 (package libgcc-s1)".into()),
+    }
+}

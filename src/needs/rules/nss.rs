@@ -1,0 +1,54 @@
+//! The name-service modules of glibc before 2.34; later ones have them built in.
+
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+const LOOKUPS: [&str; 10] = [
+    "getaddrinfo",
+    "gethostbyname",
+    "gethostbyname_r",
+    "getpwnam",
+    "getpwnam_r",
+    "getpwuid",
+    "getpwuid_r",
+    "getgrnam",
+    "getgrgid",
+    "initgroups",
+];
+/// The release since which `files` and `dns` need no module: it defines this version.
+const BUILT_IN: &str = "GLIBC_2.34";
+const MODULES: [&str; 2] = ["libnss_files.so.2", "libnss_dns.so.2"];
+
+pub(super) static RULE: Rule = Rule {
+    name: "nss",
+    mode: Mode::Automatic,
+    sign: "an import of getaddrinfo, getpwnam and the like, with a glibc before 2.34",
+    adds: "libnss_files.so.2 and libnss_dns.so.2",
+    fires,
+    supply,
+    is_met: Some(|process| process.finds(0, MODULES[0])),
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    let libc = process.loaded("libc.so.6")?;
+    let object = &process.objects()[libc];
+    let versions = process.view.versions(&object.walk, &object.object).ok()?;
+    if versions.defines(&BUILT_IN.into()) {
+        return None;
+    }
+    process.imports(&LOOKUPS)
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let by = supply.process.loaded("libc.so.6").unwrap_or(0);
+    let mut additions = Vec::new();
+    for name in MODULES {
+        if !supply.process.finds(by, name) {
+            return Err(format!("the source has no {name} (package libc6)"));
+        }
+        additions.push(Addition::Library {
+            by,
+            name: name.to_owned(),
+        });
+    }
+    Ok(additions)
+}

@@ -1,0 +1,58 @@
+//! Descriptions of terminals.
+
+use crate::needs::process::first_path;
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+const READERS: [&str; 6] = [
+    "setupterm",
+    "tgetent",
+    "initscr",
+    "newterm",
+    "newterm_sp",
+    "_nc_setupterm",
+];
+/// The terminals that people use, each by its first letter (`term(5)`).
+const ENTRIES: [&str; 10] = [
+    "x/xterm",
+    "x/xterm-256color",
+    "l/linux",
+    "s/screen",
+    "s/screen-256color",
+    "t/tmux",
+    "t/tmux-256color",
+    "v/vt100",
+    "v/vt220",
+    "d/dumb",
+];
+/// Where distributions have them.
+const FOLDERS: [&str; 4] = [
+    "/lib/terminfo",
+    "/usr/share/terminfo",
+    "/etc/terminfo",
+    "/usr/lib/terminfo",
+];
+
+pub(super) static RULE: Rule = Rule {
+    name: "terminfo",
+    mode: Mode::Automatic,
+    sign: "an import of setupterm, tgetent or initscr",
+    adds: "the entries of xterm, linux, screen, tmux, vt100 and dumb",
+    fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&READERS) },
+    supply,
+    is_met: Some(|process| first_path(process.view, &FOLDERS).is_some()),
+};
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let mut additions = Vec::new();
+    for entry in ENTRIES {
+        let paths = FOLDERS.map(|folder| format!("{folder}/{entry}"));
+        let found = paths
+            .into_iter()
+            .find(|path| supply.source.walk(path.as_ref()).is_ok());
+        additions.extend(found.map(|path| Addition::File(path.into())));
+    }
+    match additions.is_empty() {
+        true => Err("the source describes no terminals (package ncurses-base)".into()),
+        false => Ok(additions),
+    }
+}

@@ -1,0 +1,183 @@
+//! Users and groups.
+
+use std::path::Path;
+
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::vfs::View;
+
+/// Functions that read `/etc/passwd` or `/etc/group`.
+const READERS: [&str; 14] = [
+    "getpwnam",
+    "getpwnam_r",
+    "getpwuid",
+    "getpwuid_r",
+    "getpwent",
+    "getgrnam",
+    "getgrnam_r",
+    "getgrgid",
+    "getgrgid_r",
+    "getgrent",
+    "getgrouplist",
+    "initgroups",
+    "getlogin",
+    "cuserid",
+];
+/// Largest file of the source that is read, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+/// The number of a user that nobody knows.
+const FIRST_USER: u32 = 1000;
+
+pub(super) static RULE: Rule = Rule {
+    name: "users",
+    mode: Mode::Automatic,
+    sign: "an import of getpwnam, getpwuid, getgrnam and the like; a user given by -u",
+    adds: "/etc/passwd and /etc/group with root, nobody and the user of -u",
+    fires,
+    supply,
+    is_met: Some(|process| process.has("/etc/passwd")),
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    let is_named = process.user.split(':').any(|part| !is_number(part));
+    if is_named {
+        return Some(Sign {
+            object: 0,
+            text: format!("is started as the user {}", process.user),
+        });
+    }
+    process.imports(&READERS)
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let (passwd, group) = entries(supply.source, supply.process.user);
+    Ok(vec![
+        Addition::Made("/etc/passwd".into(), passwd.into_bytes()),
+        Addition::Made("/etc/group".into(), group.into_bytes()),
+    ])
+}
+
+/// The two files: root, nobody, and the user with its group, as the source has them or made up.
+fn entries(source: &View, user: &str) -> (String, String) {
+    let (user, group) = user.split_once(':').unwrap_or((user, ""));
+    let mut passwd = vec![
+        "root:x:0:0:root:/root:/bin/sh".to_owned(),
+        "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin".to_owned(),
+    ];
+    let mut groups = vec!["root:x:0:".to_owned(), "nobody:x:65534:".to_owned()];
+    let known_user = find(source, "/etc/passwd", user);
+    let field = |line: &String, at: usize| line.split(':').nth(at).unwrap_or_default().to_owned();
+    let own_group = known_user.as_ref().map(|line| field(line, 3));
+    let id = |name: &str| match is_number(name) {
+        true => name.to_owned(),
+        false => FIRST_USER.to_string(),
+    };
+    let group = match (group.is_empty(), own_group) {
+        (true, Some(number)) => number,
+        (true, None) => user.to_owned(),
+        (false, _) => group.to_owned(),
+    };
+    let known_group = find(source, "/etc/group", &group).map(|line| {
+        // Its members are none of the image's business.
+        format!("{}:x:{}:", field(&line, 0), field(&line, 2))
+    });
+    let group_line = known_group.unwrap_or_else(|| {
+        let name = if is_number(&group) {
+            format!("group{group}")
+        } else {
+            group.clone()
+        };
+        format!("{name}:x:{}:", id(&group))
+    });
+    let user_line = known_user.unwrap_or_else(|| {
+        let name = if is_number(user) {
+            format!("user{user}")
+        } else {
+            user.to_owned()
+        };
+        let number = field(&group_line, 2);
+        format!("{name}:x:{}:{number}::/:/sbin/nologin", id(user))
+    });
+    if !user.is_empty() {
+        add(&mut passwd, user_line);
+        add(&mut groups, group_line);
+    }
+    (passwd.join("\n") + "\n", groups.join("\n") + "\n")
+}
+
+/// Adds an entry unless its name or its number is there.
+fn add(lines: &mut Vec<String>, line: String) {
+    let key = |line: &str| {
+        let mut fields = line.split(':');
+        (
+            fields.next().map(str::to_owned),
+            fields.nth(1).map(str::to_owned),
+        )
+    };
+    let (name, number) = key(&line);
+    if !lines
+        .iter()
+        .any(|known| key(known).0 == name || key(known).1 == number)
+    {
+        lines.push(line);
+    }
+}
+
+/// The entry of a name or number, its password hidden.
+fn find(source: &View, file: &str, wanted: &str) -> Option<String> {
+    if wanted.is_empty() {
+        return None;
+    }
+    let text = source.read(Path::new(file), MAX_FILE).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let entry = text.lines().find(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next();
+        name == Some(wanted) || fields.nth(1) == Some(wanted)
+    })?;
+    let mut fields: Vec<&str> = entry.split(':').collect();
+    *fields.get_mut(1)? = "x";
+    Some(fields.join(":"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::Store;
+    use crate::vfs::memory::MemoryVfs;
+
+    #[test]
+    fn the_user_is_that_of_the_source_or_made_up() {
+        let vfs = MemoryVfs::new()
+            .file("/etc/passwd", "www:secret:33:34:web:/var/www:/bin/sh\n")
+            .file("/etc/group", "web:x:34:alice,bob\n");
+        let view = View::new(Box::new(vfs), Arc::new(Store::default()));
+        let last = |user: &str| {
+            let (passwd, group) = entries(&view, user);
+            let last = |text: &str| text.lines().last().unwrap().to_owned();
+            (last(&passwd), last(&group))
+        };
+        let www = (
+            "www:x:33:34:web:/var/www:/bin/sh".to_owned(),
+            "web:x:34:".to_owned(),
+        );
+        assert_eq!(last("www"), www);
+        assert_eq!(last("33"), www);
+        let app = (
+            "app:x:1000:1000::/:/sbin/nologin".to_owned(),
+            "app:x:1000:".to_owned(),
+        );
+        assert_eq!(last("app"), app);
+        assert_eq!(last("5:7").0, "user5:x:5:7::/:/sbin/nologin");
+        assert_eq!(
+            last("").0,
+            "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin"
+        );
+        assert_eq!(last("root").1, "nobody:x:65534:");
+    }
+}

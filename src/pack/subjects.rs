@@ -1,0 +1,264 @@
+//! What was asked for: programs, scripts, and files to add.
+//!
+//! In: words of the command line. Out: ELF programs with what starts them, and additions for the
+//! needs to work through.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Options, PackError};
+use crate::closure::{ClosureError, Program};
+use crate::elf::ElfError;
+use crate::image::{command_path, shebang};
+use crate::needs::{Addition, Cause, Provision};
+use crate::source::Source;
+use crate::vfs::{NodeKind, View};
+
+/// Bytes of a script's first line that Linux looks at.
+const FIRST_LINE: u64 = 256;
+/// Largest script whose commands are looked for, in bytes.
+const MAX_SCRIPT: u64 = 1 << 20;
+/// Most paths that one glob may match.
+const MAX_MATCHES: usize = 10_000;
+
+/// A program that was asked for.
+pub(super) struct Subject {
+    /// As it was typed.
+    pub typed: PathBuf,
+    /// The ELF program; for a script the one that runs it.
+    pub program: Program,
+    /// The script, where it stands in the source.
+    pub script: Option<PathBuf>,
+}
+
+/// The programs that were asked for, and what scripts among them start beside them.
+pub(super) fn find(
+    source: &Source,
+    options: &Options,
+) -> Result<(Vec<Subject>, Vec<Provision>), PackError> {
+    let (mut subjects, mut more) = (Vec::new(), Vec::new());
+    for typed in &options.programs {
+        let path = source.locate(typed);
+        let fail = |error| PackError::Program {
+            path: typed.clone(),
+            error,
+        };
+        match Program::find(&source.view, &path) {
+            Ok(program) => subjects.push(Subject {
+                typed: typed.clone(),
+                program,
+                script: None,
+            }),
+            Err(ClosureError::Elf(ElfError::NotElf(true))) => {
+                let (interpreter, command) = interpreter(source, options, typed, &path)?;
+                let program = Program::find(&source.view, &interpreter).map_err(fail)?;
+                more.extend(command.map(|command| Provision {
+                    addition: Addition::Program(command),
+                    cause: Cause {
+                        need: "script",
+                        object: None,
+                        sign: "the command that env starts for it".to_owned(),
+                    },
+                }));
+                subjects.push(Subject {
+                    typed: typed.clone(),
+                    program,
+                    script: Some(path),
+                });
+            }
+            Err(error) => return Err(fail(error)),
+        }
+    }
+    Ok((subjects, more))
+}
+
+/// The program in a script's first line, and the command that it starts if it is `env`.
+fn interpreter(
+    source: &Source,
+    options: &Options,
+    typed: &Path,
+    path: &Path,
+) -> Result<(PathBuf, Option<PathBuf>), PackError> {
+    let read = || {
+        let walk = source.view.walk(path)?;
+        let file = source.view.open(&walk)?;
+        Ok(file.prefix(0, FIRST_LINE).unwrap_or_default())
+    };
+    let start = read().map_err(|errno| PackError::Read(typed.to_path_buf(), errno))?;
+    let is_file = |path: &Path| {
+        let walk = source.view.walk(path);
+        walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
+    };
+    let script = |why: String| PackError::Script {
+        path: typed.to_path_buf(),
+        why,
+    };
+    let line =
+        shebang(&start).ok_or_else(|| script("its first line names no interpreter".into()))?;
+    let interpreter = Path::new("/").join(&line.interpreter);
+    if !is_file(&interpreter) {
+        let shown = line.interpreter.replace('\r', "\\r");
+        return Err(script(format!("its interpreter {shown} is not there")));
+    }
+    let Some(command) = line.env_command() else {
+        return Ok((interpreter, None));
+    };
+    let found = command_path(command, &options.env, Path::new("/"), is_file);
+    match found {
+        Some(found) => Ok((interpreter, Some(found))),
+        None => Err(script(format!(
+            "the command {command} of its first line is not in PATH"
+        ))),
+    }
+}
+
+/// What `--add` brings.
+pub(super) fn added(source: &Source, options: &Options) -> Result<Vec<Provision>, PackError> {
+    let mut provisions = Vec::new();
+    for add in &options.add {
+        let fail = |why: &str| PackError::Add {
+            word: add.source.clone(),
+            why: why.to_owned(),
+        };
+        let paths = matching(source, &add.source);
+        if paths.is_empty() {
+            return Err(fail("no such file or folder"));
+        }
+        let several = paths.len() > 1 || has_glob(&add.source);
+        for path in paths {
+            let name = path.file_name().unwrap_or_default();
+            let addition = match &add.destination {
+                None if !Path::new(&add.source).is_absolute() => {
+                    return Err(fail(
+                        "a relative path has no place of its own in the image; write SRC:DEST",
+                    ));
+                }
+                // Below a root it keeps its path inside.
+                None => {
+                    let to = source.shown(&path);
+                    match to == path {
+                        true => Addition::Tree(path.clone()),
+                        false => Addition::Copy {
+                            from: path.clone(),
+                            to,
+                        },
+                    }
+                }
+                Some(to) => Addition::Copy {
+                    from: path.clone(),
+                    to: match several || to.ends_with('/') {
+                        true => Path::new(to).join(name),
+                        false => PathBuf::from(to),
+                    },
+                },
+            };
+            provisions.push(Provision {
+                addition,
+                cause: Cause {
+                    need: "--add",
+                    object: None,
+                    sign: "asked for".to_owned(),
+                },
+            });
+        }
+    }
+    Ok(provisions)
+}
+
+fn has_glob(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+/// The paths that a word names: itself when it is there, else what its globs match, in order.
+fn matching(source: &Source, word: &str) -> Vec<PathBuf> {
+    let whole = source.locate(Path::new(word));
+    if source.view.walk(&whole).is_ok() {
+        return vec![whole];
+    }
+    if !has_glob(word) {
+        return Vec::new();
+    }
+    // The components before the first glob are a folder as it was typed.
+    let mut fixed = PathBuf::new();
+    let mut globs: Vec<&OsStr> = Vec::new();
+    for component in Path::new(word).components() {
+        let text = component.as_os_str();
+        if globs.is_empty() && !has_glob(&text.to_string_lossy()) {
+            fixed.push(component);
+        } else if let Component::Normal(part) = component {
+            globs.push(part);
+        }
+    }
+    if fixed.as_os_str().is_empty() {
+        fixed.push(".");
+    }
+    let mut paths = vec![source.locate(&fixed)];
+    for glob in globs {
+        let level = paths
+            .iter()
+            .flat_map(|path| below(&source.view, path, glob));
+        paths = level.take(MAX_MATCHES).collect();
+    }
+    paths
+}
+
+fn below(view: &View, folder: &Path, glob: &OsStr) -> Vec<PathBuf> {
+    let names = view.read_dir(folder).unwrap_or_default();
+    let names = names.iter().filter(|name| {
+        // As in a shell, a hidden file is matched only by a pattern that begins with a dot.
+        let is_meant = !name.as_bytes().starts_with(b".") || glob.as_bytes().starts_with(b".");
+        is_meant && fast_glob::glob_match(glob.as_bytes(), name.as_bytes())
+    });
+    names.map(|name| folder.join(name)).collect()
+}
+
+/// Commands that a shell script seems to start and that the source has, with their paths. A
+/// guess: words where commands stand.
+pub(super) fn script_commands(source: &Source, options: &Options, script: &Path) -> Vec<PathBuf> {
+    let Ok(text) = source.view.read(script, MAX_SCRIPT) else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let is_file = |path: &Path| {
+        let walk = source.view.walk(path);
+        walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
+    };
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in text.lines().skip(1) {
+        let code = line.split(" #").next().unwrap_or_default();
+        if code.trim_start().starts_with('#') {
+            continue;
+        }
+        for piece in code.split(['|', ';', '&', '(', ')', '`', '{', '}']) {
+            let is_prefix = |word: &&str| word.contains('=') || KEYWORDS.contains(word);
+            let Some(word) = piece.split_whitespace().find(|word| !is_prefix(word)) else {
+                continue;
+            };
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/[".contains(c);
+            if !word.chars().all(is_plain) || BUILTINS.contains(&word) {
+                continue;
+            }
+            if let Some(path) = command_path(word, &options.env, Path::new("/"), is_file)
+                && !found.contains(&path)
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Words after which a command stands.
+const KEYWORDS: [&str; 14] = [
+    "if", "then", "else", "elif", "while", "until", "do", "time", "!", "exec", "command", "fi",
+    "done", "in",
+];
+/// What shells do by themselves.
+const BUILTINS: [&str; 34] = [
+    "[", "test", "echo", "printf", "cd", "exit", "return", "set", "unset", "export", "local",
+    "read", "shift", "trap", "true", "false", "eval", "source", ".", ":", "case", "esac", "for",
+    "function", "wait", "kill", "umask", "ulimit", "type", "hash", "alias", "pwd", "getopts",
+    "break",
+];

@@ -1,0 +1,152 @@
+//! What programs read, start and open by themselves, in the image.
+//!
+//! In: what the needs add. Out: files, folders and links in the tree, each with its reason.
+
+use std::path::{Path, PathBuf};
+
+use super::{Placer, Reason, RootfsError, SourceFile};
+use crate::needs::{Addition, Cause, Provision};
+use crate::vfs::Errno;
+
+/// Why something that was added cannot be placed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvideError {
+    /// The tree cannot hold it.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// A file of the source cannot be used any more.
+    #[error("cannot add {}: {}", .0.display(), .1.message())]
+    Source(PathBuf, Errno),
+    /// A busybox that does not say which commands it has.
+    #[error("cannot add {} as busybox: it holds no table of commands", .0.display())]
+    NoBusybox(PathBuf),
+}
+
+impl Placer<'_> {
+    /// The reason that stands for a cause; the object by its path in the image.
+    pub fn reason(&self, cause: &Cause) -> Reason {
+        let object = cause
+            .object
+            .as_ref()
+            .and_then(|object| self.place_of(object));
+        Reason::Need {
+            need: cause.need,
+            object: object.cloned(),
+            sign: cause.sign.clone(),
+        }
+    }
+
+    /// Places a script: its path in the image.
+    ///
+    /// # Errors
+    /// When its path is taken, or leads nowhere.
+    pub fn place_script(
+        &mut self,
+        path: &Path,
+        destination: Option<&Path>,
+    ) -> Result<PathBuf, ProvideError> {
+        let walk = self.walk(path)?;
+        let file = SourceFile::of(walk.clone(), true);
+        let placed = self.place_program(path, &walk, file, destination, &Reason::Program)?;
+        Ok(placed.0)
+    }
+
+    /// Places what a need adds. Programs and libraries have been placed with what they load.
+    ///
+    /// # Errors
+    /// When a file cannot be found any more, or two want one path.
+    pub fn provide(&mut self, provision: &Provision) -> Result<(), ProvideError> {
+        let reason = self.reason(&provision.cause);
+        match &provision.addition {
+            Addition::Made(path, bytes) => {
+                let file = SourceFile::made(bytes.clone());
+                self.builder.file(path.clone(), file, reason);
+            }
+            Addition::Folder(path, mode) => {
+                self.builder.given_folder(path.clone(), *mode, reason);
+            }
+            Addition::Link(path, target) => {
+                self.builder.weak_link(path.clone(), target.clone(), reason);
+            }
+            Addition::File(path) => {
+                let walk = self.walk(path)?;
+                self.keep_way(&walk, path)?;
+                let file = SourceFile::of(walk.clone(), walk.metadata.mode & 0o111 != 0);
+                self.builder.file(walk.real.clone(), file, reason);
+            }
+            Addition::Copy { from, to } => {
+                let walk = self.walk(from)?;
+                let file = SourceFile::of(walk.clone(), walk.metadata.mode & 0o111 != 0);
+                self.builder.file(to.clone(), file, reason);
+            }
+            Addition::Busybox(path) => self.busybox(path, &reason)?,
+            // The engine has taken these apart.
+            Addition::Tree(_) | Addition::Program(_) | Addition::Library { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn walk(&self, path: &Path) -> Result<std::sync::Arc<crate::vfs::Walk>, ProvideError> {
+        let walk = self.source.walk(path);
+        walk.map_err(|errno| ProvideError::Source(path.to_path_buf(), errno))
+    }
+
+    fn busybox(&mut self, path: &Path, reason: &Reason) -> Result<(), ProvideError> {
+        const PLACE: &str = "/bin/busybox";
+        let walk = self.walk(path)?;
+        let facts = self.source.facts(&walk);
+        let object = facts.ok().and_then(Result::ok);
+        let no_busybox = || ProvideError::NoBusybox(path.to_path_buf());
+        let object = object.ok_or_else(no_busybox)?;
+        let file = self.source.open(&walk);
+        let file = file.map_err(|errno| ProvideError::Source(path.to_path_buf(), errno))?;
+        let commands = object.constant_ranges().find_map(|(offset, length)| {
+            let bytes = file.prefix(offset, length).ok()?;
+            commands(&bytes)
+        });
+        let commands = commands.ok_or_else(no_busybox)?;
+        let busybox = SourceFile::of(walk.clone(), true);
+        self.builder.file(PLACE.into(), busybox, reason.clone());
+        for command in commands {
+            let link = Path::new("/bin").join(command);
+            self.builder
+                .weak_link(link, "busybox".into(), reason.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The names in busybox's own table: NUL-terminated, sorted, the first two are `[` and `[[`
+/// (`applet_names` in its `include/applet_tables.h`).
+fn commands(bytes: &[u8]) -> Option<Vec<String>> {
+    let start = memchr::memmem::find(bytes, b"\0[\0[[\0")? + 1;
+    let is_name = |name: &[u8]| {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"[_-.+".contains(byte);
+        !name.is_empty() && name.len() < 64 && name.iter().all(is_plain)
+    };
+    let names = bytes[start..]
+        .split(|&byte| byte == 0)
+        .take_while(|name| is_name(name));
+    let mut commands: Vec<String> = Vec::new();
+    for name in names {
+        let name = String::from_utf8_lossy(name).into_owned();
+        // The table is sorted; the next string of the file is not a part of it.
+        if commands.last().is_some_and(|last| *last >= name) {
+            break;
+        }
+        commands.push(name);
+    }
+    (commands.len() > 1).then_some(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::commands;
+
+    #[test]
+    fn the_table_of_commands_ends_where_it_is_no_longer_sorted() {
+        let bytes = b"text\0[\0[[\0acpid\0ls\0sh\0applet not found\0zz\0";
+        assert_eq!(commands(bytes).unwrap(), ["[", "[[", "acpid", "ls", "sh"]);
+        assert_eq!(commands(b"no table"), None);
+    }
+}
