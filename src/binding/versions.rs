@@ -57,8 +57,14 @@ impl Binder<'_> {
             let ids = [needer, provider].map(|index| closure.map.objects()[index].walk.metadata.id);
             // Most pairs have been seen before, and nothing was missing.
             let faults = self.versions.get((ids[0], ids[1]), || {
-                let provides = self.versions_of(&closure.map.objects()[provider])?;
-                Ok(missing_of(needs, file, provides))
+                let provider = &closure.map.objects()[provider];
+                let has_table = provider.object.has_version_table();
+                Ok(missing_of(
+                    needs,
+                    file,
+                    self.versions_of(provider)?,
+                    has_table,
+                ))
             })?;
             if faults.is_empty() {
                 continue;
@@ -171,8 +177,15 @@ fn versions_of_file<'n>(
 }
 
 /// The positions of the versions, among those needed of the file, that are not defined.
-fn missing_of(needs: &Versions, name: &OsStr, provides: &Versions) -> Arc<[usize]> {
-    if provides.definitions.is_none() {
+/// `has_table` says whether the provider has `DT_VERSYM`.
+fn missing_of(
+    needs: &Versions,
+    name: &OsStr,
+    provides: &Versions,
+    has_table: bool,
+) -> Arc<[usize]> {
+    // Without definitions the loader warns and goes on; without a table it dies.
+    if provides.definitions.is_none() && has_table {
         return Arc::default();
     }
     versions_of_file(needs, name)

@@ -34,7 +34,7 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(id) = &args.explain {
-        let rule = known_rule(&id.to_uppercase()).map_err(usage)?;
+        let rule = known_rule(id).map_err(usage)?;
         report::explain(rule, &mut out)?;
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
@@ -261,15 +261,26 @@ fn begins_as_elf(path: &Path) -> bool {
         && Head::of(&start) == Head::Elf
 }
 
-/// Whether a folder is a root, not just a folder with programs in it.
+/// Whether a folder is a root, not just a folder with programs in it: it has the folders of one,
+/// or a loader.
 fn looks_like_root(tree: &Tree) -> bool {
-    let has = |path: &str| tree.node(path.as_bytes()).is_ok();
-    has("/usr/bin")
-        || has("/usr/lib")
-        || has("/usr/local/bin")
-        || has("/etc")
-        || has("/lib64")
-        || has("/bin/sh")
+    const FOLDERS: [&str; 6] = [
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/local/bin",
+        "/etc",
+        "/lib64",
+        "/bin/sh",
+    ];
+    let mut folders = FOLDERS.iter();
+    let has_loader = || {
+        let in_lib = tree
+            .walk()
+            .filter(|(path, ..)| path.parent() == Some(Path::new("/lib")));
+        let mut names = in_lib.filter_map(|(path, ..)| path.file_name().map(ToOwned::to_owned));
+        names.any(|name| name.as_encoded_bytes().starts_with(b"ld-"))
+    };
+    folders.any(|folder| tree.node(folder.as_bytes()).is_ok()) || has_loader()
 }
 
 /// The ELF files in a folder of this machine.

@@ -178,6 +178,13 @@ impl Object {
             .map_err(Clone::clone)
     }
 
+    /// Whether it has `DT_VERSYM`: glibc dies of an object that a version is looked for in and
+    /// that has no such table (`check_match` in `elf/dl-lookup.c`).
+    pub fn has_version_table(&self) -> bool {
+        let dynamic = self.dynamic.as_ref();
+        dynamic.is_some_and(|dynamic| dynamic.tables.symbol_versions.is_some())
+    }
+
     /// Reads from `file` whatever checks of the object would read, for a reader that keeps
     /// what passes through it: versions, references, definitions, notes, sections.
     pub fn read_for_checks(&self, file: &dyn ReadAt) {

@@ -133,12 +133,25 @@ impl Start {
         let Some(word) = self.words.first() else {
             return Err("it has no entrypoint".into());
         };
-        let is_file = |path: &Path| {
-            let walk = view.walk(path);
-            walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-        };
-        command_path(word, &self.env, &self.working_dir, is_file)
+        self.command(view, word)
             .ok_or_else(|| format!("its entrypoint {word} is not in it"))
+    }
+}
+
+impl Start {
+    /// The file that is started for `word`: the first that can be executed, else the first that
+    /// is there at all.
+    pub fn command(&self, view: &View, word: &str) -> Option<PathBuf> {
+        let mode = |path: &Path| {
+            let walk = view.walk(path).ok()?;
+            (walk.metadata.kind == NodeKind::File).then_some(walk.metadata.mode)
+        };
+        let is_executable = |path: &Path| mode(path).is_some_and(|mode| mode & 0o111 != 0);
+        command_path(word, &self.env, &self.working_dir, is_executable).or_else(|| {
+            command_path(word, &self.env, &self.working_dir, |path| {
+                mode(path).is_some()
+            })
+        })
     }
 }
 

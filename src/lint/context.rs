@@ -59,8 +59,13 @@ impl Context<'_> {
     /// The digest of the layer that a path comes from.
     pub fn layer_of(&self, path: &Path) -> Option<String> {
         use std::os::unix::ffi::OsStrExt;
-        let walk = self.source.view.walk(path).ok()?;
-        let (_, node) = self.tree()?.node(walk.real.as_os_str().as_bytes()).ok()?;
+        // A link that leads nowhere comes from a layer too: its folder is walked, not itself.
+        let view = &self.source.view;
+        let real = match view.walk(path) {
+            Ok(walk) => walk.real.clone(),
+            Err(_) => view.walk(path.parent()?).ok()?.real.join(path.file_name()?),
+        };
+        let (_, node) = self.tree()?.node(real.as_os_str().as_bytes()).ok()?;
         let layer = self.layers.get(node.layer as usize)?;
         Some(
             layer

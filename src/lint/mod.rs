@@ -61,8 +61,9 @@ pub fn lint(
     for finding in &mut findings {
         finding.layer = context.layer_of(&finding.path);
     }
+    findings.retain(|finding| policy.asks_for(finding));
     let before = findings.len();
-    findings.retain(|finding| policy.admits(finding));
+    findings.retain(|finding| !policy.ignores(finding));
     let ignored = before - findings.len();
     finding::sort(&mut findings, context.started.as_deref());
     Ok(Findings {

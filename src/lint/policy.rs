@@ -70,7 +70,7 @@ impl Ignore {
 /// # Errors
 /// When there is none.
 pub fn known_rule(id: &str) -> Result<&'static Rule, PolicyError> {
-    catalogue::rule(id).ok_or_else(|| PolicyError::UnknownRule(id.to_owned()))
+    catalogue::rule(&id.to_uppercase()).ok_or_else(|| PolicyError::UnknownRule(id.to_owned()))
 }
 
 /// What is passed over and what fails.
@@ -85,11 +85,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether a finding is shown.
-    pub fn admits(&self, finding: &Finding) -> bool {
-        let is_asked_for =
-            self.only.is_empty() || self.only.iter().any(|rule| rule.id == finding.rule.id);
-        is_asked_for && !self.ignore.iter().any(|ignore| ignore.covers(finding))
+    /// Whether a finding is of a rule that counts at all.
+    pub fn asks_for(&self, finding: &Finding) -> bool {
+        self.only.is_empty() || self.only.iter().any(|rule| rule.id == finding.rule.id)
+    }
+
+    /// Whether a finding is passed over.
+    pub fn ignores(&self, finding: &Finding) -> bool {
+        self.ignore.iter().any(|ignore| ignore.covers(finding))
     }
 
     /// Whether a finding makes the run fail.
@@ -198,9 +201,9 @@ mod tests {
         let text = "[lint]\nfail-on = \"warning\"\n[[lint.ignore]]\nrule = \"SP305\"\n\
                     path = \"/usr/bin/*\"\nreason = \"they belong there\"\n";
         policy.add_file(text, false).unwrap();
-        assert!(!policy.admits(&finding("SP305", "/usr/bin/su")));
-        assert!(policy.admits(&finding("SP305", "/opt/su")));
-        assert!(policy.admits(&finding("SP304", "/usr/bin/su")));
+        assert!(policy.ignores(&finding("SP305", "/usr/bin/su")));
+        assert!(!policy.ignores(&finding("SP305", "/opt/su")));
+        assert!(!policy.ignores(&finding("SP304", "/usr/bin/su")));
         assert_eq!(policy.fail_on, Some(Severity::Warning));
         let by_subject = Ignore::parse("SP001:libz.so.*").unwrap();
         assert!(by_subject.covers(&finding("SP001", "/app")));

@@ -46,6 +46,8 @@ pub struct Rule {
     pub name: &'static str,
     /// When it acts.
     pub mode: Mode,
+    /// What it is about.
+    pub what: &'static str,
     /// The sign, in words.
     pub sign: &'static str,
     /// What it adds, in words.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{count, size};
+use super::{count, one_line, size};
 use crate::image::read::{Description, Image, Layer, Node};
 use crate::inspect::{Figures, FileKind};
 use crate::vfs::NodeKind;
@@ -86,11 +86,9 @@ pub fn inspect(
                 true => target.display().to_string(),
                 false => description.tags.join(", "),
             };
-            writeln!(
-                out,
-                "{BOLD}{name}{BOLD:#}  {}  {kind}",
-                description.platform
-            )?;
+            let name = one_line(&name);
+            let platform = one_line(&description.platform.to_string());
+            writeln!(out, "{BOLD}{name}{BOLD:#}  {platform}  {kind}")?;
             configuration(description, detail, out)?;
             layers(image, description, detail, out)?;
         }
@@ -106,7 +104,7 @@ pub fn inspect(
 }
 
 fn field(name: &str, value: &str, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "  {DIM}{name:<12}{DIM:#}{value}")
+    writeln!(out, "  {DIM}{name:<12}{DIM:#}{}", one_line(value))
 }
 
 fn configuration(description: &Description, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
@@ -183,12 +181,12 @@ fn more(number: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
 
 /// A text on one line, without control characters, cut where the screen ends.
 fn line(text: &str, detail: Detail) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let plain = one_line(text);
     let limit = if detail.all { usize::MAX } else { WIDTH };
     if text.chars().count() <= limit {
-        return plain.collect();
+        return plain;
     }
-    let mut cut: String = plain.take(limit - 1).collect();
+    let mut cut: String = plain.chars().take(limit - 1).collect();
     cut.push('…');
     cut
 }
@@ -212,9 +210,9 @@ fn layers(
             name => format!(", {name}, {} unpacked", size(layer.bytes)),
         };
         let files = count(layer.files, "file");
-        let digest = layer.digest.as_ref().unwrap_or(&layer.diff_id);
+        let digest = one_line(layer.digest.as_ref().unwrap_or(&layer.diff_id));
         let shown = if detail.layers { digest.len() } else { 19 };
-        let digest = digest.get(..shown).unwrap_or(digest);
+        let digest = digest.get(..shown).unwrap_or(&digest);
         writeln!(
             out,
             "{:>10}  {DIM}{digest}{DIM:#}  {files}{packed}",
@@ -222,8 +220,12 @@ fn layers(
         )?;
         if detail.layers {
             let visible = visible(image, number);
-            let media_type = layer.media_type.as_deref().unwrap_or("none given");
-            writeln!(out, "            {DIM}diff ID    {}{DIM:#}", layer.diff_id)?;
+            let media_type = one_line(layer.media_type.as_deref().unwrap_or("none given"));
+            writeln!(
+                out,
+                "            {DIM}diff ID    {}{DIM:#}",
+                one_line(&layer.diff_id)
+            )?;
             writeln!(out, "            {DIM}media type {media_type}{DIM:#}")?;
             writeln!(
                 out,
@@ -245,7 +247,7 @@ fn layers(
     };
     for row in rows.iter().rev().take(shown) {
         let day = row.created.as_deref().unwrap_or_default();
-        let day = day.get(..10).unwrap_or(day);
+        let day = one_line(day.get(..10).unwrap_or(day));
         let what = match (&row.comment, row.created_by.is_empty()) {
             (Some(comment), true) => comment,
             _ => &row.created_by,

@@ -5,7 +5,9 @@
 //! image specification (`image-layout.md`, `image-index.md`, `manifest.md`, `config.md`), docker's
 //! image specification v1.2 for `docker save`.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use oci_spec::image::{
     Descriptor, Digest, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
@@ -102,16 +104,18 @@ struct DockerManifest {
 
 /// All images that `parts` hold.
 pub(super) fn describe(parts: &Parts, limit: u64) -> Result<Vec<Description>, ReadError> {
-    let documents = Documents { parts, limit };
+    let documents = Documents {
+        parts,
+        limit,
+        configs: RefCell::default(),
+    };
     let docker = match parts.has(MANIFEST) {
         true => documents.docker_manifests()?,
         false => Vec::new(),
     };
-    if !parts.has("index.json") || !parts.has("oci-layout") {
-        return docker
-            .iter()
-            .map(|entry| documents.docker_image(entry))
-            .collect();
+    let is_layout = parts.has("oci-layout") && (parts.has("index.json") || docker.is_empty());
+    if !is_layout {
+        return documents.docker_images(&docker);
     }
     let mut images = Vec::new();
     documents.index(
@@ -141,6 +145,15 @@ const MANIFEST: &str = "manifest.json";
 struct Documents<'p> {
     parts: &'p Parts,
     limit: u64,
+    /// Configurations that have been read, by name: many images may name one.
+    configs: RefCell<HashMap<String, Arc<Config>>>,
+}
+
+/// A configuration that has been read.
+struct Config {
+    blob: Blob,
+    config: ImageConfiguration,
+    healthcheck: Option<serde_json::Value>,
 }
 
 impl Documents<'_> {
@@ -157,12 +170,33 @@ impl Documents<'_> {
         }
     }
 
-    fn docker_image(&self, entry: &DockerManifest) -> Result<Description, ReadError> {
-        let mut faults = Vec::new();
-        let (bytes, blob) = self.parts.document(&entry.config, MANIFEST, self.limit)?;
-        if let Some(digest) = digest_in_name(&entry.config) {
-            faults.extend(differs(&entry.config, "digest", &digest, &blob.digest()));
+    /// The images of docker's manifest; one that stands in it several times is shown once.
+    fn docker_images(&self, entries: &[DockerManifest]) -> Result<Vec<Description>, ReadError> {
+        let mut images: Vec<Description> = Vec::new();
+        let mut known = HashMap::new();
+        for entry in entries {
+            let tags = entry.repo_tags.clone().unwrap_or_default();
+            let key = (entry.config.clone(), entry.layers.clone());
+            if let Some(&number) = known.get(&key) {
+                let image: &mut Description = &mut images[number];
+                image.tags.extend(tags);
+                continue;
+            }
+            known.insert(key, images.len());
+            images.push(self.docker_image(entry, tags)?);
         }
+        Ok(images)
+    }
+
+    fn docker_image(
+        &self,
+        entry: &DockerManifest,
+        tags: Vec<String>,
+    ) -> Result<Description, ReadError> {
+        let config = self.config(&entry.config, MANIFEST)?;
+        let promised = digest_in_name(&entry.config);
+        let fault = promised
+            .and_then(|digest| differs(&entry.config, "digest", &digest, &config.blob.digest()));
         let layers = entry.layers.iter().flatten().map(|name| LayerPart {
             name: name.clone(),
             digest: name
@@ -173,16 +207,27 @@ impl Documents<'_> {
             media_type: None,
             diff_id: String::new(),
         });
-        let tags = entry.repo_tags.clone().unwrap_or_default();
-        describe_one(
-            &bytes,
-            &blob,
-            tags,
-            None,
-            layers.collect(),
-            faults,
-            &entry.config,
-        )
+        let faults = fault.into_iter().collect();
+        describe_one(&config, tags, None, layers.collect(), faults, &entry.config)
+    }
+
+    /// A configuration, read once.
+    fn config(&self, name: &str, by: &str) -> Result<Arc<Config>, ReadError> {
+        if let Some(known) = self.configs.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let (bytes, blob) = self.parts.document(name, by, self.limit)?;
+        let value: serde_json::Value = parse(&bytes, name)?;
+        let healthcheck = value["config"].get("Healthcheck");
+        let config = Arc::new(Config {
+            blob,
+            healthcheck: healthcheck.filter(|value| !value.is_null()).cloned(),
+            config: parse(&bytes, name)?,
+        });
+        self.configs
+            .borrow_mut()
+            .insert(name.to_owned(), config.clone());
+        Ok(config)
     }
 
     /// Adds every image that an index leads to.
@@ -231,6 +276,10 @@ impl Documents<'_> {
             if !is_manifest(descriptor.media_type()) || (many && !self.parts.has(&path)) {
                 continue;
             }
+            // What turned out to be no image is not read again.
+            if !seen.insert(path.clone()) {
+                continue;
+            }
             images.extend(self.manifest(&path, name, descriptor, names)?);
         }
         Ok(())
@@ -263,8 +312,8 @@ impl Documents<'_> {
             return Ok(None);
         }
         let config_path = blob_path(manifest.config().digest())?;
-        let (config, config_blob) = self.parts.document(&config_path, path, self.limit)?;
-        faults.extend(blob_faults(manifest.config(), &config_blob));
+        let config = self.config(&config_path, path)?;
+        faults.extend(blob_faults(manifest.config(), &config.blob));
         let layers = manifest.layers().iter().map(|layer| {
             Ok(LayerPart {
                 name: blob_path(layer.digest())?,
@@ -276,30 +325,19 @@ impl Documents<'_> {
         });
         let layers = layers.collect::<Result<_, ReadError>>()?;
         let digest = Some(blob.digest());
-        describe_one(
-            &config,
-            &config_blob,
-            tags,
-            digest,
-            layers,
-            faults,
-            &config_path,
-        )
-        .map(Some)
+        describe_one(&config, tags, digest, layers, faults, &config_path).map(Some)
     }
 }
 
 fn describe_one(
-    config_bytes: &[u8],
-    config_blob: &Blob,
+    read: &Config,
     tags: Vec<String>,
     digest: Option<String>,
     mut layers: Vec<LayerPart>,
     faults: Vec<Fault>,
     name: &str,
 ) -> Result<Description, ReadError> {
-    let config: ImageConfiguration = parse(config_bytes, name)?;
-    let value: serde_json::Value = parse(config_bytes, name)?;
+    let config = &read.config;
     let diff_ids = config.rootfs().diff_ids();
     if diff_ids.len() != layers.len() {
         return Err(ReadError::Document {
@@ -321,13 +359,10 @@ fn describe_one(
             architecture: config.architecture().to_string(),
             variant: config.variant().clone(),
         },
-        id: config_blob.digest(),
+        id: read.blob.digest(),
         digest,
-        healthcheck: value["config"]
-            .get("Healthcheck")
-            .filter(|value| !value.is_null())
-            .cloned(),
-        config,
+        healthcheck: read.healthcheck.clone(),
+        config: config.clone(),
         layers,
         faults,
     })

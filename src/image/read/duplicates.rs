@@ -41,13 +41,20 @@ impl Tree {
         let mut by_size: BTreeMap<u64, Files<'_>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for (path, number, node) in self.walk() {
-            if node.size >= COMPARED_FROM && seen.insert(number) {
+            // A sparse file may be of any size, and holds next to nothing.
+            if node.size >= COMPARED_FROM && !node.is_sparse() && seen.insert(number) {
                 by_size.entry(node.size).or_default().push((path, node));
             }
         }
         let mut duplicates = Vec::new();
         for (size, files) in by_size {
-            for files in grouped(files, beginning) {
+            // Of what was hashed when it passed by there is no beginning any more.
+            let has_passed = files.iter().any(|(_, node)| node.fingerprint.is_some());
+            let candidates: Vec<Files<'_>> = match has_passed {
+                true => vec![files],
+                false => grouped(files, beginning).collect(),
+            };
+            for files in candidates {
                 let equal = grouped(files, whole);
                 duplicates.extend(equal.map(|files| Duplicate {
                     size,
@@ -76,12 +83,9 @@ fn grouped(files: Files<'_>, key: fn(&Node) -> Option<u128>) -> impl Iterator<It
     groups.into_values().filter(|files| files.len() > 1)
 }
 
-/// A hash of the first bytes; of a file that was hashed when it passed by, of all.
+/// A hash of the first bytes.
 fn beginning(node: &Node) -> Option<u128> {
-    match node.fingerprint {
-        Some(fingerprint) => Some(fingerprint),
-        None => Some(xxh3_128(&node.open().ok()?.prefix(0, BEGINNING).ok()?)),
-    }
+    Some(xxh3_128(&node.open().ok()?.prefix(0, BEGINNING).ok()?))
 }
 
 /// A hash of all bytes.

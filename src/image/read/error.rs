@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::report::one_line;
+
 /// Why an image cannot be read. The caller adds which one.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -18,7 +20,7 @@ pub enum ReadError {
     )]
     NotAnImage(&'static str),
     /// A tar is damaged.
-    #[error("{within} is damaged: {what}")]
+    #[error("{} is damaged: {what}", one_line(.within))]
     Tar {
         /// The archive or layer.
         within: String,
@@ -26,7 +28,7 @@ pub enum ReadError {
         what: String,
     },
     /// A document is no JSON, or not the one that was expected.
-    #[error("its {name} cannot be read: {why}")]
+    #[error("its {} cannot be read: {}", one_line(.name), one_line(.why))]
     Document {
         /// Name of the member or file.
         name: String,
@@ -34,7 +36,7 @@ pub enum ReadError {
         why: String,
     },
     /// A part that another one names is not there.
-    #[error("{name}, named by {by}, is not in it")]
+    #[error("{}, named by {}, is not in it", one_line(.name), one_line(.by))]
     Absent {
         /// The part.
         name: String,
@@ -45,7 +47,7 @@ pub enum ReadError {
     #[error("its indexes are nested more than {0} deep, or name each other in a circle")]
     Nested(usize),
     /// No image is for the wanted platform.
-    #[error("it has no image for {wanted}; it has {}", .has.join(", "))]
+    #[error("it has no image for {wanted}; it has {}", one_line(&.has.join(", ")))]
     NoSuchPlatform {
         /// What was asked for.
         wanted: String,
@@ -104,6 +106,7 @@ impl std::fmt::Display for Fault {
             expected,
             found,
         } = self;
+        let [subject, found, expected] = [subject, found, expected].map(|text| one_line(text));
         write!(f, "the {what} of {subject} is {found}, not {expected}")
     }
 }

@@ -90,7 +90,7 @@ impl Kept {
     /// What `interest` will read of the ELF file `file`; of any other file all.
     pub fn of(interest: Interest, head: Head, file: &dyn ReadAt) -> io::Result<Self> {
         let size = file.size();
-        if head != Head::Elf {
+        if head != Head::Elf || size <= GAP {
             return Ok(Self::start(size, file.prefix(0, size)?));
         }
         let recorder = Recorder {

@@ -14,10 +14,11 @@ use super::input::{InPlace, Input, Streamed};
 use super::keep::{Interest, Kept, Room, Wanted};
 use super::limits::Limits;
 use super::members::{Member, MemberKind, Members, TarError};
+use super::names::is_whiteout;
 use super::node::{Data, Head};
-use super::sparse::SparseFile;
+use super::sparse::{SparseFile, SparseMap};
 use super::tree::Entry;
-use crate::bytes::{Sequential, Slice};
+use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::image::digest::{Blob, Digester};
 
 /// Files from this size on are compared with each other, in bytes.
@@ -76,15 +77,14 @@ impl IndexedLayer {
 
     /// Its regular files.
     pub fn files(&self) -> impl Iterator<Item = &Entry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.member.kind == MemberKind::File)
+        self.entries.iter().filter(|entry| {
+            entry.member.kind == MemberKind::File && !is_whiteout(&entry.member.name)
+        })
     }
 }
 
 /// A layer that lies in a file. An uncompressed one is not hashed here.
 pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, TarError> {
-    use crate::bytes::ReadAt;
     let start = blob.prefix(0, Compression::MAGIC as u64)?;
     match Compression::of(&start) {
         Compression::None => {
@@ -183,7 +183,6 @@ pub(super) fn index_in_place(
     file: &Slice,
     shared: &Shared,
 ) -> Result<Vec<Entry>, TarError> {
-    use crate::bytes::ReadAt;
     let mut entries = Vec::new();
     let whole: Arc<dyn ReadAt> = Arc::new(file.clone());
     while let Some(member) = members.next()? {
@@ -222,6 +221,9 @@ pub(super) fn index_stream<I: Input + Send>(
     let mut entries = Vec::new();
     while let Some(member) = members.next()? {
         shared.count_member()?;
+        // Names pack well, and all of them are held.
+        let held = member.name.len() + member.link.len();
+        shared.room.take(held as u64)?;
         let mut entry = Entry {
             member,
             head: None,
@@ -249,48 +251,77 @@ fn keep(
     shared: &Shared,
 ) -> Result<(), TarError> {
     let member = &entry.member;
-    let mut wanted = shared.interest.wants(member, head);
-    if wanted == Wanted::Whole
-        && !(shared.room.admits(member.stored) && shared.room.admits(member.size))
-    {
-        wanted = Wanted::Nothing;
+    if let Some(map) = member.sparse.clone() {
+        return keep_sparse(entry, map, data, shared);
     }
-    let limit = match wanted {
+    let limit = match shared.interest.wants(member, head) {
+        Wanted::Whole if !shared.room.admits(member.size) => 0,
         Wanted::Nothing => 0,
-        Wanted::Start(limit) => limit,
-        Wanted::Whole => member.stored,
+        Wanted::Start(limit) => limit.min(member.size),
+        Wanted::Whole => member.size,
     };
-    let limit = usize::try_from(limit.min(member.stored)).unwrap_or(usize::MAX);
-    let mut start = Vec::new();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut hash = (member.size >= COMPARED_FROM).then(Xxh3Default::new);
-    let mut piece = vec![0; usize::try_from(member.stored).map_or(PIECE, |size| size.min(PIECE))];
-    loop {
-        let count = data.read(&mut piece)?;
-        if count == 0 {
-            break;
-        }
+    let mut start = Vec::new();
+    pass(data, member.stored, &mut |piece| {
         let missing = limit - start.len();
-        start.extend_from_slice(&piece[..count.min(missing)]);
+        start.extend_from_slice(&piece[..piece.len().min(missing)]);
         if let Some(hash) = &mut hash {
-            hash.update(&piece[..count]);
+            hash.update(piece);
         }
-    }
-    entry.fingerprint = hash
-        .filter(|_| member.sparse.is_none())
-        .map(|hash| hash.digest128());
-    let kept = match (wanted, &member.sparse) {
-        (Wanted::Whole, None) => Kept::of(shared.interest, head, &start)?,
-        (Wanted::Whole, Some(map)) => {
-            let file = SparseFile {
-                stored: start,
-                map: map.clone(),
-            };
-            Kept::of(shared.interest, head, &file)?
-        }
-        (_, None) => Kept::start(member.size, start),
-        (_, Some(_)) => Kept::start(member.size, Vec::new()),
+    })?;
+    let is_whole = start.len() as u64 == member.size;
+    let kept = match is_whole {
+        true => Kept::of(shared.interest, head, &start)?,
+        false => Kept::start(member.size, start),
     };
+    entry.fingerprint = hash.map(|hash| hash.digest128());
+    hold(entry, kept, shared)
+}
+
+/// The same of a sparse file, whose first bytes may be nowhere in the archive.
+fn keep_sparse(
+    entry: &mut Entry,
+    map: Arc<SparseMap>,
+    data: &mut dyn Read,
+    shared: &Shared,
+) -> Result<(), TarError> {
+    let (size, length) = (entry.member.size, entry.member.stored);
+    let is_held = shared.room.admits(length) && shared.room.admits(size);
+    let mut stored = Vec::new();
+    pass(data, length, &mut |piece| {
+        if is_held {
+            stored.extend_from_slice(piece);
+        }
+    })?;
+    if !is_held {
+        entry.head = Some(Head::Other);
+        return hold(entry, Kept::start(size, Vec::new()), shared);
+    }
+    let file = SparseFile { stored, map };
+    let head = Head::of(&file.prefix(0, Head::LENGTH as u64)?);
+    entry.head = Some(head);
+    let kept = match shared.interest.wants(&entry.member, head) {
+        Wanted::Nothing => Kept::start(size, Vec::new()),
+        Wanted::Start(limit) => Kept::start(size, file.prefix(0, limit)?),
+        Wanted::Whole => Kept::of(shared.interest, head, &file)?,
+    };
+    hold(entry, kept, shared)
+}
+
+fn hold(entry: &mut Entry, kept: Kept, shared: &Shared) -> Result<(), TarError> {
     shared.room.take(kept.bytes())?;
     entry.data = Data::Kept(Arc::new(kept));
     Ok(())
+}
+
+/// Reads a member's data to its end.
+fn pass(data: &mut dyn Read, size: u64, show: &mut dyn FnMut(&[u8])) -> Result<(), TarError> {
+    let mut piece = vec![0; usize::try_from(size).map_or(PIECE, |size| size.min(PIECE))];
+    loop {
+        match data.read(&mut piece)? {
+            0 => return Ok(()),
+            count => show(&piece[..count]),
+        }
+    }
 }

@@ -6,7 +6,7 @@
 /// Bounds for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most members of all layers together.
+    /// Most members of all layers together, and most files and folders of the tree.
     pub members: u64,
     /// Largest JSON document, in bytes.
     pub document: u64,
@@ -26,7 +26,7 @@ pub const RATIO_FROM: u64 = 256 << 20;
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            members: 2_000_000,
+            members: 1_000_000,
             document: 16 << 20,
             unpacked: 64 << 30,
             ratio: 200,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::input::Input;
+use super::names::MAX_PATH;
 use super::sparse::{SparseMap, number};
 
 const BLOCK: usize = 512;
@@ -131,12 +132,8 @@ impl<I: Input> Members<I> {
             let Some(header) = self.header()? else {
                 return Ok(None);
             };
-            let stored = match header.as_gnu() {
-                // `realsize` is the file's; what is stored stands in the size.
-                Some(_) => header.entry_size(),
-                None => header.size(),
-            }
-            .map_err(|_| damaged(header_at, "a size is no number"))?;
+            let stored = number_field(&header.as_bytes()[SIZE])
+                .ok_or_else(|| damaged(header_at, "a size is no number"))?;
             let kind = header.entry_type();
             if is_extension(kind) {
                 let text = self.extension(header_at, stored)?;
@@ -227,11 +224,9 @@ impl<I: Input> Members<I> {
         stored: u64,
         extensions: Extensions,
     ) -> Result<Member, TarError> {
-        let number = |value: io::Result<u64>, field: Range<usize>| match value {
-            Ok(value) => Ok(value),
-            // Writers leave a field empty that they know nothing of.
-            Err(_) if is_blank(&header.as_bytes()[field]) => Ok(0),
-            Err(_) => Err(damaged(header_at, "an owner is no number")),
+        let bytes = header.as_bytes();
+        let owner = |field: Range<usize>| {
+            number_field(&bytes[field]).ok_or_else(|| damaged(header_at, "an owner is no number"))
         };
         let name = match (&extensions.sparse_name, extensions.name.clone()) {
             (Some(name), _) => name.clone(),
@@ -243,7 +238,7 @@ impl<I: Input> Members<I> {
             .clone()
             .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
             .unwrap_or_default();
-        let kind = kind(header.entry_type(), &name);
+        let kind = kind(header, &name);
         let mut stored = extensions.size.unwrap_or(stored);
         // Only files have data, whatever the header of another says.
         if !matches!(kind, MemberKind::File | MemberKind::Unknown(_)) {
@@ -253,14 +248,14 @@ impl<I: Input> Members<I> {
             name,
             link,
             kind,
-            mode: header.mode().unwrap_or_default() & 0o7777,
+            mode: number_field(&bytes[MODE]).unwrap_or_default() as u32 & 0o7777,
             uid: match extensions.uid {
                 Some(uid) => uid,
-                None => number(header.uid(), UID)?,
+                None => owner(UID)?,
             },
             gid: match extensions.gid {
                 Some(gid) => gid,
-                None => number(header.gid(), GID)?,
+                None => owner(GID)?,
             },
             size: stored,
             stored,
@@ -270,12 +265,8 @@ impl<I: Input> Members<I> {
         };
         let map = if header.entry_type() == EntryType::GNUSparse {
             let map = self.old_map(header_at, header)?;
-            member.size = header.size().unwrap_or(u64::MAX);
-            if let Some(gnu) = header.as_gnu() {
-                member.size = gnu
-                    .real_size()
-                    .map_err(|_| damaged(header_at, "a size is no number"))?;
-            }
+            member.size = number_field(&bytes[REAL_SIZE])
+                .ok_or_else(|| damaged(header_at, "a size is no number"))?;
             self.begin(stored);
             Some(map)
         } else {
@@ -327,7 +318,10 @@ impl<I: Input> Members<I> {
 
     /// The map of the pax format 1.0, which takes whole blocks of the data.
     fn map_in_data(&mut self, at: u64, stored: &mut u64) -> Result<Vec<(u64, u64)>, TarError> {
+        let malformed = || damaged(at, "the map of a sparse file is malformed");
         let mut text = Vec::new();
+        // Lines that have been read, and lines that there have to be: known from the first.
+        let (mut lines, mut wanted) = (0, None);
         for _ in 0..MAX_MAP {
             if self.left < BLOCK as u64 {
                 break;
@@ -336,17 +330,20 @@ impl<I: Input> Members<I> {
             if block.len() < BLOCK {
                 return Err(self.cut_off());
             }
+            lines += memchr::memchr_iter(b'\n', block).count();
             text.extend_from_slice(block);
             self.input.skip(BLOCK as u64)?;
             self.left -= BLOCK as u64;
             *stored -= BLOCK as u64;
-            match SparseMap::parse_lines(&text) {
-                Some(Ok(map)) => return Ok(map),
-                Some(Err(())) => break,
-                None => {}
+            if wanted.is_none() && lines > 0 {
+                let count = SparseMap::parse_count(&text).ok_or_else(malformed)?;
+                wanted = Some(2 * count + 1);
+            }
+            if wanted.is_some_and(|wanted| lines >= wanted) {
+                return SparseMap::parse_lines(&text).ok_or_else(malformed);
             }
         }
-        Err(damaged(at, "the map of a sparse file is malformed"))
+        Err(malformed())
     }
 }
 
@@ -373,13 +370,42 @@ fn note_parts(map: &mut Vec<(u64, u64)>, parts: &[GnuSparseHeader]) -> io::Resul
     Ok(())
 }
 
-/// Where the fields of a header are (POSIX `ustar`).
+/// Where the fields of a header are (POSIX `ustar`, GNU for the last).
+const MODE: Range<usize> = 100..108;
+const SIZE: Range<usize> = 124..136;
+const KIND: usize = 156;
+const REAL_SIZE: Range<usize> = 483..495;
 const UID: Range<usize> = 108..116;
 const GID: Range<usize> = 116..124;
 const CHECKSUM: Range<usize> = 148..156;
 
-fn is_blank(field: &[u8]) -> bool {
-    field.iter().all(|byte| matches!(byte, 0 | b' '))
+/// A number of a header: octal digits, or base 256 when the highest bit is set. Writers leave a
+/// field empty that they know nothing of. `None` for what is neither, negative or too large.
+fn number_field(field: &[u8]) -> Option<u64> {
+    let (first, rest) = field.split_first()?;
+    if first & 0x80 != 0 {
+        let (high, low) = rest.split_at(rest.len().checked_sub(8).unwrap_or_default());
+        let is_small = *first == 0x80 && high.iter().all(|&byte| byte == 0);
+        let value = low
+            .iter()
+            .fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
+        return is_small.then_some(value);
+    }
+    let is_blank = |byte: &u8| matches!(byte, 0 | b' ');
+    let start = field
+        .iter()
+        .position(|byte| !is_blank(byte))
+        .unwrap_or(field.len());
+    let digits = &field[start..];
+    let end = digits.iter().position(is_blank).unwrap_or(digits.len());
+    let digits = std::str::from_utf8(&digits[..end]).ok()?;
+    match digits {
+        "" => Some(0),
+        _ if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            u64::from_str_radix(digits, 8).ok()
+        }
+        _ => None,
+    }
 }
 
 fn damaged(at: u64, what: &str) -> TarError {
@@ -396,9 +422,12 @@ fn is_extension(kind: EntryType) -> bool {
     ) || kind.as_byte() == b'X'
 }
 
-fn kind(kind: EntryType, name: &[u8]) -> MemberKind {
-    match kind {
-        EntryType::Regular if name.ends_with(b"/") => MemberKind::Directory,
+fn kind(header: &Header, name: &[u8]) -> MemberKind {
+    match header.entry_type() {
+        // The oldest writers told a folder by its slash; to all others it says nothing.
+        EntryType::Regular if header.as_bytes()[KIND] == 0 && name.ends_with(b"/") => {
+            MemberKind::Directory
+        }
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => MemberKind::File,
         EntryType::Directory => MemberKind::Directory,
         EntryType::Symlink => MemberKind::Symlink,
@@ -413,7 +442,7 @@ impl Extensions {
     fn note(&mut self, kind: EntryType, text: &[u8]) -> Option<()> {
         let until_nul = |text: &[u8]| {
             let end = memchr::memchr(0, text).unwrap_or(text.len());
-            text[..end].to_vec()
+            usable(&text[..end])
         };
         match kind {
             EntryType::GNULongName => self.name = Some(until_nul(text)),
@@ -435,13 +464,13 @@ impl Extensions {
     fn note_record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
             // An empty value takes a record back.
-            b"path" => self.name = Some(value.to_vec()).filter(|name| !name.is_empty()),
-            b"linkpath" => self.link = Some(value.to_vec()).filter(|name| !name.is_empty()),
+            b"path" => self.name = Some(usable(value)).filter(|name| !name.is_empty()),
+            b"linkpath" => self.link = Some(usable(value)).filter(|name| !name.is_empty()),
             b"size" => self.size = Some(number(value)?),
             b"uid" => self.uid = Some(number(value)?),
             b"gid" => self.gid = Some(number(value)?),
-            b"SCHILY.xattr.security.capability" => self.capability = Some(value.to_vec()),
-            b"GNU.sparse.name" => self.sparse_name = Some(value.to_vec()),
+            b"SCHILY.xattr.security.capability" => self.capability = Some(usable(value)),
+            b"GNU.sparse.name" => self.sparse_name = Some(usable(value)),
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(value)?),
             b"GNU.sparse.major" => self.sparse_in_data = number(value)? == 1,
             b"GNU.sparse.offset" => self.sparse_offset = Some(number(value)?),
@@ -462,6 +491,11 @@ impl Extensions {
         }
         Some(())
     }
+}
+
+/// As much of a name as shows that it is too long to be used.
+fn usable(name: &[u8]) -> Vec<u8> {
+    name[..name.len().min(MAX_PATH + 1)].to_vec()
 }
 
 /// The first record of a pax header (`LENGTH KEY=VALUE\n`): key, value, and what is behind
@@ -524,6 +558,24 @@ mod tests {
         assert_eq!(members[0].size, 3);
         assert_eq!(members[1].capability.as_deref(), Some(&b"\x01\n=\0"[..]));
         assert_eq!(members[2].capability, None);
+    }
+
+    #[test]
+    fn a_number_is_octal_or_base_256_and_never_negative_or_beyond_64_bits() {
+        for (field, expected) in [
+            (&b"0000644\0"[..], Some(0o644)),
+            (b"   12 \0\0", Some(0o12)),
+            (b"\0\0\0\0", Some(0)),
+            (b"        ", Some(0)),
+            (b"-0000001", None),
+            (b"0000008\0", None),
+            (b"777777777777777777777777", None),
+            (b"\x80\0\0\0\0\0\0\0\0\0\x01\0", Some(256)),
+            (b"\x80\0\0\x01\0\0\0\0\0\0\0\0", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
+        ] {
+            assert_eq!(number_field(field), expected, "{field:?}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub use tree::Tree;
 pub use verify::Verification;
 pub use vfs::ImageVfs;
 
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -203,12 +204,13 @@ impl Images {
                 Ok(bare(tree))
             }
             Source::Root(layer) => {
-                let mut tree = Tree::default();
+                let limits = &self.shared.limits;
+                let mut tree = Tree::new(limits.members, false);
                 let layer = layer.take().ok_or(ReadError::Empty)?;
-                for entry in &layer.entries {
-                    tree.apply(0, entry);
+                match tree.apply(0, &layer.entries) {
+                    true => Ok(bare(tree)),
+                    false => Err(too_many(limits)),
                 }
-                Ok(bare(tree))
             }
         }
     }
@@ -231,10 +233,12 @@ impl Image {
     }
 }
 
-/// A layer's entries, wherever they were read.
-enum Read {
-    Here(IndexedLayer),
-    Before(Arc<Result<IndexedLayer, ReadError>>),
+fn too_many(limits: &Limits) -> ReadError {
+    ReadError::Limit {
+        what: "it has more than this many members".to_owned(),
+        name: "members",
+        limit: limits.members,
+    }
 }
 
 fn read_image(
@@ -258,18 +262,14 @@ fn read_image(
         blobs.push(part);
     }
     let read = read_layers(description, &blobs, shared)?;
-    let mut tree = Tree::default();
-    tree.waste.is_layered = read.len() > 1;
-    let mut layers = Vec::new();
-    let mut tasks = Vec::new();
-    let numbered = (0_u32..).zip(description.layers.iter().zip(blobs.iter().zip(&read)));
-    for (number, (promised, (blob, read))) in numbered {
-        let indexed = match read {
-            Read::Here(layer) => layer,
-            Read::Before(layer) => layer.as_ref().as_ref().map_err(again)?,
-        };
-        for entry in &indexed.entries {
-            tree.apply(number, entry);
+    let mut tree = Tree::new(shared.limits.members, description.layers.len() > 1);
+    let (mut layers, mut tasks) = (Vec::new(), BTreeMap::new());
+    let mut members = 0_u64;
+    for (number, (promised, blob)) in (0_u32..).zip(description.layers.iter().zip(&blobs)) {
+        let indexed = read[&promised.name].as_ref().as_ref().map_err(again)?;
+        members = members.saturating_add(indexed.entries.len() as u64);
+        if members > shared.limits.members || !tree.apply(number, &indexed.entries) {
+            return Err(too_many(&shared.limits));
         }
         let size = match (blob, &indexed.packed) {
             (Part::File(file), _) => file.size(),
@@ -277,8 +277,21 @@ fn read_image(
             _ => 0,
         };
         let (task, layer_faults) = check(promised, blob, indexed, size);
-        found.extend(layer_faults);
-        tasks.extend(task);
+        for fault in layer_faults {
+            if !found.contains(&fault) {
+                found.push(fault);
+            }
+        }
+        // A layer that is named twice is hashed once.
+        if let Some(task) = task {
+            let known = tasks.entry(promised.name.clone()).or_insert_with(|| Task {
+                expected: Vec::new(),
+                ..task.clone()
+            });
+            let is_new = |expected: &(String, &str, String)| !known.expected.contains(expected);
+            let more: Vec<_> = task.expected.into_iter().filter(is_new).collect();
+            known.expected.extend(more);
+        }
         layers.push(Layer {
             digest: promised.digest.clone(),
             diff_id: promised.diff_id.clone(),
@@ -289,6 +302,7 @@ fn read_image(
             files: indexed.files().count(),
         });
     }
+    let tasks = tasks.into_values().collect();
     Ok(Image {
         description: Some(description.clone()),
         tree: Arc::new(tree),
@@ -313,27 +327,33 @@ fn again(error: &ReadError) -> ReadError {
     }
 }
 
-/// Reads layers that are not compressed one after the other, the others on all cores.
+/// A layer that has been read, or why it cannot be.
+type ReadLayer = Arc<Result<IndexedLayer, ReadError>>;
+
+/// Reads each layer once: those that are not compressed one after the other, the others on all
+/// cores.
 fn read_layers(
     description: &Description,
     blobs: &[Part],
     shared: &Shared,
-) -> Result<Vec<Read>, ReadError> {
-    let read = |number: usize| -> Result<Read, ReadError> {
-        let name = &description.layers[number].name;
-        match &blobs[number] {
+) -> Result<HashMap<String, ReadLayer>, ReadError> {
+    let names = description.layers.iter().map(|layer| layer.name.clone());
+    let unique: BTreeMap<String, &Part> = names.zip(blobs).collect();
+    let unique: Vec<(String, &Part)> = unique.into_iter().collect();
+    let read = |(name, blob): &(String, &Part)| -> (String, ReadLayer) {
+        let layer = match blob {
             Part::File(file) => {
-                let layer = index_file(file, shared).map_err(|error| within(error, name))?;
-                Ok(Read::Here(layer))
+                Arc::new(index_file(file, shared).map_err(|error| within(error, name)))
             }
-            Part::Layer(layer) => Ok(Read::Before(layer.clone())),
-            Part::Document(_) => Err(ReadError::Tar {
+            Part::Layer(layer) => layer.clone(),
+            Part::Document(_) | Part::TooLarge => Arc::new(Err(ReadError::Tar {
                 within: name.clone(),
                 what: "it is a document, not a tar".to_owned(),
-            }),
-        }
+            })),
+        };
+        (name.clone(), layer)
     };
-    let is_packed = |blob: &&Part| match blob {
+    let is_packed = |(_, blob): &&(String, &Part)| match blob {
         Part::File(file) => {
             let start = file
                 .prefix(0, Compression::MAGIC as u64)
@@ -342,11 +362,11 @@ fn read_layers(
         }
         _ => false,
     };
-    if blobs.iter().filter(is_packed).count() > 1 {
+    if unique.iter().filter(is_packed).count() > 1 {
         use rayon::prelude::*;
-        return (0..blobs.len()).into_par_iter().map(read).collect();
+        return Ok(unique.par_iter().map(read).collect());
     }
-    (0..blobs.len()).map(read).collect()
+    Ok(unique.iter().map(read).collect())
 }
 
 /// What has still to be hashed of a layer, and what is wrong with it already.

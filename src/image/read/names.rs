@@ -6,7 +6,7 @@
 use super::anomaly::AnomalyKind;
 
 /// Longest path in bytes; no longer one can be unpacked.
-const MAX_PATH: usize = 32 << 10;
+pub(super) const MAX_PATH: usize = 32 << 10;
 
 /// What stands before a name that a layer removes.
 pub(super) const WHITEOUT: &[u8] = b".wh.";
@@ -46,4 +46,10 @@ impl<'n> Name<'n> {
         let (last, folder) = self.parts.split_last()?;
         Some((folder, last))
     }
+}
+
+/// Whether a name stands for the removal of another.
+pub(super) fn is_whiteout(name: &[u8]) -> bool {
+    let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    last.starts_with(WHITEOUT)
 }

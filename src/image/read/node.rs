@@ -98,6 +98,10 @@ impl Node {
         }
     }
 
+    pub(super) fn is_sparse(&self) -> bool {
+        matches!(self.content, Content::File(Data::Sparse(..)))
+    }
+
     /// The target of a symbolic link.
     pub fn target(&self) -> Option<&PathBuf> {
         match &self.content {

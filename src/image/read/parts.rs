@@ -51,6 +51,8 @@ pub(super) enum Part {
     File(Slice),
     /// A document that passed by.
     Document(Arc<Vec<u8>>),
+    /// One that was too large to be kept.
+    TooLarge,
     /// A layer that passed by; or why it was none.
     Layer(Arc<Result<IndexedLayer, ReadError>>),
 }
@@ -167,7 +169,9 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
     let mut take = |member: &Member, start: &[u8], data: &mut (dyn Read + Send)| {
         let name = plain_name(&member.name);
         let part = match looks_like(name, start) {
-            Some(Looks::Document) if member.stored <= shared.limits.document => {
+            Some(Looks::Document) if member.stored > shared.limits.document => Part::TooLarge,
+            Some(Looks::Document) => {
+                shared.room.take(member.stored)?;
                 let mut bytes = Vec::new();
                 data.read_to_end(&mut bytes)?;
                 Part::Document(Arc::new(bytes))
@@ -190,7 +194,7 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
 
 /// Whether the members are parts of an image or files of a root.
 fn sort_out(entries: Vec<Entry>, parts: HashMap<Vec<u8>, Part>) -> Opened {
-    let is_oci = parts.contains_key(&b"oci-layout"[..]) && parts.contains_key(&b"index.json"[..]);
+    let is_oci = parts.contains_key(&b"oci-layout"[..]);
     let has_root = entries.iter().any(|entry| {
         let name = plain_name(&entry.member.name);
         name.starts_with(b"etc/") || name.starts_with(b"usr/") || name.starts_with(b"bin/")
@@ -379,7 +383,7 @@ impl Parts {
         let bytes = match self.part(name, by)? {
             Part::Document(bytes) => bytes.as_ref().clone(),
             Part::File(file) if file.size() <= limit => file.prefix(0, limit)?,
-            Part::File(_) => {
+            Part::File(_) | Part::TooLarge => {
                 return Err(ReadError::Limit {
                     what: format!("its {name} is larger than this many bytes"),
                     name: "document",

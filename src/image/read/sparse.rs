@@ -41,26 +41,21 @@ impl SparseMap {
         (taken == stored).then_some(Self { parts, size })
     }
 
-    /// The map at the beginning of a member's data (format 1.0): a count, then offset and
-    /// length of each part, a decimal number a line. `None` while `text` is too short.
-    pub fn parse_lines(text: &[u8]) -> Option<Result<Vec<(u64, u64)>, ()>> {
-        let mut lines = text.split_inclusive(|&byte| byte == b'\n').map(|line| {
-            let digits = line.strip_suffix(b"\n")?;
-            Some(number(digits).ok_or(()))
-        });
-        let mut next = || lines.next().flatten();
-        let count = match next()? {
-            Ok(count) if count <= MAX_PARTS as u64 => count,
-            _ => return Some(Err(())),
-        };
-        let mut map = Vec::new();
-        for _ in 0..count {
-            match (next()?, next()?) {
-                (Ok(offset), Ok(length)) => map.push((offset, length)),
-                _ => return Some(Err(())),
-            }
-        }
-        Some(Ok(map))
+    /// How many parts the map at the beginning of a member's data (format 1.0) has: its first
+    /// line, which has to be there.
+    pub fn parse_count(text: &[u8]) -> Option<usize> {
+        let end = memchr::memchr(b'\n', text)?;
+        let count = usize::try_from(number(&text[..end])?).ok()?;
+        (count <= MAX_PARTS).then_some(count)
+    }
+
+    /// That map: behind the count offset and length of each part, a decimal number a line.
+    pub fn parse_lines(text: &[u8]) -> Option<Vec<(u64, u64)>> {
+        let mut lines = text.split(|&byte| byte == b'\n').skip(1).map(number);
+        let count = Self::parse_count(text)?;
+        (0..count)
+            .map(|_| Some((lines.next()??, lines.next()??)))
+            .collect()
     }
 }
 
@@ -143,9 +138,9 @@ mod tests {
 
     #[test]
     fn lines_are_read_to_the_last_number() {
-        assert_eq!(SparseMap::parse_lines(b"1\n0\n5"), None);
-        assert_eq!(SparseMap::parse_lines(b"1\n0\n5\n"), Some(Ok(vec![(0, 5)])));
-        assert_eq!(SparseMap::parse_lines(b"-1\n"), Some(Err(())));
-        assert_eq!(SparseMap::parse_lines(b"9999999999\n"), Some(Err(())));
+        assert_eq!(SparseMap::parse_lines(b"1\n0\n5\n"), Some(vec![(0, 5)]));
+        assert_eq!(SparseMap::parse_lines(b"2\n0\n5\n"), None);
+        assert_eq!(SparseMap::parse_count(b"-1\n"), None);
+        assert_eq!(SparseMap::parse_count(b"9999999999\n"), None);
     }
 }

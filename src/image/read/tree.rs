@@ -4,7 +4,7 @@
 //! and what in the archives was out of order. Source: the OCI image specification, `layer.md`
 //! ("Applying Changesets"); where it is silent, what docker and umoci do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::vfs::{Errno, FileId, MAX_LINKS};
 const MAX_TARGET: usize = 4095;
 /// Steps over folders and links that all members together may take, beside one for each
 /// component of a name.
-const MAX_STEPS: u64 = 100_000_000;
+const MAX_STEPS: u64 = 20_000_000;
 
 /// All nodes of an image. The root is number 0.
 pub struct Tree {
@@ -29,6 +29,10 @@ pub struct Tree {
     pub anomalies: Anomalies,
     pub(super) waste: Waste,
     steps: u64,
+    /// Most nodes, folders included that only names speak of.
+    most: u64,
+    /// Folders from which all of the layers below has been removed, and by which layer.
+    emptied: HashSet<(u32, u32)>,
     /// The folder of the last member, while nothing has changed that leads to it.
     last: Option<(Vec<u8>, u32)>,
 }
@@ -49,6 +53,8 @@ impl Default for Tree {
             anomalies: Anomalies::default(),
             waste: Waste::default(),
             steps: 0,
+            most: u64::MAX,
+            emptied: HashSet::new(),
             last: None,
         }
     }
@@ -170,11 +176,28 @@ impl Tree {
         number
     }
 
-    /// Applies one member of `layer` to what the layers below and the members before have made.
-    pub(super) fn apply(&mut self, layer: u32, entry: &Entry) {
-        if let Err(kind) = self.try_apply(layer, entry) {
-            self.anomalies.note(layer, &entry.member.name, kind);
+    /// An empty tree that will have at most `most` nodes, made of several layers or of one.
+    pub(super) fn new(most: u64, is_layered: bool) -> Self {
+        let mut tree = Self {
+            most,
+            ..Self::default()
+        };
+        tree.waste.is_layered = is_layered;
+        tree
+    }
+
+    /// Applies the members of `layer`, in order, to what the layers below have made; false when
+    /// there are too many nodes.
+    pub(super) fn apply(&mut self, layer: u32, entries: &[Entry]) -> bool {
+        for entry in entries {
+            if let Err(kind) = self.try_apply(layer, entry) {
+                self.anomalies.note(layer, &entry.member.name, kind);
+            }
+            if self.nodes.len() as u64 > self.most {
+                return false;
+            }
         }
+        true
     }
 
     fn try_apply(&mut self, layer: u32, entry: &Entry) -> Result<(), AnomalyKind> {
@@ -306,7 +329,6 @@ impl Tree {
         name: &[u8],
     ) -> Result<(), AnomalyKind> {
         if name == OPAQUE {
-            self.last = None;
             self.remove_lower(layer, folder);
             return Ok(());
         }
@@ -322,12 +344,10 @@ impl Tree {
             self.waste.whiteout(path, name, 0);
             return Ok(());
         };
-        self.last = None;
         let is_folder = self.children(child.node).is_some();
-        let hidden = if is_folder {
-            self.bytes_below(child.node)
-        } else {
-            0
+        let hidden = match is_folder && !self.emptied.contains(&(child.node, layer)) {
+            true => self.bytes_below(child.node),
+            false => 0,
         };
         self.waste.whiteout(path, name, hidden);
         if is_folder {
@@ -337,6 +357,7 @@ impl Tree {
                 self.children_mut(folder).remove(key);
             }
         } else if child.layer != layer {
+            self.last = None;
             self.count_hidden(child.node);
             self.children_mut(folder).remove(key);
         }
@@ -345,6 +366,11 @@ impl Tree {
 
     /// Removes from a folder, all the way down, what lower layers brought.
     fn remove_lower(&mut self, layer: u32, folder: u32) {
+        // Nothing comes from below while a layer is applied: once is enough.
+        if !self.emptied.insert((folder, layer)) {
+            return;
+        }
+        self.last = None;
         let folders = self.folders_below(folder);
         // The deepest first: a folder stays for what is left in it.
         for &number in folders.iter().rev() {

@@ -16,6 +16,7 @@ use crate::image::digest::Blob;
 const THREADS_FROM: u64 = 1 << 20;
 
 /// One blob to hash.
+#[derive(Clone)]
 pub(super) struct Task {
     pub blob: Slice,
     /// For each digest that was promised: of what, which of its digests, and the digest.

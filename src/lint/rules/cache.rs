@@ -22,7 +22,8 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
     let view = &context.source.view;
     let path = Path::new(LD_SO_CACHE);
     let Ok(bytes) = view.read(path, MAX_CACHE) else {
-        return Vec::new();
+        // Where nothing has ever run ldconfig, no configured folder is searched.
+        return not_cached(context, &HashSet::new());
     };
     let big_endian = context
         .survey

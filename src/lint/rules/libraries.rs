@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::Process;
 use crate::closure::{ClosureError, Missing};
-use crate::elf::Object;
+use crate::elf::{Linkage, Object};
 use crate::lint::catalogue::{SP001, SP002, SP003, SP004, SP006, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
-use crate::loader::{Outcome, Target, Tried};
+use crate::loader::{FoundVia, Outcome, Target, Tried};
 
 /// Paths of one search that are told.
 const MOST_TRIED: usize = 100;
@@ -252,7 +252,13 @@ pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
                 process.path(0).display(),
             );
             let interpreter = process.closure.interpreter.as_ref();
+            // musl answers for libc.so.6 itself, and has most of what is in it.
+            let severity = match libc == "musl" && binds(process, index) {
+                true => Severity::Warning,
+                false => Severity::Error,
+            };
             let finding = Finding::new(&SP006, &path, name.display().to_string(), message)
+                .severity(severity)
                 .evidence(
                     "interpreter",
                     interpreter.map(|path| path.display().to_string()),
@@ -264,9 +270,39 @@ pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Whether every symbol of an object that is bound at load is defined.
+fn binds(process: &Process<'_>, index: usize) -> bool {
+    let unresolved = process.binder.unresolved(process.closure);
+    let mut unresolved = unresolved.into_iter().flatten();
+    !unresolved.any(|fault| fault.needer == index && fault.fails_at_load)
+}
+
 fn belongs_to_other(libc: &str, name: &[u8]) -> bool {
     match libc {
         "glibc" => name == b"libc.so" || name.starts_with(b"libc.musl-"),
         _ => name == b"libc.so.6" || name.starts_with(b"ld-linux"),
     }
+}
+
+/// An interpreter that the kernel may not execute.
+pub(super) fn interpreter_mode(process: &Process<'_>) -> Option<Finding> {
+    let objects = process.closure.map.objects();
+    let interpreter = objects
+        .iter()
+        .find(|object| object.via == FoundVia::Interpreter)?;
+    let is_program = process.closure.program().object.linkage() == Linkage::Dynamic;
+    if interpreter.walk.metadata.mode & 0o111 != 0 || !is_program {
+        return None;
+    }
+    let (path, program) = ((process.path_of)(&interpreter.opened_as), process.path(0));
+    let mode = format!("{:04o}", interpreter.walk.metadata.mode);
+    let message = format!(
+        "the interpreter {} of {} is not executable (mode {mode})",
+        path.display(),
+        program.display()
+    );
+    let finding = Finding::new(&SP002, &program, path.display().to_string(), message)
+        .fix("Make it executable (chmod a+x).")
+        .evidence("mode", mode);
+    Some(process.finding_by(0, finding))
 }

@@ -1,6 +1,7 @@
 //! SP007 and SP010–SP012: libraries that are found, and not the way they should be.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,13 @@ use crate::elf::DependencyKind;
 use crate::image::Blob;
 use crate::lint::catalogue::{SP007, SP010, SP011, SP012};
 use crate::lint::finding::Finding;
-use crate::loader::{Answer, FoundVia, LinkMap, Loaded, Target};
+use crate::loader::{Answer, Environment, FoundVia, LinkMap, Loaded, Scene, Target};
 use crate::vfs::Walk;
+
+/// Most elements of one search path that are looked at.
+const MAX_ELEMENTS: usize = 1000;
+/// Largest library that is compared with another, in bytes.
+const MAX_COMPARED: u64 = 1 << 30;
 
 /// Libraries that only an environment variable leads to.
 pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
@@ -22,6 +28,14 @@ pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
         _ => None,
     });
     found
+        .filter(|(object, _)| {
+            let by = object.requester.unwrap_or(0);
+            let without = Environment {
+                library_path: None,
+                ..process.environment.clone()
+            };
+            !finds_alone(process, by, &object.requested_as, &without)
+        })
         .map(|(object, element)| {
             let path = (process.path_of)(&object.opened_as);
             let name = object.requested_as.display().to_string();
@@ -52,6 +66,9 @@ pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
     let objects = process.closure.map.objects();
     let mut folders: BTreeSet<PathBuf> = rules.system_folders().iter().cloned().collect();
     let searched = || objects.iter().filter(|object| was_searched(object));
+    for object in objects {
+        folders.extend(own_folders(process, object));
+    }
     folders.extend(searched().filter_map(|object| Some(object.opened_as.parent()?.to_path_buf())));
     let mut findings = Vec::new();
     for object in searched() {
@@ -75,6 +92,24 @@ pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
+/// The folders in an object's own search path.
+fn own_folders(process: &Process<'_>, object: &Loaded) -> Vec<PathBuf> {
+    let dynamic = object.object.dynamic.as_ref();
+    let path = dynamic.and_then(|dynamic| dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()));
+    let (Some(path), Some(rules)) = (path, &process.closure.rules) else {
+        return Vec::new();
+    };
+    let elements = path
+        .as_bytes()
+        .split(|&byte| byte == b':')
+        .take(MAX_ELEMENTS);
+    elements
+        .filter_map(|element| rules.expand(OsStr::from_bytes(element), object.origin()))
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .collect()
+}
+
 /// Whether a file could be loaded in place of a library.
 fn is_library(process: &Process<'_>, walk: &Walk) -> bool {
     let target = Target::of(&process.closure.program().object);
@@ -89,7 +124,10 @@ fn differ(
     chosen: &dyn ReadAt,
     other: &dyn ReadAt,
 ) -> Option<Finding> {
-    let digest = |file| Blob::of_file(file).map(|blob| blob.digest());
+    let digest = |file: &dyn ReadAt| match file.size() <= MAX_COMPARED {
+        true => Blob::of_file(file).map(|blob| blob.digest()),
+        false => Err(std::io::ErrorKind::FileTooLarge.into()),
+    };
     // Parts of files in compressed layers are not there: then the sizes have to tell.
     let (first, second) = match (digest(chosen), digest(other)) {
         (Ok(first), Ok(second)) => (first, second),
@@ -118,11 +156,45 @@ fn differ(
     Some(process.finding_by(object.requester.unwrap_or(0), finding))
 }
 
+/// Whether the search of one object leads to a name, as if only it and those who led to it had
+/// been loaded.
+fn finds_alone(
+    process: &Process<'_>,
+    requester: usize,
+    name: &OsStr,
+    environment: &Environment,
+) -> bool {
+    let Some(rules) = &process.closure.rules else {
+        return false;
+    };
+    let objects = process.closure.map.objects();
+    let mut line = vec![requester];
+    while let Some(requester) = objects[line[line.len() - 1]].requester {
+        line.push(requester);
+    }
+    let mut map = LinkMap::default();
+    for (index, &object) in line.iter().rev().enumerate() {
+        let object = &objects[object];
+        let loaded = Loaded::new(
+            object.opened_as.clone(),
+            object.walk.clone(),
+            object.object.clone(),
+            object.requested_as.clone(),
+            index.checked_sub(1),
+            object.via.clone(),
+        );
+        map.add(rules, loaded);
+    }
+    let scene = Scene {
+        environment,
+        ..process.scene()
+    };
+    let answer = rules.request(&scene, &map, name, line.len() - 1);
+    !matches!(answer, Answer::Missing(_))
+}
+
 /// Names that their requester's own search does not lead to.
 pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
-    let Some(rules) = &process.closure.rules else {
-        return Vec::new();
-    };
     let objects = process.closure.map.objects();
     let mut findings = Vec::new();
     for edge in &process.closure.edges {
@@ -131,32 +203,15 @@ pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
         let is_by_name = !edge.name.as_bytes().contains(&b'/')
             && edge.request == Request::Dependency(DependencyKind::Needed);
         let owner = match &objects[target].via {
-            FoundVia::Rpath { owner, .. } | FoundVia::Runpath { owner, .. } => *owner,
+            FoundVia::Rpath { owner, .. } | FoundVia::Runpath { owner, .. } => Some(*owner),
+            FoundVia::Path => first,
             _ => continue,
         };
-        if !is_by_name || owner == edge.requester || first == Some(edge.requester) {
-            continue;
-        }
-        // Only the requester and those who led to it: as if nothing else had been loaded.
-        let mut line = vec![edge.requester];
-        while let Some(requester) = objects[line[line.len() - 1]].requester {
-            line.push(requester);
-        }
-        let mut map = LinkMap::default();
-        for (index, &object) in line.iter().rev().enumerate() {
-            let object = &objects[object];
-            let loaded = Loaded::new(
-                object.opened_as.clone(),
-                object.walk.clone(),
-                object.object.clone(),
-                object.requested_as.clone(),
-                index.checked_sub(1),
-                object.via.clone(),
-            );
-            map.add(rules, loaded);
-        }
-        let answer = rules.request(&process.scene(), &map, &edge.name, line.len() - 1);
-        if !matches!(answer, Answer::Missing(_)) {
+        let is_own = owner == Some(edge.requester) || first == Some(edge.requester);
+        if !is_by_name
+            || is_own
+            || finds_alone(process, edge.requester, &edge.name, process.environment)
+        {
             continue;
         }
         let (path, loaded) = (process.path(edge.requester), process.path(target));

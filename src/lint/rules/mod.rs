@@ -84,6 +84,7 @@ impl Process<'_> {
 /// Everything about one process.
 pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
     let mut findings = libraries::missing(process, Some(context));
+    findings.extend(libraries::interpreter_mode(process));
     findings.extend(libraries::mixed(process));
     findings.extend(symbols::versions(process));
     findings.extend(symbols::undefined(process));
@@ -92,6 +93,7 @@ pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Findi
     findings.extend(lookup::ambiguous(process));
     findings.extend(lookup::by_chance(process));
     findings.extend(lookup::variants(process));
+    findings.extend(search_paths::writable(process));
     findings.extend(dlopen::unmet(process));
     findings.extend(data::absent(context, process));
     findings

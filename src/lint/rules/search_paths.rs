@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::Process;
 use crate::lint::catalogue::{SP101, SP102, SP103, SP104, SP105, SP106, SP107, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -215,6 +216,36 @@ fn is_musl(context: &Context<'_>, file: &ElfFile) -> bool {
     }
 }
 
+/// Folders that the loader searches whatever the object says, and that everybody may write to.
+pub(super) fn writable(process: &Process<'_>) -> Vec<Finding> {
+    let Some(rules) = &process.closure.rules else {
+        return Vec::new();
+    };
+    let variable = process.environment.library_path.as_ref();
+    let in_variable = variable.map_or(&[][..], |path| path.as_bytes());
+    let in_variable = in_variable.split(|byte| matches!(byte, b':' | b';'));
+    let folders = rules.system_folders().iter().cloned();
+    let named = in_variable.map(|folder| PathBuf::from(OsStr::from_bytes(folder)));
+    let mut findings = Vec::new();
+    for folder in folders.chain(named.filter(|folder| folder.is_absolute())) {
+        let Ok(walk) = process.view.walk(&folder) else {
+            continue;
+        };
+        if walk.metadata.kind != NodeKind::Directory || walk.metadata.mode & 0o002 == 0 {
+            continue;
+        }
+        let shown = (process.path_of)(&walk.real);
+        let message = format!(
+            "everybody may write {}, where libraries are searched",
+            shown.display()
+        );
+        let finding = Finding::new(&SP102, &shown, shown.display().to_string(), message)
+            .evidence("mode", format!("{:04o}", walk.metadata.mode));
+        findings.push(process.finding_by(0, finding));
+    }
+    findings
+}
+
 /// `/etc/ld.so.preload`.
 pub(super) fn preload(context: &Context<'_>) -> Option<Finding> {
     let path = Path::new("/etc/ld.so.preload");
@@ -225,7 +256,10 @@ pub(super) fn preload(context: &Context<'_>) -> Option<Finding> {
         .read(path, MAX_PRELOAD)
         .unwrap_or_default();
     let contents = String::from_utf8_lossy(&contents).into_owned();
-    if walk.metadata.kind != NodeKind::File || contents.trim().is_empty() {
+    let mut code = contents
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    if walk.metadata.kind != NodeKind::File || code.all(|line| line.trim().is_empty()) {
         return None;
     }
     let message = format!(

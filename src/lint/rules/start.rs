@@ -1,13 +1,13 @@
 //! SP302 and SP308: how the image is started.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::elf::platform;
-use crate::image::command_path;
 use crate::lint::catalogue::{SP302, SP308};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
-use crate::vfs::{NodeKind, View};
+use crate::vfs::View;
 
 /// Largest `/etc/passwd` that is read, in bytes.
 const MAX_PASSWD: u64 = 16 << 20;
@@ -20,12 +20,7 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
         let words = &context.start.words;
         Finding::new(&SP302, path, word.clone(), message).evidence("words", words.clone())
     };
-    let is_file = |path: &Path| {
-        view.walk(path)
-            .is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-    };
-    let (env, folder) = (&context.start.env, &context.start.working_dir);
-    let Some(path) = command_path(word, env, folder, is_file) else {
+    let Some(path) = context.start.command(view, word) else {
         let where_ = if word.contains('/') {
             "in the image"
         } else {
@@ -42,6 +37,13 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
             path.display()
         );
         return Some(finding(&path, message).evidence("mode", format!("{mode:04o}")));
+    }
+    if let Some(why) = forbidden(context, &walk.real) {
+        let message = format!(
+            "the entrypoint {} cannot be executed: {why}",
+            path.display()
+        );
+        return Some(finding(&path, message).evidence("user", context.start.user.clone()));
     }
     let Ok(Ok(object)) = view.facts(&walk) else {
         return not_a_program(context, &path, &finding);
@@ -96,7 +98,7 @@ pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
     ];
     let unknown = checks.iter().filter(|(_, name, file)| {
         let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-        !is_number && *name != "root" && !has_entry(view, file, name)
+        !is_number && entry(view, file, name).is_none()
     });
     unknown
         .map(|(what, name, file)| {
@@ -106,8 +108,58 @@ pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
         .collect()
 }
 
-fn has_entry(view: &View, file: &str, name: &str) -> bool {
-    let text = view.read(Path::new(file), MAX_PASSWD).unwrap_or_default();
-    let mut lines = text.split(|&byte| byte == b'\n');
-    lines.any(|line| line.split(|&byte| byte == b':').next() == Some(name.as_bytes()))
+/// The fields of a user or group by its name.
+fn entry(view: &View, file: &str, name: &str) -> Option<Vec<String>> {
+    let text = view.read(Path::new(file), MAX_PASSWD).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
+    Some(line.split(':').map(str::to_owned).collect())
+}
+
+/// The numbers of the image's user and group, as far as they are known.
+fn numbers(context: &Context<'_>) -> Option<(u64, u64)> {
+    let (user, group) = match context.start.user.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (context.start.user.as_str(), None),
+    };
+    let view = &context.source.view;
+    let number = |fields: &[String], at: usize| fields.get(at)?.parse().ok();
+    let known = entry(view, "/etc/passwd", user);
+    let own_group = known.as_ref().and_then(|fields| number(fields, 3));
+    let uid = user.parse().ok().or_else(|| number(known.as_ref()?, 2))?;
+    let gid = match group {
+        None => own_group.unwrap_or(0),
+        Some(group) => group
+            .parse()
+            .ok()
+            .or_else(|| number(&entry(view, "/etc/group", group)?, 2))?,
+    };
+    Some((uid, gid))
+}
+
+/// Why the image's user may not execute a file; folders on the way have to be searched.
+fn forbidden(context: &Context<'_>, real: &Path) -> Option<String> {
+    let tree = context.tree()?;
+    let (uid, gid) = numbers(context).filter(|(uid, _)| *uid != 0)?;
+    for path in real.ancestors() {
+        let (_, node) = tree.node(path.as_os_str().as_bytes()).ok()?;
+        let bit = match (node.uid == uid, node.gid == gid) {
+            (true, _) => 0o100,
+            (false, true) => 0o010,
+            (false, false) => 0o001,
+        };
+        if node.mode & bit == 0 {
+            return Some(format!(
+                "the user {} may not execute or search {} (mode {:04o}, owner {}:{})",
+                context.start.user,
+                path.display(),
+                node.mode,
+                node.uid,
+                node.gid
+            ));
+        }
+    }
+    None
 }

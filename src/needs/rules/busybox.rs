@@ -13,6 +13,7 @@ const PLACES: [&str; 4] = [
 pub(super) static RULE: Rule = Rule {
     name: "busybox",
     mode: Mode::Request,
+    what: "a shell to look around with",
     sign: "none; ask for it",
     adds: "/bin/busybox and a link for each of its commands",
     fires: |_: &Process<'_>| -> Option<Sign> { None },

@@ -41,6 +41,7 @@ const COMMON: &str = BUNDLES[0];
 pub(super) static RULE: Rule = Rule {
     name: "ca-certificates",
     mode: Mode::Automatic,
+    what: "certificates of authorities",
     sign: "an import of SSL_CTX_set_default_verify_paths, gnutls_certificate_set_x509_system_trust \
            and the like; the string /etc/ssl/certs in the program",
     adds: "the bundle of certificates, and the links by which OpenSSL, GnuTLS, Go and Rust find it",

@@ -6,6 +6,7 @@ use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 pub(super) static RULE: Rule = Rule {
     name: "dlopen",
     mode: Mode::Automatic,
+    what: "the libraries that it opens by itself",
     sign: "an ELF note .note.dlopen of the program or of a library",
     adds: "the library; with dlopen=suggested those too that may be absent",
     fires,

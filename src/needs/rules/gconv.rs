@@ -1,17 +1,19 @@
 //! Converters of character sets of glibc; musl has them built in.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::vfs::View;
 
 pub(super) static RULE: Rule = Rule {
     name: "gconv",
     mode: Mode::Hint,
+    what: "the converters of glibc",
     sign: "an import of iconv_open by a program of glibc",
     adds: "the converters of glibc (8 MB); with gconv=UTF-16+LATIN1 those of some character sets",
     fires,
     supply,
-    is_met: None,
+    is_met: Some(|process| folder(process.view, process).is_some()),
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
@@ -31,7 +33,7 @@ const ALIASES: [(&str, &str); 5] = [
 ];
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
-    let Some(folder) = folder(supply) else {
+    let Some(folder) = folder(supply.source, supply.process) else {
         return Err("the source has no converters (package libc6, or libc-bin)".into());
     };
     if supply.arguments.is_empty() {
@@ -74,12 +76,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 }
 
 /// Beside the C library.
-fn folder(supply: &Supply<'_>) -> Option<PathBuf> {
-    let libc = supply.process.loaded("libc.so.6")?;
-    let real = &supply.process.objects()[libc].walk.real;
+fn folder(view: &View, process: &Process<'_>) -> Option<PathBuf> {
+    let libc = process.loaded("libc.so.6")?;
+    let real = &process.objects()[libc].walk.real;
     let beside = real.parent()?.join("gconv");
     let usual = [beside, "/usr/lib64/gconv".into(), "/usr/lib/gconv".into()];
     usual
         .into_iter()
-        .find(|path: &PathBuf| supply.source.walk(Path::new(path)).is_ok())
+        .find(|path: &PathBuf| view.walk(path).is_ok())
 }

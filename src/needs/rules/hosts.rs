@@ -16,6 +16,7 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
 pub(super) static RULE: Rule = Rule {
     name: "hosts",
     mode: Mode::Automatic,
+    what: "the name localhost (/etc/hosts)",
     sign: "an import of getaddrinfo, gethostbyname and the like",
     adds: "/etc/hosts with localhost; engines put their own over it",
     fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&RESOLVERS) },

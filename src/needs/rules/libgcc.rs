@@ -7,6 +7,7 @@ const LIBRARY: &str = "libgcc_s.so.1";
 pub(super) static RULE: Rule = Rule {
     name: "libgcc_s",
     mode: Mode::Automatic,
+    what: "libgcc_s.so.1",
     sign: "an import of pthread_cancel, pthread_exit or backtrace by a dynamic program of glibc",
     adds: "libgcc_s.so.1, without which the process aborts",
     fires,

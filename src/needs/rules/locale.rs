@@ -9,11 +9,12 @@ const VARIABLES: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
 pub(super) static RULE: Rule = Rule {
     name: "locale",
     mode: Mode::Automatic,
+    what: "the locale",
     sign: "a locale given by -e LANG, LC_ALL or LC_CTYPE, with glibc",
     adds: "that locale; with locale=NAME another",
     fires,
     supply,
-    is_met: None,
+    is_met: Some(|process| configured(process).is_none_or(|(_, name)| has_locale(process, name))),
 };
 
 fn configured<'p>(process: &'p Process<'_>) -> Option<(&'static str, &'p str)> {
@@ -34,6 +35,17 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
             object: sign.object,
             text: format!("{} and is started with {variable}={value}", sign.text),
         })
+}
+
+fn has_locale(process: &Process<'_>, name: &str) -> bool {
+    let names = [
+        name.to_owned(),
+        normalized(name),
+        "locale-archive".to_owned(),
+    ];
+    names
+        .iter()
+        .any(|name| process.has(&format!("{FOLDER}/{name}")))
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {

@@ -21,6 +21,7 @@ const MODULES: [&str; 2] = ["libnss_files.so.2", "libnss_dns.so.2"];
 pub(super) static RULE: Rule = Rule {
     name: "nss",
     mode: Mode::Automatic,
+    what: "the name-service modules",
     sign: "an import of getaddrinfo, getpwnam and the like, with a glibc before 2.34",
     adds: "libnss_files.so.2 and libnss_dns.so.2",
     fires,

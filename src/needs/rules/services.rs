@@ -7,6 +7,7 @@ const FILE: &str = "/etc/services";
 pub(super) static RULE: Rule = Rule {
     name: "services",
     mode: Mode::Hint,
+    what: "/etc/services",
     sign: "an import of getservbyname or getservbyport by the program",
     adds: "/etc/services",
     fires: |process: &Process<'_>| -> Option<Sign> {

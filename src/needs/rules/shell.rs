@@ -7,6 +7,7 @@ const SHELL: &str = "/bin/sh";
 pub(super) static RULE: Rule = Rule {
     name: "shell",
     mode: Mode::Automatic,
+    what: "a shell (/bin/sh)",
     sign: "an import of system, popen or wordexp by the program; the string /bin/sh in a dynamic one",
     adds: "/bin/sh with what it loads",
     fires,

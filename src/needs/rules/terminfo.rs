@@ -35,6 +35,7 @@ const FOLDERS: [&str; 4] = [
 pub(super) static RULE: Rule = Rule {
     name: "terminfo",
     mode: Mode::Automatic,
+    what: "descriptions of terminals (terminfo)",
     sign: "an import of setupterm, tgetent or initscr",
     adds: "the entries of xterm, linux, screen, tmux, vt100 and dumb",
     fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&READERS) },

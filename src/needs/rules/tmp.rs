@@ -21,6 +21,7 @@ const MAKERS: [&str; 12] = [
 pub(super) static RULE: Rule = Rule {
     name: "tmp",
     mode: Mode::Automatic,
+    what: "a folder for temporary files (/tmp)",
     sign: "an import of mkstemp, mkdtemp, tmpfile and the like; the string /tmp in the program",
     adds: "the folder /tmp, mode 1777",
     fires,

@@ -7,6 +7,7 @@ const FOLDER: &str = "/usr/share/zoneinfo";
 pub(super) static RULE: Rule = Rule {
     name: "tzdata",
     mode: Mode::Automatic,
+    what: "the time zone",
     sign: "a zone given by -e TZ=Area/City",
     adds: "that zone; with tzdata=ZONE+ZONE those, with --with tzdata all",
     fires,

@@ -30,6 +30,7 @@ const FIRST_USER: u32 = 1000;
 pub(super) static RULE: Rule = Rule {
     name: "users",
     mode: Mode::Automatic,
+    what: "users and groups (/etc/passwd)",
     sign: "an import of getpwnam, getpwuid, getgrnam and the like; a user given by -u",
     adds: "/etc/passwd and /etc/group with root, nobody and the user of -u",
     fires,

@@ -27,7 +27,7 @@ pub fn github(targets: &[Linted], out: &mut dyn Write) -> io::Result<()> {
             writeln!(
                 out,
                 "::{command} file={},title={}::{}",
-                property(&target.name),
+                property(&target.path.display().to_string()),
                 property(&title),
                 data(&text)
             )?;

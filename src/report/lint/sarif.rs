@@ -63,7 +63,9 @@ fn descriptor(rule: &Rule) -> ReportingDescriptor {
 }
 
 fn result(target: &Linted, finding: &Finding) -> SarifResult {
-    let artifact = ArtifactLocation::builder().uri(uri(&target.name)).build();
+    let artifact = ArtifactLocation::builder()
+        .uri(uri(&target.path.display().to_string()))
+        .build();
     let inside = finding.path.display().to_string();
     let location = Location::builder()
         .physical_location(

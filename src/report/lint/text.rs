@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 
-use super::super::count;
+use super::super::{count, one_line};
 use super::{Linted, totals};
 use crate::lint::{Finding, RULES, Rule, Severity};
 
@@ -134,16 +134,16 @@ fn one(
         let chain: Vec<_> = finding
             .chain
             .iter()
-            .map(|path| path.display().to_string())
+            .map(|path| one_line(&path.display().to_string()))
             .collect();
         writeln!(out, "    {DIM}loaded by {}{DIM:#}", chain.join(" → "))?;
     }
     tried(finding, verbose, out)?;
     if let Some(layer) = finding.layer.as_ref().filter(|_| verbose) {
-        writeln!(out, "    {DIM}in layer {layer}{DIM:#}")?;
+        writeln!(out, "    {DIM}in layer {}{DIM:#}", one_line(layer))?;
     }
     if last_fix != Some(finding.fix.as_str()) {
-        writeln!(out, "    {DIM}fix:{DIM:#} {}", finding.fix)?;
+        writeln!(out, "    {DIM}fix:{DIM:#} {}", one_line(&finding.fix))?;
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ fn tried(finding: &Finding, verbose: bool, out: &mut dyn Write) -> io::Result<()
     let tried = tried.map_or(&[][..], Vec::as_slice);
     let most = if verbose { usize::MAX } else { MOST_TRIED };
     for attempt in tried.iter().take(most) {
-        let field = |name: &str| attempt[name].as_str().unwrap_or_default();
+        let field = |name: &str| one_line(attempt[name].as_str().unwrap_or_default());
         writeln!(
             out,
             "    {DIM}tried {}: {}{DIM:#}",
@@ -180,13 +180,6 @@ fn some(paths: &[PathBuf], most: usize) -> String {
         Some(more) => format!("{} and {more} more", shown.join(", ")),
         None => shown.join(", "),
     }
-}
-
-/// Names in an image may hold anything; a line stays a line.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 /// Explains one rule.
