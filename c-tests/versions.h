@@ -3,7 +3,10 @@
 #ifndef WEAK
 #define WEAK
 #endif
-#if defined OLD
+#if defined OLD && defined USES_LIBC
+// A library that needs a version of another has a table of versions.
+int inner(void) { return puts("inner") < 0; }
+#elif defined OLD
 int inner(void) { return 1; }
 #elif defined LIBRARY
 int inner(void) { return 2; }

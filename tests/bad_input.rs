@@ -79,8 +79,20 @@ fn a_text_file() {
 }
 
 #[test]
-fn a_script() {
-    refuses(b"#!/bin/sh\necho\n", "it is a script, not an ELF file");
+fn a_script_without_its_interpreter() {
+    refuses(
+        b"#!/no/shell\necho\n",
+        "its interpreter /no/shell is not there",
+    );
+    refuses(
+        b"#!/bin/sh\r\necho\n",
+        "its interpreter /bin/sh\\r is not there",
+    );
+    refuses(
+        b"#!/usr/bin/env no-command\n",
+        "the command no-command of its first line is not in PATH",
+    );
+    refuses(b"#!\n", "its first line names no interpreter");
 }
 
 #[test]

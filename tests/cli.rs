@@ -18,7 +18,7 @@ fn a_wrong_value_is_refused_with_the_name_of_its_option() {
         ("--env", "NOVALUE"),
         ("--env", "=value"),
         ("--label", "nolabel"),
-        ("--user", "root"),
+        ("--user", "no user"),
         ("--workdir", "relative/path"),
         ("--dest", "../up"),
         ("--max-size", "large"),

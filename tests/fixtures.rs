@@ -48,6 +48,9 @@ use std::process::{Command, ExitCode};
 use common::{fail_with, have, is_root, output, slimpack, succeed};
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// The exit status of a program that its loader gives up on.
+const LOADER_FAILED: i32 = 127;
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("c-tests");
@@ -516,6 +519,12 @@ impl Fixture {
             return Ok(());
         }
         let direct = output(&mut self.direct(folder, program));
+        // What the loader refuses here it refuses in the image too, and nothing is proven.
+        let stderr = String::from_utf8_lossy(&direct.stderr);
+        assert!(
+            direct.status.success(),
+            "the program itself fails\n{stderr}"
+        );
         let packed = common::run_image(&archive, &[]);
         let said = |output: &std::process::Output| {
             (

@@ -39,7 +39,7 @@ fn rooms_that_resolve_know_neither_the_file_system_nor_the_environment() {
         "elf",
         "loader",
         "rootfs",
-        "closure.rs",
+        "closure",
         "proof.rs",
         "store.rs",
         "layer.rs",

@@ -4,19 +4,24 @@
 //! who asks for whom under which name, and what is missing. A missing library is
 //! data: the walk goes on, as the loader does when it only lists.
 
+mod error;
+mod interpreter;
+
+pub use error::ClosureError;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt};
-use thiserror::Error;
 
-use crate::elf::{DependencyKind, ElfError, Linkage, Object};
+use interpreter::{Interpreter, find_interpreter};
+
+use crate::elf::{DependencyKind, Linkage, Object};
 use crate::loader::{
     Answer, Environment, Found, FoundVia, LinkMap, Loaded, Loaders, Rules, Scene, Target, Tried,
-    UnknownLoader, default_interpreters,
 };
-use crate::vfs::{Errno, NodeKind, View, Walk};
+use crate::vfs::{NodeKind, View, Walk};
 
 /// Most objects in one process: a limit against generated graphs.
 const MAX_OBJECTS: usize = 20_000;
@@ -89,50 +94,6 @@ pub struct Closure {
     pub variants: Vec<Loaded>,
     /// What is not there, by name, in the order of the first request.
     pub missing: Vec<Missing>,
-}
-
-/// Why there is no closure.
-#[derive(Debug, Error)]
-pub enum ClosureError {
-    /// The program's path leads nowhere.
-    #[error("{}", .0.message())]
-    Unreachable(Errno),
-    /// The path leads to something that is not a regular file.
-    #[error("it is {0}, not a program")]
-    NotAFile(&'static str),
-    /// The program is no ELF object.
-    #[error(transparent)]
-    Elf(#[from] ElfError),
-    /// The program is an ELF file that is never run: an object file, a core dump.
-    #[error("it is {0}, not a program or shared library")]
-    NotLoadable(&'static str),
-    /// The interpreter is not there.
-    #[error(
-        "its interpreter {} is not there: {}; {hint}",
-        .path.display(), .errno.message()
-    )]
-    NoInterpreter {
-        /// The path in `PT_INTERP`.
-        path: PathBuf,
-        /// Why it cannot be used.
-        errno: Errno,
-        /// What to do.
-        hint: String,
-    },
-    /// The interpreter is no object for this machine.
-    #[error("its interpreter {} cannot start it: {why}", .path.display())]
-    BadInterpreter {
-        /// The path in `PT_INTERP`.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// The interpreter is not one whose rules are known.
-    #[error(transparent)]
-    UnknownLoader(#[from] UnknownLoader),
-    /// More objects than the limit.
-    #[error("it loads more than {MAX_OBJECTS} objects")]
-    TooManyObjects,
 }
 
 /// A program found in a tree.
@@ -546,81 +507,4 @@ impl<'a> Walker<'a> {
             }),
         }
     }
-}
-
-struct Interpreter {
-    requested: OsString,
-    walk: Arc<Walk>,
-    object: Arc<Object>,
-    rules: Arc<Rules>,
-}
-
-/// The loader that `program` asks for, or, for a library that names none, the one
-/// that its tree has.
-fn find_interpreter(
-    view: &View,
-    loaders: &Loaders,
-    program: &Object,
-    working_dir: &Path,
-) -> Result<Option<Interpreter>, ClosureError> {
-    if let Some(requested) = &program.interpreter {
-        return open_interpreter(view, loaders, program, requested, working_dir).map(Some);
-    }
-    let mut first_fault = None;
-    for requested in default_interpreters(program) {
-        match open_interpreter(view, loaders, program, OsStr::new(requested), working_dir) {
-            Ok(found) => return Ok(Some(found)),
-            Err(fault) => drop(first_fault.get_or_insert(fault)),
-        }
-    }
-    match first_fault {
-        Some(fault) if !program.dependencies().is_empty() => Err(fault),
-        _ => Ok(None),
-    }
-}
-
-fn open_interpreter(
-    view: &View,
-    loaders: &Loaders,
-    program: &Object,
-    requested: &OsStr,
-    working_dir: &Path,
-) -> Result<Interpreter, ClosureError> {
-    // The kernel opens a relative one from the current folder.
-    let path = working_dir.join(requested);
-    let absent = |errno| ClosureError::NoInterpreter {
-        path: path.clone(),
-        errno,
-        hint: format!(
-            "it is a program for {}: install the C library it was built with, or name a folder \
-             that has it with --root",
-            program.machine_name()
-        ),
-    };
-    let bad = |why: String| ClosureError::BadInterpreter {
-        path: path.clone(),
-        why,
-    };
-    let walk = view.walk(&path).map_err(absent)?;
-    if walk.metadata.kind != NodeKind::File {
-        return Err(bad("it is not a regular file".into()));
-    }
-    let object = view
-        .facts(&walk)
-        .map_err(absent)?
-        .map_err(|error| bad(error.to_string()))?;
-    if !Target::of(program).matches(&object.header) {
-        return Err(bad(format!(
-            "it is for {}, the program is for {}",
-            object.machine_name(),
-            program.machine_name()
-        )));
-    }
-    let rules = loaders.rules(view, requested, &walk, &object)?;
-    Ok(Interpreter {
-        requested: requested.to_owned(),
-        walk,
-        object,
-        rules,
-    })
 }
