@@ -1,7 +1,7 @@
 //! `slimpack needs [FILE...]`.
 
 use std::env;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -64,6 +64,6 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
     let signs: Vec<_> = signs.collect();
     let mut text = Vec::new();
     let path_of = |index: usize| source.shown(&closure.map.objects()[index].opened_as);
-    report::needs_of(file, &signs, &path_of, args.json, &mut text).map_err(io::Error::from)?;
+    report::needs_of(file, &signs, &path_of, args.json, &mut text)?;
     Ok(text)
 }

@@ -248,7 +248,8 @@ impl Loop<'_> {
             user: scene.user,
         };
         let sign = (rule.fires)(&process);
-        if !demanded && !(sign.is_some() && scene.selection.serves(rule)) {
+        let is_served = sign.is_some() && scene.selection.serves(rule);
+        if !demanded && !is_served {
             if let Some(sign) = sign.filter(|_| rule.mode == Mode::Hint) {
                 let object = (scene.shown)(&process.objects()[sign.object].opened_as);
                 self.result.hints.insert(Hint {

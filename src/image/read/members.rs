@@ -384,7 +384,7 @@ const CHECKSUM: Range<usize> = 148..156;
 fn number_field(field: &[u8]) -> Option<u64> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
-        let (high, low) = rest.split_at(rest.len().checked_sub(8).unwrap_or_default());
+        let (high, low) = rest.split_at(rest.len().saturating_sub(8));
         let is_small = *first == 0x80 && high.iter().all(|&byte| byte == 0);
         let value = low
             .iter()
