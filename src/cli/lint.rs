@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use super::args::{Common, LintArgs, LintFormat};
 use super::error::CliError;
@@ -170,6 +171,7 @@ impl Linter<'_> {
             platform: None,
             layers: &[],
             environment,
+            names: OnceLock::new(),
             source: &source,
         };
         if context.survey.elf.is_empty() && kind == "elf" {
@@ -242,6 +244,7 @@ impl Linter<'_> {
                 ..Environment::with_variables(&variables)
             },
             start,
+            names: OnceLock::new(),
             source: &source,
         };
         // The digests have been worked out meanwhile.

@@ -4,6 +4,8 @@
 //! processor it needs. A note that is malformed is none. Source: the ELF specification ("Note
 //! Section"), the UAPI group's "ELF dlopen() Metadata", the x86-64 psABI ("Program Property").
 
+use std::collections::HashSet;
+
 use goblin::elf::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 use scroll::{Endian, Pread};
 use serde::Deserialize;
@@ -13,6 +15,9 @@ use crate::bytes::ReadAt;
 
 /// Largest note segment that is read, in bytes.
 const MAX_SEGMENT: u64 = 1 << 20;
+/// Most segments that are read, and most libraries that one object may name in notes.
+const MAX_SEGMENTS: usize = 64;
+const MAX_ENTRIES: usize = 500;
 /// Owner and type of a note that names libraries to be opened.
 const FDO: &[u8] = b"FDO\0";
 const DLOPEN: u32 = 0x407c_0c0a;
@@ -66,9 +71,14 @@ impl Notes {
         let Ok(context) = context(&object.header) else {
             return notes;
         };
+        // Segments may name the same bytes again and again.
+        let mut read = HashSet::new();
         for segment in &object.segments {
             let is_note = matches!(segment.p_type, PT_NOTE | PT_GNU_PROPERTY);
-            if !is_note || segment.p_filesz > MAX_SEGMENT {
+            let is_new = is_note
+                && read.len() < MAX_SEGMENTS
+                && read.insert((segment.p_offset, segment.p_filesz));
+            if !is_new || segment.p_filesz > MAX_SEGMENT {
                 continue;
             }
             if let Ok(Some(bytes)) = file.range(segment.p_offset, segment.p_filesz) {
@@ -96,7 +106,8 @@ impl Notes {
         if let Ok(entries) = serde_json::from_slice::<Vec<DlopenNote>>(&text[..end]) {
             // The note may stand in a segment of its own and in a larger one.
             for entry in entries {
-                if !entry.soname.is_empty() && !self.dlopen.contains(&entry) {
+                let is_new = self.dlopen.len() < MAX_ENTRIES && !self.dlopen.contains(&entry);
+                if !entry.soname.is_empty() && is_new {
                     self.dlopen.push(entry);
                 }
             }

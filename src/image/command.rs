@@ -85,7 +85,15 @@ impl Shebang {
             return is_command.then_some(self.argument.as_str());
         };
         let mut words = rest.split_whitespace();
-        words.find(|word| !word.starts_with('-') && !word.contains('='))
+        while let Some(word) = words.next() {
+            match word {
+                // Options of env(1) that take the word behind them.
+                "-u" | "--unset" | "-C" | "--chdir" => drop(words.next()),
+                word if word.starts_with('-') || word.contains('=') => {}
+                word => return Some(word),
+            }
+        }
+        None
     }
 }
 
@@ -165,6 +173,7 @@ mod tests {
             ("#!/usr/bin/env python3\nrest", Some("python3")),
             ("#! /usr/bin/env  -S python3 -u", Some("python3")),
             ("#!/bin/env -S -i A=1 perl -w", Some("perl")),
+            ("#!/bin/env -S -u FOO sh", Some("sh")),
             // Linux hands this over as one word.
             ("#!/usr/bin/env python3 -u", Some("python3 -u")),
             ("#!/usr/bin/env -i", None),

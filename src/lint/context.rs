@@ -1,6 +1,9 @@
 //! What is linted, and what is known of it beside its files.
 
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::survey::{ElfFile, Survey};
 use crate::binding::Binder;
@@ -37,6 +40,8 @@ pub struct Context<'a> {
     pub layers: &'a [Layer],
     /// What loaders are told, for programs without raised privileges.
     pub environment: Environment,
+    /// Libraries of the survey by file name and by soname.
+    pub names: OnceLock<HashMap<OsString, Vec<usize>>>,
 }
 
 impl Context<'_> {
@@ -46,6 +51,38 @@ impl Context<'_> {
             Scope::Files => None,
             Scope::Root(tree) => Some(tree),
         }
+    }
+
+    /// The libraries that have this file name or this soname.
+    pub fn libraries_called(&self, name: &OsStr) -> impl Iterator<Item = &ElfFile> {
+        let names = self.names.get_or_init(|| {
+            let mut names: HashMap<OsString, Vec<usize>> = HashMap::new();
+            let files = self.survey.elf.iter().enumerate();
+            for (number, file) in files.filter(|(_, file)| !file.is_program()) {
+                let file_name = file.path.file_name().map(OsStr::to_os_string);
+                let soname = file.object.soname().cloned();
+                let both = file_name.iter().chain(
+                    soname
+                        .iter()
+                        .filter(|name| file_name.as_ref() != Some(name)),
+                );
+                for name in both {
+                    names.entry(name.clone()).or_default().push(number);
+                }
+            }
+            names
+        });
+        let found = names.get(name).map_or(&[][..], Vec::as_slice);
+        found.iter().map(|&number| &self.survey.elf[number])
+    }
+
+    /// Whether a path is that of the program that the image starts, links followed.
+    pub fn is_started(&self, path: &Path) -> bool {
+        let Some(started) = &self.started else {
+            return false;
+        };
+        let id = |path: &Path| self.source.view.walk(path).map(|walk| walk.metadata.id);
+        started == path || matches!((id(started), id(path)), (Ok(one), Ok(other)) if one == other)
     }
 
     /// What the loader of a program is told.

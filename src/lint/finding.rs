@@ -1,6 +1,6 @@
 //! A finding, and how findings about the same thing become one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -93,37 +93,76 @@ impl Finding {
 }
 
 /// Findings about the same thing, each once, with all who ask for it.
-pub(super) fn merge(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut places = HashMap::new();
-    let mut merged: Vec<Finding> = Vec::new();
-    for finding in findings {
-        let place = *places.entry(finding.key()).or_insert(merged.len());
-        let Some(first) = merged.get_mut(place) else {
-            merged.push(finding);
-            continue;
-        };
-        // A library has many requesters, so that a set is not worth it.
-        for requester in finding.requesters {
-            if !first.requesters.contains(&requester) {
-                first.requesters.push(requester);
+#[derive(Default)]
+pub(super) struct Merger {
+    places: HashMap<(&'static str, Severity, PathBuf, String), usize>,
+    merged: Vec<Finding>,
+    requesters: HashSet<(usize, PathBuf)>,
+}
+
+impl Merger {
+    /// Adds findings; one that concerns the program that is started tells the way to it.
+    pub fn add(&mut self, findings: Vec<Finding>, is_started: &dyn Fn(&Path) -> bool) {
+        for finding in findings {
+            let place = *self
+                .places
+                .entry(finding.key())
+                .or_insert(self.merged.len());
+            let concerns_start = finding.programs.iter().any(|program| is_started(program));
+            if place == self.merged.len() {
+                let requesters = finding.requesters.iter().cloned();
+                self.requesters
+                    .extend(requesters.map(|requester| (place, requester)));
+                self.merged.push(finding);
+                continue;
+            }
+            let first = &mut self.merged[place];
+            let mut new = Vec::new();
+            for requester in finding.requesters {
+                if self.requesters.insert((place, requester.clone())) {
+                    new.push(requester);
+                }
+            }
+            if concerns_start {
+                first.path = finding.path;
+                first.chain = finding.chain;
+                first.message = finding.message;
+                first.requesters.splice(..0, new);
+                first.programs.splice(..0, finding.programs);
+            } else {
+                first.requesters.extend(new);
+                first.programs.extend(finding.programs);
             }
         }
-        first.programs.extend(finding.programs);
     }
-    for finding in &mut merged {
-        finding.programs.sort();
-        finding.programs.dedup();
+
+    /// All findings, each program named once, the one that is started first.
+    pub fn finish(mut self, is_started: &dyn Fn(&Path) -> bool) -> Vec<Finding> {
+        for finding in &mut self.merged {
+            finding.programs.sort();
+            finding.programs.dedup();
+            let started = finding
+                .programs
+                .iter()
+                .position(|program| is_started(program));
+            if let Some(started) = started {
+                let program = finding.programs.remove(started);
+                finding.programs.insert(0, program);
+            }
+        }
+        self.merged
     }
-    merged
 }
 
 /// The worst first; among equals what concerns the program that is started, then what concerns
 /// most programs.
-pub(super) fn sort(findings: &mut [Finding], started: Option<&Path>) {
+pub(super) fn sort(findings: &mut [Finding], is_started: &dyn Fn(&Path) -> bool) {
     findings.sort_by_cached_key(|finding| {
-        let concerns_start = started.is_some_and(|started| {
-            finding.path == started || finding.programs.iter().any(|program| program == started)
-        });
+        let concerns_start = is_started(&finding.path)
+            || finding
+                .programs
+                .first()
+                .is_some_and(|program| is_started(program));
         (
             std::cmp::Reverse(finding.severity),
             !concerns_start,

@@ -19,10 +19,11 @@ pub use policy::{Ignore, Policy, PolicyError};
 pub use rules::{Process, process_errors};
 pub use survey::{ElfFile, Script, Survey};
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use finding::Merger;
 use rayon::prelude::*;
 
 use crate::closure::{Closure, ClosureError, Program};
@@ -52,12 +53,22 @@ pub fn lint(
     faults: impl FnOnce() -> io::Result<Vec<Fault>>,
 ) -> io::Result<Findings> {
     let survey = &context.survey;
-    let (mut findings, of_target) =
-        rayon::join(|| check_elf_files(context), || rules::target(context));
-    findings.extend(of_target);
-    findings.extend(rules::faults(&faults()?));
-
-    let mut findings = finding::merge(findings);
+    let started = context.started.as_deref().and_then(|path| {
+        let walk = context.source.view.walk(path).ok()?;
+        Some((path.to_path_buf(), walk.real.clone()))
+    });
+    let is_started = |path: &Path| {
+        let paths = started.as_ref();
+        paths.is_some_and(|(named, real)| path == named || path == real)
+    };
+    let mut merger = Merger::default();
+    let (of_target, ()) = rayon::join(
+        || rules::target(context),
+        || check_elf_files(context, &mut merger, &is_started),
+    );
+    merger.add(of_target, &is_started);
+    merger.add(rules::faults(&faults()?), &is_started);
+    let mut findings = merger.finish(&is_started);
     for finding in &mut findings {
         finding.layer = context.layer_of(&finding.path);
     }
@@ -65,7 +76,7 @@ pub fn lint(
     let before = findings.len();
     findings.retain(|finding| !policy.ignores(finding));
     let ignored = before - findings.len();
-    finding::sort(&mut findings, context.started.as_deref());
+    finding::sort(&mut findings, &is_started);
     Ok(Findings {
         findings,
         elf: survey.elf.len(),
@@ -74,37 +85,58 @@ pub fn lint(
     })
 }
 
+/// Files that are checked before what was found is put together: bounds the memory.
+const BATCH: usize = 256;
+
 /// Checks programs with all they load, libraries that none of them loads, and each file by
 /// itself.
-fn check_elf_files(context: &Context<'_>) -> Vec<Finding> {
+fn check_elf_files(
+    context: &Context<'_>,
+    merger: &mut Merger,
+    is_started: &(dyn Fn(&Path) -> bool + Sync),
+) {
     let files = &context.survey.elf;
-    // One program after the other on each core: they share what is known of libraries.
-    let checked: Vec<(Vec<Finding>, Vec<FileId>)> = files
-        .par_iter()
-        .filter(|file| file.is_program())
-        .map(|file| check_program(context, file))
-        .collect();
-    let mut findings = Vec::new();
     let mut reached = HashSet::new();
-    for (found, objects) in checked {
-        findings.extend(found);
-        reached.extend(objects);
+    // Hard links in one folder load the same, whatever they are called.
+    let mut groups: BTreeMap<_, Vec<&ElfFile>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.is_program()) {
+        let key = (file.walk.metadata.id, file.walk.real.parent());
+        groups.entry(key).or_default().push(file);
     }
-    let plugins = files
-        .par_iter()
-        .filter(|file| !file.is_program() && !reached.contains(&file.walk.metadata.id))
-        .flat_map_iter(|file| rules::plugin(context, file));
-    findings.par_extend(plugins);
-    let of_objects = files
-        .par_iter()
-        .filter(|file| file.is_first_name)
-        .flat_map_iter(|file| rules::object(context, file));
-    findings.par_extend(of_objects);
-    findings
+    let mut groups: Vec<Vec<&ElfFile>> = groups.into_values().collect();
+    groups.sort_by(|left, right| left[0].path.cmp(&right[0].path));
+    for batch in groups.chunks(BATCH) {
+        // One program after the other on each core: they share what is known of libraries.
+        let checked: Vec<(Vec<Finding>, Vec<FileId>)> = batch
+            .par_iter()
+            .map(|group| check_program(context, group))
+            .collect();
+        for (found, objects) in checked {
+            merger.add(found, is_started);
+            reached.extend(objects);
+        }
+    }
+    for batch in files.chunks(BATCH) {
+        let found: Vec<Finding> = batch
+            .par_iter()
+            .filter(|file| file.is_first_name)
+            .flat_map_iter(|file| {
+                let is_plugin = !file.is_program() && !reached.contains(&file.walk.metadata.id);
+                let alone = if is_plugin {
+                    rules::plugin(context, file)
+                } else {
+                    Vec::new()
+                };
+                rules::object(context, file).into_iter().chain(alone)
+            })
+            .collect();
+        merger.add(found, is_started);
+    }
 }
 
 /// Checks what one program loads; also which files that are.
-fn check_program(context: &Context<'_>, file: &ElfFile) -> (Vec<Finding>, Vec<FileId>) {
+fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Vec<FileId>) {
+    let file = group[0];
     let program = Program {
         path: file.path.clone(),
         walk: file.walk.clone(),
@@ -112,7 +144,8 @@ fn check_program(context: &Context<'_>, file: &ElfFile) -> (Vec<Finding>, Vec<Fi
     };
     let environment = context.environment_of(file);
     let source = context.source;
-    match Closure::of(&program, &source.view, &source.loaders, &environment) {
+    let closure = Closure::of(&program, &source.view, &source.loaders, &environment);
+    let (mut findings, reached): (Vec<Finding>, Vec<FileId>) = match closure {
         Ok(closure) => {
             let objects = closure.map.objects().iter();
             let reached = objects.map(|object| object.walk.metadata.id).collect();
@@ -126,7 +159,15 @@ fn check_program(context: &Context<'_>, file: &ElfFile) -> (Vec<Finding>, Vec<Fi
             (rules::process(context, &process), reached)
         }
         Err(error) => (vec![rules::no_closure(context, file, &error)], Vec::new()),
+    };
+    let others: Vec<PathBuf> = group[1..]
+        .iter()
+        .map(|other| source.shown(&other.path))
+        .collect();
+    for finding in &mut findings {
+        finding.programs.extend(others.iter().cloned());
     }
+    (findings, reached)
 }
 
 /// Why a program has no closure, for rules.

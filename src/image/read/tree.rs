@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::anomaly::{Anomalies, AnomalyKind};
 use super::members::{Member, MemberKind};
@@ -97,13 +98,22 @@ impl Tree {
     /// All nodes with their paths, folders before what is in them, siblings in order. The
     /// number is the node's: hard links share one.
     pub fn walk(&self) -> impl Iterator<Item = (PathBuf, u32, &Node)> {
-        let mut stack = vec![(PathBuf::from("/"), 0_u32)];
+        // Siblings share the path of their folder: a folder may be deep, and have many names.
+        let top = (Arc::new(PathBuf::from("/")), OsStr::new(""), 0_u32);
+        let mut stack = vec![top];
         std::iter::from_fn(move || {
-            let (path, number) = stack.pop()?;
+            let (folder, name, number) = stack.pop()?;
+            let path = match name.is_empty() {
+                true => PathBuf::from("/"),
+                false => folder.join(name),
+            };
             let node = &self.nodes[number as usize];
             if let Content::Directory(children) = &node.content {
+                let folder = Arc::new(path.clone());
                 let below = children.iter().rev();
-                stack.extend(below.map(|(name, child)| (path.join(name), child.node)));
+                stack.extend(
+                    below.map(|(name, child)| (folder.clone(), name.as_os_str(), child.node)),
+                );
             }
             Some((path, number, node))
         })
@@ -344,6 +354,7 @@ impl Tree {
             self.waste.whiteout(path, name, 0);
             return Ok(());
         };
+        self.last = None;
         let is_folder = self.children(child.node).is_some();
         let hidden = match is_folder && !self.emptied.contains(&(child.node, layer)) {
             true => self.bytes_below(child.node),
@@ -357,7 +368,6 @@ impl Tree {
                 self.children_mut(folder).remove(key);
             }
         } else if child.layer != layer {
-            self.last = None;
             self.count_hidden(child.node);
             self.children_mut(folder).remove(key);
         }
@@ -367,11 +377,13 @@ impl Tree {
     /// Removes from a folder, all the way down, what lower layers brought.
     fn remove_lower(&mut self, layer: u32, folder: u32) {
         // Nothing comes from below while a layer is applied: once is enough.
-        if !self.emptied.insert((folder, layer)) {
+        self.last = None;
+        if self.emptied.contains(&(folder, layer)) {
             return;
         }
-        self.last = None;
-        let folders = self.folders_below(folder);
+        let folders = self.folders_below(folder, layer);
+        self.emptied
+            .extend(folders.iter().map(|&folder| (folder, layer)));
         // The deepest first: a folder stays for what is left in it.
         for &number in folders.iter().rev() {
             let Content::Directory(children) = &mut self.nodes[number as usize].content else {
@@ -393,14 +405,15 @@ impl Tree {
         }
     }
 
-    fn folders_below(&self, folder: u32) -> Vec<u32> {
+    /// A folder and those below it, but for what the layer has emptied already.
+    fn folders_below(&self, folder: u32, layer: u32) -> Vec<u32> {
         let mut folders = vec![folder];
         let mut next = 0;
         while let Some(&number) = folders.get(next) {
             let children = self.children(number).into_iter().flat_map(BTreeMap::values);
             let below = children
                 .map(|child| child.node)
-                .filter(|&n| self.children(n).is_some());
+                .filter(|&n| self.children(n).is_some() && !self.emptied.contains(&(n, layer)));
             let below: Vec<u32> = below.collect();
             folders.extend(below);
             next += 1;
@@ -409,7 +422,7 @@ impl Tree {
     }
 
     fn bytes_below(&self, folder: u32) -> u64 {
-        let folders = self.folders_below(folder);
+        let folders = self.folders_below(folder, u32::MAX);
         let children = folders.iter().filter_map(|&number| self.children(number));
         let nodes = children
             .flat_map(BTreeMap::values)

@@ -16,6 +16,9 @@ const MAX_CONF: u64 = 1 << 20;
 /// How deep `include` lines may be nested, and most folders they may name.
 const MAX_DEPTH: usize = 8;
 const MAX_FOLDERS: usize = 1000;
+const MAX_FILES: usize = 1000;
+/// Most entries of a stale cache that are told.
+const MAX_STALE: usize = 1000;
 
 /// The cache of a root, where glibc has one.
 pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
@@ -35,14 +38,14 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
         return vec![Finding::new(&SP008, path, LD_SO_CACHE, message)];
     };
     let mut findings = Vec::new();
-    let mut names = HashSet::new();
+    let (mut names, mut gone) = (HashSet::new(), HashSet::new());
     for entry in cache.iter() {
         names.insert(entry.key.to_vec());
         let file = Path::new(OsStr::from_bytes(entry.value));
         let is_there = view
             .walk(file)
             .is_ok_and(|walk| walk.metadata.kind == NodeKind::File);
-        if !is_there {
+        if !is_there && findings.len() < MAX_STALE && gone.insert(file.to_path_buf()) {
             let message = format!("/etc/ld.so.cache names {}, which is gone", file.display());
             let name = String::from_utf8_lossy(entry.key).into_owned();
             findings.push(
@@ -58,8 +61,9 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
 /// Libraries in folders that `ld.so.conf` names, which the loader does not search by itself.
 fn not_cached(context: &Context<'_>, names: &HashSet<Vec<u8>>) -> Vec<Finding> {
     let view = &context.source.view;
-    let mut folders = Vec::new();
-    configured(view, Path::new("/etc/ld.so.conf"), 0, &mut folders);
+    let mut read = Configuration::default();
+    read.file(view, Path::new("/etc/ld.so.conf"), 0);
+    let mut folders = read.folders;
     // Where the programs of the target have their libraries from anyway.
     let is_searched = |folder: &Path| {
         let has = |system: &Path| {
@@ -106,27 +110,40 @@ fn not_cached(context: &Context<'_>, names: &HashSet<Vec<u8>>) -> Vec<Finding> {
 }
 
 /// The folders of an `ld.so.conf` and of the files that it includes (`ldconfig(8)`).
-fn configured(view: &View, path: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
-    if depth > MAX_DEPTH {
-        return;
-    }
-    let text = view.read(path, MAX_CONF).unwrap_or_default();
-    for line in text.split(|&byte| byte == b'\n') {
-        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(line);
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("include") => {
-                for pattern in words {
-                    for file in included(view, path, pattern) {
-                        configured(view, &file, depth + 1, folders);
+#[derive(Default)]
+struct Configuration {
+    folders: Vec<PathBuf>,
+    /// Files that have been read: one that includes itself is read once.
+    files: HashSet<PathBuf>,
+}
+
+impl Configuration {
+    fn file(&mut self, view: &View, path: &Path, depth: usize) {
+        let Ok(walk) = view.walk(path) else { return };
+        if depth > MAX_DEPTH
+            || self.files.len() > MAX_FILES
+            || !self.files.insert(walk.real.clone())
+        {
+            return;
+        }
+        let text = view.read(path, MAX_CONF).unwrap_or_default();
+        for line in text.split(|&byte| byte == b'\n') {
+            let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(line);
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("include") => {
+                    for pattern in words {
+                        for file in included(view, path, pattern) {
+                            self.file(view, &file, depth + 1);
+                        }
                     }
                 }
+                Some(folder) if folder.starts_with('/') && self.folders.len() < MAX_FOLDERS => {
+                    self.folders.push(PathBuf::from(folder));
+                }
+                _ => {}
             }
-            Some(folder) if folder.starts_with('/') && folders.len() < MAX_FOLDERS => {
-                folders.push(PathBuf::from(folder));
-            }
-            _ => {}
         }
     }
 }
@@ -137,7 +154,15 @@ fn included(view: &View, by: &Path, pattern: &str) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };
-    let matches = |found: &OsString| fast_glob::glob_match(name.as_bytes(), found.as_bytes());
+    // The C library's patterns know neither braces nor `**`.
+    let mut plain = name
+        .to_string_lossy()
+        .replace('{', "\\{")
+        .replace('}', "\\}");
+    while plain.contains("**") {
+        plain = plain.replace("**", "*");
+    }
+    let matches = |found: &OsString| fast_glob::glob_match(plain.as_bytes(), found.as_bytes());
     let names = view.read_dir(folder).unwrap_or_default();
     names
         .into_iter()

@@ -62,9 +62,14 @@ fn first_link(view: &View, path: &Path) -> Option<(String, PathBuf)> {
             continue;
         }
         let here = before.join(component);
-        if let Ok(target) = view.read_link(&here) {
-            let hop = format!("{} -> {}", here.display(), target.display());
-            return Some((hop, before.join(target).join(components.as_path())));
+        match view.read_link(&here) {
+            Ok(target) => {
+                let hop = format!("{} -> {}", here.display(), target.display());
+                return Some((hop, before.join(target).join(components.as_path())));
+            }
+            // Behind what is not there nothing is.
+            Err(Errno::Other(_)) => {}
+            Err(_) => return None,
         }
         before = here;
     }
@@ -215,6 +220,7 @@ pub(super) fn names(tree: &Tree) -> Vec<Finding> {
     let anomalies = anomalies.filter(|anomaly| anomaly.kind != AnomalyKind::Unreadable);
     anomalies
         .map(|anomaly| {
+            let path = Path::new("/").join(&anomaly.name);
             let left_out = if anomaly.kind.is_left_out() {
                 "; it is left out"
             } else {
@@ -226,13 +232,8 @@ pub(super) fn names(tree: &Tree) -> Vec<Finding> {
                 anomaly.layer + 1,
                 anomaly.kind.describe()
             );
-            Finding::new(
-                &SP307,
-                &anomaly.name,
-                anomaly.name.display().to_string(),
-                message,
-            )
-            .evidence("layer", anomaly.layer)
+            Finding::new(&SP307, &path, anomaly.name.display().to_string(), message)
+                .evidence("layer", anomaly.layer)
         })
         .collect()
 }

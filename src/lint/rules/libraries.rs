@@ -17,16 +17,21 @@ use crate::loader::{FoundVia, Outcome, Target, Tried};
 
 /// Paths of one search that are told.
 const MOST_TRIED: usize = 100;
+/// Places of a library that are told.
+const MOST_ELSEWHERE: usize = 10;
+/// Requesters of one library in one process that are told.
+const MOST_REQUESTERS: usize = 1000;
 
 /// Libraries that no file answers for.
 pub(super) fn missing(process: &Process<'_>, context: Option<&Context<'_>>) -> Vec<Finding> {
     let missing = process.closure.missing.iter();
     missing
-        .flat_map(|missing| {
-            let requesters = missing.requesters.iter();
-            requesters.map(move |&requester| {
-                process.finding_by(requester, one_missing(process, context, missing))
-            })
+        .map(|missing| {
+            let finding = one_missing(process, context, missing);
+            let mut finding = process.finding_by(missing.requesters[0], finding);
+            let requesters = missing.requesters.iter().take(MOST_REQUESTERS);
+            finding.requesters = requesters.map(|&index| process.path(index)).collect();
+            finding
         })
         .collect()
 }
@@ -109,12 +114,12 @@ fn tried(process: &Process<'_>, tried: &Tried) -> Value {
 /// Where the target has a library of this name that the program could load.
 fn elsewhere(context: &Context<'_>, name: &OsStr, program: &Object) -> Vec<PathBuf> {
     let target = Target::of(program);
-    let files = context.survey.elf.iter().filter(|file| {
-        let has_name = file.path.file_name() == Some(name)
-            || file.object.soname().is_some_and(|soname| soname == name);
-        has_name && !file.is_program() && target.matches(&file.object.header)
-    });
-    files.map(|file| context.source.shown(&file.path)).collect()
+    let files = context.libraries_called(name);
+    files
+        .filter(|file| target.matches(&file.object.header))
+        .map(|file| context.source.shown(&file.path))
+        .take(MOST_ELSEWHERE)
+        .collect()
 }
 
 fn describe(object: &Object) -> String {

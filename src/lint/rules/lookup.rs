@@ -1,6 +1,6 @@
 //! SP007 and SP010–SP012: libraries that are found, and not the way they should be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,12 @@ use crate::loader::{Answer, Environment, FoundVia, LinkMap, Loaded, Scene, Targe
 use crate::vfs::Walk;
 
 /// Most elements of one search path that are looked at.
-const MAX_ELEMENTS: usize = 1000;
+const MAX_ELEMENTS: usize = 64;
+/// Most folders that one name is looked for in, and most requesters that are asked.
+const MAX_FOLDERS: usize = 128;
+const MAX_REQUESTERS: usize = 16;
+/// Most searches that are made again for one process.
+const MAX_SEARCHES: usize = 500;
 /// Largest library that is compared with another, in bytes.
 const MAX_COMPARED: u64 = 1 << 30;
 
@@ -28,6 +33,7 @@ pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
         _ => None,
     });
     found
+        .take(MAX_SEARCHES)
         .filter(|(object, _)| {
             let by = object.requester.unwrap_or(0);
             let without = Environment {
@@ -64,15 +70,22 @@ pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let objects = process.closure.map.objects();
-    let mut folders: BTreeSet<PathBuf> = rules.system_folders().iter().cloned().collect();
-    let searched = || objects.iter().filter(|object| was_searched(object));
-    for object in objects {
-        folders.extend(own_folders(process, object));
-    }
-    folders.extend(searched().filter_map(|object| Some(object.opened_as.parent()?.to_path_buf())));
+    let system: BTreeSet<PathBuf> = rules.system_folders().iter().cloned().collect();
+    let requesters = process.closure.requesters();
     let mut findings = Vec::new();
-    for object in searched() {
-        for folder in &folders {
+    for (index, object) in objects.iter().enumerate() {
+        if !was_searched(object) {
+            continue;
+        }
+        // Where those who ask for the name would look: no search path is inherited that is not
+        // the program's.
+        let mut folders = system.clone();
+        folders.extend(own_folders(process, &objects[0]));
+        for &requester in requesters[index].iter().take(MAX_REQUESTERS) {
+            folders.extend(own_folders(process, &objects[requester]));
+        }
+        folders.extend(object.opened_as.parent().map(Path::to_path_buf));
+        for folder in folders.iter().take(MAX_FOLDERS) {
             let candidate = folder.join(&object.requested_as);
             let Ok(walk) = process.view.walk(&candidate) else {
                 continue;
@@ -197,6 +210,7 @@ fn finds_alone(
 pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
     let objects = process.closure.map.objects();
     let mut findings = Vec::new();
+    let mut searched = HashSet::new();
     for edge in &process.closure.edges {
         let Some(target) = edge.target else { continue };
         let first = objects[target].requester;
@@ -210,6 +224,8 @@ pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
         let is_own = owner == Some(edge.requester) || first == Some(edge.requester);
         if !is_by_name
             || is_own
+            || searched.len() >= MAX_SEARCHES
+            || !searched.insert((edge.requester, &edge.name))
             || finds_alone(process, edge.requester, &edge.name, process.environment)
         {
             continue;

@@ -24,8 +24,10 @@ fn of_script(context: &Context<'_>, script: &Script) -> Option<Finding> {
         .map_or("", |shebang| shebang.interpreter.as_str());
     let view = &context.source.view;
     let is_file = |path: &Path| {
-        view.walk(path)
-            .is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
+        let walk = view.walk(path);
+        walk.is_ok_and(|walk| {
+            walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0
+        })
     };
     let (env, folder) = (&context.start.env, &context.start.working_dir);
     let missing = if interpreter.is_empty() || !is_file(&folder.join(interpreter)) {
@@ -37,7 +39,7 @@ fn of_script(context: &Context<'_>, script: &Script) -> Option<Finding> {
             None => command.to_owned(),
         }
     };
-    let is_started = context.started.as_ref() == Some(&script.path);
+    let is_started = context.is_started(&script.path);
     let in_path = script.is_executable && is_in_path(context, &script.path);
     let severity = match is_started || in_path {
         true => Severity::Error,
@@ -50,7 +52,7 @@ fn of_script(context: &Context<'_>, script: &Script) -> Option<Finding> {
         name => name.to_owned(),
     };
     let message = format!(
-        "{} is started with {what}, which is missing",
+        "{} is started with {what}, which is missing or not executable",
         script.path.display()
     );
     Some(
