@@ -23,6 +23,7 @@ pub struct Store {
     facts: Known<FileId, Facts>,
     system: Known<FileId, Arc<SystemFolders>>,
     notes: Known<FileId, Arc<Notes>>,
+    strings: Known<FileId, u32>,
 }
 
 /// Answers that were worked out once.
@@ -121,6 +122,12 @@ impl View {
         };
         let notes = self.store().notes.get(walk.metadata.id, read);
         notes.unwrap_or_default()
+    }
+
+    /// Which of a fixed set of strings the walked file holds, a bit each; `look` is asked once.
+    pub fn strings(&self, walk: &Walk, look: impl FnOnce() -> Option<u32>) -> Option<u32> {
+        let strings = &self.store().strings;
+        strings.get(walk.metadata.id, || look().ok_or(())).ok()
     }
 
     fn open_elf(&self, walk: &Walk) -> Result<Box<dyn ReadAt>, ElfError> {

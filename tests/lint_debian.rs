@@ -432,9 +432,9 @@ fn every_kind_of_image_gives_the_findings_of_its_folder() {
     fs::remove_file(fs::canonicalize(root.at(&library("libmount.so.1"))).unwrap()).unwrap();
     root.replace(&library("libz.so.1"), b"not a library");
     std::os::unix::fs::symlink("nowhere", root.at("etc/dangling")).unwrap();
-    fs::write(root.at("usr/bin/script"), "#!/usr/bin/nothing\n").unwrap();
+    fs::write(root.at("usr/bin/planted-script"), "#!/usr/bin/nothing\n").unwrap();
     let executable = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(root.at("usr/bin/script"), executable).unwrap();
+    fs::set_permissions(root.at("usr/bin/planted-script"), executable).unwrap();
     let expected = said(&lint(&root.path()));
     for rule in MISSING
         .iter()

@@ -354,7 +354,7 @@ fn an_image_without_one_of_its_parts_is_refused() {
 }
 
 #[test]
-fn a_document_that_is_not_what_the_index_says_is_refused() {
+fn a_document_that_is_not_what_the_index_says_is_a_finding() {
     let layer = Layer::of(&members(&Root::empty().path));
     let mut files = layout(&[layer], start_app);
     let is_manifest = |bytes: &[u8]| bytes.windows(9).any(|part| part == b"\"config\":");
@@ -366,12 +366,14 @@ fn a_document_that_is_not_what_the_index_says_is_refused() {
     let path = folder.path().join("image.tar");
     fs::write(&path, archive(&files)).unwrap();
     let report = lint([path]);
-    assert_eq!(report.status, 2);
-    assert!(
-        report.stderr.contains("the digest of sha256:"),
-        "{}",
-        report.stderr
-    );
+    assert_eq!(report.status, 1);
+    let findings = report.json["targets"][0]["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|finding| finding["rule"] == "SP301"));
+    let digest = findings
+        .iter()
+        .find(|finding| finding["subject"] == "digest");
+    let message = digest.unwrap()["message"].as_str().unwrap();
+    assert!(message.contains("the digest of sha256:"), "{message}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::closure::ClosureError;
 use crate::image::read::ReadError;
 use crate::output::OutputError;
 use crate::pack::PackError;
+use crate::report::one_line;
 use crate::source::SourceError;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -27,6 +28,17 @@ pub(super) enum CliError {
     Program { path: PathBuf, error: ClosureError },
     #[error("cannot read {}: {error}", .path.display())]
     Image { path: PathBuf, error: ReadError },
+    #[error(
+        "cannot check all of {}: {} cannot be read{}; run as a user who may, or raise --limit kept=BYTES",
+        .path.display(),
+        .first.display(),
+        match .count { 1 => String::new(), count => format!(", nor can {} more", count - 1) }
+    )]
+    Unread {
+        path: PathBuf,
+        first: PathBuf,
+        count: usize,
+    },
     #[error(transparent)]
     Binding(#[from] BindingError),
     #[error(transparent)]
@@ -69,6 +81,10 @@ impl CliError {
     }
 
     pub fn report(&self) {
-        super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {self}"));
+        // What stands in an image, or in a name, says nothing to a terminal.
+        let text = self.to_string();
+        let lines: Vec<_> = text.lines().map(one_line).collect();
+        let text = lines.join("\n");
+        super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {text}"));
     }
 }

@@ -13,7 +13,7 @@ use super::inspect;
 use super::progress::Progress;
 use crate::binding::Binder;
 use crate::image::Start;
-use crate::image::read::{Head, Image, Interest, Kind, Tree};
+use crate::image::read::{AnomalyKind, Head, Image, Interest, Kind, ReadError, Tree};
 use crate::lint::{
     self, Context, Findings, Ignore, Policy, PolicyError, Scope, Survey, known_rule,
 };
@@ -198,7 +198,23 @@ impl Linter<'_> {
         policy: &Policy,
         linted: &mut Vec<Linted>,
     ) -> Result<(), CliError> {
-        let mut images = inspect::open(path, &self.args.reading, Interest::Symbols)?;
+        let mut images = match inspect::open(path, &self.args.reading, Interest::Symbols) {
+            Ok(images) => images,
+            // A document that is not what another promises: there is nothing else to check.
+            Err(CliError::Image {
+                error: ReadError::Integrity(faults),
+                ..
+            }) => {
+                linted.push(Linted {
+                    name: path.display().to_string(),
+                    path: path.to_path_buf(),
+                    kind: "image",
+                    findings: lint::of_faults(&faults, policy),
+                });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let kind = images.kind;
         let count = images.count();
         for number in 0..count {
@@ -213,18 +229,37 @@ impl Linter<'_> {
                 Some(platform) => format!("{} ({platform})", path.display()),
                 None => path.display().to_string(),
             };
-            let findings = self.image(path, image, policy)?;
+            let anomalies = image.tree.anomalies.kept.iter();
+            let mut unread: Vec<PathBuf> = anomalies
+                .filter(|anomaly| anomaly.kind == AnomalyKind::Unreadable)
+                .map(|anomaly| anomaly.name.clone())
+                .collect();
+            let (findings, files) = self.image(path, image, policy)?;
+            unread.extend(files);
             linted.push(Linted {
                 name,
                 path: path.to_path_buf(),
                 kind: kind.as_str(),
                 findings,
             });
+            if let Some(first) = unread.first() {
+                return Err(CliError::Unread {
+                    path: path.to_path_buf(),
+                    first: first.clone(),
+                    count: unread.len(),
+                });
+            }
         }
         Ok(())
     }
 
-    fn image(&self, path: &Path, image: Image, policy: &Policy) -> Result<Findings, CliError> {
+    /// Checks one image; also which of its files could not be read.
+    fn image(
+        &self,
+        path: &Path,
+        image: Image,
+        policy: &Policy,
+    ) -> Result<(Findings, Vec<PathBuf>), CliError> {
         let start = Start::of(image.description.as_ref());
         let source = Source::of_image(path, image.view(), &start.working_dir);
         let variables: Vec<String> = start.env.iter().chain(&self.args.env).cloned().collect();
@@ -248,8 +283,9 @@ impl Linter<'_> {
             source: &source,
         };
         // The digests have been worked out meanwhile.
-        lint::lint(&context, policy, || verification.finish())
-            .map_err(|error| CliError::image(path, error.into()))
+        let findings = lint::lint(&context, policy, || verification.finish())
+            .map_err(|error| CliError::image(path, error.into()))?;
+        Ok((findings, context.survey.unreadable))
     }
 }
 

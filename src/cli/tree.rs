@@ -172,6 +172,11 @@ impl<'a> Asked<'a> {
             path: path.to_path_buf(),
             error,
         };
+        if path == Path::new("-") {
+            let mut text = Vec::new();
+            let status = in_images(args, self.common, path, None, &mut text)?;
+            return Ok((text, status == 0));
+        }
         let program = match Program::find(&source.view, &source.locate(path)) {
             Ok(program) => program,
             Err(error) if source.is_host() && may_be_image(&error) => {

@@ -85,6 +85,20 @@ pub fn lint(
     })
 }
 
+/// Findings about an image of which nothing else can be checked.
+pub fn of_faults(faults: &[Fault], policy: &Policy) -> Findings {
+    let mut findings = rules::faults(faults);
+    findings.retain(|finding| policy.asks_for(finding));
+    let before = findings.len();
+    findings.retain(|finding| !policy.ignores(finding));
+    Findings {
+        ignored: before - findings.len(),
+        findings,
+        elf: 0,
+        scripts: 0,
+    }
+}
+
 /// Files that are checked before what was found is put together: bounds the memory.
 const BATCH: usize = 256;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::elf::{Linkage, Object};
+use crate::elf::{ElfError, Linkage, Object};
 use crate::image::read::{Head, Tree};
 use crate::vfs::{NodeKind, View, Walk};
 
@@ -56,6 +56,10 @@ pub struct Survey {
     pub scripts: Vec<Script>,
     /// Symbolic links by path.
     pub links: Vec<PathBuf>,
+    /// ELF files that can be executed and are damaged, each with what is wrong.
+    pub damaged: Vec<(PathBuf, String)>,
+    /// Files that cannot be read, and were not kept.
+    pub unreadable: Vec<PathBuf>,
 }
 
 impl Survey {
@@ -77,10 +81,13 @@ impl Survey {
             .par_iter()
             .map(|(_, node, _)| node.head())
             .collect();
-        let mut elf = Vec::new();
+        let (mut elf, mut modes) = (Vec::new(), Vec::new());
         for ((path, node, is_first_name), head) in candidates.into_iter().zip(heads) {
             match head {
-                Head::Elf if !path.starts_with(DEBUG_FILES) => elf.push((path, is_first_name)),
+                Head::Elf if !path.starts_with(DEBUG_FILES) => {
+                    modes.push(node.mode);
+                    elf.push((path, is_first_name));
+                }
                 Head::Script if is_first_name => {
                     let start = node
                         .open()
@@ -91,6 +98,18 @@ impl Survey {
                         line: first_line(&start.unwrap_or_default()),
                         is_executable: node.mode & 0o111 != 0,
                     });
+                }
+                _ if node.open().is_err() => survey.unreadable.push(path),
+                _ => {}
+            }
+        }
+        let faults: Vec<Option<String>> =
+            elf.par_iter().map(|(path, _)| fault(view, path)).collect();
+        for (((path, is_first_name), mode), fault) in elf.iter().zip(modes).zip(faults) {
+            match fault {
+                Some(fault) if fault == NOT_KEPT => survey.unreadable.push(path.clone()),
+                Some(fault) if mode & 0o111 != 0 && *is_first_name => {
+                    survey.damaged.push((path.clone(), fault));
                 }
                 _ => {}
             }
@@ -126,6 +145,19 @@ fn elf_file(view: &View, path: &Path, is_first_name: bool) -> Option<ElfFile> {
         is_first_name,
     })
 }
+
+/// What is wrong with an ELF file that a kernel or a loader would refuse.
+fn fault(view: &View, path: &Path) -> Option<String> {
+    let walk = view.walk(path).ok()?;
+    match view.facts(&walk) {
+        Err(_) | Ok(Err(ElfError::Unreadable(_))) => Some(NOT_KEPT.to_owned()),
+        Ok(Err(error)) => Some(error.to_string()),
+        Ok(Ok(_)) => None,
+    }
+}
+
+/// A file that cannot be read is not damaged.
+const NOT_KEPT: &str = "";
 
 fn first_line(start: &[u8]) -> String {
     let line = start

@@ -13,6 +13,15 @@ use crate::vfs::View;
 /// Read-only data of a program that is looked through for strings, in bytes.
 const MAX_SCAN: u64 = 256 << 20;
 
+/// The strings that rules look for, all in one pass.
+const STRINGS: [&str; 5] = [
+    "\0/tmp\0",
+    "\0/tmp/",
+    "/bin/sh\0",
+    "/etc/ssl/certs",
+    "/etc/pki/tls/certs",
+];
+
 /// What a rule was told by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
@@ -103,27 +112,34 @@ impl Process<'_> {
         let found = self.string_of(0, texts)?;
         Some(Sign {
             object: 0,
-            text: format!("holds the string {found}"),
+            text: format!("holds the string {}", found.trim_matches('\0')),
         })
     }
 
-    /// Which of the strings the read-only data of an object holds.
+    /// Which of the strings, all of them in [`STRINGS`], the read-only data of an object holds.
     pub fn string_of<'t>(&self, index: usize, texts: &[&'t str]) -> Option<&'t str> {
         let object = &self.objects()[index];
-        let file = self.view.open(&object.walk).ok()?;
-        let mut left = MAX_SCAN;
-        for (offset, length) in object.object.constant_ranges() {
-            let length = length.min(left);
-            left -= length;
-            let bytes = file.prefix(offset, length).ok()?;
-            let found = texts
-                .iter()
-                .find(|text| memmem::find(&bytes, text.as_bytes()).is_some());
-            if let Some(found) = found {
-                return Some(found);
+        let held = self.view.strings(&object.walk, || {
+            let file = self.view.open(&object.walk).ok()?;
+            let mut held = 0_u32;
+            let mut left = MAX_SCAN;
+            for (offset, length) in object.object.constant_ranges() {
+                let length = length.min(left);
+                left -= length;
+                let bytes = file.prefix(offset, length).ok()?;
+                for (number, text) in STRINGS.iter().enumerate() {
+                    if held & (1 << number) == 0 && memmem::find(&bytes, text.as_bytes()).is_some()
+                    {
+                        held |= 1 << number;
+                    }
+                }
             }
-        }
-        None
+            Some(held)
+        })?;
+        texts.iter().copied().find(|text| {
+            let number = STRINGS.iter().position(|known| known == text);
+            number.is_some_and(|number| held & (1 << number) != 0)
+        })
     }
 
     /// The index of the object with one of these sonames.

@@ -333,7 +333,7 @@ fn waste(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<(
         writeln!(
             out,
             "{:>10}  {} {DIM}and {}{DIM:#}",
-            size(duplicate.size * others as u64),
+            size(duplicate.wasted()),
             printable(&duplicate.paths[0]),
             match others {
                 1 => printable(&duplicate.paths[1]),

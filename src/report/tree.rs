@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 
+use super::one_line;
 use crate::closure::{Closure, Edge, Request};
 use crate::elf::DependencyKind;
 use crate::loader::{FoundVia, Tried};
@@ -176,7 +177,7 @@ impl<'a> Drawing<'a> {
         out: &mut dyn Write,
     ) -> io::Result<Option<usize>> {
         let objects = self.closure.map.objects();
-        let name = edge.name.display();
+        let name = one_line(&edge.name.display().to_string());
         let how = match edge.request {
             Request::Dependency(DependencyKind::Needed) => String::new(),
             Request::Dependency(kind) => format!(" {}", kind.tag()),

@@ -43,6 +43,7 @@ impl Vfs for RootfsVfs {
         let plain = |kind, mode| Metadata {
             kind,
             mode,
+            has_capabilities: false,
             id: NO_ID,
             size: 0,
         };
@@ -52,6 +53,7 @@ impl Vfs for RootfsVfs {
             Content::File(file) => Metadata {
                 kind: NodeKind::File,
                 mode: if file.executable { 0o755 } else { 0o644 },
+                has_capabilities: false,
                 id: file.id(),
                 size: file.size(),
             },

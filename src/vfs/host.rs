@@ -129,6 +129,7 @@ fn metadata(found: &fs::Metadata) -> Metadata {
     Metadata {
         kind,
         mode: found.mode() & 0o7777,
+        has_capabilities: false,
         id: FileId {
             volume: found.dev(),
             number: found.ino(),

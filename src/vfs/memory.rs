@@ -75,6 +75,7 @@ impl Vfs for MemoryVfs {
         Ok(Metadata {
             kind,
             mode: 0o755,
+            has_capabilities: false,
             id,
             size,
         })

@@ -51,6 +51,8 @@ pub struct Metadata {
     pub kind: NodeKind,
     /// Permission bits (`07777`).
     pub mode: u32,
+    /// Whether it carries file capabilities (`capabilities(7)`), where the tree knows.
+    pub has_capabilities: bool,
     /// Identity of the content.
     pub id: FileId,
     /// Size in bytes; meaningful for regular files.
@@ -58,10 +60,10 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Whether a program with these mode bits (setuid, setgid) runs as somebody else than
-    /// who starts it.
+    /// Whether a program with these mode bits (setuid, setgid) or capabilities runs with more
+    /// rights than who starts it.
     pub fn changes_identity(&self) -> bool {
-        self.mode & 0o6000 != 0
+        self.mode & 0o6000 != 0 || self.has_capabilities
     }
 }
 

@@ -86,7 +86,7 @@ pub enum ReadError {
 }
 
 /// Something that is not what the documents of the image say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The blob or layer.
     pub subject: String,
@@ -112,6 +112,12 @@ impl std::fmt::Display for Fault {
 }
 
 fn faults(faults: &[Fault]) -> String {
-    let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    /// Faults that are told; the rest is counted.
+    const TOLD: usize = 10;
+    let told = faults.iter().take(TOLD).map(ToString::to_string);
+    let mut texts: Vec<_> = told.collect();
+    if let Some(more) = faults.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        texts.push(format!("and {more} more"));
+    }
     texts.join("; ")
 }

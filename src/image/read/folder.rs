@@ -43,8 +43,9 @@ pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {
                 continue;
             }
         };
+        let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
-            let entry = entry?;
             walker.left = walker.left.checked_sub(1).ok_or_else(|| too_many(limits))?;
             let path = inside.join(entry.file_name());
             // What has gone meanwhile is not there.
@@ -71,7 +72,7 @@ fn too_many(limits: &Limits) -> ReadError {
 struct Walker {
     host: Arc<HostVfs>,
     device: u64,
-    hard_links: HashMap<u64, u32>,
+    hard_links: HashMap<(u64, u64), u32>,
     left: u64,
 }
 
@@ -86,7 +87,11 @@ impl Walker {
         found: &fs::Metadata,
     ) -> Option<u32> {
         let is_linked = found.nlink() > 1 && !found.is_dir();
-        if let Some(&known) = self.hard_links.get(&found.ino()).filter(|_| is_linked) {
+        if let Some(&known) = self
+            .hard_links
+            .get(&(found.dev(), found.ino()))
+            .filter(|_| is_linked)
+        {
             tree.link(folder, name, known);
             return None;
         }
@@ -116,7 +121,7 @@ impl Walker {
             },
         );
         if is_linked {
-            self.hard_links.insert(found.ino(), number);
+            self.hard_links.insert((found.dev(), found.ino()), number);
         }
         (found.is_dir() && is_here).then_some(number)
     }

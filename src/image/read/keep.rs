@@ -36,7 +36,6 @@ pub enum Interest {
 /// How much of a passing file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    Nothing,
     Start(u64),
     Whole,
 }
@@ -48,10 +47,8 @@ impl Interest {
         match head {
             Head::Elf => Wanted::Whole,
             Head::Script => Wanted::Start(SCRIPT),
-            Head::Other if name.starts_with(b"etc/") && member.size <= CONFIGURATION => {
-                Wanted::Whole
-            }
-            Head::Other => Wanted::Nothing,
+            Head::Other if is_configuration(name) && member.size <= CONFIGURATION => Wanted::Whole,
+            Head::Other => Wanted::Start(SCRIPT),
         }
     }
 
@@ -69,6 +66,19 @@ impl Interest {
             object.read_for_checks(file);
         }
     }
+}
+
+/// Whether a file may be one that loaders or engines read: by its folder, or by its name where
+/// a link leads to it.
+fn is_configuration(name: &[u8]) -> bool {
+    let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    let is_named_so = matches!(
+        last,
+        b"passwd" | b"group" | b"ld.so.cache" | b"nsswitch.conf"
+    ) || [&b".conf"[..], b".path", b".preload"]
+        .iter()
+        .any(|ending| last.ends_with(ending));
+    name.starts_with(b"etc/") || is_named_so
 }
 
 /// Parts of a file, by offset.

@@ -23,6 +23,10 @@ use crate::image::digest::{Blob, Digester};
 
 /// Files from this size on are compared with each other, in bytes.
 pub(super) const COMPARED_FROM: u64 = 4096;
+/// Largest sparse file of a compressed layer that is looked into, in bytes.
+const MAX_SPARSE: u64 = 256 << 20;
+/// First bytes of a member by which it is told what it is: a block of a tar.
+const START: usize = 512;
 /// Bytes read at a time.
 const PIECE: usize = 64 << 10;
 
@@ -223,7 +227,8 @@ pub(super) fn index_stream<I: Input + Send>(
         shared.count_member()?;
         // Names pack well, and all of them are held.
         let held = member.name.len() + member.link.len();
-        shared.room.take(held as u64)?;
+        let parts = member.sparse.as_ref().map_or(0, |map| map.bytes());
+        shared.room.take((held + parts) as u64)?;
         let mut entry = Entry {
             member,
             head: None,
@@ -231,10 +236,14 @@ pub(super) fn index_stream<I: Input + Send>(
             fingerprint: None,
         };
         if entry.member.kind == MemberKind::File {
-            let start = members.head(Compression::MAGIC)?.to_vec();
-            if !take(&entry.member, &start, &mut members.data())? {
-                let head = Head::of(&start);
-                entry.head = Some(head);
+            let start = members.head(START)?.to_vec();
+            let head = Head::of(&start);
+            entry.head = Some(head);
+            if take(&entry.member, &start, &mut members.data())? {
+                // Should it be a file of a root after all, no more than this is known of it.
+                let known = start[..start.len().min(Head::LENGTH)].to_vec();
+                entry.data = Data::Kept(Arc::new(Kept::start(entry.member.size, known)));
+            } else {
                 keep(&mut entry, head, &mut members.data(), shared)?;
             }
         }
@@ -256,7 +265,6 @@ fn keep(
     }
     let limit = match shared.interest.wants(member, head) {
         Wanted::Whole if !shared.room.admits(member.size) => 0,
-        Wanted::Nothing => 0,
         Wanted::Start(limit) => limit.min(member.size),
         Wanted::Whole => member.size,
     };
@@ -287,7 +295,11 @@ fn keep_sparse(
     shared: &Shared,
 ) -> Result<(), TarError> {
     let (size, length) = (entry.member.size, entry.member.stored);
-    let is_held = shared.room.admits(length) && shared.room.admits(size);
+    // What begins with a hole is neither a program nor a script, and one of any size could ask
+    // for any memory.
+    let is_small = size <= MAX_SPARSE && shared.room.admits(length);
+    let is_wanted = shared.interest.wants(&entry.member, Head::Other) == Wanted::Whole;
+    let is_held = is_small && (map.begins_at_zero() || is_wanted);
     let mut stored = Vec::new();
     pass(data, length, &mut |piece| {
         if is_held {
@@ -302,7 +314,6 @@ fn keep_sparse(
     let head = Head::of(&file.prefix(0, Head::LENGTH as u64)?);
     entry.head = Some(head);
     let kept = match shared.interest.wants(&entry.member, head) {
-        Wanted::Nothing => Kept::start(size, Vec::new()),
         Wanted::Start(limit) => Kept::start(size, file.prefix(0, limit)?),
         Wanted::Whole => Kept::of(shared.interest, head, &file)?,
     };

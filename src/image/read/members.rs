@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
+use super::extensions::{Extensions, is_extension};
 use super::input::Input;
-use super::names::MAX_PATH;
-use super::sparse::{SparseMap, number};
+use super::sparse::SparseMap;
 
 const BLOCK: usize = 512;
 /// Largest extension header (a long name, pax records), in bytes.
@@ -63,25 +63,8 @@ pub(super) struct Member {
     /// Where its data begins.
     pub data_at: u64,
     pub sparse: Option<Arc<SparseMap>>,
-    /// The attribute `security.capability`.
-    pub capability: Option<Vec<u8>>,
-}
-
-/// What extension headers say of the member behind them.
-#[derive(Default)]
-struct Extensions {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    capability: Option<Vec<u8>>,
-    sparse_name: Option<Vec<u8>>,
-    sparse_size: Option<u64>,
-    sparse_map: Vec<(u64, u64)>,
-    sparse_offset: Option<u64>,
-    /// The map stands at the beginning of the data.
-    sparse_in_data: bool,
+    /// Whether it has the attribute `security.capability`.
+    pub has_capabilities: bool,
 }
 
 /// Walks the members of a tar.
@@ -191,8 +174,20 @@ impl<I: Input> Members<I> {
             return Ok(None);
         }
         let block = self.input.peek(BLOCK)?;
-        if block.is_empty() || (block.len() == BLOCK && block.iter().all(|&byte| byte == 0)) {
+        if block.is_empty() {
             return Ok(None);
+        }
+        let is_zero = |block: &[u8]| block.iter().all(|&byte| byte == 0);
+        if block.len() == BLOCK && is_zero(block) {
+            // Two end an archive; one that is followed by something hides it from some readers.
+            let two = self.input.peek(2 * BLOCK)?;
+            return match two.len() < 2 * BLOCK || is_zero(two) {
+                true => Ok(None),
+                false => Err(damaged(
+                    at,
+                    "a single block of zeros stands between members",
+                )),
+            };
         }
         if block.len() < BLOCK {
             return Err(damaged(at, "it is cut off inside a header"));
@@ -228,18 +223,18 @@ impl<I: Input> Members<I> {
         let owner = |field: Range<usize>| {
             number_field(&bytes[field]).ok_or_else(|| damaged(header_at, "an owner is no number"))
         };
-        let name = match (&extensions.sparse_name, extensions.name.clone()) {
-            (Some(name), _) => name.clone(),
-            (None, Some(name)) => name,
-            (None, None) => header.path_bytes().into_owned(),
-        };
-        let link = extensions
-            .link
-            .clone()
-            .or_else(|| header.link_name_bytes().map(|link| link.into_owned()))
-            .unwrap_or_default();
+        let Extensions {
+            gnu_name,
+            gnu_link,
+            pax,
+        } = extensions;
+        let name = pax.sparse_name.clone().or(gnu_name).or(pax.name.clone());
+        let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let in_header = || header.link_name_bytes().map(|link| link.into_owned());
+        let link = gnu_link.or(pax.link.clone()).or_else(in_header);
+        let link = link.unwrap_or_default();
         let kind = kind(header, &name);
-        let mut stored = extensions.size.unwrap_or(stored);
+        let mut stored = pax.size.unwrap_or(stored);
         // Only files have data, whatever the header of another says.
         if !matches!(kind, MemberKind::File | MemberKind::Unknown(_)) {
             stored = 0;
@@ -249,11 +244,11 @@ impl<I: Input> Members<I> {
             link,
             kind,
             mode: number_field(&bytes[MODE]).unwrap_or_default() as u32 & 0o7777,
-            uid: match extensions.uid {
+            uid: match pax.uid {
                 Some(uid) => uid,
                 None => owner(UID)?,
             },
-            gid: match extensions.gid {
+            gid: match pax.gid {
                 Some(gid) => gid,
                 None => owner(GID)?,
             },
@@ -261,7 +256,7 @@ impl<I: Input> Members<I> {
             stored,
             data_at: 0,
             sparse: None,
-            capability: extensions.capability.clone(),
+            has_capabilities: pax.has_capabilities,
         };
         let map = if header.entry_type() == EntryType::GNUSparse {
             let map = self.old_map(header_at, header)?;
@@ -271,13 +266,13 @@ impl<I: Input> Members<I> {
             Some(map)
         } else {
             self.begin(stored);
-            match extensions.sparse_size {
+            match pax.sparse_size {
                 Some(size) => {
                     member.size = size;
-                    if extensions.sparse_in_data {
+                    if pax.sparse_in_data {
                         Some(self.map_in_data(header_at, &mut member.stored)?)
                     } else {
-                        Some(extensions.sparse_map)
+                        Some(pax.sparse_map)
                     }
                 }
                 None => None,
@@ -412,16 +407,6 @@ fn damaged(at: u64, what: &str) -> TarError {
     TarError::Damaged(format!("{what} (at byte {at})"))
 }
 
-fn is_extension(kind: EntryType) -> bool {
-    matches!(
-        kind,
-        EntryType::GNULongName
-            | EntryType::GNULongLink
-            | EntryType::XHeader
-            | EntryType::XGlobalHeader
-    ) || kind.as_byte() == b'X'
-}
-
 fn kind(header: &Header, name: &[u8]) -> MemberKind {
     match header.entry_type() {
         // The oldest writers told a folder by its slash; to all others it says nothing.
@@ -435,77 +420,6 @@ fn kind(header: &Header, name: &[u8]) -> MemberKind {
         EntryType::Char | EntryType::Block | EntryType::Fifo => MemberKind::Special,
         other => MemberKind::Unknown(other.as_byte()),
     }
-}
-
-impl Extensions {
-    /// Notes one extension header; `None` when it is malformed.
-    fn note(&mut self, kind: EntryType, text: &[u8]) -> Option<()> {
-        let until_nul = |text: &[u8]| {
-            let end = memchr::memchr(0, text).unwrap_or(text.len());
-            usable(&text[..end])
-        };
-        match kind {
-            EntryType::GNULongName => self.name = Some(until_nul(text)),
-            EntryType::GNULongLink => self.link = Some(until_nul(text)),
-            // What holds for all members is a comment in practice (git archive).
-            EntryType::XGlobalHeader => {}
-            _ => {
-                let mut rest = text;
-                while !rest.is_empty() {
-                    let (key, value, behind) = record(rest)?;
-                    self.note_record(key, value)?;
-                    rest = behind;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn note_record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
-        match key {
-            // An empty value takes a record back.
-            b"path" => self.name = Some(usable(value)).filter(|name| !name.is_empty()),
-            b"linkpath" => self.link = Some(usable(value)).filter(|name| !name.is_empty()),
-            b"size" => self.size = Some(number(value)?),
-            b"uid" => self.uid = Some(number(value)?),
-            b"gid" => self.gid = Some(number(value)?),
-            b"SCHILY.xattr.security.capability" => self.capability = Some(usable(value)),
-            b"GNU.sparse.name" => self.sparse_name = Some(usable(value)),
-            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(value)?),
-            b"GNU.sparse.major" => self.sparse_in_data = number(value)? == 1,
-            b"GNU.sparse.offset" => self.sparse_offset = Some(number(value)?),
-            b"GNU.sparse.numbytes" => {
-                let offset = self.sparse_offset.take()?;
-                self.sparse_map.push((offset, number(value)?));
-            }
-            b"GNU.sparse.map" => {
-                let numbers: Option<Vec<u64>> = value
-                    .split(|&byte| byte == b',')
-                    .filter(|digits| !digits.is_empty())
-                    .map(number)
-                    .collect();
-                let numbers = numbers.filter(|numbers| numbers.len() % 2 == 0)?;
-                self.sparse_map = numbers.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-            }
-            _ => {}
-        }
-        Some(())
-    }
-}
-
-/// As much of a name as shows that it is too long to be used.
-fn usable(name: &[u8]) -> Vec<u8> {
-    name[..name.len().min(MAX_PATH + 1)].to_vec()
-}
-
-/// The first record of a pax header (`LENGTH KEY=VALUE\n`): key, value, and what is behind
-/// it. Values may hold any byte, so only the length says where they end.
-fn record(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = memchr::memchr(b' ', text)?;
-    let length = usize::try_from(number(&text[..space])?).ok()?;
-    let record = text.get(space + 1..length)?.strip_suffix(b"\n")?;
-    let equals = memchr::memchr(b'=', record)?;
-    Some((&record[..equals], &record[equals + 1..], &text[length..]))
 }
 
 #[cfg(test)]
@@ -556,8 +470,7 @@ mod tests {
         let names: Vec<_> = members.iter().map(|m| m.name.as_slice()).collect();
         assert_eq!(names, [long.as_bytes(), b"from pax", b"last"]);
         assert_eq!(members[0].size, 3);
-        assert_eq!(members[1].capability.as_deref(), Some(&b"\x01\n=\0"[..]));
-        assert_eq!(members[2].capability, None);
+        assert!(members[1].has_capabilities && !members[2].has_capabilities);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod compression;
 mod documents;
 mod duplicates;
 mod error;
+mod extensions;
 mod folder;
 mod input;
 mod keep;
@@ -198,7 +199,11 @@ impl Images {
     /// When there is no image of that number.
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
         match &mut self.source {
-            Source::Described(parts, images) => read_image(parts, &images[number], &self.shared),
+            Source::Described(parts, images) => {
+                // Each image has the whole of what the limits allow.
+                let shared = Shared::new(self.shared.limits, self.shared.interest);
+                read_image(parts, &images[number], &shared)
+            }
             Source::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
                 Ok(bare(tree))
@@ -277,20 +282,14 @@ fn read_image(
             _ => 0,
         };
         let (task, layer_faults) = check(promised, blob, indexed, size);
-        for fault in layer_faults {
-            if !found.contains(&fault) {
-                found.push(fault);
-            }
-        }
+        found.extend(layer_faults);
         // A layer that is named twice is hashed once.
         if let Some(task) = task {
             let known = tasks.entry(promised.name.clone()).or_insert_with(|| Task {
                 expected: Vec::new(),
                 ..task.clone()
             });
-            let is_new = |expected: &(String, &str, String)| !known.expected.contains(expected);
-            let more: Vec<_> = task.expected.into_iter().filter(is_new).collect();
-            known.expected.extend(more);
+            known.expected.extend(task.expected);
         }
         layers.push(Layer {
             digest: promised.digest.clone(),

@@ -253,17 +253,19 @@ enum Looks {
 /// passes.
 fn looks_like(name: &[u8], start: &[u8]) -> Option<Looks> {
     let depth = name.iter().filter(|&&byte| byte == b'/').count();
-    let is_blob = name.starts_with(b"blobs/") && depth == 2;
-    let is_json = start
-        .first()
-        .is_some_and(|byte| matches!(byte, b'{' | b'['));
+    let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    let is_hex = last.len() == 64 && last.iter().all(u8::is_ascii_hexdigit);
+    let is_blob = name.starts_with(b"blobs/") && depth == 2 && is_hex;
+    let is_packed = Compression::of(start) != Compression::None;
+    let is_tar = begins_tar(start);
+    let is_json = !is_tar && matches!(start, [b'{' | b'[', ..]);
     if is_json && (is_blob || depth <= 1) {
         return Some(Looks::Document);
     }
-    let is_tar = [&b".tar"[..], b".tar.gz", b".tgz", b".tar.zst"]
-        .iter()
-        .any(|ending| name.ends_with(ending));
-    (is_blob || (is_tar && depth <= 1)).then_some(Looks::Layer)
+    let endings = [&b".tar"[..], b".tar.gz", b".tgz", b".tar.zst"];
+    let is_named_so = endings.iter().any(|ending| name.ends_with(ending));
+    let is_layer = is_named_so && depth <= 1 && (is_tar || is_packed);
+    (is_blob || is_layer).then_some(Looks::Layer)
 }
 
 const BLOCK: u64 = 512;

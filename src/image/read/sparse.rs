@@ -41,6 +41,16 @@ impl SparseMap {
         (taken == stored).then_some(Self { parts, size })
     }
 
+    /// Whether the first byte of the file is stored.
+    pub fn begins_at_zero(&self) -> bool {
+        self.parts.first().is_some_and(|(offset, ..)| *offset == 0)
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(self.parts.as_slice())
+    }
+
     /// How many parts the map at the beginning of a member's data (format 1.0) has: its first
     /// line, which has to be there.
     pub fn parse_count(text: &[u8]) -> Option<usize> {

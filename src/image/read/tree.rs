@@ -260,7 +260,7 @@ impl Tree {
             gid: member.gid,
             size: if is_file { member.size } else { 0 },
             layer,
-            has_capabilities: member.capability.is_some(),
+            has_capabilities: member.has_capabilities,
             content,
             head: entry.head,
             fingerprint: entry.fingerprint,

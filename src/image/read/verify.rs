@@ -100,7 +100,8 @@ impl Verification {
             let died = |_| io::Error::other("the hashing thread died");
             faults.extend(thread.join().map_err(died)??);
         }
-        faults.sort_by(|left, right| (&left.subject, left.what).cmp(&(&right.subject, right.what)));
+        faults.sort();
+        faults.dedup();
         Ok(faults)
     }
 }

@@ -18,6 +18,7 @@ impl Vfs for ImageVfs {
         Ok(Metadata {
             kind: node.kind(),
             mode: node.mode,
+            has_capabilities: node.has_capabilities,
             id: self.0.id(number),
             size: node.size,
         })

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::json;
 
 use crate::image::read::{AnomalyKind, Duplicate, Fault, Tree};
-use crate::lint::catalogue::{SP301, SP304, SP305, SP306, SP307, Severity};
+use crate::lint::catalogue::{SP004, SP301, SP304, SP305, SP306, SP307, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::vfs::{Errno, MAX_LINKS, NodeKind, View};
@@ -179,6 +179,22 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Programs that no kernel would start.
+pub(super) fn damaged(context: &Context<'_>) -> Vec<Finding> {
+    let damaged = context.survey.damaged.iter().map(|(path, fault)| {
+        let message = format!(
+            "{} can be executed and is no program: {fault}",
+            path.display()
+        );
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        Finding::new(&SP004, path, name, message)
+            .severity(Severity::Warning)
+            .fix("Fetch or build the file again.")
+            .evidence("file", path.display().to_string())
+    });
+    damaged.collect()
 }
 
 /// Bytes that nobody can see, and bytes that are there twice.

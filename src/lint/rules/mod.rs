@@ -154,6 +154,8 @@ pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(start::user(context));
     if let Some(tree) = context.tree() {
         findings.extend(files::links(context));
+        findings.extend(files::damaged(context));
+        findings.extend(search_paths::variable(context));
         findings.extend(files::privileged(tree));
         findings.extend(files::waste(tree));
         findings.extend(files::names(tree));

@@ -246,6 +246,26 @@ pub(super) fn writable(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
+/// `LD_LIBRARY_PATH` of the image, as `PATH:$LD_LIBRARY_PATH` leaves it when it was not set.
+pub(super) fn variable(context: &Context<'_>) -> Option<Finding> {
+    let value = context
+        .environment
+        .library_path
+        .as_ref()
+        .filter(|value| !value.is_empty())?;
+    let mut elements = value.as_bytes().split(|byte| matches!(byte, b':' | b';'));
+    let relative =
+        elements.find(|element| !element.starts_with(b"/") && !element.starts_with(b"$"))?;
+    let what = match relative {
+        [] => "an empty element".to_owned(),
+        element => format!("a relative element ({})", String::from_utf8_lossy(element)),
+    };
+    let value = value.display().to_string();
+    let message = format!("LD_LIBRARY_PATH={value} has {what}: the current folder is searched");
+    let finding = Finding::new(&SP101, Path::new("/"), value, message);
+    Some(finding.evidence("tag", "LD_LIBRARY_PATH"))
+}
+
 /// `/etc/ld.so.preload`.
 pub(super) fn preload(context: &Context<'_>) -> Option<Finding> {
     let path = Path::new("/etc/ld.so.preload");

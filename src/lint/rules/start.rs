@@ -108,44 +108,73 @@ pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// The fields of a user or group by its name.
-fn entry(view: &View, file: &str, name: &str) -> Option<Vec<String>> {
-    let text = view.read(Path::new(file), MAX_PASSWD).ok()?;
+/// The entries of `/etc/passwd` or `/etc/group`, each by its fields.
+fn entries(view: &View, file: &str) -> Vec<Vec<String>> {
+    let text = view.read(Path::new(file), MAX_PASSWD).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text
-        .lines()
-        .find(|line| line.split(':').next() == Some(name))?;
-    Some(line.split(':').map(str::to_owned).collect())
+    let lines = text.lines();
+    lines
+        .map(|line| line.split(':').map(str::to_owned).collect())
+        .collect()
 }
 
-/// The numbers of the image's user and group, as far as they are known.
-fn numbers(context: &Context<'_>) -> Option<(u64, u64)> {
+/// The fields of a user or group by its name.
+fn entry(view: &View, file: &str, name: &str) -> Option<Vec<String>> {
+    entries(view, file)
+        .into_iter()
+        .find(|fields| fields[0] == name)
+}
+
+/// The number of the image's user and those of its groups, as engines work them out: a number
+/// is looked up too, and who names no group has all that `/etc/group` lists the user in.
+fn numbers(context: &Context<'_>) -> Option<(u64, Vec<u64>)> {
     let (user, group) = match context.start.user.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (context.start.user.as_str(), None),
     };
     let view = &context.source.view;
-    let number = |fields: &[String], at: usize| fields.get(at)?.parse().ok();
-    let known = entry(view, "/etc/passwd", user);
-    let own_group = known.as_ref().and_then(|fields| number(fields, 3));
-    let uid = user.parse().ok().or_else(|| number(known.as_ref()?, 2))?;
-    let gid = match group {
-        None => own_group.unwrap_or(0),
-        Some(group) => group
-            .parse()
-            .ok()
-            .or_else(|| number(&entry(view, "/etc/group", group)?, 2))?,
+    let number = |fields: &[String], at: usize| fields.get(at)?.parse::<u64>().ok();
+    let by_number: Option<u64> = user.parse().ok();
+    let known = entries(view, "/etc/passwd")
+        .into_iter()
+        .find(|fields| match by_number {
+            Some(uid) => number(fields, 2) == Some(uid),
+            None => fields[0] == user,
+        });
+    let uid = by_number.or_else(|| number(known.as_ref()?, 2))?;
+    let groups = entries(view, "/etc/group");
+    let gids = match group {
+        Some(group) => {
+            let named = groups.iter().find(|fields| fields[0] == group);
+            vec![group.parse().ok().or_else(|| number(named?, 2))?]
+        }
+        None => {
+            let own = known
+                .as_ref()
+                .and_then(|fields| number(fields, 3))
+                .unwrap_or(0);
+            let name = known.as_ref().map(|fields| fields[0].clone());
+            let lists = groups.iter().filter(|fields| {
+                let members = fields.get(3).map_or("", String::as_str);
+                name.as_ref()
+                    .is_some_and(|name| members.split(',').any(|member| member == name))
+            });
+            lists
+                .filter_map(|fields| number(fields, 2))
+                .chain([own])
+                .collect()
+        }
     };
-    Some((uid, gid))
+    Some((uid, gids))
 }
 
 /// Why the image's user may not execute a file; folders on the way have to be searched.
 fn forbidden(context: &Context<'_>, real: &Path) -> Option<String> {
     let tree = context.tree()?;
-    let (uid, gid) = numbers(context).filter(|(uid, _)| *uid != 0)?;
+    let (uid, gids) = numbers(context).filter(|(uid, _)| *uid != 0)?;
     for path in real.ancestors() {
         let (_, node) = tree.node(path.as_os_str().as_bytes()).ok()?;
-        let bit = match (node.uid == uid, node.gid == gid) {
+        let bit = match (node.uid == uid, gids.contains(&node.gid)) {
             (true, _) => 0o100,
             (false, true) => 0o010,
             (false, false) => 0o001,

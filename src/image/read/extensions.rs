@@ -1,0 +1,119 @@
+//! Headers that speak of the member behind them: GNU's long names, pax records.
+//!
+//! In: the data of such members. Out: what they say, bounded. Source: POSIX `pax` ("pax Extended
+//! Header"), GNU tar's manual.
+
+use tar::EntryType;
+
+use super::names::MAX_PATH;
+use super::sparse::number;
+
+/// What extension headers say of the member behind them: GNU's win over pax records, and of
+/// several with pax records only the last counts (as Go reads them).
+#[derive(Default)]
+pub(super) struct Extensions {
+    pub gnu_name: Option<Vec<u8>>,
+    pub gnu_link: Option<Vec<u8>>,
+    pub pax: Pax,
+}
+
+/// Records of a pax header.
+#[derive(Default)]
+pub(super) struct Pax {
+    pub name: Option<Vec<u8>>,
+    pub link: Option<Vec<u8>>,
+    pub size: Option<u64>,
+    pub uid: Option<u64>,
+    pub gid: Option<u64>,
+    pub has_capabilities: bool,
+    pub sparse_name: Option<Vec<u8>>,
+    pub sparse_size: Option<u64>,
+    pub sparse_map: Vec<(u64, u64)>,
+    sparse_offset: Option<u64>,
+    /// The map stands at the beginning of the data.
+    pub sparse_in_data: bool,
+}
+
+pub(super) fn is_extension(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::GNULongName
+            | EntryType::GNULongLink
+            | EntryType::XHeader
+            | EntryType::XGlobalHeader
+    ) || kind.as_byte() == b'X'
+}
+
+impl Extensions {
+    /// Notes one extension header; `None` when it is malformed.
+    pub fn note(&mut self, kind: EntryType, text: &[u8]) -> Option<()> {
+        let until_nul = |text: &[u8]| {
+            let end = memchr::memchr(0, text).unwrap_or(text.len());
+            usable(&text[..end])
+        };
+        match kind {
+            EntryType::GNULongName => self.gnu_name = Some(until_nul(text)),
+            EntryType::GNULongLink => self.gnu_link = Some(until_nul(text)),
+            // What holds for all members is a comment in practice (git archive).
+            EntryType::XGlobalHeader => {}
+            _ => {
+                self.pax = Pax::default();
+                let mut rest = text;
+                while !rest.is_empty() {
+                    let (key, value, behind) = record(rest)?;
+                    self.pax.note(key, value)?;
+                    rest = behind;
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+impl Pax {
+    fn note(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        match key {
+            // An empty value takes a record back.
+            b"path" => self.name = Some(usable(value)).filter(|name| !name.is_empty()),
+            b"linkpath" => self.link = Some(usable(value)).filter(|name| !name.is_empty()),
+            b"size" => self.size = Some(number(value)?),
+            b"uid" => self.uid = Some(number(value)?),
+            b"gid" => self.gid = Some(number(value)?),
+            b"SCHILY.xattr.security.capability" => self.has_capabilities = true,
+            b"GNU.sparse.name" => self.sparse_name = Some(usable(value)),
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(value)?),
+            b"GNU.sparse.major" => self.sparse_in_data = number(value)? == 1,
+            b"GNU.sparse.offset" => self.sparse_offset = Some(number(value)?),
+            b"GNU.sparse.numbytes" => {
+                let offset = self.sparse_offset.take()?;
+                self.sparse_map.push((offset, number(value)?));
+            }
+            b"GNU.sparse.map" => {
+                let numbers: Option<Vec<u64>> = value
+                    .split(|&byte| byte == b',')
+                    .filter(|digits| !digits.is_empty())
+                    .map(number)
+                    .collect();
+                let numbers = numbers.filter(|numbers| numbers.len() % 2 == 0)?;
+                self.sparse_map = numbers.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// As much of a name as shows that it is too long to be used.
+fn usable(name: &[u8]) -> Vec<u8> {
+    name[..name.len().min(MAX_PATH + 1)].to_vec()
+}
+
+/// The first record of a pax header (`LENGTH KEY=VALUE\n`): key, value, and what is behind
+/// it. Values may hold any byte, so only the length says where they end.
+fn record(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = memchr::memchr(b' ', text)?;
+    let length = usize::try_from(number(&text[..space])?).ok()?;
+    let record = text.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = memchr::memchr(b'=', record)?;
+    Some((&record[..equals], &record[equals + 1..], &text[length..]))
+}

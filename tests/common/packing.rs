@@ -1,0 +1,152 @@
+//! Packing in tests: an image with what was said about it, and what runs in it.
+
+#![allow(dead_code)] // Each test program uses a part of it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::common;
+
+/// A packed image.
+pub struct Packed {
+    folder: tempfile::TempDir,
+    /// The archive.
+    pub archive: PathBuf,
+    /// Everything that was said while it was packed.
+    pub said: String,
+}
+
+/// Packs with these words behind `slimpack`; it must succeed.
+pub fn pack<S: AsRef<OsStr>>(words: &[S]) -> Packed {
+    pack_in(Path::new("/"), words)
+}
+
+/// The same, with relative paths from `current_dir`.
+pub fn pack_in<S: AsRef<OsStr>>(current_dir: &Path, words: &[S]) -> Packed {
+    let folder = common::temporary();
+    let archive = folder.path().join("image.tar");
+    let mut command = common::slimpack();
+    command.current_dir(current_dir).args(words);
+    command.arg("-o").arg(&archive);
+    let output = common::output(&mut command);
+    let said = text(&output);
+    assert!(output.status.success(), "{command:?}\n{said}");
+    Packed {
+        folder,
+        archive,
+        said,
+    }
+}
+
+/// A pack that must end with `status`; what it said. Nothing may have been written.
+pub fn refused<S: AsRef<OsStr>>(status: i32, words: &[S]) -> String {
+    let folder = common::temporary();
+    let archive = folder.path().join("image.tar");
+    let mut command = common::slimpack();
+    command.current_dir("/").args(words).arg("-o").arg(&archive);
+    let said = common::fail_with(status, &mut command);
+    assert!(!archive.exists(), "{command:?} wrote an image\n{said}");
+    said
+}
+
+/// Both streams of a run.
+pub fn text(output: &Output) -> String {
+    let streams = [&output.stdout, &output.stderr];
+    streams.map(|s| String::from_utf8_lossy(s)).concat()
+}
+
+/// Whether containers can be run here.
+pub fn runs_containers() -> bool {
+    common::is_root() && common::have(common::CONTAINER_TOOLS)
+}
+
+impl Packed {
+    /// The nodes of the layer.
+    pub fn layer(&self) -> common::Nodes {
+        common::layer(&self.archive)
+    }
+
+    /// Whether the layer has this path, without the first slash.
+    pub fn has(&self, path: &str) -> bool {
+        self.node(path).is_some()
+    }
+
+    /// What the layer has at this path, without the first slash.
+    pub fn node(&self, path: &str) -> Option<String> {
+        let layer = self.layer();
+        let folder = format!("{path}/");
+        layer.get(path).or_else(|| layer.get(&folder)).cloned()
+    }
+
+    /// A text file of the layer.
+    pub fn file(&self, path: &str) -> String {
+        let mut outer = tar::Archive::new(fs::File::open(&self.archive).unwrap());
+        let first = outer.entries().unwrap().next().unwrap().unwrap();
+        for entry in tar::Archive::new(first).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            if entry.path().unwrap() == Path::new(path) {
+                let mut text = String::new();
+                entry.read_to_string(&mut text).unwrap();
+                return text;
+            }
+        }
+        panic!("the layer has no {path}\n{}", self.said);
+    }
+
+    /// The flags of the hint about a script's commands.
+    pub fn suggested(&self) -> Vec<String> {
+        let hint = self
+            .said
+            .lines()
+            .find_map(|line| line.split_once("bring them with "));
+        let (_, flags) = hint.unwrap_or_else(|| panic!("no commands are suggested\n{}", self.said));
+        flags.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Runs the image; `arguments` replace its command when there are any.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        common::run_image(&self.archive, arguments)
+    }
+
+    /// What a run that must succeed prints.
+    pub fn prints(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{arguments:?} ended with {}\n{}\npacked:\n{}",
+            output.status,
+            text(&output),
+            self.said
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// The program fails in an image without `need`, or answers otherwise than here; with it, it
+/// does as on this machine. `flags` are those of both packs; `-e NAME=VALUE` among them are set
+/// here as well.
+pub fn needs(need: &str, program: &Path, flags: &[&str]) -> Packed {
+    let program_word = program.to_str().unwrap();
+    let mut here = Command::new(program);
+    here.env_clear();
+    for pair in flags.windows(2).filter(|pair| pair[0] == "-e") {
+        let (name, value) = pair[1].split_once('=').unwrap();
+        here.env(name, value);
+    }
+    let expected = common::succeed(&mut here);
+    let with = pack(&[&[program_word], flags].concat());
+    let mark = format!("needs {need}: ");
+    assert!(with.said.contains(&mark), "{}", with.said);
+    let without = pack(&[&[program_word, "--without", need], flags].concat());
+    assert!(!without.said.contains(&mark), "{}", without.said);
+    if runs_containers() {
+        let output = without.run(&[]);
+        let is_same = output.status.success() && output.stdout == expected.as_bytes();
+        assert!(!is_same, "{program_word} does not need {need}");
+        assert_eq!(with.prints(&[]), expected);
+    }
+    with
+}

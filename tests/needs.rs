@@ -1,0 +1,633 @@
+//! Each need beside the libraries: a program that fails without it, and one that only looks as
+//! if it needed it.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/packing.rs"]
+mod packing;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use packing::{needs, pack, refused, runs_containers};
+
+const USERS: &str = r#"
+#include <pwd.h>
+#include <stdio.h>
+int main(void) {
+    struct passwd *root = getpwuid(0);
+    if (!root) return 1;
+    puts(root->pw_name);
+    struct passwd *nobody = getpwnam("nobody");
+    if (!nobody) return 2;
+    printf("%d\n", nobody->pw_uid);
+    return 0;
+}
+"#;
+const WHOAMI: &str = r#"
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+    struct passwd *user = getpwuid(getuid());
+    if (!user) return 1;
+    printf("%s %d\n", user->pw_name, getgid());
+    return 0;
+}
+"#;
+const HOSTS: &str = r#"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+int main(void) {
+    struct addrinfo *found, wanted;
+    char text[64];
+    memset(&wanted, 0, sizeof wanted);
+    wanted.ai_family = AF_INET;
+    wanted.ai_socktype = SOCK_STREAM;
+    if (getaddrinfo("localhost", "80", &wanted, &found)) return 1;
+    struct sockaddr_in *address = (struct sockaddr_in *)found->ai_addr;
+    puts(inet_ntop(AF_INET, &address->sin_addr, text, sizeof text));
+    return 0;
+}
+"#;
+const TMP: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(void) {
+    char path[] = "/tmp/probe-XXXXXX";
+    int file = mkstemp(path);
+    if (file < 0) return 1;
+    unlink(path);
+    puts("made");
+    return 0;
+}
+"#;
+const SHELL: &str = r#"
+#include <stdlib.h>
+int main(void) { return system("echo from a shell"); }
+"#;
+const CANCEL: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static void *wait_for_ever(void *nothing) { for (;;) pause(); return nothing; }
+int main(void) {
+    pthread_t thread;
+    void *result;
+    if (pthread_create(&thread, 0, wait_for_ever, 0)) return 1;
+    pthread_cancel(thread);
+    pthread_join(thread, &result);
+    puts(result == PTHREAD_CANCELED ? "cancelled" : "ended");
+    return 0;
+}
+"#;
+const EXIT: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+static void *leave(void *nothing) { pthread_exit(nothing); }
+int main(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, 0, leave, 0)) return 1;
+    pthread_join(thread, 0);
+    puts("left");
+    return 0;
+}
+"#;
+/// By hand, so that no header is wanted.
+const TERMINAL: &str = r#"
+#include <stdio.h>
+int setupterm(const char *, int, int *);
+int tigetnum(const char *);
+int main(void) {
+    int status;
+    if (setupterm("xterm-256color", 1, &status)) return 1;
+    printf("%d\n", tigetnum("colors"));
+    return 0;
+}
+"#;
+const CLOCK: &str = r#"
+#include <stdio.h>
+#include <time.h>
+int main(void) {
+    time_t summer = 1720000000;
+    char text[64];
+    strftime(text, sizeof text, "%H %Z", localtime(&summer));
+    puts(text);
+    return 0;
+}
+"#;
+const CODESET: &str = r#"
+#include <langinfo.h>
+#include <locale.h>
+#include <stdio.h>
+int main(void) {
+    if (!setlocale(LC_ALL, "")) return 1;
+    puts(nl_langinfo(CODESET));
+    return 0;
+}
+"#;
+const AUTHORITIES: &str = r#"
+#include <stdio.h>
+void *TLS_client_method(void);
+void *SSL_CTX_new(void *);
+int SSL_CTX_set_default_verify_paths(void *);
+void *SSL_CTX_get_cert_store(void *);
+void *X509_STORE_get0_objects(void *);
+int OPENSSL_sk_num(void *);
+int main(void) {
+    void *context = SSL_CTX_new(TLS_client_method());
+    if (!context || SSL_CTX_set_default_verify_paths(context) != 1) return 1;
+    void *objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
+    return OPENSSL_sk_num(objects) > 10 ? 0 : 2;
+}
+"#;
+const CONVERT: &str = r#"
+#include <iconv.h>
+#include <stdio.h>
+int main(void) {
+    if (iconv_open("UTF-16", "UTF-8") == (iconv_t)-1) return 1;
+    puts("converts");
+    return 0;
+}
+"#;
+const SERVICE: &str = r#"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+int main(void) {
+    struct servent *found = getservbyname("https", "tcp");
+    if (!found) return 1;
+    printf("%d\n", ntohs(found->s_port));
+    return 0;
+}
+"#;
+const GREET: &str = "const char *greet(void) { return \"greeted\"; }\n";
+
+/// A library or program that opens `libgreet.so.1` and says `notes` in a note.
+fn opener(notes: &str, function: &str) -> String {
+    format!(
+        r#"
+#include <dlfcn.h>
+#include <stdio.h>
+#define NOTES {notes:?}
+static const struct {{ unsigned owner, size, type; char name[4]; char text[sizeof(NOTES)]; }} note
+    __attribute__((section(".note.dlopen"), aligned(4), used)) =
+    {{ 4, sizeof(NOTES), 0x407c0c0a, "FDO", NOTES }};
+int {function}(void) {{
+    void *library = dlopen("libgreet.so.1", RTLD_NOW);
+    if (!library) return 1;
+    const char *(*greet)(void) = (const char *(*)(void))dlsym(library, "greet");
+    puts(greet());
+    return 0;
+}}
+"#
+    )
+}
+
+fn musl(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let (file, program) = (folder.join(format!("{name}.c")), folder.join(name));
+    fs::write(&file, source).unwrap();
+    let mut compiler = Command::new("musl-gcc");
+    compiler.arg("-O2").arg(&file).arg("-o").arg(&program);
+    common::succeed(compiler.args(flags));
+    program
+}
+
+fn library(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let soname = format!("-Wl,-soname,{name}");
+    let flags = [&["-shared", "-fPIC", soname.as_str()], flags].concat();
+    common::compile(folder, name, source, &flags)
+}
+
+/// The program fails without the need and runs with it: with glibc, and with musl where it is
+/// installed.
+fn with_either_c_library(need: &str, source: &str) {
+    let folder = common::temporary();
+    needs(
+        need,
+        &common::compile(folder.path(), "glibc", source, &[]),
+        &[],
+    );
+    if common::have(&["musl-gcc"]) {
+        needs(need, &musl(folder.path(), "musl", source, &[]), &[]);
+    }
+}
+
+#[test]
+fn who_looks_a_user_up_gets_users() {
+    with_either_c_library("users", USERS);
+}
+
+#[test]
+fn who_looks_a_host_up_gets_localhost() {
+    with_either_c_library("hosts", HOSTS);
+}
+
+#[test]
+fn who_makes_a_temporary_file_gets_tmp() {
+    with_either_c_library("tmp", TMP);
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "tmp", TMP, &[]);
+    let packed = pack(&[program]);
+    assert_eq!(packed.node("tmp").unwrap(), "folder 1777");
+}
+
+#[test]
+fn who_calls_system_gets_a_shell() {
+    with_either_c_library("shell", SHELL);
+}
+
+#[test]
+fn who_ends_threads_gets_libgcc_with_a_dynamic_glibc_only() {
+    let folder = common::temporary();
+    for (name, source) in [("cancel", CANCEL), ("leave", EXIT)] {
+        let program = common::compile(folder.path(), name, source, &["-pthread"]);
+        needs("libgcc_s", &program, &[]);
+        let flags = ["-pthread", "-static"];
+        let mut others = vec![common::compile(folder.path(), "static", source, &flags)];
+        if common::have(&["musl-gcc"]) {
+            others.push(musl(folder.path(), "musl", source, &["-pthread"]));
+        }
+        for other in others {
+            let packed = pack(&[&other]);
+            assert!(!packed.said.contains("libgcc_s"), "{}", packed.said);
+            if runs_containers() {
+                let expected = common::succeed(&mut Command::new(&other));
+                assert_eq!(packed.prints(&[]), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_a_terminal_gets_terminfo() {
+    let folder = common::temporary();
+    let flags = ["-Wl,--no-as-needed", "-l:libtinfo.so.6"];
+    let program = common::compile(folder.path(), "terminal", TERMINAL, &flags);
+    let packed = needs("terminfo", &program, &[]);
+    let layer = packed.layer();
+    assert!(layer.keys().any(|path| path.ends_with("terminfo/l/linux")));
+}
+
+#[test]
+fn a_zone_in_tz_brings_that_zone_and_no_other() {
+    if !Path::new("/usr/share/zoneinfo/Europe/Paris").exists() {
+        return;
+    }
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "clock", CLOCK, &[]);
+    let packed = needs("tzdata", &program, &["-e", "TZ=Europe/Paris"]);
+    let layer = packed.layer();
+    let zones = layer.keys().filter(|path| path.contains("zoneinfo/"));
+    let zones: Vec<_> = zones
+        .filter(|path| layer[*path].starts_with("file"))
+        .collect();
+    assert_eq!(zones, ["usr/share/zoneinfo/Europe/Paris"]);
+    // A static program reads the same file.
+    let program = common::compile(folder.path(), "static-clock", CLOCK, &["-static"]);
+    needs("tzdata", &program, &["-e", "TZ=Europe/Paris"]);
+    for zone in [
+        &[][..],
+        &["-e", "TZ=UTC0"],
+        &["-e", "TZ=CET-1CEST,M3.5.0,M10.5.0/3"],
+    ] {
+        let packed = pack(&[&[program.to_str().unwrap()], zone].concat());
+        assert!(!packed.said.contains("tzdata"), "{zone:?} {}", packed.said);
+    }
+}
+
+#[test]
+fn a_zone_that_the_source_lacks_is_a_warning() {
+    let packed = pack(&[common::hello().to_str().unwrap(), "-e", "TZ=Europe/Nowhere"]);
+    assert!(packed.said.contains("warning: tzdata: "), "{}", packed.said);
+    assert!(packed.said.contains("Europe/Nowhere"), "{}", packed.said);
+}
+
+#[test]
+fn a_locale_in_lang_brings_that_locale() {
+    if !Path::new("/usr/lib/locale/C.utf8").exists() {
+        return;
+    }
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "codeset", CODESET, &[]);
+    needs("locale", &program, &["-e", "LANG=C.UTF-8"]);
+    let word = program.to_str().unwrap();
+    for flags in [&[][..], &["-e", "LANG=C"], &["-e", "LANG="]] {
+        let packed = pack(&[&[word], flags].concat());
+        assert!(!packed.said.contains("locale"), "{flags:?} {}", packed.said);
+    }
+    if common::have(&["musl-gcc"]) {
+        let program = musl(folder.path(), "musl", CODESET, &[]);
+        let packed = pack(&[program.to_str().unwrap(), "-e", "LANG=C.UTF-8"]);
+        assert!(!packed.said.contains("locale"), "{}", packed.said);
+    }
+}
+
+#[test]
+fn who_trusts_the_authorities_of_the_system_gets_them_where_openssl_looks() {
+    const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    const OPENSSL: &str = "/usr/lib/x86_64-linux-gnu/libssl.so.3";
+    if ![BUNDLE, OPENSSL]
+        .iter()
+        .all(|path| Path::new(path).exists())
+    {
+        return;
+    }
+    let folder = common::temporary();
+    let flags = ["-l:libssl.so.3", "-l:libcrypto.so.3"];
+    let program = common::compile(folder.path(), "tls", AUTHORITIES, &flags);
+    let with = pack(&[&program]);
+    assert!(with.has(&BUNDLE[1..]), "{}", with.said);
+    let link = with.node("usr/lib/ssl/cert.pem");
+    assert_eq!(
+        link.as_deref(),
+        Some("link /etc/ssl/certs/ca-certificates.crt")
+    );
+    let without = pack(&[program.to_str().unwrap(), "--without", "ca-certificates"]);
+    assert!(!without.has(&BUNDLE[1..]) && !without.has("usr/lib/ssl/cert.pem"));
+    if runs_containers() {
+        with.prints(&[]);
+        assert_eq!(without.run(&[]).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn converters_are_a_hint_until_they_are_asked_for() {
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "convert", CONVERT, &[]);
+    let word = program.to_str().unwrap();
+    let plain = pack(&[word]);
+    assert!(plain.said.contains("--with gconv"), "{}", plain.said);
+    assert!(!plain.layer().keys().any(|path| path.contains("gconv")));
+    let with = pack(&[word, "--with", "gconv=UTF-16"]);
+    let converters = with.layer();
+    let converters = converters.keys().filter(|path| path.ends_with(".so"));
+    assert_eq!(converters.count(), 1, "{:?}", with.layer());
+    let said = refused(2, &[word, "--with", "gconv=UTF-99"]);
+    assert!(said.contains("UTF-99"), "{said}");
+    if runs_containers() {
+        assert_eq!(plain.run(&[]).status.code(), Some(1));
+        assert_eq!(with.prints(&[]), "converts\n");
+    }
+}
+
+#[test]
+fn services_are_a_hint_until_they_are_asked_for() {
+    if !Path::new("/etc/services").exists() {
+        return;
+    }
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "service", SERVICE, &[]);
+    let word = program.to_str().unwrap();
+    let plain = pack(&[word]);
+    assert!(plain.said.contains("--with services"), "{}", plain.said);
+    assert!(!plain.has("etc/services"));
+    let with = pack(&[word, "--with", "services"]);
+    if runs_containers() {
+        assert_eq!(plain.run(&[]).status.code(), Some(1));
+        assert_eq!(with.prints(&[]), "443\n");
+    }
+}
+
+#[test]
+fn a_note_brings_the_library_that_a_program_opens() {
+    let folder = common::temporary();
+    library(folder.path(), "libgreet.so.1", GREET, &[]);
+    for notes in [
+        r#"[{"soname":["libgreet.so.1"],"priority":"recommended"}]"#,
+        r#"[{"soname":["libabsent.so.9","libgreet.so.1"]}]"#,
+    ] {
+        let source = opener(notes, "main");
+        let program = common::compile(folder.path(), "open", &source, &["-Wl,-rpath,$ORIGIN"]);
+        let packed = needs("dlopen", &program, &[]);
+        assert!(packed.has("usr/local/bin/libgreet.so.1"), "{notes}");
+    }
+}
+
+#[test]
+fn a_required_library_comes_and_stays_away_when_it_is_declined() {
+    let folder = common::temporary();
+    library(folder.path(), "libgreet.so.1", GREET, &[]);
+    let notes = r#"[{"soname":["libgreet.so.1"],"priority":"required"}]"#;
+    let flags = ["-Wl,-rpath,$ORIGIN"];
+    let program = common::compile(folder.path(), "open", &opener(notes, "main"), &flags);
+    let packed = pack(&[&program]);
+    assert!(packed.has("usr/local/bin/libgreet.so.1"), "{}", packed.said);
+    needs("dlopen", &program, &[]);
+}
+
+#[test]
+fn a_note_of_a_library_counts_as_that_of_the_program() {
+    let folder = common::temporary();
+    library(folder.path(), "libgreet.so.1", GREET, &[]);
+    let source = opener(r#"[{"soname":["libgreet.so.1"]}]"#, "middle");
+    let own_folder = "-Wl,-rpath,$ORIGIN";
+    let middle = library(folder.path(), "libmiddle.so.1", &source, &[own_folder]);
+    let main = "int middle(void); int main(void) { return middle(); }\n";
+    let flags = [middle.to_str().unwrap(), own_folder];
+    let program = common::compile(folder.path(), "through", main, &flags);
+    needs("dlopen", &program, &[]);
+}
+
+#[test]
+fn a_suggested_library_comes_when_it_is_asked_for() {
+    let folder = common::temporary();
+    library(folder.path(), "libgreet.so.1", GREET, &[]);
+    let notes = r#"[{"soname":["libgreet.so.1"],"priority":"suggested"}]"#;
+    let flags = ["-Wl,-rpath,$ORIGIN"];
+    let program = common::compile(folder.path(), "open", &opener(notes, "main"), &flags);
+    let word = program.to_str().unwrap();
+    let plain = pack(&[word]);
+    assert!(!plain.has("usr/local/bin/libgreet.so.1"));
+    let with = pack(&[word, "--with", "dlopen=suggested"]);
+    assert!(with.has("usr/local/bin/libgreet.so.1"), "{}", with.said);
+    if runs_containers() {
+        assert_eq!(plain.run(&[]).status.code(), Some(1));
+        assert_eq!(with.prints(&[]), "greeted\n");
+    }
+}
+
+#[test]
+fn a_required_library_that_is_absent_is_a_warning_and_an_error_when_asked_for() {
+    let folder = common::temporary();
+    let notes = r#"[{"soname":["libabsent.so.9"],"priority":"required"}]"#;
+    let program = common::compile(folder.path(), "open", &opener(notes, "main"), &[]);
+    let packed = pack(&[&program]);
+    assert!(packed.said.contains("libabsent.so.9"), "{}", packed.said);
+    let said = refused(2, &[program.to_str().unwrap(), "--with", "dlopen"]);
+    assert!(said.contains("libabsent.so.9"), "{said}");
+}
+
+#[test]
+fn a_program_that_needs_nothing_gets_nothing() {
+    let folder = common::temporary();
+    let hello = common::compile(folder.path(), "static", common::HELLO, &["-static"]);
+    let packed = pack(&[&hello]);
+    let is_file = |node: &&String| !node.starts_with("folder");
+    assert_eq!(packed.layer().values().filter(is_file).count(), 1);
+    assert!(!packed.said.contains("needs "), "{}", packed.said);
+
+    let packed = pack(&[common::hello()]);
+    let layer = packed.layer();
+    let files = layer.values().filter(|node| node.starts_with("file"));
+    assert_eq!(files.count(), 3, "{layer:?}");
+    for word in ["needs ", "hint:", "warning:"] {
+        assert!(!packed.said.contains(word), "{}", packed.said);
+    }
+}
+
+#[test]
+fn a_static_program_that_holds_the_name_of_a_shell_gets_none() {
+    let folder = common::temporary();
+    let source = "#include <stdio.h>\nint main(int c, char **v) { (void)v; \
+                  puts(c > 1 ? \"/bin/sh\" : \"/tmp\"); return 0; }\n";
+    let program = common::compile(folder.path(), "holds", source, &["-static"]);
+    let packed = pack(&[&program]);
+    assert!(!packed.said.contains("needs "), "{}", packed.said);
+    assert_eq!(
+        packed
+            .layer()
+            .values()
+            .filter(|n| n.starts_with("file"))
+            .count(),
+        1
+    );
+    // A dynamic one gets both.
+    let program = common::compile(folder.path(), "dynamic", source, &[]);
+    let packed = pack(&[&program]);
+    assert!(
+        packed.has("tmp") && packed.said.contains("needs shell"),
+        "{}",
+        packed.said
+    );
+}
+
+#[test]
+fn the_user_of_an_image_has_an_entry_with_its_name() {
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "whoami", WHOAMI, &[]);
+    for (user, entry, answer) in [
+        ("nobody", "nobody:x:65534:", "nobody"),
+        ("app:7", "app:x:1000:7:", "app 7"),
+        ("1000", "x:1000:", ""),
+        ("www-data", "www-data:x:33:33:", "www-data 33"),
+    ] {
+        let packed = pack(&[program.to_str().unwrap(), "-u", user]);
+        let passwd = packed.file("etc/passwd");
+        assert!(passwd.starts_with("root:x:0:0:"), "{passwd}");
+        assert!(passwd.contains(entry), "{user}: {passwd}");
+        assert!(packed.file("etc/group").starts_with("root:x:0:"));
+        if runs_containers() {
+            let printed = packed.prints(&[]);
+            assert!(printed.starts_with(answer), "{user}: {printed}");
+        }
+    }
+    // A name brings the entries though the program reads none.
+    let packed = pack(&[common::hello().to_str().unwrap(), "-u", "app"]);
+    assert!(packed.file("etc/passwd").contains("app:x:1000:1000:"));
+    let packed = pack(&[common::hello().to_str().unwrap(), "-u", "1000"]);
+    assert!(!packed.has("etc/passwd"), "{}", packed.said);
+}
+
+#[test]
+fn all_rules_are_listed() {
+    let listed = common::succeed(common::slimpack().arg("needs"));
+    let json = common::succeed(common::slimpack().args(["needs", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let names = common::strings(&json["needs"], "need");
+    for name in [
+        "users", "hosts", "tmp", "shell", "libgcc_s", "terminfo", "dlopen", "tzdata",
+    ] {
+        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+    }
+    for name in names {
+        assert!(listed.contains(&name), "{name}: {listed}");
+    }
+}
+
+#[test]
+fn the_needs_of_a_file_are_told_with_their_signs() {
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "tmp", TMP, &[]);
+    let said = common::succeed(common::slimpack().arg("needs").arg(&program));
+    assert!(
+        said.contains("tmp (automatic)") && said.contains("imports mkstemp"),
+        "{said}"
+    );
+    let json = common::succeed(common::slimpack().args(["needs", "--json"]).arg(&program));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(common::strings(&json["needs"], "need"), ["tmp"]);
+    let said = common::succeed(common::slimpack().arg("needs").arg(common::hello()));
+    assert!(said.contains("nothing beside its libraries"), "{said}");
+}
+
+#[test]
+fn an_unknown_need_is_refused_with_the_nearest() {
+    let hello = common::hello().to_str().unwrap();
+    for flag in ["--with", "--without"] {
+        let said = refused(2, &[hello, flag, "user"]);
+        assert!(said.contains("did you mean users?"), "{said}");
+    }
+    let said = refused(2, &[hello, "--with", "users=root"]);
+    assert!(said.contains("takes nothing"), "{said}");
+}
+
+#[test]
+fn what_the_source_lacks_is_an_error_when_asked_for_and_else_a_warning() {
+    let folder = common::temporary();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    let source = "#include <stdio.h>\nint main(void) { puts(\"/etc/ssl/certs\"); return 0; }\n";
+    let program = common::compile(folder.path(), "trusting", source, &["-static"]);
+    let words = [program.to_str().unwrap(), "--root", root.to_str().unwrap()];
+    let packed = pack(&words);
+    let warning = "warning: ca-certificates: ";
+    assert!(packed.said.contains(warning), "{}", packed.said);
+    let said = refused(2, &[&words[..], &["--with", "ca-certificates"]].concat());
+    assert!(said.contains("package ca-certificates"), "{said}");
+    let packed = pack(&[&words[..], &["--without", "ca-certificates"]].concat());
+    assert!(!packed.said.contains("ca-certificates"), "{}", packed.said);
+}
+
+#[test]
+fn the_same_needs_give_the_same_bytes() {
+    let folder = common::temporary();
+    let source = [
+        USERS,
+        "\nextern int system(const char *); int more(void) { return system(\"\"); }",
+    ];
+    let program = common::compile(folder.path(), "several", &source.concat(), &[]);
+    let words = [
+        program.to_str().unwrap(),
+        "-u",
+        "app",
+        "-e",
+        "TZ=Europe/Paris",
+    ];
+    let read = || {
+        let packed = pack(&words);
+        fs::read(&packed.archive).unwrap()
+    };
+    assert!(read() == read());
+}
+
+#[test]
+fn all_and_none_are_every_need_and_no_need() {
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "users", USERS, &[]);
+    let word = program.to_str().unwrap();
+    let none = pack(&[word, "--with", "none"]);
+    assert!(!none.said.contains("needs "), "{}", none.said);
+    let one = pack(&[word, "--with", "none,users"]);
+    assert!(one.has("etc/passwd"), "{}", one.said);
+    let convert = common::compile(folder.path(), "convert", CONVERT, &[]);
+    let all = pack(&[convert.to_str().unwrap(), "--with", "all"]);
+    assert!(all.said.contains("needs gconv"), "{}", all.said);
+    // All are those that show a sign.
+    assert!(!all.has("etc/passwd") && !all.has("bin/busybox"));
+}
