@@ -37,6 +37,8 @@ pub struct Settings {
     pub working_dir: Option<String>,
     /// Labels by name.
     pub labels: BTreeMap<String, String>,
+    /// Why what no loader asks for is there, by path.
+    pub reasons: BTreeMap<String, String>,
     /// Time of creation, in seconds since 1970.
     pub created: u64,
 }
@@ -69,14 +71,16 @@ impl Documents {
     pub fn new(settings: &Settings, layer: &Blob) -> Result<Self, OciSpecError> {
         let config = configuration(settings, layer)?;
         let config_blob = Blob::of(&config);
-        let manifest = json(
-            &ImageManifestBuilder::default()
-                .schema_version(2_u32)
-                .media_type(MediaType::ImageManifest)
-                .config(descriptor(MediaType::ImageConfig, &config_blob)?)
-                .layers(vec![descriptor(MediaType::ImageLayer, layer)?])
-                .build()?,
-        )?;
+        let mut manifest = ImageManifestBuilder::default()
+            .schema_version(2_u32)
+            .media_type(MediaType::ImageManifest)
+            .config(descriptor(MediaType::ImageConfig, &config_blob)?)
+            .layers(vec![descriptor(MediaType::ImageLayer, layer)?])
+            .build()?;
+        if let Some((name, record)) = record(settings)? {
+            manifest.set_annotations(Some(HashMap::from([(name, record)])));
+        }
+        let manifest = json(&manifest)?;
         let index = index(settings, &Blob::of(&manifest))?;
         let docker = json(&[DockerManifest {
             config: config_blob.path(),
@@ -94,6 +98,17 @@ impl Documents {
             docker,
         })
     }
+}
+
+/// The label and annotation that keeps the reasons; none where there is nothing to tell.
+const REASONS: &str = "dev.slimpack.reasons";
+
+fn record(settings: &Settings) -> Result<Option<(String, String)>, OciSpecError> {
+    if settings.reasons.is_empty() {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(&settings.reasons)?;
+    Ok(Some((REASONS.to_owned(), text)))
 }
 
 fn configuration(settings: &Settings, layer: &Blob) -> Result<Vec<u8>, OciSpecError> {
@@ -118,8 +133,9 @@ fn configuration(settings: &Settings, layer: &Blob) -> Result<Vec<u8>, OciSpecEr
     if let Some(folder) = &settings.working_dir {
         config = config.working_dir(folder.clone());
     }
-    if !settings.labels.is_empty() {
-        let labels: HashMap<_, _> = settings.labels.clone().into_iter().collect();
+    let mut labels: HashMap<_, _> = settings.labels.clone().into_iter().collect();
+    labels.extend(record(settings)?);
+    if !labels.is_empty() {
         config = config.labels(labels);
     }
     let history = HistoryBuilder::default()

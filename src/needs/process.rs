@@ -5,6 +5,7 @@ use std::path::Path;
 
 use memchr::memmem;
 
+use crate::bytes::ReadAt;
 use crate::closure::Closure;
 use crate::image::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Scene, Target};
@@ -122,17 +123,8 @@ impl Process<'_> {
         let held = self.view.strings(&object.walk, || {
             let file = self.view.open(&object.walk).ok()?;
             let mut held = 0_u32;
-            let mut left = MAX_SCAN;
             for (offset, length) in object.object.constant_ranges() {
-                let length = length.min(left);
-                left -= length;
-                let bytes = file.prefix(offset, length).ok()?;
-                for (number, text) in STRINGS.iter().enumerate() {
-                    if held & (1 << number) == 0 && memmem::find(&bytes, text.as_bytes()).is_some()
-                    {
-                        held |= 1 << number;
-                    }
-                }
+                held |= strings_in(file.as_ref(), offset, length.min(MAX_SCAN), held)?;
             }
             Some(held)
         })?;
@@ -168,6 +160,37 @@ impl Process<'_> {
     pub fn has(&self, path: &str) -> bool {
         self.view.walk(Path::new(path)).is_ok()
     }
+}
+
+/// Which of [`STRINGS`] a part of a file holds, a bit each; those in `known` are not looked for.
+/// Piece by piece: a piece that stays in the cache is searched faster than it is read.
+fn strings_in(file: &dyn ReadAt, offset: u64, length: u64, known: u32) -> Option<u32> {
+    const PIECE: usize = 256 << 10;
+    let longest = STRINGS.iter().map(|text| text.len()).max().unwrap_or(1);
+    let mut found = known;
+    let mut piece = vec![0; PIECE];
+    let mut at = 0;
+    while at < length {
+        let wanted = usize::try_from(length - at).unwrap_or(PIECE).min(PIECE);
+        let count = file
+            .read_at(&mut piece[..wanted], offset.checked_add(at)?)
+            .ok()?;
+        for (number, text) in STRINGS.iter().enumerate() {
+            let bit = 1 << number;
+            if found & bit == 0 && memmem::find(&piece[..count], text.as_bytes()).is_some() {
+                found |= bit;
+            }
+        }
+        if count < wanted || count <= longest {
+            break;
+        }
+        // A string may lie across two pieces.
+        at += match at + (count as u64) < length {
+            true => (count - longest) as u64,
+            false => count as u64,
+        };
+    }
+    Some(found)
 }
 
 /// The first of these paths that leads to something.

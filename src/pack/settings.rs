@@ -3,6 +3,7 @@
 //! In: what was asked for and what was placed. Out: the image's settings, or why it could
 //! not be started with them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -66,8 +67,19 @@ pub(super) fn settings(
         user: options.user.clone(),
         working_dir: options.working_dir.clone(),
         labels: options.labels.clone(),
+        reasons: reasons(rootfs),
         created: options.created,
     })
+}
+
+/// Why what no loader asks for is there, by path: paths of the image alone.
+fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
+    let nodes = rootfs.nodes().filter_map(|(path, node)| {
+        let needs = node.reasons.iter().filter(|reason| reason.is_need());
+        let texts: Vec<String> = needs.map(ToString::to_string).collect();
+        (!texts.is_empty()).then(|| (path.display().to_string(), texts.join("; ")))
+    });
+    nodes.collect()
 }
 
 /// An entrypoint has to be an executable file of the image, by its path or by a name that
