@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::binding::{Binder, BindingError};
 use crate::closure::{Closure, ClosureError, Program, Request};
 use crate::elf::Linkage;
-use crate::lint::{Process, process_errors};
+use crate::lint::{Finding, Process, process_errors};
 use crate::loader::{Environment, Loaded, Loaders};
 use crate::rootfs::{Rootfs, RootfsVfs};
 use crate::vfs::{FileId, View};
@@ -63,7 +63,7 @@ pub enum ProofError {
         others: usize,
     },
     /// Lint finds something of severity error.
-    #[error("{message} ({rule}); {fix}")]
+    #[error("{message} ({rule}). {fix}")]
     Lint {
         /// The rule.
         rule: &'static str,
@@ -110,7 +110,8 @@ impl ProofError {
 }
 
 /// Checks that `program` (a path of the image) loads in `rootfs` exactly what
-/// `source` loads, and that all of it binds. Returns the symbols that will be missed when
+/// `source` loads, and that all of it binds. `may_lack_opened` says that libraries which programs
+/// open by themselves are left out on purpose. Returns the symbols that will be missed when
 /// they are first called.
 ///
 /// # Errors
@@ -121,6 +122,7 @@ pub fn prove(
     rootfs: &Arc<Rootfs>,
     source_view: &Arc<View>,
     environment: &Environment,
+    may_lack_opened: bool,
 ) -> Result<Vec<MissedCall>, Box<ProofError>> {
     let broken = |error| {
         Box::new(ProofError::Broken {
@@ -171,21 +173,26 @@ pub fn prove(
     }
     let binder = Binder::new(&view);
     let missed = binds(&image, &binder)?;
-    lints(&Process {
+    let process = Process {
         view: &view,
         binder: &binder,
         closure: &image,
         environment,
         path_of: &Path::to_path_buf,
-    })?;
+    };
+    lints(&process, may_lack_opened)?;
     Ok(missed)
 }
 
 /// What lint would call an error. Libraries that were left out on purpose are none.
-fn lints(process: &Process<'_>) -> Result<(), Box<ProofError>> {
+fn lints(process: &Process<'_>, may_lack_opened: bool) -> Result<(), Box<ProofError>> {
     let is_complete = process.closure.is_complete();
     let mut findings = process_errors(process).into_iter();
-    let first = findings.find(|finding| is_complete || !finding.is_missing_library());
+    let is_meant = |finding: &Finding| {
+        (!is_complete && finding.is_missing_library())
+            || (may_lack_opened && finding.is_opened_library())
+    };
+    let first = findings.find(|finding| !is_meant(finding));
     match first {
         None => Ok(()),
         Some(finding) => Err(Box::new(ProofError::Lint {

@@ -113,13 +113,6 @@ fn git_says_its_version() {
 }
 
 #[test]
-fn git_clones_a_local_repository() {
-    if can_run(&["git", "git-upload-pack"]) {
-        git_clones(&[]);
-    }
-}
-
-#[test]
 fn git_clones_a_local_repository_with_the_program_that_it_starts() {
     if can_run(&["git", "git-upload-pack"]) {
         git_clones(&["--add".into(), installed("git-upload-pack")]);

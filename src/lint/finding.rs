@@ -62,6 +62,11 @@ impl Finding {
         matches!(self.rule.id, "SP001" | "SP003" | "SP004")
     }
 
+    /// Whether it is about a library that a program opens by itself.
+    pub fn is_opened_library(&self) -> bool {
+        self.rule.id == "SP014"
+    }
+
     pub(super) fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self

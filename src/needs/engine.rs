@@ -395,7 +395,14 @@ impl Loop<'_> {
             if count > MAX_FILES {
                 return Err(NeedError::TooMany((self.scene.shown)(&path)));
             }
-            // What leads nowhere in a folder is left as it is found: absent.
+            if count > 1
+                && let Some(to) = &to
+                && let Ok(target) = source.read_link(&path)
+            {
+                self.note(Addition::Link(to.clone(), target), cause);
+                continue;
+            }
+            // What leads nowhere is not followed, and without another place it stays away.
             let walk = match source.walk(&path) {
                 Ok(walk) => walk,
                 Err(errno) if count == 1 => return Err(self.unusable(&path, &errno.message())),

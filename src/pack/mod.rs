@@ -178,9 +178,18 @@ impl Plan {
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;
         }
+        let declines_opened = needs::rule("dlopen").is_some_and(|rule| options.needs.forbids(rule));
+        let may_lack_opened = options.allow_missing || declines_opened;
         let mut missed_calls = Vec::new();
         for (path, closure) in &to_prove {
-            let missed = prove(closure, path, &rootfs, &source.view, &image_environment)?;
+            let missed = prove(
+                closure,
+                path,
+                &rootfs,
+                &source.view,
+                &image_environment,
+                may_lack_opened,
+            )?;
             missed_calls.extend(missed);
         }
         let closures = to_prove.into_iter().map(|(_, closure)| closure);
