@@ -378,3 +378,36 @@ fn sp308_root_is_a_name_like_any_other() {
         &json!({"severity": "error", "subject": "root"}),
     );
 }
+
+#[test]
+fn sp302_what_a_shell_is_told_to_start_and_where_is_there() {
+    let root = Root::empty();
+    root.program("bin/sh", &[], &["-static"]);
+    root.program("opt/run", &[], &["-static"]);
+    let with = |command: &str, folder: &str| {
+        lint_image(&root, |config| {
+            config["config"] = json!({
+                "Cmd": ["/bin/sh", "-c", command],
+                "WorkingDir": folder,
+            });
+        })
+    };
+    for (command, folder, subject) in [
+        ("exec /opt/gone --now", "/", "/opt/gone"),
+        ("A=1 /opt/gone", "/", "/opt/gone"),
+        ("/opt/run", "/opt/run", "/opt/run"),
+    ] {
+        let report = with(command, folder);
+        let expected = json!({"severity": "error", "subject": subject});
+        assert_has(report.only("SP302"), &expected);
+    }
+    // Engines make a folder that is not there; names and globs are the shell's own.
+    for (command, folder) in [
+        ("/opt/run", "/new"),
+        ("exec /opt/run x", "/"),
+        ("gone", "/"),
+        ("/opt/$NAME", "/"),
+    ] {
+        with(command, folder).has_no_error();
+    }
+}

@@ -63,6 +63,9 @@ Examples:
   slimpack /usr/bin/curl             say what the image would hold, write nothing
   slimpack ./app -t app:1.0 -o - | podman load
   slimpack tree ./app                which libraries, and which rule finds each
+  slimpack needs ./app               what it reads and opens beside them
+  slimpack inspect app.tar           configuration, layers, history, the largest files
+  slimpack lint app.tar              would everything in it start?
 
 A program called like a command is ./NAME. Exit status: 0 done, 1 a library is missing or a
 check failed, 2 usage, unreadable input or failed output.";

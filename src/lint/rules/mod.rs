@@ -151,6 +151,8 @@ pub(super) fn object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
 pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(start::entrypoint(context));
+    findings.extend(start::shell_command(context));
+    findings.extend(start::working_dir(context));
     findings.extend(start::user(context));
     if let Some(tree) = context.tree() {
         findings.extend(files::links(context));

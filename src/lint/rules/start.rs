@@ -7,7 +7,7 @@ use crate::elf::platform;
 use crate::lint::catalogue::{SP302, SP308};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
-use crate::vfs::View;
+use crate::vfs::{NodeKind, View};
 
 /// Largest `/etc/passwd` that is read, in bytes.
 const MAX_PASSWD: u64 = 16 << 20;
@@ -63,6 +63,46 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
             .evidence("is", is.to_string())
             .evidence("says", wanted.to_string()),
     )
+}
+
+/// What a shell is told to start (`["/bin/sh", "-c", "exec /app/run --now"]`), where it is a path:
+/// names may be the shell's own.
+pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
+    let [shell, option, text, ..] = &context.start.words[..] else {
+        return None;
+    };
+    let name = Path::new(shell).file_name()?.to_str()?;
+    if !SHELLS.contains(&name) || option != "-c" {
+        return None;
+    }
+    let mut words = text.split_whitespace();
+    let command = words.find(|word| *word != "exec" && !word.contains('='))?;
+    let is_path = command.starts_with('/') && command.bytes().all(is_plain);
+    if !is_path || context.source.view.walk(Path::new(command)).is_ok() {
+        return None;
+    }
+    let message = format!("{shell} is told to start {command}, which is not in the image");
+    let words = context.start.words.clone();
+    Some(Finding::new(&SP302, Path::new(command), command, message).evidence("words", words))
+}
+
+const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "busybox"];
+
+/// Whether a shell takes a byte as it is.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte)
+}
+
+/// A working directory in which no process can start; one that is not there engines make.
+pub(super) fn working_dir(context: &Context<'_>) -> Option<Finding> {
+    let folder = &context.start.working_dir;
+    let walk = context.source.view.walk(folder).ok()?;
+    if walk.metadata.kind == NodeKind::Directory {
+        return None;
+    }
+    let message = format!("the working directory {} is not a folder", folder.display());
+    let subject = folder.display().to_string();
+    Some(Finding::new(&SP302, folder, subject, message))
 }
 
 /// A script is checked as one; anything else cannot be started.
