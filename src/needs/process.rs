@@ -117,7 +117,7 @@ impl Process<'_> {
         })
     }
 
-    /// Which of the strings, all of them in [`STRINGS`], the read-only data of an object holds.
+    /// Which of the strings, all of them known to the rules, the read-only data of an object holds.
     pub fn string_of<'t>(&self, index: usize, texts: &[&'t str]) -> Option<&'t str> {
         let object = &self.objects()[index];
         let held = self.view.strings(&object.walk, || {

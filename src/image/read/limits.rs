@@ -12,7 +12,7 @@ pub struct Limits {
     pub document: u64,
     /// Most bytes that compressed data may unpack to, all layers together.
     pub unpacked: u64,
-    /// Most bytes that one compressed byte may unpack to, once [`RATIO_FROM`] bytes have been
+    /// Most bytes that one compressed byte may unpack to, once 256 MiB have been
     /// unpacked. Real layers stay below 50; DEFLATE cannot pass 1032.
     pub ratio: u64,
     /// Most bytes of compressed layers that are kept in memory; also the largest file of
