@@ -50,7 +50,9 @@ echo "a compressed one: against gunzip | sha256sum"
 hyperfine -w1 -r4 "gunzip -c $work/root.tar.gz | sha256sum" "$slimpack inspect $work/root.tar.gz"
 echo "lint of a root's tar: against tar -tf and libtree over the same files"
 if command -v libtree >/dev/null; then
+    # By default libtree passes over the libraries that every system has; -vvv shows all.
     hyperfine -w1 -i "tar -tf $work/root.tar && xargs libtree <$work/elf" \
+        "tar -tf $work/root.tar && xargs libtree -vvv <$work/elf" \
         "$slimpack lint $work/root.tar --fail-on never"
 fi
 echo "peak memory in KB"
