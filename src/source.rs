@@ -11,7 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::elf::{Object, machine_name, platform};
-use crate::loader::Loaders;
+use crate::loader::{Environment, Loaders};
 use crate::store::Store;
 use crate::vfs::{Grafted, HostVfs, Vfs, View};
 
@@ -129,6 +129,16 @@ impl Source {
             Origin::Folder { current_dir, .. } if self.is_host() => current_dir.clone(),
             Origin::Folder { .. } => PathBuf::from("/"),
             Origin::Image { working_dir, .. } => working_dir.clone(),
+        }
+    }
+
+    /// What a loader is told in this tree: `told`, with the folders of `-L` as they were typed.
+    pub fn environment(&self, library_path: &[PathBuf], told: Environment) -> Environment {
+        let folders = library_path.iter();
+        Environment {
+            extra: folders.map(|folder| self.locate(folder)).collect(),
+            working_dir: self.working_dir(),
+            ..told
         }
     }
 

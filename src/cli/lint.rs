@@ -156,12 +156,8 @@ impl Linter<'_> {
         let root = choose_root(&self.args.source.roots, first, &self.current_dir)?;
         let source = Source::open(&root, &self.current_dir)?;
         let files: Vec<_> = files.iter().map(|file| source.locate(file)).collect();
-        let library_path = self.args.source.library_path.iter();
-        let environment = Environment {
-            extra: library_path.map(|folder| source.locate(folder)).collect(),
-            working_dir: source.working_dir(),
-            ..Environment::with_variables(&self.args.env)
-        };
+        let told = Environment::with_variables(&self.args.env);
+        let environment = source.environment(&self.args.source.library_path, told);
         let context = Context {
             survey: Survey::of_files(&files, &source.view),
             scope: Scope::Files,

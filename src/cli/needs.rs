@@ -42,12 +42,8 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         path: file.to_path_buf(),
         error,
     };
-    let library_path = args.source.library_path.iter();
-    let environment = Environment {
-        extra: library_path.map(|folder| source.locate(folder)).collect(),
-        working_dir: source.working_dir(),
-        ..Environment::with_variables(&args.env)
-    };
+    let told = Environment::with_variables(&args.env);
+    let environment = source.environment(&args.source.library_path, told);
     let program = Program::find(&source.view, &source.locate(file)).map_err(fail)?;
     let closure =
         Closure::of(&program, &source.view, &source.loaders, &environment).map_err(fail)?;

@@ -125,15 +125,10 @@ impl<'a> Asked<'a> {
         source: &'a Source,
         environment: Environment,
     ) -> Self {
-        let library_path = args.source.library_path.iter();
         Self {
             args,
             common,
-            environment: Environment {
-                extra: library_path.map(|folder| source.locate(folder)).collect(),
-                working_dir: source.working_dir(),
-                ..environment
-            },
+            environment: source.environment(&args.source.library_path, environment),
             binder: Binder::new(&source.view),
             source,
         }

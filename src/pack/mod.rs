@@ -260,12 +260,7 @@ fn resolve(
     subjects: Vec<Subject>,
     mut added: Vec<Provision>,
 ) -> Result<Resolved, PackError> {
-    let library_path = options.library_path.iter();
-    let environment = Environment {
-        extra: library_path.map(|folder| source.locate(folder)).collect(),
-        working_dir: source.working_dir(),
-        ..environment.clone()
-    };
+    let environment = source.environment(&options.library_path, environment.clone());
     let mut closures = Vec::new();
     for subject in &subjects {
         let closure = Closure::of(

@@ -73,6 +73,11 @@ pub(super) fn find(
     Ok((subjects, more))
 }
 
+fn is_file(view: &View, path: &Path) -> bool {
+    let walk = view.walk(path);
+    walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
+}
+
 /// The program in a script's first line, and the command that it starts if it is `env`.
 fn interpreter(
     source: &Source,
@@ -86,10 +91,7 @@ fn interpreter(
         Ok(file.prefix(0, FIRST_LINE).unwrap_or_default())
     };
     let start = read().map_err(|errno| PackError::Read(typed.to_path_buf(), errno))?;
-    let is_file = |path: &Path| {
-        let walk = source.view.walk(path);
-        walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-    };
+    let is_file = |path: &Path| is_file(&source.view, path);
     let script = |why: String| PackError::Script {
         path: typed.to_path_buf(),
         why,
@@ -220,10 +222,7 @@ pub(super) fn script_commands(source: &Source, options: &Options, script: &Path)
         return Vec::new();
     };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let is_file = |path: &Path| {
-        let walk = source.view.walk(path);
-        walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-    };
+    let is_file = |path: &Path| is_file(&source.view, path);
     let mut found: Vec<PathBuf> = Vec::new();
     for line in text.lines().skip(1) {
         let code = line.split(" #").next().unwrap_or_default();
