@@ -186,17 +186,16 @@ fn two_files_for_one_path_are_refused_and_both_named() {
 }
 
 #[test]
-fn an_added_file_and_the_one_that_a_need_writes_are_a_collision_until_the_need_is_declined() {
+fn an_added_file_stands_for_the_one_that_a_need_writes() {
     let folder = common::temporary();
     let users = folder.path().join("passwd");
     fs::write(&users, "me:x:1:1::/:\n").unwrap();
     let flag = add(&users, "/etc/passwd");
-    let said = refused_with(2, &["-u", "app", &flag]);
-    for word in ["/etc/passwd", users.to_str().unwrap(), "made by slimpack"] {
-        assert!(said.contains(word), "{word}: {said}");
+    for flags in [&["-u", "app"][..], &["-u", "app", "--without", "users"]] {
+        let packed = with(&[flags, &[&flag]].concat());
+        assert_eq!(packed.file("etc/passwd"), "me:x:1:1::/:\n");
+        assert!(!packed.said.contains("needs --add"), "{}", packed.said);
     }
-    let packed = with(&["-u", "app", "--without", "users", &flag]);
-    assert_eq!(packed.file("etc/passwd"), "me:x:1:1::/:\n");
 }
 
 #[test]
@@ -317,14 +316,25 @@ fn a_script_brings_its_interpreter_and_the_hint_the_rest() {
 }
 
 #[test]
-fn a_script_in_a_folder_that_is_added_is_a_file() {
+fn a_script_that_is_added_brings_what_runs_it() {
     let folder = common::temporary();
     let tool = script(folder.path(), "tool.sh", "#!/bin/sh\necho done\n");
-    let packed = with(&[&add(&tool, "/opt/tool.sh"), "--add", "/bin/sh"]);
+    let packed = with(&[&add(&tool, "/opt/tool.sh")]);
     assert!(packed.node("opt/tool.sh").unwrap().starts_with("file 0755"));
     if runs_containers() {
         assert_eq!(packed.prints(&["/opt/tool.sh"]), "done\n");
     }
+}
+
+#[test]
+fn a_script_that_is_added_without_its_interpreter_is_warned_of() {
+    let folder = common::temporary();
+    let tool = script(folder.path(), "tool.sh", "#!/no/such/shell\n");
+    let said = with(&[&add(&tool, "/opt/tool.sh")]).said;
+    assert!(
+        said.contains("tool.sh will not start: its interpreter /no/such/shell"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Placer<'_> {
         match &provision.addition {
             Addition::Made(path, bytes) => {
                 let file = SourceFile::made(bytes.clone());
-                self.builder.file(path.clone(), file, reason);
+                self.builder.weak_file(path.clone(), file, reason);
             }
             Addition::Folder(path, mode) => {
                 self.builder.given_folder(path.clone(), *mode, reason);
@@ -72,7 +72,10 @@ impl Placer<'_> {
                 let walk = self.walk(path)?;
                 self.keep_way(&walk, path)?;
                 let file = SourceFile::of(walk.clone(), walk.metadata.mode & 0o111 != 0);
-                self.builder.file(walk.real.clone(), file, reason);
+                match reason.is_by_hand() {
+                    true => self.builder.file(walk.real.clone(), file, reason),
+                    false => self.builder.weak_file(walk.real.clone(), file, reason),
+                }
             }
             Addition::Copy { from, to } => {
                 let walk = self.walk(from)?;
