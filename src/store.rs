@@ -4,6 +4,7 @@
 //! symbols, or what is wrong with it. The tree a program comes from and the rootfs it is
 //! packed into share one store, so the proof parses nothing again.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,7 @@ use foldhash::HashMap;
 use crate::bytes::ReadAt;
 use crate::elf::{Definitions, ElfError, Notes, Object, References, Versions};
 use crate::loader::SystemFolders;
+use crate::needs::Places;
 use crate::vfs::{Errno, FileId, View, Walk};
 
 /// Facts of one file, or why it has none.
@@ -23,7 +25,9 @@ pub struct Store {
     facts: Known<FileId, Facts>,
     system: Known<FileId, Arc<SystemFolders>>,
     notes: Known<FileId, Arc<Notes>>,
-    strings: Known<FileId, u32>,
+    strings: Known<FileId, Arc<Places>>,
+    texts: Known<FileId, Arc<Vec<String>>>,
+    functions: Known<FileId, Arc<HashSet<String>>>,
 }
 
 /// Answers that were worked out once.
@@ -124,10 +128,36 @@ impl View {
         notes.unwrap_or_default()
     }
 
-    /// Which of a fixed set of strings the walked file holds, a bit each; `look` is asked once.
-    pub fn strings(&self, walk: &Walk, look: impl FnOnce() -> Option<u32>) -> Option<u32> {
-        let strings = &self.store().strings;
-        strings.get(walk.metadata.id, || look().ok_or(())).ok()
+    /// Where the strings that needs are told by stand in the walked file; `look` is asked once.
+    pub fn strings(
+        &self,
+        walk: &Walk,
+        look: impl FnOnce() -> Option<Places>,
+    ) -> Option<Arc<Places>> {
+        let look = || look().map(Arc::new).ok_or(());
+        self.store().strings.get(walk.metadata.id, look).ok()
+    }
+
+    /// The texts in the walked file that guesses are made from; `look` is asked once.
+    pub fn texts(
+        &self,
+        walk: &Walk,
+        look: impl FnOnce() -> Option<Vec<String>>,
+    ) -> Arc<Vec<String>> {
+        let look = || look().map(Arc::new).ok_or(());
+        let texts = self.store().texts.get(walk.metadata.id, look);
+        texts.unwrap_or_default()
+    }
+
+    /// The functions in the symbol table of `object`, which is the walked file; none when it has
+    /// no such table.
+    pub fn functions(&self, walk: &Walk, object: &Object) -> Arc<HashSet<String>> {
+        let read = || {
+            let file = self.open(walk)?;
+            Ok::<_, Errno>(Arc::new(object.functions(file.as_ref())))
+        };
+        let functions = self.store().functions.get(walk.metadata.id, read);
+        functions.unwrap_or_default()
     }
 
     fn open_elf(&self, walk: &Walk) -> Result<Box<dyn ReadAt>, ElfError> {

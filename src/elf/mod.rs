@@ -303,6 +303,14 @@ impl Object {
             .map(|s| (s.p_offset, s.p_filesz))
     }
 
+    /// Where the string table of dynamic linking lies in the file, as offset and length: names of
+    /// symbols and libraries, among the constants.
+    pub fn dynamic_strings(&self) -> Option<(u64, u64)> {
+        let tables = &self.dynamic.as_ref()?.tables;
+        let (start, end) = mapped::file_range(&self.segments, tables.strings?)?;
+        Some((start, tables.strings_size.min(end - start)))
+    }
+
     /// The file's bytes that the loader maps without write permission: constants
     /// and code.
     pub fn read_only_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {

@@ -1,10 +1,16 @@
 //! Sections: what a loader never looks at.
 //!
-//! In: the section table. Out: one section's bytes, or how many bytes could be stripped. A
-//! program may have no table, or nonsense: then there is nothing to be found.
+//! In: the section table. Out: one section's bytes, the functions of the symbol table, or how many
+//! bytes could be stripped. A program may have no table, or nonsense: then there is nothing to be
+//! found.
+
+use std::collections::HashSet;
 
 use goblin::elf::header::Header;
-use goblin::elf::section_header::{SHF_ALLOC, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SectionHeader};
+use goblin::elf::section_header::{
+    SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SectionHeader,
+};
+use goblin::elf::sym::Sym;
 use scroll::Pread;
 
 use super::{ElfError, Object, context};
@@ -12,6 +18,10 @@ use crate::bytes::ReadAt;
 
 /// Largest table of section names that is read, in bytes.
 const MAX_NAMES: u64 = 16 << 20;
+/// Largest symbol table, and largest table of its names, that is read, in bytes.
+const MAX_SYMBOLS: u64 = 8 << 20;
+/// Longest name of a function that is kept, in bytes.
+const MAX_FUNCTION: usize = 64;
 
 /// The section headers of a file; none when the table does not fit it.
 ///
@@ -38,6 +48,45 @@ impl Object {
     /// Bytes of debug information and of the symbol table, which `strip` would remove.
     pub fn strippable_bytes(&self, file: &dyn ReadAt) -> u64 {
         self.debug_sections(file).unwrap_or_default()
+    }
+
+    /// The names of the functions that the symbol table (`SHT_SYMTAB`) defines.
+    pub fn functions(&self, file: &dyn ReadAt) -> HashSet<String> {
+        self.function_names(file).ok().flatten().unwrap_or_default()
+    }
+
+    fn function_names(&self, file: &dyn ReadAt) -> Result<Option<HashSet<String>>, ElfError> {
+        let context = context(&self.header)?;
+        let sections = sections(&self.header, file)?;
+        let is_symbols = |section: &&SectionHeader| section.sh_type == SHT_SYMTAB;
+        let table = |section: &SectionHeader| match section.sh_size <= MAX_SYMBOLS {
+            true => file.range(section.sh_offset, section.sh_size),
+            false => Ok(None),
+        };
+        let Some(symbols) = sections.iter().find(is_symbols) else {
+            return Ok(None);
+        };
+        let Some(strings) = sections.get(symbols.sh_link as usize) else {
+            return Ok(None);
+        };
+        let (Some(symbols), Some(strings)) = (table(symbols)?, table(strings)?) else {
+            return Ok(None);
+        };
+        let (mut names, mut offset) = (HashSet::new(), 0);
+        while let Ok(symbol) = symbols.gread_with::<Sym>(&mut offset, context) {
+            if !symbol.is_function() || symbol.st_shndx == SHN_UNDEF as usize {
+                continue;
+            }
+            let name = strings.get(symbol.st_name..).unwrap_or_default();
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            // No function of a library has a longer name; a hostile table may name one text often.
+            if name.len() <= MAX_FUNCTION
+                && let Ok(name) = std::str::from_utf8(name)
+            {
+                names.insert(name.to_owned());
+            }
+        }
+        Ok(Some(names))
     }
 
     fn debug_sections(&self, file: &dyn ReadAt) -> Result<u64, ElfError> {

@@ -97,6 +97,61 @@ impl Shebang {
     }
 }
 
+/// Bytes of a script's first line that Linux looks at.
+const FIRST_LINE: u64 = 256;
+
+/// The programs that run a script: its interpreter, and the command that it starts if it is `env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreters {
+    /// The program in the first line.
+    pub interpreter: PathBuf,
+    /// What `env` starts.
+    pub command: Option<PathBuf>,
+}
+
+impl Interpreters {
+    /// Reads the first line of the file at `path`; `None` when it is no script.
+    ///
+    /// # Errors
+    /// What is wrong with the line, in words.
+    pub fn of(view: &View, env: &[String], path: &Path) -> Option<Result<Self, String>> {
+        let walk = view.walk(path).ok()?;
+        let start = view.open(&walk).ok()?.prefix(0, FIRST_LINE).ok()?;
+        if !start.starts_with(b"#!") {
+            return None;
+        }
+        Some(Self::find(view, env, &start))
+    }
+
+    fn find(view: &View, env: &[String], start: &[u8]) -> Result<Self, String> {
+        let is_file = |path: &Path| {
+            let walk = view.walk(path);
+            walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
+        };
+        let line = shebang(start).ok_or("its first line names no interpreter")?;
+        let interpreter = Path::new("/").join(&line.interpreter);
+        if !is_file(&interpreter) {
+            let shown = line.interpreter.replace('\r', "\\r");
+            return Err(format!("its interpreter {shown} is not there"));
+        }
+        let command = match line.env_command() {
+            None => None,
+            Some(command) => match command_path(command, env, Path::new("/"), is_file) {
+                Some(found) => Some(found),
+                None => {
+                    return Err(format!(
+                        "the command {command} of its first line is not in PATH"
+                    ));
+                }
+            },
+        };
+        Ok(Self {
+            interpreter,
+            command,
+        })
+    }
+}
+
 /// How an image is started.
 #[derive(Clone, Debug, Default)]
 pub struct Start {

@@ -11,7 +11,7 @@ pub mod read;
 mod reference;
 
 pub use archive::{Destination, ImageError, Written, size_hint, write};
-pub use command::{Shebang, Start, command_path, path_folders, shebang, variable};
+pub use command::{Interpreters, Shebang, Start, command_path, path_folders, shebang, variable};
 pub use config::Settings;
 pub use digest::{Blob, Digester};
 pub use reference::{Tag, TagError};

@@ -15,6 +15,7 @@ use super::rules::RULES;
 use super::selection::Selection;
 use super::{Mode, Rule, Sign, Supply};
 use crate::closure::{Closure, ClosureError, Program};
+use crate::image::Interpreters;
 use crate::loader::{Environment, Loaders};
 use crate::vfs::{NodeKind, View};
 
@@ -159,6 +160,8 @@ pub struct Scene<'a> {
     pub user: &'a str,
     /// Which needs are served.
     pub selection: &'a Selection,
+    /// Whether hints are worth the time.
+    pub wants_hints: bool,
     /// A path as a person knows it.
     pub shown: &'a dyn Fn(&Path) -> PathBuf,
 }
@@ -181,18 +184,36 @@ pub fn provide(
         loop_.add(provision)?;
     }
     for (number, closure) in closures.iter_mut().enumerate() {
-        loop_.serve(closure, number == 0)?;
+        loop_.serve(
+            closure,
+            if number == 0 {
+                Role::First
+            } else {
+                Role::Packed
+            },
+        )?;
     }
     let mut next = 0;
     while next < loop_.result.started.len() {
         // Out of the list while it is looked at: its needs may add to the list.
         let placeholder = Closure::empty(loop_.result.started[next].closure.program());
         let mut closure = std::mem::replace(&mut loop_.result.started[next].closure, placeholder);
-        loop_.serve(&mut closure, false)?;
+        loop_.serve(&mut closure, Role::Added)?;
         loop_.result.started[next].closure = closure;
         next += 1;
     }
     Ok(loop_.result)
+}
+
+/// Why a program is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It is the one that is started: what is asked for by name is for it.
+    First,
+    /// Somebody asked for it.
+    Packed,
+    /// A need or `--add` brought it.
+    Added,
 }
 
 struct Loop<'a> {
@@ -204,12 +225,12 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     /// Serves the needs of one process until no library is opened any more.
-    fn serve(&mut self, closure: &mut Closure, is_first: bool) -> Result<(), NeedError> {
+    fn serve(&mut self, closure: &mut Closure, role: Role) -> Result<(), NeedError> {
         let mut opened = HashSet::new();
         loop {
             let mut libraries = Vec::new();
             for rule in RULES {
-                libraries.extend(self.apply(rule, closure, is_first)?);
+                libraries.extend(self.apply(rule, closure, role)?);
             }
             libraries.retain(|library: &(usize, String, &'static str)| {
                 opened.insert((library.0, library.1.clone()))
@@ -233,11 +254,16 @@ impl Loop<'_> {
         &mut self,
         rule: &'static Rule,
         closure: &Closure,
-        is_first: bool,
+        role: Role,
     ) -> Result<Vec<(usize, String, &'static str)>, NeedError> {
         let scene = self.scene;
-        let demanded = is_first && scene.selection.demands(rule);
-        if scene.selection.forbids(rule) || (rule.mode == Mode::Request && !demanded) {
+        let demanded = role == Role::First && scene.selection.demands(rule);
+        let is_silent = match rule.mode {
+            Mode::Automatic => false,
+            Mode::Hint => !scene.wants_hints && !scene.selection.serves(rule),
+            Mode::Request => true,
+        };
+        if scene.selection.forbids(rule) || (is_silent && !demanded) {
             return Ok(Vec::new());
         }
         let process = Process {
@@ -246,6 +272,7 @@ impl Loop<'_> {
             environment: scene.environment,
             env: scene.env,
             user: scene.user,
+            is_packed: role != Role::Added,
         };
         let sign = (rule.fires)(&process);
         let is_served = sign.is_some() && scene.selection.serves(rule);
@@ -365,6 +392,9 @@ impl Loop<'_> {
         if is_loaded {
             return self.start(path, to, cause);
         }
+        if walk.metadata.mode & 0o111 != 0 {
+            self.script(path, cause)?;
+        }
         let addition = match to {
             None => Addition::File(path.to_path_buf()),
             Some(to) => Addition::Copy {
@@ -373,6 +403,28 @@ impl Loop<'_> {
             },
         };
         self.note(addition, cause);
+        Ok(())
+    }
+
+    /// What runs a file if it is a script.
+    fn script(&mut self, path: &Path, cause: &Cause) -> Result<(), NeedError> {
+        let scene = self.scene;
+        match Interpreters::of(scene.source, scene.env, path) {
+            None => {}
+            Some(Err(why)) => {
+                let path = (scene.shown)(path);
+                let warning = format!("{} will not start: {why}", path.display());
+                self.result.warnings.insert(warning);
+            }
+            Some(Ok(found)) => {
+                for program in [Some(found.interpreter), found.command]
+                    .into_iter()
+                    .flatten()
+                {
+                    self.start(&program, None, cause)?;
+                }
+            }
+        }
         Ok(())
     }
 

@@ -8,15 +8,20 @@ mod engine;
 mod process;
 mod rules;
 mod selection;
+mod strings;
 
 pub use engine::{
     Addition, Cause, Hint, NeedError, Provision, Provisions, Scene, Started, provide,
 };
 pub use process::{Process, Sign};
-pub use rules::{RULES, nearest, rule};
+pub use rules::{RULES, nearest, rule, signs};
 pub use selection::{Selection, SelectionError};
+pub use strings::Places;
 
 use crate::vfs::View;
+
+/// What stands for a need where a person adds something.
+pub const BY_HAND: &str = "--add";
 
 /// When a rule acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

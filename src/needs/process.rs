@@ -2,26 +2,14 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
-use memchr::memmem;
-
-use crate::bytes::ReadAt;
 use crate::closure::Closure;
 use crate::image::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Scene, Target};
 use crate::vfs::View;
 
-/// Read-only data of a program that is looked through for strings, in bytes.
-const MAX_SCAN: u64 = 256 << 20;
-
-/// The strings that rules look for, all in one pass.
-const STRINGS: [&str; 5] = [
-    "\0/tmp\0",
-    "\0/tmp/",
-    "/bin/sh\0",
-    "/etc/ssl/certs",
-    "/etc/pki/tls/certs",
-];
+use super::strings::{Places, texts};
 
 /// What a rule was told by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +32,8 @@ pub struct Process<'a> {
     pub env: &'a [String],
     /// The user that the image is started as; empty for root.
     pub user: &'a str,
+    /// Whether somebody asked for the program, rather than a need.
+    pub is_packed: bool,
 }
 
 impl Process<'_> {
@@ -83,6 +73,9 @@ impl Process<'_> {
     }
 
     fn imports_of(&self, index: usize, symbols: &[&str]) -> Option<Sign> {
+        if index == 0 && self.is_static() {
+            return self.linked(symbols);
+        }
         let object = &self.objects()[index];
         let references = self.view.references(&object.walk, &object.object).ok()?;
         let found = references.symbols.iter().find(|reference| {
@@ -94,6 +87,18 @@ impl Process<'_> {
         Some(Sign {
             object: index,
             text: format!("imports {}", found.name.display()),
+        })
+    }
+
+    /// One of these functions in the symbol table of a static program: a linker takes from an
+    /// archive what is called.
+    fn linked(&self, symbols: &[&str]) -> Option<Sign> {
+        let program = &self.objects()[0];
+        let functions = self.view.functions(&program.walk, &program.object);
+        let found = symbols.iter().find(|name| functions.contains(**name))?;
+        Some(Sign {
+            object: 0,
+            text: format!("is linked with {found}"),
         })
     }
 
@@ -117,20 +122,36 @@ impl Process<'_> {
         })
     }
 
+    /// One of these strings in the data of a static program; those of the C library that it has
+    /// inside are there if it uses them.
+    pub fn static_string(&self, texts: &[&str]) -> Option<Sign> {
+        match self.is_static() {
+            true => self.program_string(texts),
+            false => None,
+        }
+    }
+
     /// Which of the strings, all of them known to the rules, the read-only data of an object holds.
     pub fn string_of<'t>(&self, index: usize, texts: &[&'t str]) -> Option<&'t str> {
+        let places = self.places(index)?;
+        texts.iter().copied().find(|text| places.of(text).is_some())
+    }
+
+    /// Where the strings that rules look for stand in an object.
+    pub(super) fn places(&self, index: usize) -> Option<Arc<Places>> {
         let object = &self.objects()[index];
-        let held = self.view.strings(&object.walk, || {
+        self.view.strings(&object.walk, || {
             let file = self.view.open(&object.walk).ok()?;
-            let mut held = 0_u32;
-            for (offset, length) in object.object.constant_ranges() {
-                held |= strings_in(file.as_ref(), offset, length.min(MAX_SCAN), held)?;
-            }
-            Some(held)
-        })?;
-        texts.iter().copied().find(|text| {
-            let number = STRINGS.iter().position(|known| known == text);
-            number.is_some_and(|number| held & (1 << number) != 0)
+            Places::in_constants(&object.object, file.as_ref())
+        })
+    }
+
+    /// All texts in the read-only data of the program itself, as far as a guess looks.
+    pub fn program_texts(&self) -> Arc<Vec<String>> {
+        let program = &self.objects()[0];
+        self.view.texts(&program.walk, || {
+            let file = self.view.open(&program.walk).ok()?;
+            Some(texts(&program.object, file.as_ref()))
         })
     }
 
@@ -160,37 +181,6 @@ impl Process<'_> {
     pub fn has(&self, path: &str) -> bool {
         self.view.walk(Path::new(path)).is_ok()
     }
-}
-
-/// Which of [`STRINGS`] a part of a file holds, a bit each; those in `known` are not looked for.
-/// Piece by piece: a piece that stays in the cache is searched faster than it is read.
-fn strings_in(file: &dyn ReadAt, offset: u64, length: u64, known: u32) -> Option<u32> {
-    const PIECE: usize = 256 << 10;
-    let longest = STRINGS.iter().map(|text| text.len()).max().unwrap_or(1);
-    let mut found = known;
-    let mut piece = vec![0; PIECE];
-    let mut at = 0;
-    while at < length {
-        let wanted = usize::try_from(length - at).unwrap_or(PIECE).min(PIECE);
-        let count = file
-            .read_at(&mut piece[..wanted], offset.checked_add(at)?)
-            .ok()?;
-        for (number, text) in STRINGS.iter().enumerate() {
-            let bit = 1 << number;
-            if found & bit == 0 && memmem::find(&piece[..count], text.as_bytes()).is_some() {
-                found |= bit;
-            }
-        }
-        if count < wanted || count <= longest {
-            break;
-        }
-        // A string may lie across two pieces.
-        at += match at + (count as u64) < length {
-            true => (count - longest) as u64,
-            false => count as u64,
-        };
-    }
-    Some(found)
 }
 
 /// The first of these paths that leads to something.

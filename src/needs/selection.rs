@@ -41,7 +41,7 @@ pub struct Selection {
 }
 
 /// Needs that take arguments.
-const WITH_ARGUMENTS: [&str; 4] = ["dlopen", "gconv", "tzdata", "locale"];
+const WITH_ARGUMENTS: [&str; 5] = ["dlopen", "gconv", "tzdata", "locale", "commands"];
 
 impl Selection {
     /// Adds one word of `--with` or `--without`: `NAME`, `NAME=A+B`, `all`, `none`.

@@ -10,13 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use super::{Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
-use crate::image::{command_path, shebang};
-use crate::needs::{Addition, Cause, Provision};
+use crate::image::{Interpreters, command_path};
+use crate::needs::{Addition, BY_HAND, Cause, Provision};
 use crate::source::Source;
 use crate::vfs::{NodeKind, View};
 
-/// Bytes of a script's first line that Linux looks at.
-const FIRST_LINE: u64 = 256;
 /// Largest script whose commands are looked for, in bytes.
 const MAX_SCRIPT: u64 = 1 << 20;
 /// Most paths that one glob may match.
@@ -51,7 +49,16 @@ pub(super) fn find(
                 script: None,
             }),
             Err(ClosureError::Elf(ElfError::NotElf(true))) => {
-                let (interpreter, command) = interpreter(source, options, typed, &path)?;
+                let script = |why| PackError::Script {
+                    path: typed.clone(),
+                    why,
+                };
+                let found = Interpreters::of(&source.view, &options.env, &path)
+                    .unwrap_or_else(|| Err("it cannot be read any more".into()));
+                let Interpreters {
+                    interpreter,
+                    command,
+                } = found.map_err(script)?;
                 let program = Program::find(&source.view, &interpreter).map_err(fail)?;
                 more.extend(command.map(|command| Provision {
                     addition: Addition::Program(command),
@@ -76,43 +83,6 @@ pub(super) fn find(
 fn is_file(view: &View, path: &Path) -> bool {
     let walk = view.walk(path);
     walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-}
-
-/// The program in a script's first line, and the command that it starts if it is `env`.
-fn interpreter(
-    source: &Source,
-    options: &Options,
-    typed: &Path,
-    path: &Path,
-) -> Result<(PathBuf, Option<PathBuf>), PackError> {
-    let read = || {
-        let walk = source.view.walk(path)?;
-        let file = source.view.open(&walk)?;
-        Ok(file.prefix(0, FIRST_LINE).unwrap_or_default())
-    };
-    let start = read().map_err(|errno| PackError::Read(typed.to_path_buf(), errno))?;
-    let is_file = |path: &Path| is_file(&source.view, path);
-    let script = |why: String| PackError::Script {
-        path: typed.to_path_buf(),
-        why,
-    };
-    let line =
-        shebang(&start).ok_or_else(|| script("its first line names no interpreter".into()))?;
-    let interpreter = Path::new("/").join(&line.interpreter);
-    if !is_file(&interpreter) {
-        let shown = line.interpreter.replace('\r', "\\r");
-        return Err(script(format!("its interpreter {shown} is not there")));
-    }
-    let Some(command) = line.env_command() else {
-        return Ok((interpreter, None));
-    };
-    let found = command_path(command, &options.env, Path::new("/"), is_file);
-    match found {
-        Some(found) => Ok((interpreter, Some(found))),
-        None => Err(script(format!(
-            "the command {command} of its first line is not in PATH"
-        ))),
-    }
 }
 
 /// What `--add` brings.
@@ -158,7 +128,7 @@ pub(super) fn added(source: &Source, options: &Options) -> Result<Vec<Provision>
             provisions.push(Provision {
                 addition,
                 cause: Cause {
-                    need: "--add",
+                    need: BY_HAND,
                     object: None,
                     sign: "asked for".to_owned(),
                 },

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use memchr::memmem;
-
 use crate::needs::process::first_path;
+use crate::needs::strings::OPENSSL_FOLDER;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
 /// Functions that read the system's authorities.
@@ -35,6 +34,8 @@ const BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+/// Longest path that may be compiled in, in bytes (`PATH_MAX`).
+const MAX_PATH: u64 = 4096;
 /// Where most programs look first.
 const COMMON: &str = BUNDLES[0];
 
@@ -77,18 +78,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 
 /// The folder that is compiled into libcrypto, or into the program if it holds OpenSSL.
 fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
-    const MARK: &[u8] = b"OPENSSLDIR: \"";
     let index = process.loaded("libcrypto.so").unwrap_or(0);
-    let object = &process.objects()[index];
-    let file = process.view.open(&object.walk).ok()?;
-    object
-        .object
-        .constant_ranges()
-        .find_map(|(offset, length)| {
-            let bytes = file.prefix(offset, length.min(64 << 20)).ok()?;
-            let start = memmem::find(&bytes, MARK)? + MARK.len();
-            let end = start + memchr::memchr(b'"', bytes.get(start..start + 4096)?)?;
-            let folder = std::str::from_utf8(&bytes[start..end]).ok()?;
-            folder.starts_with('/').then(|| PathBuf::from(folder))
-        })
+    let place = process.places(index)?.of(OPENSSL_FOLDER)?;
+    let file = process.view.open(&process.objects()[index].walk).ok()?;
+    let start = place + OPENSSL_FOLDER.len() as u64;
+    let bytes = file.prefix(start, MAX_PATH).ok()?;
+    let end = memchr::memchr(b'"', &bytes)?;
+    let folder = std::str::from_utf8(&bytes[..end]).ok()?;
+    folder.starts_with('/').then(|| PathBuf::from(folder))
 }

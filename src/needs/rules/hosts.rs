@@ -17,12 +17,19 @@ pub(super) static RULE: Rule = Rule {
     name: "hosts",
     mode: Mode::Automatic,
     what: "the name localhost (/etc/hosts)",
-    sign: "an import of getaddrinfo, gethostbyname and the like",
+    sign: "an import of getaddrinfo, gethostbyname and the like, or the string /etc/hosts in a static \
+           program",
     adds: "/etc/hosts with localhost; engines put their own over it",
-    fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&RESOLVERS) },
+    fires,
     supply,
     is_met: Some(|process| process.has("/etc/hosts")),
 };
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    process
+        .imports(&RESOLVERS)
+        .or_else(|| process.static_string(&["/etc/hosts"]))
+}
 
 fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(vec![Addition::Made("/etc/hosts".into(), HOSTS.into())])

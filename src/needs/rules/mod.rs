@@ -2,12 +2,14 @@
 
 mod busybox;
 mod certificates;
+mod commands;
 mod dlopen;
 mod gconv;
 mod hosts;
 mod libgcc;
 mod locale;
 mod nss;
+mod paths;
 mod services;
 mod shell;
 mod terminfo;
@@ -15,7 +17,7 @@ mod tmp;
 mod tzdata;
 mod users;
 
-use super::Rule;
+use super::{Process, Rule, Sign};
 
 /// All rules, in the order of reports.
 pub static RULES: &[&Rule] = &[
@@ -32,8 +34,16 @@ pub static RULES: &[&Rule] = &[
     &locale::RULE,
     &gconv::RULE,
     &services::RULE,
+    &commands::RULE,
+    &paths::RULE,
     &busybox::RULE,
 ];
+
+/// The rules whose signs a process shows, with the signs.
+pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static Rule, Sign)> + 'p {
+    let signs = RULES.iter().copied();
+    signs.filter_map(|rule| Some((rule, (rule.fires)(process)?)))
+}
 
 /// The rule of that name.
 pub fn rule(name: &str) -> Option<&'static Rule> {

@@ -31,7 +31,8 @@ pub(super) static RULE: Rule = Rule {
     name: "users",
     mode: Mode::Automatic,
     what: "users and groups (/etc/passwd)",
-    sign: "an import of getpwnam, getpwuid, getgrnam and the like; a user given by -u",
+    sign: "an import of getpwnam, getpwuid, getgrnam and the like, or the string /etc/passwd in a static \
+           program; a user given by -u",
     adds: "/etc/passwd and /etc/group with root, nobody and the user of -u",
     fires,
     supply,
@@ -46,7 +47,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
             text: format!("is started as the user {}", process.user),
         });
     }
-    process.imports(&READERS)
+    process
+        .imports(&READERS)
+        .or_else(|| process.static_string(&["/etc/passwd"]))
 }
 
 fn is_number(text: &str) -> bool {
@@ -68,7 +71,9 @@ fn entries(source: &View, user: &str) -> (String, String) {
         "root:x:0:0:root:/root:/bin/sh".to_owned(),
         "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin".to_owned(),
     ];
-    let mut groups = vec!["root:x:0:".to_owned(), "nobody:x:65534:".to_owned()];
+    // Debian calls the group of nobody nogroup, others nobody.
+    let groups = ["root:x:0:", "nobody:x:65534:", "nogroup:x:65534:"];
+    let mut groups = groups.map(str::to_owned).to_vec();
     let known_user = find(source, "/etc/passwd", user);
     let field = |line: &String, at: usize| line.split(':').nth(at).unwrap_or_default().to_owned();
     let own_group = known_user.as_ref().map(|line| field(line, 3));
@@ -179,6 +184,6 @@ mod tests {
             last("").0,
             "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin"
         );
-        assert_eq!(last("root").1, "nobody:x:65534:");
+        assert_eq!(last("root").1, "nogroup:x:65534:");
     }
 }

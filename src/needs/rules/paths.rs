@@ -1,0 +1,145 @@
+//! Files whose paths a program holds.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use crate::image::path_folders;
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::vfs::NodeKind;
+
+/// Paths that a sign tells.
+const TOLD: usize = 4;
+/// Folders that engines provide, that are a person's own, or that a rule of their own is about.
+const ELSEWHERE: [&str; 12] = [
+    "/proc",
+    "/sys",
+    "/dev",
+    "/tmp",
+    "/var/tmp",
+    "/home",
+    "/root",
+    "/usr/share/locale",
+    "/usr/share/zoneinfo",
+    "/usr/src",
+    "/etc/ssl",
+    "/etc/pki",
+];
+/// Files that other rules write or that an engine does.
+const WRITTEN: [&str; 8] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+    "/etc/localtime",
+    "/etc/ld.so.cache",
+];
+
+pub(super) static RULE: Rule = Rule {
+    name: "paths",
+    mode: Mode::Hint,
+    what: "the files and folders whose paths it holds",
+    sign: "strings that are paths of files, of folders called after the program, or of files to be \
+           written below /var and /run",
+    adds: "them: configuration with its folder below /etc, and below /var and /run the empty folders",
+    fires,
+    supply,
+    is_met: None,
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    // A static program holds the paths of the C library.
+    if !process.is_packed || process.is_static() {
+        return None;
+    }
+    let additions = additions(process);
+    let paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
+    let told: Vec<_> = paths
+        .iter()
+        .take(TOLD)
+        .map(|path| path.display().to_string())
+        .collect();
+    let more = match paths.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!told.is_empty()).then(|| Sign {
+        object: 0,
+        text: format!("holds the paths {}{more}", told.join(", ")),
+    })
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    match additions(supply.process) {
+        additions if additions.is_empty() => Err("the program holds no path of a file".into()),
+        additions => Ok(additions.into_iter().collect()),
+    }
+}
+
+fn path_of(addition: &Addition) -> Option<&Path> {
+    match addition {
+        Addition::File(path) | Addition::Tree(path) | Addition::Folder(path, _) => Some(path),
+        _ => None,
+    }
+}
+
+fn additions(process: &Process<'_>) -> BTreeSet<Addition> {
+    let texts = process.program_texts();
+    let additions = texts.iter().filter_map(|text| addition(process, text));
+    additions.collect()
+}
+
+/// What one string leads to.
+fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
+    let path = plain(text)?;
+    let interpreter = process.objects()[0].object.interpreter.as_ref();
+    if interpreter.is_some_and(|interpreter| *interpreter == *text) {
+        return None;
+    }
+    let mut folders = path_folders(process.env);
+    let is_command = folders.any(|folder| path.parent() == Some(folder));
+    let is_elsewhere = ELSEWHERE.iter().any(|folder| path.starts_with(folder));
+    if is_command || is_elsewhere || WRITTEN.iter().any(|written| path == Path::new(written)) {
+        return None;
+    }
+    let kind = |path: &Path| Some(process.view.walk(path).ok()?.metadata.kind);
+    let parent = path.parent()?;
+    // What stands there is this machine's: logs, locks, data. Its place is what a program needs.
+    if path.starts_with("/var") || path.starts_with("/run") {
+        let folder = match kind(&path) {
+            Some(NodeKind::Directory) => &path,
+            _ => parent,
+        };
+        let is_folder = kind(folder) == Some(NodeKind::Directory);
+        return (is_folder && folder != Path::new("/var"))
+            .then(|| Addition::Folder(folder.to_path_buf(), 0o755));
+    }
+    let name = process.objects()[0].opened_as.file_name()?;
+    match kind(&path)? {
+        // `/etc/app/app.conf` includes its neighbours.
+        NodeKind::File if path.starts_with("/etc") && parent != Path::new("/etc") => {
+            Some(Addition::Tree(parent.to_path_buf()))
+        }
+        NodeKind::File => Some(Addition::File(path)),
+        NodeKind::Directory => path
+            .components()
+            .any(|part| part.as_os_str() == name)
+            .then_some(Addition::Tree(path)),
+        NodeKind::Symlink | NodeKind::Special => None,
+    }
+}
+
+/// A path of at least two components that says where it leads by itself.
+fn plain(text: &str) -> Option<PathBuf> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+-@".contains(c);
+    if !text.starts_with('/') || !text.chars().all(is_plain) {
+        return None;
+    }
+    let path: PathBuf = Path::new(text).components().collect();
+    let count = path.components().count();
+    let is_straight = path
+        .components()
+        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    (is_straight && count > 2).then_some(path)
+}

@@ -1,0 +1,125 @@
+//! Strings in the constant data of an object.
+//!
+//! In: the ranges of a file that a loader maps without write permission. Out: which of the strings
+//! that rules look for it holds, and, for guesses, all texts of it.
+
+use std::collections::BTreeSet;
+
+use aho_corasick::Span;
+use aho_corasick::packed::Searcher;
+
+use crate::bytes::ReadAt;
+use crate::elf::Object;
+
+/// Constant data of an object that is looked through for the strings of sure rules, in bytes.
+const MAX_SCAN: u64 = 256 << 20;
+/// The same for guesses: a program of more data hardly starts others by name, and is not worth the
+/// time.
+const MAX_GUESS: u64 = 8 << 20;
+/// Longest text that a guess is made from, in bytes: `PATH_MAX`.
+const MAX_TEXT: usize = 4096;
+/// A piece that stays in the cache is searched faster than it is read.
+const PIECE: usize = 256 << 10;
+
+/// What stands before the folder that is compiled into OpenSSL, and behind it a quotation mark.
+pub(super) const OPENSSL_FOLDER: &str = "OPENSSLDIR: \"";
+/// The strings that rules look for, all in one pass.
+const STRINGS: [&str; 8] = [
+    "\0/tmp\0",
+    "\0/tmp/",
+    "/bin/sh\0",
+    "/etc/ssl/certs",
+    "/etc/pki/tls/certs",
+    "/etc/passwd",
+    "/etc/hosts",
+    OPENSSL_FOLDER,
+];
+
+/// Where in a file each of the strings stands first, in bytes from its start.
+#[derive(Clone, Debug)]
+pub struct Places([Option<u64>; STRINGS.len()]);
+
+impl Places {
+    /// Looks through an object.
+    pub(super) fn in_constants(object: &Object, file: &dyn ReadAt) -> Option<Self> {
+        let searcher = Searcher::new(STRINGS)?;
+        let mut places = Self([None; STRINGS.len()]);
+        for (offset, length) in object.constant_ranges() {
+            places.look(&searcher, file, offset, length.min(MAX_SCAN))?;
+        }
+        Some(places)
+    }
+
+    /// Where one of the strings stands first.
+    pub(super) fn of(&self, text: &str) -> Option<u64> {
+        let number = STRINGS.iter().position(|known| *known == text)?;
+        self.0[number]
+    }
+
+    fn look(
+        &mut self,
+        searcher: &Searcher,
+        file: &dyn ReadAt,
+        offset: u64,
+        length: u64,
+    ) -> Option<()> {
+        let longest = STRINGS.iter().map(|text| text.len()).max().unwrap_or(1);
+        let mut piece = vec![0; PIECE];
+        let mut at = 0;
+        while at < length && self.0.contains(&None) {
+            let wanted = usize::try_from(length - at).unwrap_or(PIECE).min(PIECE);
+            let start = offset.checked_add(at)?;
+            let count = file.read_at(&mut piece[..wanted], start).ok()?;
+            let mut span = Span::from(0..count);
+            while let Some(found) = searcher.find_in(&piece[..count], span) {
+                let place = start + found.start() as u64;
+                self.0[found.pattern().as_usize()].get_or_insert(place);
+                // Two strings may share a NUL.
+                span.start = found.start() + 1;
+            }
+            if count < wanted || count <= longest {
+                break;
+            }
+            // A string may lie across two pieces.
+            at += match at + (count as u64) < length {
+                true => (count - longest) as u64,
+                false => count as u64,
+            };
+        }
+        Some(())
+    }
+}
+
+/// The NUL-terminated texts in the constants of an object that may be names or paths, each once and
+/// in order; none of an object that is too large for a guess.
+pub(super) fn texts(object: &Object, file: &dyn ReadAt) -> Vec<String> {
+    let names = object.dynamic_strings();
+    let is_name = |at: u64| names.is_some_and(|(start, length)| at >= start && at - start < length);
+    let mut found = Vec::new();
+    let total = object.constant_ranges().map(|(_, length)| length);
+    if total.fold(0, u64::saturating_add) > MAX_GUESS {
+        return found;
+    }
+    for (offset, length) in object.constant_ranges() {
+        let Ok(bytes) = file.prefix(offset, length) else {
+            continue;
+        };
+        let (mut texts, mut start) = (BTreeSet::new(), 0);
+        for end in memchr::memchr_iter(0, &bytes) {
+            let (text, at) = (&bytes[start..end], offset + start as u64);
+            start = end + 1;
+            let is_word = (2..MAX_TEXT).contains(&text.len())
+                && text
+                    .iter()
+                    .all(|b| b.is_ascii_alphanumeric() || b"/._+-@".contains(b));
+            if is_word
+                && !is_name(at)
+                && let Ok(text) = std::str::from_utf8(text)
+            {
+                texts.insert(text);
+            }
+        }
+        found.extend(texts.into_iter().map(str::to_owned));
+    }
+    found
+}
