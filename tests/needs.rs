@@ -32,16 +32,25 @@ fn library(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathBuf {
 }
 
 /// The program fails without the need and runs with it: with glibc, and with musl where it is
-/// installed.
+/// installed, dynamic and static.
 fn with_either_c_library(need: &str, source: &str) {
     let folder = common::temporary();
-    needs(
-        need,
-        &common::compile(folder.path(), "glibc", source, &[]),
-        &[],
-    );
-    if common::have(&["musl-gcc"]) {
-        needs(need, &musl(folder.path(), "musl", source, &[]), &[]);
+    for (name, flags) in [("dynamic", &[][..]), ("static", &["-static"])] {
+        let program = common::compile(folder.path(), name, source, flags);
+        needs(need, &program, &[]);
+        if common::have(&["musl-gcc"]) {
+            let program = musl(folder.path(), &format!("musl-{name}"), source, flags);
+            needs(need, &program, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_stripped_static_program_still_shows_what_it_reads() {
+    let folder = common::temporary();
+    for (need, source) in [("users", USERS), ("hosts", HOSTS)] {
+        let program = common::compile(folder.path(), need, source, &["-static", "-s"]);
+        needs(need, &program, &[]);
     }
 }
 
@@ -461,4 +470,65 @@ fn all_and_none_are_every_need_and_no_need() {
     assert!(all.said.contains("needs gconv"), "{}", all.said);
     // All are those that show a sign.
     assert!(!all.has("etc/passwd") && !all.has("bin/busybox"));
+}
+
+/// A root whose C library is called glibc's and defines these versions, with name-service modules;
+/// and a program that looks users up in it.
+fn old_glibc(folder: &Path, versions: &[&str]) -> (PathBuf, PathBuf) {
+    let root = folder.join(versions.join("-"));
+    let libraries = root.join("lib/x86_64-linux-gnu");
+    fs::create_dir_all(&libraries).unwrap();
+    fs::create_dir_all(root.join("lib64")).unwrap();
+    let script = root.join("versions");
+    let mut text = String::new();
+    for (number, version) in versions.iter().enumerate() {
+        let symbols = if number == 0 {
+            "global: getpwnam; local: *;"
+        } else {
+            ""
+        };
+        text.push_str(&format!("{version} {{ {symbols} }};\n"));
+    }
+    fs::write(&script, text).unwrap();
+    let bare = ["-nostdlib", "-Wl,--no-as-needed"];
+    let versioned = format!("-Wl,--version-script={}", script.display());
+    let source = "void *getpwnam(const char *name) { (void)name; return 0; }\n";
+    let libc = [&bare[..], &[versioned.as_str()]].concat();
+    let libc = library(&libraries, "libc.so.6", source, &libc);
+    for module in ["libnss_files.so.2", "libnss_dns.so.2"] {
+        library(&libraries, module, "int module;\n", &bare);
+    }
+    fs::copy(
+        "/lib64/ld-linux-x86-64.so.2",
+        root.join("lib64/ld-linux-x86-64.so.2"),
+    )
+    .unwrap();
+    let source = "void *getpwnam(const char *);\n\
+                  void _start(void) { getpwnam(\"x\"); for (;;); }\n";
+    let flags = [&bare[..], &["-nostartfiles", libc.to_str().unwrap()]].concat();
+    (common::compile(&root, "program", source, &flags), root)
+}
+
+#[test]
+fn a_glibc_before_2_34_gets_its_name_service_modules() {
+    if !Path::new("/lib64/ld-linux-x86-64.so.2").exists() {
+        return;
+    }
+    let folder = common::temporary();
+    for (versions, has_modules) in [
+        (&["GLIBC_2.2.5", "GLIBC_2.33"][..], true),
+        (&["GLIBC_2.2.5", "GLIBC_2.34"], false),
+    ] {
+        let (program, root) = old_glibc(folder.path(), versions);
+        let packed = pack(&[&program, Path::new("--root"), &root]);
+        let modules = ["libnss_files.so.2", "libnss_dns.so.2"];
+        for module in modules.map(|module| format!("lib/x86_64-linux-gnu/{module}")) {
+            assert_eq!(
+                packed.has(&module),
+                has_modules,
+                "{versions:?} {}",
+                packed.said
+            );
+        }
+    }
 }

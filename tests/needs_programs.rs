@@ -113,10 +113,15 @@ fn git_says_its_version() {
 }
 
 #[test]
-fn git_clones_a_local_repository_with_the_program_that_it_starts() {
-    if can_run(&["git", "git-upload-pack"]) {
-        git_clones(&["--add".into(), installed("git-upload-pack")]);
+fn git_clones_a_local_repository_with_the_commands_that_are_suggested() {
+    if !can_run(&["git", "git-upload-pack"]) {
+        return;
     }
+    let said = packed("git").said;
+    let hint = said.lines().find(|line| line.contains("--with commands"));
+    assert!(hint.unwrap().contains("git-upload-pack"), "{said}");
+    git_clones(&["--with=commands".into()]);
+    git_clones(&["--with=commands=git-upload-pack".into()]);
 }
 
 #[test]

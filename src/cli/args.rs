@@ -245,6 +245,10 @@ pub(super) struct PackArgs {
     #[arg(long, value_name = "BYTES", value_parser = values::bytes, help_heading = "Contents")]
     pub max_size: Option<u64>,
 
+    /// Print the plan, and what was written, as one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
     #[command(flatten, next_help_heading = "Source")]
     pub source: SourceArgs,
 

@@ -9,7 +9,7 @@ use super::args::NeedsArgs;
 use super::error::CliError;
 use crate::closure::{Closure, Program};
 use crate::loader::Environment;
-use crate::needs::{self, RULES};
+use crate::needs;
 use crate::report;
 use crate::source::{Source, choose_root};
 
@@ -53,11 +53,9 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         environment: &environment,
         env: &args.env,
         user: args.user.as_deref().unwrap_or_default(),
+        is_packed: true,
     };
-    let signs = RULES
-        .iter()
-        .filter_map(|rule| Some((*rule, (rule.fires)(&process)?)));
-    let signs: Vec<_> = signs.collect();
+    let signs: Vec<_> = needs::signs(&process).collect();
     let mut text = Vec::new();
     let path_of = |index: usize| source.shown(&closure.map.objects()[index].opened_as);
     report::needs_of(file, &signs, &path_of, args.json, &mut text)?;

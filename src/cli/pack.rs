@@ -16,18 +16,25 @@ use crate::report;
 use crate::vfs::Errno;
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let options = options(args)?;
+    let options = options(args, common)?;
     if let Some(output) = &args.output {
         if output == Path::new("-") && io::stdout().is_terminal() {
             let message = "an image is not for a terminal: redirect standard output, or write \
                            the image to a file with -o FILE";
             return Err(CliError::Usage(message.into()));
         }
+        if output == Path::new("-") && args.json {
+            let message = "--json and the image both want standard output; write one of them to a \
+                           file with -o FILE";
+            return Err(CliError::Usage(message.into()));
+        }
         refuse_to_replace_input(output, &args.files)?;
     }
     let plan = Plan::new(&options).inspect_err(|error| hint(error, &options))?;
     let Some(output) = &args.output else {
-        if !common.quiet {
+        if args.json {
+            print_json(&plan, None)?;
+        } else if !common.quiet {
             let mut out = super::stdout();
             report::plan(&plan, &mut out)?;
             out.flush()?;
@@ -44,10 +51,19 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
     } else {
         (write_file(&plan, output)?, output.as_path())
     };
-    if !common.quiet {
+    if args.json {
+        print_json(&plan, Some((&written, target)))?;
+    } else if !common.quiet {
         super::say(|out| report::summary(&plan, &written, target, common.verbose > 0, out));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_json(plan: &Plan, written: Option<(&Written, &Path)>) -> Result<(), CliError> {
+    let json = report::plan_json(plan, written).map_err(io::Error::from)?;
+    let mut out = super::stdout();
+    writeln!(out, "{json}")?;
+    Ok(out.flush()?)
 }
 
 fn write_file(plan: &Plan, path: &Path) -> Result<Written, CliError> {
@@ -68,7 +84,7 @@ fn write_file(plan: &Plan, path: &Path) -> Result<Written, CliError> {
 }
 
 /// What was typed as what it means.
-fn options(args: &PackArgs) -> Result<Options, CliError> {
+fn options(args: &PackArgs, common: &Common) -> Result<Options, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     Ok(Options {
         programs: args.files.clone(),
@@ -78,6 +94,7 @@ fn options(args: &PackArgs) -> Result<Options, CliError> {
         destination: args.dest.as_ref().map(PathBuf::from),
         hwcaps: args.hwcaps,
         needs: selection(args)?,
+        wants_hints: args.json || !common.quiet,
         add: args.add.clone(),
         exclude: args.exclude.clone(),
         busybox: args.busybox.clone(),

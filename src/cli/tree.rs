@@ -16,6 +16,7 @@ use crate::elf::ElfError;
 use crate::image::Start;
 use crate::image::read::Interest;
 use crate::loader::Environment;
+use crate::needs::{self, Mode, Process, Rule, Sign};
 use crate::report;
 use crate::source::{Source, choose_root};
 
@@ -46,8 +47,7 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
         .chunk_by(|left, right| root(left).ok() == root(right).ok())
     {
         let source = Source::open(&root(&files[0])?, &current_dir)?;
-        let environment = Environment::with_variables(&args.env);
-        let asked = Asked::new(args, common, &source, environment);
+        let asked = Asked::new(args, common, &source, &args.env);
         status = status.max(asked.answer_all(files, out)?);
     }
     Ok(status)
@@ -87,12 +87,7 @@ fn in_images(
             }
         };
         let variables: Vec<String> = start.env.iter().chain(&args.env).cloned().collect();
-        let asked = Asked::new(
-            args,
-            common,
-            &source,
-            Environment::with_variables(&variables),
-        );
+        let asked = Asked::new(args, common, &source, &variables);
         let mut text = Vec::new();
         status = status.max(asked.answer_all(files, &mut text)?);
         inspect::check(path, image)?;
@@ -114,20 +109,19 @@ struct Asked<'a> {
     args: &'a TreeArgs,
     common: &'a Common,
     source: &'a Source,
+    /// `NAME=VALUE` of the program.
+    env: &'a [String],
     environment: Environment,
     binder: Binder<'a>,
 }
 
 impl<'a> Asked<'a> {
-    fn new(
-        args: &'a TreeArgs,
-        common: &'a Common,
-        source: &'a Source,
-        environment: Environment,
-    ) -> Self {
+    fn new(args: &'a TreeArgs, common: &'a Common, source: &'a Source, env: &'a [String]) -> Self {
+        let environment = Environment::with_variables(env);
         Self {
             args,
             common,
+            env,
             environment: source.environment(&args.source.library_path, environment),
             binder: Binder::new(&source.view),
             source,
@@ -159,6 +153,23 @@ impl<'a> Asked<'a> {
             }
         }
         Ok(status)
+    }
+
+    /// What the program surely needs beside what it loads.
+    fn needs(&self, closure: &Closure, environment: &Environment) -> Vec<(&'static Rule, Sign)> {
+        let process = Process {
+            view: &self.source.view,
+            closure,
+            environment,
+            env: self.env,
+            user: "",
+            is_packed: true,
+        };
+        let sure = needs::RULES
+            .iter()
+            .filter(|rule| rule.mode == Mode::Automatic);
+        let signs = sure.filter_map(|rule| Some((*rule, (rule.fires)(&process)?)));
+        signs.collect()
     }
 
     fn answer(&self, path: &Path) -> Answer {
@@ -203,12 +214,19 @@ impl<'a> Asked<'a> {
                 is_sound &= binding.symbols(&mut text)?;
             }
         } else if args.json {
-            let json = report::tree_json(source, &closure).map_err(io::Error::from)?;
+            let needs = self.needs(&closure, &environment);
+            let json = report::tree_json(source, &closure, &needs).map_err(io::Error::from)?;
             writeln!(text, "{json}")?;
         } else if args.list {
             report::list(source, &closure, &mut text)?;
         } else {
             report::tree(source, &closure, self.common.verbose > 0, &mut text)?;
+            report::tree_needs(
+                source,
+                &closure,
+                &self.needs(&closure, &environment),
+                &mut text,
+            )?;
         }
         Ok((text, is_sound))
     }

@@ -40,6 +40,8 @@ pub struct Options {
     pub hwcaps: bool,
     /// Which needs are served.
     pub needs: Selection,
+    /// Whether anybody reads hints about what else may be needed.
+    pub wants_hints: bool,
     /// Files to add.
     pub add: Vec<Add>,
     /// Globs of paths in the image to leave out.
@@ -291,6 +293,7 @@ fn resolve(
         env: &options.env,
         user: options.user.as_deref().unwrap_or_default(),
         selection: &options.needs,
+        wants_hints: options.wants_hints,
         shown: &|path| source.shown(path),
     };
     let provisions = needs::provide(&scene, &mut closures, added)?;

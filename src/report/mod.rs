@@ -9,6 +9,7 @@ mod inspect_json;
 pub mod lint;
 mod needs;
 mod plan;
+mod plan_json;
 mod tree;
 mod tree_json;
 
@@ -17,7 +18,8 @@ pub use inspect::{Detail, Inspected, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{need_rules, needs_of};
 pub use plan::{plan, summary};
-pub use tree::{list, tree};
+pub use plan_json::plan_json;
+pub use tree::{list, tree, tree_needs};
 pub use tree_json::tree_json;
 
 use bytesize::ByteSize;

@@ -69,12 +69,13 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What programs need beside their libraries: what the image has of it, and what it may want.
-fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+/// The needs that the image serves, each with the first reason.
+pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut served: Vec<(&str, String)> = Vec::new();
     for (_, node) in plan.rootfs.nodes() {
         for reason in &node.reasons {
             if let Reason::Need { need, .. } = reason
+                && !reason.is_by_hand()
                 && !served.iter().any(|(known, _)| known == need)
             {
                 served.push((need, reason.to_string()));
@@ -82,18 +83,25 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     served.sort();
-    for (_, reason) in &served {
+    served
+}
+
+/// What acts on a hint.
+pub(super) fn flag(hint: &Hint) -> String {
+    format!("--with {}", hint.need)
+}
+
+/// What programs need beside their libraries: what the image has of it, and what it may want.
+fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    for (_, reason) in served(plan) {
         writeln!(out, "{DIM}needs{DIM:#} {reason}")?;
     }
     for unserved in &plan.unserved {
         writeln!(out, "{WARNING}warning:{WARNING:#} {unserved}")?;
     }
     for hint in &plan.hints {
-        let Hint { need, why, adds } = hint;
-        writeln!(
-            out,
-            "{WARNING}hint:{WARNING:#} {why}; --with {need} adds {adds}"
-        )?;
+        let (flag, Hint { why, adds, .. }) = (flag(hint), hint);
+        writeln!(out, "{WARNING}hint:{WARNING:#} {why}; {flag} adds {adds}")?;
     }
     if !plan.script_commands.is_empty() {
         let commands = plan.script_commands.iter();

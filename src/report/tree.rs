@@ -10,6 +10,7 @@ use super::one_line;
 use crate::closure::{Closure, Edge, Request};
 use crate::elf::DependencyKind;
 use crate::loader::{FoundVia, Tried};
+use crate::needs::{Rule, Sign};
 use crate::source::Source;
 
 const BOLD: Style = Style::new().bold();
@@ -62,6 +63,29 @@ pub fn tree(
             out,
             "{DIM}({} lie deeper than {MAX_DEPTH} levels; --list names all){DIM:#}",
             drawing.deeper
+        )?;
+    }
+    Ok(())
+}
+
+/// What the program needs beside what it loads, a line each, as the summary of a pack says it.
+///
+/// # Errors
+/// When `out` fails.
+pub fn tree_needs(
+    source: &Source,
+    closure: &Closure,
+    needs: &[(&Rule, Sign)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for (rule, sign) in needs {
+        let object = source.shown(&closure.map.objects()[sign.object].opened_as);
+        writeln!(
+            out,
+            "{DIM}needs{DIM:#} {}: {} {}",
+            rule.name,
+            object.display(),
+            one_line(&sign.text)
         )?;
     }
     Ok(())

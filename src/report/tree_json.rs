@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::closure::Closure;
 use crate::elf::Linkage;
+use crate::needs::{Rule, Sign};
 use crate::source::Source;
 
 #[derive(Serialize)]
@@ -26,6 +27,7 @@ struct Tree {
     flags: Vec<&'static str>,
     objects: Vec<Object>,
     missing: Vec<Missing>,
+    needs: Vec<Need>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +43,13 @@ struct Object {
     soname: Option<String>,
     needed_by: Vec<String>,
     found_via: String,
+}
+
+#[derive(Serialize)]
+struct Need {
+    need: &'static str,
+    object: String,
+    sign: String,
 }
 
 #[derive(Serialize)]
@@ -60,7 +69,11 @@ struct Tried {
 ///
 /// # Errors
 /// Never for real closures; the type is that of the serializer.
-pub fn tree_json(source: &Source, closure: &Closure) -> serde_json::Result<String> {
+pub fn tree_json(
+    source: &Source,
+    closure: &Closure,
+    needs: &[(&Rule, Sign)],
+) -> serde_json::Result<String> {
     let shown = |path: &Path| source.shown(path).display().to_string();
     let objects = closure.map.objects();
     let opened = |index: &usize| shown(&objects[*index].opened_as);
@@ -113,6 +126,14 @@ pub fn tree_json(source: &Source, closure: &Closure) -> serde_json::Result<Strin
                         result: attempt.outcome.to_string(),
                     })
                     .collect(),
+            })
+            .collect(),
+        needs: needs
+            .iter()
+            .map(|(rule, sign)| Need {
+                need: rule.name,
+                object: opened(&sign.object),
+                sign: sign.text.clone(),
             })
             .collect(),
     };

@@ -195,6 +195,50 @@ pub const CONTAINER_TOOLS: &[&str] = &["tar", "umoci", "runc"];
 /// Runs a packed archive in runc, without network; `arguments` replace its command when
 /// there are any.
 pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
+    let (_folder, mut command) = container(archive, arguments, |_| {});
+    output(&mut command)
+}
+
+/// The same, with this machine's network: what listens on its loopback interface is heard.
+pub fn run_image_beside(archive: &Path, arguments: &[&str]) -> Output {
+    let (_folder, mut command) = container_beside(archive, arguments);
+    output(&mut command)
+}
+
+/// A command that runs a packed archive with this machine's network, while the folder is there.
+pub fn container_beside(archive: &Path, arguments: &[&str]) -> (tempfile::TempDir, Command) {
+    container(archive, arguments, |config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        // What docker and podman give.
+        let capabilities = [
+            "CAP_CHOWN",
+            "CAP_DAC_OVERRIDE",
+            "CAP_FOWNER",
+            "CAP_SETUID",
+            "CAP_SETGID",
+            "CAP_NET_BIND_SERVICE",
+            "CAP_KILL",
+        ];
+        for set in ["ambient", "inheritable"] {
+            config["process"]["capabilities"][set] = serde_json::json!([]);
+        }
+        for set in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][set] = capabilities.into();
+        }
+        // The kernel lets nobody mount /sys anew in the network of another.
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| {
+            mount["destination"] != "/sys" && mount["destination"] != "/sys/fs/cgroup"
+        });
+    })
+}
+
+fn container(
+    archive: &Path,
+    arguments: &[&str],
+    change: impl FnOnce(&mut serde_json::Value),
+) -> (tempfile::TempDir, Command) {
     let folder = temporary();
     let layout = folder.path().join("layout");
     fs::create_dir(&layout).unwrap();
@@ -224,16 +268,17 @@ pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
     if !arguments.is_empty() {
         process.insert("args".into(), arguments.into());
     }
+    change(&mut config);
     fs::write(&path, config.to_string()).unwrap();
     let id = folder.path().file_name().unwrap().to_owned();
-    output(
-        Command::new("runc")
-            .arg("--root")
-            .arg(folder.path().join("state"))
-            .args([OsStr::new("run"), OsStr::new("--bundle")])
-            .arg(&bundle)
-            .arg(id),
-    )
+    let mut command = Command::new("runc");
+    command
+        .arg("--root")
+        .arg(folder.path().join("state"))
+        .args([OsStr::new("run"), OsStr::new("--bundle")])
+        .arg(&bundle)
+        .arg(id);
+    (folder, command)
 }
 
 /// A run of `program`, a path inside `root`, with that root as its own. The environment

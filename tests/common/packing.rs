@@ -26,12 +26,15 @@ pub fn pack<S: AsRef<OsStr>>(words: &[S]) -> Packed {
 
 /// The same, with relative paths from `current_dir`.
 pub fn pack_in<S: AsRef<OsStr>>(current_dir: &Path, words: &[S]) -> Packed {
+    let mut command = common::slimpack();
+    pack_by(command.current_dir(current_dir).args(words))
+}
+
+/// The same, with a command that ends in the words behind `slimpack`.
+pub fn pack_by(command: &mut Command) -> Packed {
     let folder = common::temporary();
     let archive = folder.path().join("image.tar");
-    let mut command = common::slimpack();
-    command.current_dir(current_dir).args(words);
-    command.arg("-o").arg(&archive);
-    let output = common::output(&mut command);
+    let output = common::output(command.arg("-o").arg(&archive));
     let said = text(&output);
     assert!(output.status.success(), "{command:?}\n{said}");
     Packed {

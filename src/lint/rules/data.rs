@@ -21,6 +21,7 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         environment: process.environment,
         env: &context.start.env,
         user: "",
+        is_packed: true,
     };
     let mut findings = Vec::new();
     for rule in needs::RULES {

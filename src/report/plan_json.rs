@@ -1,0 +1,194 @@
+//! `slimpack --json FILE...`: the plan of a pack, and what was written, as schema 1. Fields may be
+//! added, never renamed.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::plan::{flag, served};
+use crate::image::Written;
+use crate::pack::Plan;
+use crate::rootfs::{Content, Node};
+
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    tags: Vec<String>,
+    platform: String,
+    programs: Vec<Program>,
+    files: usize,
+    links: usize,
+    bytes: u64,
+    entries: Vec<Entry>,
+    needs: Vec<Need>,
+    hints: Vec<Hint>,
+    warnings: Vec<String>,
+    missing: Vec<Missing>,
+    missed_calls: Vec<Missed>,
+    written: Option<Output>,
+}
+
+#[derive(Serialize)]
+struct Program {
+    file: String,
+    path: String,
+    linkage: &'static str,
+    libc: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    path: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    reasons: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Need {
+    need: &'static str,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Hint {
+    need: &'static str,
+    why: String,
+    adds: &'static str,
+    flag: String,
+}
+
+#[derive(Serialize)]
+struct Missing {
+    name: String,
+    program: String,
+    needed_by: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Missed {
+    symbol: String,
+    caller: String,
+}
+
+#[derive(Serialize)]
+struct Output {
+    path: String,
+    bytes: u64,
+    image_id: String,
+    manifest: String,
+    layer: String,
+}
+
+/// One JSON object, on one line; `written` says what stands where.
+///
+/// # Errors
+/// Never for real plans; the type is that of the serializer.
+pub fn plan_json(plan: &Plan, written: Option<(&Written, &Path)>) -> serde_json::Result<String> {
+    let text = |path: &Path| path.display().to_string();
+    let entries: Vec<Entry> = plan
+        .rootfs
+        .nodes()
+        .filter_map(|(path, node)| entry(path, node))
+        .collect();
+    let count = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).count();
+    let settings = &plan.settings;
+    let document = Document {
+        schema: 1,
+        tags: settings
+            .tags
+            .iter()
+            .map(|tag| tag.familiar.clone())
+            .collect(),
+        platform: settings.platform.to_string(),
+        programs: plan
+            .programs
+            .iter()
+            .map(|program| Program {
+                file: text(&program.typed),
+                path: text(&program.path),
+                linkage: match program.is_script {
+                    true => "script",
+                    false => program.closure.program().object.linkage().as_str(),
+                },
+                libc: program.closure.rules.as_ref().map(|rules| rules.libc()),
+            })
+            .collect(),
+        files: count("file"),
+        links: count("link"),
+        bytes: plan.rootfs.bytes(),
+        needs: served(plan)
+            .into_iter()
+            .map(|(need, reason)| Need { need, reason })
+            .collect(),
+        hints: plan
+            .hints
+            .iter()
+            .map(|hint| Hint {
+                need: hint.need,
+                why: hint.why.clone(),
+                adds: hint.adds,
+                flag: flag(hint),
+            })
+            .collect(),
+        warnings: plan.unserved.clone(),
+        missing: plan
+            .missing
+            .iter()
+            .map(|missing| Missing {
+                name: missing.name.display().to_string(),
+                program: text(&missing.program),
+                needed_by: missing.requesters.iter().map(|path| text(path)).collect(),
+            })
+            .collect(),
+        missed_calls: plan
+            .missed_calls
+            .iter()
+            .map(|call| Missed {
+                symbol: call.symbol.to_string(),
+                caller: text(&call.caller),
+            })
+            .collect(),
+        written: written.map(|(written, path)| Output {
+            path: text(path),
+            bytes: written.size,
+            image_id: format!("sha256:{}", written.config.sha256),
+            manifest: format!("sha256:{}", written.manifest.sha256),
+            layer: format!("sha256:{}", written.layer.sha256),
+        }),
+        entries,
+    };
+    serde_json::to_string(&document)
+}
+
+/// A node of the image; `None` for a folder that is only on the way.
+fn entry(path: &Path, node: &Node) -> Option<Entry> {
+    let mut entry = Entry {
+        path: path.display().to_string(),
+        kind: "folder",
+        bytes: None,
+        mode: None,
+        target: None,
+        reasons: node.reasons.iter().map(ToString::to_string).collect(),
+    };
+    match &node.content {
+        Content::File(file) => {
+            entry.kind = "file";
+            entry.bytes = Some(file.size());
+            entry.mode = Some(if file.executable { "0755" } else { "0644" }.to_owned());
+        }
+        Content::Symlink(target) => {
+            entry.kind = "link";
+            entry.target = Some(target.display().to_string());
+        }
+        Content::Directory(_) if node.reasons.is_empty() => return None,
+        Content::Directory(mode) => entry.mode = Some(format!("{mode:04o}")),
+    }
+    Some(entry)
+}
