@@ -1,11 +1,13 @@
-//! Finds the C and C++ compilers for the fixtures of `c-tests/`.
+//! Tells the crate which target it is built for, and finds the C and C++ compilers for the fixtures of `c-tests/`.
 //!
 //! Compiles nothing: the test harness does, so that a broken fixture fails its own test
 //! and a missing compiler never fails the build. Without the feature `c-tests`, which
-//! only the crate's own dev-dependency turns on, it does nothing at all.
+//! only the crate's own dev-dependency turns on, it looks for none.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    let target = std::env::var("TARGET").unwrap_or_default();
+    println!("cargo::rustc-env=SLIMPACK_TARGET={target}");
     #[cfg(feature = "c-tests")]
     find_compilers();
 }

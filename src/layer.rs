@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tar::{EntryType, Header};
 use thiserror::Error;
 
+use crate::bytes::ReadAt;
 use crate::rootfs::{Content, Rootfs, SourceFile};
 use crate::vfs::{Errno, View};
 
@@ -112,22 +113,52 @@ fn append_file(
     source: &View,
     file: &SourceFile,
 ) -> Result<(), LayerError> {
-    let path = file.source_path().unwrap_or(name);
-    let opened = file.open(source).map_err(|errno| LayerError::Open {
-        path: path.to_path_buf(),
-        errno,
-    })?;
-    if opened.size() != file.size() {
-        return Err(LayerError::Read {
-            path: path.to_path_buf(),
-            error: io::Error::other("the file has changed meanwhile"),
-        });
-    }
+    let opened = open(source, file, name)?;
     header.set_size(file.size());
     // The header goes through the library, the bytes do not: it would copy them in pieces
     // of 8 KiB, and an error could be the reader's as well as the writer's.
     tar.append_data(header, name, io::empty())?;
     let out = tar.get_mut();
+    copy_bytes(opened.as_ref(), file, name, out)?;
+    let padding = (BLOCK - file.size() % BLOCK) % BLOCK;
+    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
+    Ok(())
+}
+
+/// Copies the bytes of a file that is `name` in the image.
+///
+/// # Errors
+/// When it cannot be read or has changed its size, and when `out` fails.
+pub(crate) fn copy(
+    source: &View,
+    file: &SourceFile,
+    name: &Path,
+    out: &mut dyn Write,
+) -> Result<(), LayerError> {
+    copy_bytes(open(source, file, name)?.as_ref(), file, name, out)
+}
+
+fn open(source: &View, file: &SourceFile, name: &Path) -> Result<Box<dyn ReadAt>, LayerError> {
+    let path = || file.source_path().unwrap_or(name).to_path_buf();
+    let opened = file.open(source).map_err(|errno| LayerError::Open {
+        path: path(),
+        errno,
+    })?;
+    match opened.size() == file.size() {
+        true => Ok(opened),
+        false => Err(LayerError::Read {
+            path: path(),
+            error: io::Error::other("the file has changed meanwhile"),
+        }),
+    }
+}
+
+fn copy_bytes(
+    opened: &dyn ReadAt,
+    file: &SourceFile,
+    name: &Path,
+    out: &mut dyn Write,
+) -> Result<(), LayerError> {
     let mut buffer = vec![0; usize::try_from(file.size()).map_or(CHUNK, |size| size.min(CHUNK))];
     let mut offset = 0;
     while offset < file.size() {
@@ -138,14 +169,12 @@ fn append_file(
             other => other,
         }
         .map_err(|error| LayerError::Read {
-            path: path.to_path_buf(),
+            path: file.source_path().unwrap_or(name).to_path_buf(),
             error,
         })?;
         out.write_all(&part[..count])?;
         offset += count as u64;
     }
-    let padding = (BLOCK - file.size() % BLOCK) % BLOCK;
-    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
     Ok(())
 }
 

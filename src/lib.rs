@@ -10,6 +10,7 @@
 //! - [`rootfs`]: the file tree of the image, each file with its reason.
 //! - [`proof`]: the same resolution again, inside that tree.
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
+//! - [`inputs`] and [`depfile`]: what it depends on, for build systems.
 //! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
 //! - [`lint`]: would everything in it start? With [`needs`], what programs read beside libraries.
 //! - [`report`]: what people and programs read of it.
@@ -26,8 +27,11 @@ pub mod binding;
 pub mod bytes;
 pub mod cli;
 pub mod closure;
+pub mod config;
+pub mod depfile;
 pub mod elf;
 pub mod image;
+pub mod inputs;
 pub mod inspect;
 pub mod layer;
 pub mod lint;

@@ -166,6 +166,17 @@ impl Source {
         }
     }
 
+    /// A path of the tree as this machine knows it: below `--root DIR` with that folder before it.
+    pub fn host_path(&self, path: &Path) -> PathBuf {
+        let shown = self.shown(path);
+        match &self.origin {
+            Origin::Folder { root, .. } if shown == path && !self.is_host() => {
+                root.join(path.strip_prefix("/").unwrap_or(path))
+            }
+            _ => shown,
+        }
+    }
+
     /// A path of the tree as a person knows it.
     pub fn shown(&self, path: &Path) -> PathBuf {
         Grafted::host_path(path)

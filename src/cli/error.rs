@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::binding::BindingError;
 use crate::closure::ClosureError;
+use crate::depfile::DepfileError;
 use crate::image::read::ReadError;
 use crate::output::OutputError;
 use crate::pack::PackError;
@@ -42,6 +43,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Binding(#[from] BindingError),
     #[error(transparent)]
+    Depfile(#[from] DepfileError),
+    #[error(transparent)]
     Output(#[from] OutputError),
     #[error("cannot write to standard output: {0}")]
     Stdout(#[from] io::Error),
@@ -64,14 +67,21 @@ impl CliError {
 
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Pack(error) if error.is_verdict() => ExitCode::from(1),
             Self::Interrupted(signal) => {
                 // Ends the process the way the signal would have; only if that fails
                 // does the status speak.
                 let _ = signal_hook::low_level::emulate_default_handler(*signal);
                 ExitCode::from(2)
             }
-            _ => ExitCode::from(2),
+            _ => ExitCode::from(self.status()),
+        }
+    }
+
+    /// The exit status: 1 for a sound input and the answer no.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Pack(error) if error.is_verdict() => 1,
+            _ => 2,
         }
     }
 
@@ -81,10 +91,18 @@ impl CliError {
     }
 
     pub fn report(&self) {
-        // What stands in an image, or in a name, says nothing to a terminal.
-        let text = self.to_string();
-        let lines: Vec<_> = text.lines().map(one_line).collect();
-        let text = lines.join("\n");
-        super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {text}"));
+        if let Self::Pack(PackError::Several(errors)) = self {
+            return errors
+                .iter()
+                .for_each(|error| report_text(&error.to_string()));
+        }
+        report_text(&self.to_string());
     }
+}
+
+fn report_text(text: &str) {
+    // What stands in an image, or in a name, says nothing to a terminal.
+    let lines: Vec<_> = text.lines().map(one_line).collect();
+    let text = lines.join("\n");
+    super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {text}"));
 }

@@ -18,6 +18,7 @@ use crate::lint::{
     self, Context, Findings, Ignore, Policy, PolicyError, Scope, Survey, known_rule,
 };
 use crate::loader::Environment;
+use crate::output::Output;
 use crate::report::lint as report;
 use crate::report::lint::Linted;
 use crate::source::{Source, choose_root};
@@ -60,6 +61,12 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         }
     }
     match args.format {
+        LintFormat::Text if args.stamp.is_some() => {
+            let told: Vec<_> = linted.into_iter().filter(Linted::has_findings).collect();
+            if !told.is_empty() {
+                report::text(&told, common.verbose > 0, common.quiet, &mut out)?;
+            }
+        }
         LintFormat::Text => report::text(&linted, common.verbose > 0, common.quiet, &mut out)?,
         LintFormat::Github => report::github(&linted, &mut out)?,
         LintFormat::Json => {
@@ -72,7 +79,18 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         }
     }
     out.flush()?;
+    if let Some(stamp) = args.stamp.as_deref().filter(|_| status == 0) {
+        write_stamp(stamp)?;
+    }
     Ok(ExitCode::from(status))
+}
+
+/// An empty file whose time says when all was well.
+fn write_stamp(path: &Path) -> Result<(), CliError> {
+    match Output::create(path)? {
+        Output::File(file) => Ok(file.publish()?),
+        Output::Device(_) => Ok(()),
+    }
 }
 
 fn usage(error: PolicyError) -> CliError {

@@ -3,8 +3,10 @@
 //! In: arguments. Out: an exit status: 0 done, 1 the answer is no (an incomplete
 //! closure, a check that failed), 2 usage, unreadable input or failed output.
 
+mod about;
 mod args;
 mod error;
+mod help;
 mod inspect;
 mod lint;
 mod needs;
@@ -22,6 +24,8 @@ use error::CliError;
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::read();
+    cli.common.color.write_global();
+    log();
     match run(&cli) {
         Ok(status) => status,
         // Whoever reads has seen enough.
@@ -33,8 +37,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Says what is logged, when `SLIMPACK_LOG` asks for it: `debug` is the walk of the loader.
+fn log() {
+    if let Ok(filters) = std::env::var("SLIMPACK_LOG") {
+        env_logger::Builder::new()
+            .parse_filters(&filters)
+            .format(|out, record| writeln!(out, "{}", record.args()))
+            .init();
+    }
+}
+
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
+        None if cli.version => about::version(cli.common.verbose > 0),
+        Some(Verb::Completions(args)) => about::completions(args),
+        Some(Verb::Man(args)) => about::man(args),
+        Some(Verb::Schema) => about::schema(),
+        Some(Verb::Help(args)) => help::run(args),
         Some(Verb::Needs(args)) => needs::run(args),
         Some(Verb::Lint(args)) => lint::run(args, &cli.common),
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),

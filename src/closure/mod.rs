@@ -6,6 +6,7 @@
 
 mod error;
 mod interpreter;
+mod trace;
 
 pub use error::ClosureError;
 
@@ -453,7 +454,9 @@ impl<'a> Walker<'a> {
             loaded
         };
         let mut alias = None;
-        let target = match self.rules.request(&self.scene, &self.closure.map, name, by) {
+        let answer = self.rules.request(&self.scene, &self.closure.map, name, by);
+        trace::search(&self.closure.map, name, by, &answer);
+        let target = match answer {
             Answer::Kernel => return Ok(None),
             Answer::Loaded(index) => Some(index),
             Answer::Same(index, found) => {

@@ -7,6 +7,7 @@ mod archive;
 mod command;
 mod config;
 mod digest;
+mod folder;
 pub mod read;
 mod reference;
 
@@ -14,4 +15,5 @@ pub use archive::{Destination, ImageError, Written, size_hint, write};
 pub use command::{Interpreters, Shebang, Start, command_path, path_folders, shebang, variable};
 pub use config::Settings;
 pub use digest::{Blob, Digester};
+pub use folder::write_folder;
 pub use reference::{Tag, TagError};

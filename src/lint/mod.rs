@@ -15,7 +15,7 @@ pub use catalogue::{RULES, Rule, Severity};
 pub use context::{Context, Scope};
 pub use finding::Finding;
 pub use policy::{FailOn, known_rule};
-pub use policy::{Ignore, Policy, PolicyError};
+pub use policy::{Ignore, LintSection, Policy, PolicyError};
 pub use rules::{Process, process_errors};
 pub use survey::{ElfFile, Script, Survey};
 

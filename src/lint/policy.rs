@@ -5,11 +5,13 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::catalogue::{self, Rule, Severity};
 use super::finding::Finding;
+use crate::config::{Config, ConfigError};
 
 /// Why a policy cannot be used.
 #[derive(Debug, Error)]
@@ -17,9 +19,12 @@ pub enum PolicyError {
     /// There is no such rule.
     #[error("there is no rule {0}{hint}; slimpack lint --list-rules names all", hint = hint(.0))]
     UnknownRule(String),
-    /// The file is no policy.
-    #[error("{0}")]
-    File(String),
+    /// The file is none.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An ignore without a reason.
+    #[error("the ignore of {0} has no reason")]
+    NoReason(String),
 }
 
 fn hint(id: &str) -> String {
@@ -103,64 +108,49 @@ impl Policy {
     /// Adds what a `slimpack.toml` says; what was set before wins.
     ///
     /// # Errors
-    /// When the text is no policy: with line and column.
+    /// When the text is no such file: with line and column.
     pub fn add_file(&mut self, text: &str, fail_on_is_set: bool) -> Result<(), PolicyError> {
-        let file: File = toml::from_str(text).map_err(|error| at_line(text, &error))?;
-        for entry in file.lint.ignore {
+        let section = Config::parse(text)?.lint;
+        for entry in section.ignore {
             if entry.reason.trim().is_empty() {
-                let what = format!("the ignore of {} has no reason", entry.rule);
-                return Err(PolicyError::File(what));
+                return Err(PolicyError::NoReason(entry.rule));
             }
             self.ignore.push(Ignore {
                 rule: known_rule(&entry.rule)?,
                 glob: entry.path.map(|path| path.display().to_string()),
             });
         }
-        if let Some(word) = file.lint.fail_on.filter(|_| !fail_on_is_set) {
+        if let Some(word) = section.fail_on.filter(|_| !fail_on_is_set) {
             self.fail_on = word.severity();
         }
         Ok(())
     }
 }
 
-/// The first line of a TOML error, with its place.
-fn at_line(text: &str, error: &toml::de::Error) -> PolicyError {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = text.get(..start).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |rest| rest.chars().count())
-        + 1;
-    PolicyError::File(format!("line {line}, column {column}: {}", error.message()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    lint: Section,
-}
-
-#[derive(Default, Deserialize)]
+/// The part of a `slimpack.toml` that is about lint.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Section {
+pub struct LintSection {
+    /// Findings to pass over
     #[serde(default)]
     ignore: Vec<IgnoreEntry>,
+    /// The least severity that makes a run fail [default: error]
     fail_on: Option<FailOn>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct IgnoreEntry {
+    /// A rule, such as SP305
     rule: String,
+    /// Only about paths or names that match this glob
     path: Option<PathBuf>,
+    /// Why
     reason: String,
 }
 
 /// The word behind `--fail-on`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FailOn {
     /// Findings of severity error.

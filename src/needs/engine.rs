@@ -108,6 +108,8 @@ pub struct Provisions {
     pub provisions: Vec<Provision>,
     /// Programs and libraries.
     pub started: Vec<Started>,
+    /// Folders whose entries were all added.
+    pub folders: BTreeSet<PathBuf>,
     /// What might be needed as well.
     pub hints: BTreeSet<Hint>,
     /// Needs that the source cannot serve.
@@ -463,6 +465,7 @@ impl Loop<'_> {
             match walk.metadata.kind {
                 NodeKind::File => self.file(&path, to.as_deref(), cause)?,
                 NodeKind::Directory if seen.insert((walk.real.clone(), to.clone())) => {
+                    self.result.folders.insert(walk.real.clone());
                     let names = source.read_dir(&path);
                     let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
                     if names.is_empty() {

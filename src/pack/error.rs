@@ -130,6 +130,9 @@ pub enum PackError {
         .0.display()
     )]
     NotText(PathBuf),
+    /// Several of these.
+    #[error("{}", lines(.0))]
+    Several(Vec<PackError>),
     /// There is nothing to pack.
     #[error("there is no program to pack")]
     NoProgram,
@@ -148,11 +151,21 @@ pub enum PackError {
 }
 
 impl PackError {
+    /// One error for all that were found; none when there are none.
+    pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
     /// Whether the inputs are sound and the answer is no: exit status 1 and not 2.
     pub fn is_verdict(&self) -> bool {
         match self {
             Self::Incomplete(_) | Self::NotStatic { .. } | Self::TooLarge { .. } => true,
             Self::Proof(proof) => proof.is_verdict(),
+            Self::Several(errors) => errors.iter().all(Self::is_verdict),
             _ => false,
         }
     }
@@ -169,6 +182,11 @@ pub struct MissingLibrary {
     pub requesters: Vec<PathBuf>,
     /// Paths tried, each with the reason why it was not taken.
     pub tried: Vec<String>,
+}
+
+fn lines(errors: &[PackError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn incomplete(missing: &[MissingLibrary]) -> String {

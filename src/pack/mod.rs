@@ -9,13 +9,14 @@ mod subjects;
 
 pub use error::{MissingLibrary, PackError};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::closure::Closure;
 use crate::elf::{Linkage, Platform, platform};
 use crate::image::{Destination, Settings, Tag, Written};
+use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Hint, Provision, Provisions, Selection};
 use crate::proof::{MissedCall, prove};
@@ -109,6 +110,8 @@ pub struct Plan {
     pub rootfs: Arc<Rootfs>,
     /// Its configuration.
     pub settings: Settings,
+    /// What it depends on.
+    pub inputs: Inputs,
     /// Libraries left out by `--allow-missing`.
     pub missing: Vec<MissingLibrary>,
     /// Symbols that will be missed when they are first called.
@@ -135,13 +138,18 @@ impl Plan {
             hwcaps: options.hwcaps,
             ..Environment::with_variables(&options.env)
         };
-        let (subjects, mut added) = subjects::find(&source, options)?;
+        // All that is wrong with what was named, not only the first.
+        let mut errors = Vec::new();
+        let (subjects, mut added) = subjects::find(&source, options, &mut errors);
+        let by_hand = subjects::added(&source, options, &mut errors);
+        PackError::all(errors)?;
         let platform = common_platform(&source, &subjects)?;
         if options.require_static {
             require_static(&subjects)?;
         }
-        added.extend(subjects::added(&source, options)?);
+        added.extend(by_hand.provisions);
         let mut resolved = resolve(&source, options, &environment, subjects, added)?;
+        resolved.globbed = by_hand.globbed;
         if !resolved.missing.is_empty() && !options.allow_missing {
             return Err(PackError::Incomplete(resolved.missing));
         }
@@ -194,6 +202,8 @@ impl Plan {
             )?;
             missed_calls.extend(missed);
         }
+        let (folders, globbed) = (&resolved.provisions.folders, &resolved.globbed);
+        let inputs = inputs(&source, options, &to_prove, &rootfs, folders, globbed);
         let closures = to_prove.into_iter().map(|(_, closure)| closure);
         let programs: Vec<PackedProgram> = programs
             .into_iter()
@@ -211,6 +221,7 @@ impl Plan {
             programs,
             rootfs,
             settings,
+            inputs,
             missing: resolved.missing,
             missed_calls,
             hints: resolved.provisions.hints.into_iter().collect(),
@@ -232,6 +243,20 @@ impl Plan {
         )?)
     }
 
+    /// Writes the tree alone into an empty folder; `go_on` is asked before each file.
+    ///
+    /// # Errors
+    /// When a file cannot be read any more or the disk fails.
+    pub fn write_folder(
+        &self,
+        folder: &Path,
+        go_on: &dyn Fn() -> std::io::Result<()>,
+    ) -> Result<(), PackError> {
+        let created = self.settings.created;
+        crate::image::write_folder(&self.rootfs, &self.source.view, created, folder, go_on)
+            .map_err(|error| PackError::Image(error.into()))
+    }
+
     /// How many bytes the archive will have, or a few more.
     ///
     /// # Errors
@@ -246,12 +271,47 @@ impl Plan {
     }
 }
 
+/// What the image depends on.
+fn inputs(
+    source: &Source,
+    options: &Options,
+    closures: &[(PathBuf, Closure)],
+    rootfs: &Rootfs,
+    folders: &BTreeSet<PathBuf>,
+    globbed: &[PathBuf],
+) -> Inputs {
+    /// What a user is looked up in.
+    const USERS: [&str; 2] = ["/etc/passwd", "/etc/group"];
+    let mut inputs = Inputs::default();
+    for typed in &options.programs {
+        inputs.add_path(source, &source.locate(typed));
+    }
+    for (_, closure) in closures {
+        inputs.add_closure(source, closure);
+    }
+    inputs.add_rootfs(source, rootfs);
+    for folder in folders {
+        inputs.add_folder(source, folder);
+    }
+    for folder in globbed {
+        inputs.add_globbed(source, folder);
+    }
+    if options.user.is_some() {
+        for file in USERS {
+            inputs.add_path(source, Path::new(file));
+        }
+    }
+    inputs
+}
+
 /// Programs with all they load and need.
 struct Resolved {
     programs: Vec<(Subject, Closure)>,
     provisions: Provisions,
     missing: Vec<MissingLibrary>,
     script_commands: Vec<PathBuf>,
+    /// Folders in which globs were matched.
+    globbed: Vec<PathBuf>,
 }
 
 /// Works out what the programs load and need.
@@ -317,6 +377,7 @@ fn resolve(
         provisions,
         missing,
         script_commands,
+        globbed: Vec::new(),
     })
 }
 

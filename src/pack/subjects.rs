@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Options, PackError};
+use super::{Add, Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
 use crate::image::{Interpreters, command_path};
@@ -34,50 +34,63 @@ pub(super) struct Subject {
 pub(super) fn find(
     source: &Source,
     options: &Options,
-) -> Result<(Vec<Subject>, Vec<Provision>), PackError> {
+    errors: &mut Vec<PackError>,
+) -> (Vec<Subject>, Vec<Provision>) {
     let (mut subjects, mut more) = (Vec::new(), Vec::new());
     for typed in &options.programs {
-        let path = source.locate(typed);
-        let fail = |error| PackError::Program {
-            path: typed.clone(),
-            error,
-        };
-        match Program::find(&source.view, &path) {
-            Ok(program) => subjects.push(Subject {
-                typed: typed.clone(),
-                program,
-                script: None,
-            }),
-            Err(ClosureError::Elf(ElfError::NotElf(true))) => {
-                let script = |why| PackError::Script {
-                    path: typed.clone(),
-                    why,
-                };
-                let found = Interpreters::of(&source.view, &options.env, &path)
-                    .unwrap_or_else(|| Err("it cannot be read any more".into()));
-                let Interpreters {
-                    interpreter,
-                    command,
-                } = found.map_err(script)?;
-                let program = Program::find(&source.view, &interpreter).map_err(fail)?;
-                more.extend(command.map(|command| Provision {
-                    addition: Addition::Program(command),
-                    cause: Cause {
-                        need: "script",
-                        object: None,
-                        sign: "the command that env starts for it".to_owned(),
-                    },
-                }));
-                subjects.push(Subject {
-                    typed: typed.clone(),
-                    program,
-                    script: Some(path),
-                });
-            }
-            Err(error) => return Err(fail(error)),
+        match subject(source, options, typed, &mut more) {
+            Ok(subject) => subjects.push(subject),
+            Err(error) => errors.push(error),
         }
     }
-    Ok((subjects, more))
+    (subjects, more)
+}
+
+fn subject(
+    source: &Source,
+    options: &Options,
+    typed: &Path,
+    more: &mut Vec<Provision>,
+) -> Result<Subject, PackError> {
+    let path = source.locate(typed);
+    let fail = |error| PackError::Program {
+        path: typed.to_path_buf(),
+        error,
+    };
+    match Program::find(&source.view, &path) {
+        Ok(program) => Ok(Subject {
+            typed: typed.to_path_buf(),
+            program,
+            script: None,
+        }),
+        Err(ClosureError::Elf(ElfError::NotElf(true))) => {
+            let script = |why| PackError::Script {
+                path: typed.to_path_buf(),
+                why,
+            };
+            let found = Interpreters::of(&source.view, &options.env, &path)
+                .unwrap_or_else(|| Err("it cannot be read any more".into()));
+            let Interpreters {
+                interpreter,
+                command,
+            } = found.map_err(script)?;
+            let program = Program::find(&source.view, &interpreter).map_err(fail)?;
+            more.extend(command.map(|command| Provision {
+                addition: Addition::Program(command),
+                cause: Cause {
+                    need: "script",
+                    object: None,
+                    sign: "the command that env starts for it".to_owned(),
+                },
+            }));
+            Ok(Subject {
+                typed: typed.to_path_buf(),
+                program,
+                script: Some(path),
+            })
+        }
+        Err(error) => Err(fail(error)),
+    }
 }
 
 fn is_file(view: &View, path: &Path) -> bool {
@@ -86,14 +99,29 @@ fn is_file(view: &View, path: &Path) -> bool {
 }
 
 /// What `--add` brings.
-pub(super) fn added(source: &Source, options: &Options) -> Result<Vec<Provision>, PackError> {
-    let mut provisions = Vec::new();
+#[derive(Default)]
+pub(super) struct ByHand {
+    pub provisions: Vec<Provision>,
+    /// Folders in which globs were matched.
+    pub globbed: Vec<PathBuf>,
+}
+
+/// What `--add` brings.
+pub(super) fn added(source: &Source, options: &Options, errors: &mut Vec<PackError>) -> ByHand {
+    let mut by_hand = ByHand::default();
     for add in &options.add {
+        errors.extend(by_hand.add(source, add).err());
+    }
+    by_hand
+}
+
+impl ByHand {
+    fn add(&mut self, source: &Source, add: &Add) -> Result<(), PackError> {
         let fail = |why: &str| PackError::Add {
             word: add.source.clone(),
             why: why.to_owned(),
         };
-        let paths = matching(source, &add.source);
+        let paths = matching(source, &add.source, &mut self.globbed);
         if paths.is_empty() {
             return Err(fail("no such file or folder"));
         }
@@ -125,7 +153,7 @@ pub(super) fn added(source: &Source, options: &Options) -> Result<Vec<Provision>
                     },
                 },
             };
-            provisions.push(Provision {
+            self.provisions.push(Provision {
                 addition,
                 cause: Cause {
                     need: BY_HAND,
@@ -134,8 +162,8 @@ pub(super) fn added(source: &Source, options: &Options) -> Result<Vec<Provision>
                 },
             });
         }
+        Ok(())
     }
-    Ok(provisions)
 }
 
 fn has_glob(text: &str) -> bool {
@@ -143,7 +171,7 @@ fn has_glob(text: &str) -> bool {
 }
 
 /// The paths that a word names: itself when it is there, else what its globs match, in order.
-fn matching(source: &Source, word: &str) -> Vec<PathBuf> {
+fn matching(source: &Source, word: &str, globbed: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     let whole = source.locate(Path::new(word));
     if source.view.walk(&whole).is_ok() {
         return vec![whole];
@@ -167,6 +195,7 @@ fn matching(source: &Source, word: &str) -> Vec<PathBuf> {
     }
     let mut paths = vec![source.locate(&fixed)];
     for glob in globs {
+        globbed.extend(paths.iter().cloned());
         let level = paths
             .iter()
             .flat_map(|path| below(&source.view, path, glob));

@@ -1,7 +1,7 @@
 //! The plan of a pack, and the summary of what was written.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 
@@ -117,14 +117,28 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What was written, and where.
+pub enum Place<'a> {
+    /// An image.
+    Image {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        written: &'a Written,
+        /// Whether the file that was there is the same and stays.
+        is_unchanged: bool,
+    },
+    /// A root folder.
+    Folder(PathBuf),
+}
+
 /// Says what was written and where.
 ///
 /// # Errors
 /// When `out` fails.
 pub fn summary(
     plan: &Plan,
-    written: &Written,
-    target: &Path,
+    place: &Place<'_>,
     verbose: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -133,14 +147,24 @@ pub fn summary(
         files(plan, out)?;
     }
     warnings(plan, out)?;
-    writeln!(
-        out,
-        "{} {DIM}→{DIM:#} {} {DIM}({}, image ID {}){DIM:#}",
-        totals(plan),
-        target.display(),
-        size(written.size),
-        &written.config.sha256[..12],
-    )
+    write!(out, "{} {DIM}→{DIM:#} ", totals(plan))?;
+    match place {
+        Place::Folder(path) => writeln!(out, "{} {DIM}(a root folder){DIM:#}", path.display()),
+        Place::Image {
+            path,
+            written,
+            is_unchanged,
+        } => {
+            let unchanged = if *is_unchanged { ", unchanged" } else { "" };
+            writeln!(
+                out,
+                "{} {DIM}({}, image ID {}{unchanged}){DIM:#}",
+                path.display(),
+                size(written.size),
+                &written.config.sha256[..12],
+            )
+        }
+    }
 }
 
 /// `hello:latest  linux/amd64  dynamic (glibc)`

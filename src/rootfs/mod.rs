@@ -162,12 +162,17 @@ impl SourceFile {
         }
     }
 
-    /// The real path in the source tree; `None` for a file that was made.
-    pub fn source_path(&self) -> Option<&Path> {
+    /// Where it stands in the source tree; `None` for a file that was made.
+    pub fn walk(&self) -> Option<&Walk> {
         match &self.bytes {
-            Bytes::Source(walk) => Some(&walk.real),
+            Bytes::Source(walk) => Some(walk),
             Bytes::Made(..) => None,
         }
+    }
+
+    /// The real path in the source tree; `None` for a file that was made.
+    pub fn source_path(&self) -> Option<&Path> {
+        self.walk().map(|walk| walk.real.as_path())
     }
 
     /// Opens the bytes.

@@ -26,6 +26,14 @@ pub struct Linted {
     pub findings: Findings,
 }
 
+impl Linted {
+    /// Whether there is more than infos to tell.
+    pub fn has_findings(&self) -> bool {
+        let mut findings = self.findings.findings.iter();
+        findings.any(|finding| finding.severity > Severity::Info)
+    }
+}
+
 /// How many findings of each severity there are: errors, warnings, infos.
 fn totals(targets: &[Linted]) -> [usize; 3] {
     let all = || targets.iter().flat_map(|target| &target.findings.findings);

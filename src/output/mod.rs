@@ -4,8 +4,12 @@
 //! beside its place and renamed; a failure or a signal on the way removes it and leaves
 //! the previous file as it was.
 
+mod folder;
+
+pub use folder::AtomicFolder;
+
 use std::fs::{self, File, Permissions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +27,14 @@ pub enum OutputError {
     #[error("cannot write {}: the folder {} does not exist", .0.display(), .1.display())]
     NoFolder(PathBuf, PathBuf),
     /// The path is a folder.
-    #[error("cannot write {}: it is a folder; name a file in it", .0.display())]
+    #[error(
+        "cannot write {}: it is a folder; name a file in it, or end it in / for a root folder",
+        .0.display()
+    )]
     IsFolder(PathBuf),
+    /// A root folder would replace what somebody has there.
+    #[error("cannot write {}: it is there and not empty; remove it or name another folder", .0.display())]
+    NotEmpty(PathBuf),
     /// Anything else.
     #[error("cannot write {}: {}", .0.display(), .1)]
     Io(PathBuf, io::Error),
@@ -72,10 +82,7 @@ impl Output {
                 return Ok(Self::Device(device));
             }
         }
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = parent(&target);
         if !folder.is_dir() {
             return Err(OutputError::NoFolder(
                 path.to_path_buf(),
@@ -100,6 +107,14 @@ impl Output {
             interrupts,
             reserved: 0,
         }))
+    }
+}
+
+/// The folder that a path stands in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -158,12 +173,45 @@ impl AtomicFile {
             .map_err(|error| OutputError::Io(target, error.error))
     }
 
+    /// Whether the file that is at the place holds the same bytes already.
+    ///
+    /// # Errors
+    /// When what was written cannot be read.
+    pub fn is_same_as_before(&mut self) -> Result<bool, OutputError> {
+        let fail = |error| OutputError::Io(self.target.clone(), error);
+        let Ok(before) = File::open(&self.target) else {
+            return Ok(false);
+        };
+        let now = self.temporary.reopen().map_err(fail)?;
+        let length = |file: &File| Some(file.metadata().ok()?.len());
+        if length(&before) != length(&now) {
+            return Ok(false);
+        }
+        let (before, now) = (io::BufReader::new(before), io::BufReader::new(now));
+        same_bytes(before, now).map_err(fail)
+    }
+
     fn check(&self) -> io::Result<()> {
         match self.interrupted() {
             // Not ErrorKind::Interrupted, which writers take as "try again".
             Some(_) => Err(io::Error::other("interrupted by a signal")),
             None => Ok(()),
         }
+    }
+}
+
+fn same_bytes(mut one: impl BufRead, mut other: impl BufRead) -> io::Result<bool> {
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let count = left.len().min(right.len());
+        if count == 0 {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        if left[..count] != right[..count] {
+            return Ok(false);
+        }
+        one.consume(count);
+        other.consume(count);
     }
 }
 

@@ -1,0 +1,88 @@
+//! What slimpack says about itself: version, completions, manual pages, the schema of its
+//! configuration.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use super::args::{Cli, CompletionsArgs, ManArgs};
+use super::error::CliError;
+use crate::config;
+use crate::output::OutputError;
+
+/// The version; with `verbose` how it was built.
+pub(super) fn version(verbose: bool) -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    writeln!(out, "slimpack {}", env!("CARGO_PKG_VERSION"))?;
+    if verbose {
+        let linkage = match cfg!(target_feature = "crt-static") {
+            true => "static",
+            false => "dynamic",
+        };
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
+        let features = match cfg!(feature = "c-tests") {
+            true => "c-tests",
+            false => "none",
+        };
+        writeln!(out, "target: {}", env!("SLIMPACK_TARGET"))?;
+        writeln!(out, "linkage: {linkage}")?;
+        writeln!(out, "profile: {profile}")?;
+        writeln!(out, "features: {features}")?;
+        writeln!(
+            out,
+            "reads: docker and OCI archives, OCI layouts, root folders; gzip, zstd, xz"
+        )?;
+        writeln!(out, "writes: docker and OCI archives, root folders")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a shell reads to complete words.
+pub(super) fn completions(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "slimpack", &mut text);
+    print(&text)
+}
+
+/// Manual pages: slimpack(1), or one for each command into a folder.
+pub(super) fn man(args: &ManArgs) -> Result<ExitCode, CliError> {
+    let Some(folder) = &args.folder else {
+        let mut text = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+        return print(&text);
+    };
+    let fail = |error| OutputError::Io(folder.clone(), error);
+    if !folder.is_dir() {
+        let named = folder.join("slimpack.1");
+        return Err(OutputError::NoFolder(named, folder.clone()).into());
+    }
+    clap_mangen::generate_to(Cli::command(), folder).map_err(fail)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The JSON schema of `slimpack.toml`.
+pub(super) fn schema() -> Result<ExitCode, CliError> {
+    let mut text = serde_json::to_vec_pretty(&config::schema()).map_err(std::io::Error::from)?;
+    text.push(b'\n');
+    print(&text)
+}
+
+fn print(text: &[u8]) -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    out.write_all(text)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names of all commands.
+pub(super) fn verbs() -> Vec<String> {
+    let command = Cli::command();
+    let verbs = command.get_subcommands();
+    verbs.map(|verb| verb.get_name().to_owned()).collect()
+}

@@ -1,0 +1,128 @@
+//! What can be typed.
+
+mod pack;
+mod verbs;
+
+pub(super) use pack::PackArgs;
+pub(super) use verbs::{
+    CompletionsArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs, NeedsArgs,
+    SourceArgs, TreeArgs,
+};
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Turn a Linux program into the smallest container image that still runs it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "slimpack",
+    disable_version_flag = true,
+    disable_help_flag = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    override_usage = "slimpack [OPTIONS] FILE... [-o OUT]\n       slimpack COMMAND ...",
+    after_help = MORE,
+    after_long_help = EXAMPLES
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub pack: PackArgs,
+    #[command(flatten)]
+    pub common: Common,
+    /// Print the version; with -v how this slimpack was built
+    #[arg(short = 'V', long, help_heading = "Options")]
+    pub version: bool,
+    /// Print help; --help says more
+    #[arg(short, long, action = clap::ArgAction::Help, help_heading = "Options")]
+    help: Option<bool>,
+}
+
+impl Cli {
+    /// Reads the command line of this process; exits on help and on misuse.
+    pub fn read() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        // The first word that is no flag is the verb, and flags of packing before it
+        // would be lost in silence.
+        if let Some(verb) = matches.subcommand_name() {
+            let stray = matches.ids().find(|id| {
+                let id = id.as_str();
+                !["verbose", "quiet", "color"].contains(&id)
+                    && matches.value_source(id) == Some(ValueSource::CommandLine)
+                    && command.get_arguments().any(|arg| arg.get_id() == id)
+            });
+            if let Some(stray) = stray {
+                let message = format!(
+                    "--{stray} is an option of packing; options of {verb} stand behind it \
+                     (to pack a program called {verb}, write ./{verb})"
+                );
+                command.error(ErrorKind::ArgumentConflict, message).exit();
+            }
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+const MORE: &str = "\
+All options and examples: slimpack --help. In a Makefile: slimpack help make. A program called like
+a command is ./NAME. Exit status: 0 done, 1 a library is missing or a check failed, 2 anything else.";
+
+const EXAMPLES: &str = "\
+Examples:
+  slimpack ./hello -o hello.tar      pack, then: docker load -i hello.tar
+  slimpack /usr/bin/curl             say what the image would hold, write nothing
+  slimpack ./app -t app:1.0 -o - | podman load
+  slimpack tree ./app                which libraries, and which rule finds each
+  slimpack needs ./app               what it reads and opens beside them
+  slimpack inspect app.tar           configuration, layers, history, the largest files
+  slimpack lint app.tar              would everything in it start?
+  slimpack app -o app.tar --depfile  in a Makefile; see slimpack help make
+  slimpack --config slimpack.toml    every image of a file; see slimpack help config
+
+More: slimpack help TOPIC, of make, slimpack.mk, ninja, cmake, docker, config. SLIMPACK_LOG=debug
+shows the loader's walk, as LD_DEBUG=libs does.
+
+A program called like a command is ./NAME. Exit status: 0 done, 1 a library is missing or a
+check failed, 2 usage, unreadable input or failed output.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Show the libraries that a program loads, and the rule that finds each
+    Tree(TreeArgs),
+    /// List what programs need beside libraries, or which of it a program needs
+    Needs(NeedsArgs),
+    /// Check whether everything in programs, folders and images would start
+    Lint(LintArgs),
+    /// Show what is in an image: configuration, layers, history, files by size
+    Inspect(InspectArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(ManArgs),
+    /// Print the JSON schema of slimpack.toml, for editors
+    Schema,
+    /// Print help about a command, or make, ninja, cmake, docker, config
+    Help(HelpArgs),
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Say more: every file and its reason, every path that was tried
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Options")]
+    pub verbose: u8,
+    /// Say no more than was asked for, and what is wrong
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Options"
+    )]
+    pub quiet: bool,
+    #[command(flatten, next_help_heading = "Options")]
+    pub color: colorchoice_clap::Color,
+}

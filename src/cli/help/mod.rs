@@ -1,0 +1,86 @@
+//! `slimpack help [TOPIC]`.
+//!
+//! In: the name of a command or of a topic. Out: its help.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use super::args::{Cli, HelpArgs};
+use super::error::CliError;
+
+/// What there is to read, each with one line about it.
+const TOPICS: [(&str, &str, &str); 6] = [
+    ("make", "images in a Makefile", include_str!("make.txt")),
+    (
+        "slimpack.mk",
+        "the file that help make includes",
+        include_str!("slimpack.mk"),
+    ),
+    ("ninja", "images in build.ninja", include_str!("ninja.txt")),
+    (
+        "cmake",
+        "images in CMakeLists.txt",
+        include_str!("cmake.txt"),
+    ),
+    (
+        "docker",
+        "a stage of a Dockerfile",
+        include_str!("docker.txt"),
+    ),
+    (
+        "config",
+        "the file slimpack.toml",
+        include_str!("config.txt"),
+    ),
+];
+
+pub(super) fn run(args: &HelpArgs) -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    match args.topic.as_deref() {
+        None => {
+            write!(out, "{}", Cli::command().render_long_help().ansi())?;
+            writeln!(out, "\nTopics:")?;
+            for (name, about, _) in TOPICS {
+                writeln!(out, "  slimpack help {name:12} {about}")?;
+            }
+        }
+        Some(name) => {
+            let topic = TOPICS.iter().find(|(topic, ..)| *topic == name);
+            match topic {
+                Some((_, _, text)) => out.write_all(text.as_bytes())?,
+                None => write!(out, "{}", verb(name)?)?,
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The long help of a command.
+fn verb(name: &str) -> Result<String, CliError> {
+    let mut command = Cli::command();
+    // So that usage lines carry the name of the whole.
+    command.build();
+    if let Some(verb) = command.find_subcommand_mut(name) {
+        return Ok(verb.render_long_help().ansi().to_string());
+    }
+    let topics = TOPICS.iter().map(|(topic, ..)| (*topic).to_owned());
+    let known: Vec<String> = super::about::verbs().into_iter().chain(topics).collect();
+    let nearest =
+        nearest(name, &known).map_or(String::new(), |near| format!(" (did you mean {near}?)"));
+    Err(CliError::Usage(format!(
+        "there is no help about {name:?}{nearest}; there is about {}",
+        known.join(", ")
+    )))
+}
+
+/// What somebody who wrote `name` may have meant.
+pub(super) fn nearest<'k>(name: &str, known: &'k [String]) -> Option<&'k str> {
+    let by_distance = known
+        .iter()
+        .map(|known| (strsim::levenshtein(known, name), known));
+    let (distance, nearest) = by_distance.min()?;
+    (distance <= 2 && distance < name.len()).then_some(nearest)
+}

@@ -1,0 +1,102 @@
+//! `slimpack FILE... [-o OUT]`.
+
+mod config;
+mod hints;
+mod options;
+mod target;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use rayon::prelude::*;
+
+use super::args::{Common, PackArgs};
+use super::error::CliError;
+use super::progress::Progress;
+use crate::image::Written;
+use crate::pack::Plan;
+use crate::report;
+use target::{Outcome, Target};
+
+pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let Some(path) = &args.config else {
+        pack(args, common)?.print()?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let jobs = config::jobs(path, args)?;
+    let packed: Vec<_> = jobs.par_iter().map(|job| pack(&job.args, common)).collect();
+    let mut status = 0;
+    for (job, packed) in jobs.iter().zip(packed) {
+        match packed {
+            Ok(said) => said.print()?,
+            // The other images are told of all the same.
+            Err(error) => {
+                super::say(|out| writeln!(out, "image {} of {}:", job.name, path.display()));
+                error.report();
+                status = status.max(error.status());
+            }
+        }
+    }
+    Ok(ExitCode::from(status))
+}
+
+/// What a pack has to say.
+#[derive(Default)]
+struct Said {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Said {
+    fn print(&self) -> io::Result<()> {
+        super::say(|err| err.write_all(&self.err));
+        let mut out = super::stdout();
+        out.write_all(&self.out)?;
+        out.flush()
+    }
+}
+
+/// One image, from what was typed to what is said about it.
+fn pack(args: &PackArgs, common: &Common) -> Result<Said, CliError> {
+    let target = Target::of(args)?;
+    let options = options::options(args, common)?;
+    let plan = Plan::new(&options).inspect_err(|error| hints::hint(error, &options))?;
+    let progress = target.output().map(|output| {
+        let what = format!("writing {}", output.display());
+        Progress::start(what, common.quiet)
+    });
+    let outcome = target.write(&plan, args, &options)?;
+    drop(progress);
+    let mut said = Said::default();
+    let written = match (&outcome, target.output()) {
+        (Outcome::Image { written, .. }, Some(output)) => Some((written, output)),
+        _ => None,
+    };
+    if args.json {
+        print_json(&plan, written, &mut said.out)?;
+        return Ok(said);
+    }
+    if common.quiet {
+        return Ok(said);
+    }
+    match &outcome {
+        Outcome::Plan => report::plan(&plan, &mut said.out)?,
+        outcome => report::summary(
+            &plan,
+            &outcome.place(&target),
+            common.verbose > 0,
+            &mut said.err,
+        )?,
+    }
+    Ok(said)
+}
+
+fn print_json(
+    plan: &Plan,
+    written: Option<(&Written, &Path)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let json = report::plan_json(plan, written)?;
+    writeln!(out, "{json}")
+}

@@ -1,0 +1,93 @@
+//! What was typed, as what it means.
+//!
+//! In: words of the command line. Out: [`Options`] of a pack.
+
+use std::env;
+use std::path::PathBuf;
+
+use crate::cli::args::{Common, PackArgs};
+use crate::cli::error::CliError;
+use crate::image::Tag;
+use crate::needs::Selection;
+use crate::pack::Options;
+
+/// What was typed as what it means.
+pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliError> {
+    let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
+    Ok(Options {
+        programs: args.files.clone(),
+        roots: args.source.roots.clone(),
+        current_dir,
+        library_path: args.source.library_path.clone(),
+        destination: args.dest.as_ref().map(PathBuf::from),
+        hwcaps: args.hwcaps,
+        needs: selection(args)?,
+        wants_hints: args.json || !common.quiet,
+        add: args.add.clone(),
+        exclude: args.exclude.clone(),
+        busybox: args.busybox.clone(),
+        allow_missing: args.allow_missing,
+        require_static: args.require_static,
+        max_size: args.max_size,
+        tags: without_repeats(&args.tags),
+        entrypoint: args.entrypoint.clone().map(|words| words.0),
+        cmd: args.cmd.clone().map(|words| words.0).unwrap_or_default(),
+        env: last_of_each_name(&args.env),
+        user: args.user.clone(),
+        working_dir: args.workdir.clone(),
+        labels: args.labels.iter().cloned().collect(),
+        created: source_date_epoch()?,
+    })
+}
+
+/// `--without` is the narrower word: it counts after every `--with`.
+fn selection(args: &PackArgs) -> Result<Selection, CliError> {
+    let mut selection = Selection::default();
+    let with = args.with.iter().map(|word| (word, true));
+    for (word, is_wanted) in with.chain(args.without.iter().map(|word| (word, false))) {
+        let added = selection.add(word, is_wanted);
+        added.map_err(|error| CliError::Usage(error.to_string()))?;
+    }
+    Ok(selection)
+}
+
+fn without_repeats(tags: &[Tag]) -> Vec<Tag> {
+    let mut kept: Vec<Tag> = Vec::new();
+    for tag in tags {
+        if !kept.contains(tag) {
+            kept.push(tag.clone());
+        }
+    }
+    kept
+}
+
+/// As for `docker run -e`, the last value of a variable counts.
+fn last_of_each_name(variables: &[String]) -> Vec<String> {
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let is_last = |(at, entry): &(usize, &String)| {
+        !variables[at + 1..]
+            .iter()
+            .any(|later| name(later) == name(entry))
+    };
+    let kept = variables.iter().enumerate().filter(is_last);
+    kept.map(|(_, entry)| entry.clone()).collect()
+}
+
+/// The time stamp of everything in the image (reproducible-builds.org); 1970 without
+/// the variable.
+fn source_date_epoch() -> Result<u64, CliError> {
+    /// The last second of the year 9999, which dates in JSON can still name.
+    const LATEST: u64 = 253_402_300_799;
+    let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else {
+        return Ok(0);
+    };
+    text.to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|seconds| *seconds <= LATEST)
+        .ok_or_else(|| {
+            CliError::Usage(format!(
+                "SOURCE_DATE_EPOCH={} is not a number of seconds since 1970",
+                text.display()
+            ))
+        })
+}

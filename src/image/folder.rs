@@ -1,0 +1,86 @@
+//! The tree as a folder on disk.
+//!
+//! In: a [`Rootfs`] and an empty folder that nobody else can enter. Out: the nodes in it, with the
+//! modes and the one time stamp that a layer has; all of them belong to who runs this.
+
+use std::collections::HashMap;
+use std::fs::{self, File, FileTimes, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
+use crate::layer::{LayerError, copy};
+use crate::rootfs::{Content, Rootfs};
+use crate::vfs::View;
+
+/// Writes the tree into `folder`, which is empty. `mtime` is in seconds since 1970; `go_on` is asked
+/// before each file.
+///
+/// # Errors
+/// When a source file cannot be read or has changed its size, or the disk fails.
+pub fn write_folder(
+    rootfs: &Rootfs,
+    source: &View,
+    mtime: u64,
+    folder: &Path,
+    go_on: &dyn Fn() -> io::Result<()>,
+) -> Result<(), LayerError> {
+    let times = times(mtime);
+    let mut first_path: HashMap<_, PathBuf> = HashMap::new();
+    let mut folders = Vec::new();
+    for (path, node) in rootfs.nodes() {
+        go_on()?;
+        // No component of a path in the tree is a link, so none leads out of the folder.
+        let at = folder.join(path.strip_prefix("/").unwrap_or(path));
+        match &node.content {
+            Content::Directory(mode) => {
+                fs::create_dir(&at)?;
+                folders.push((at, *mode));
+            }
+            Content::Symlink(target) => {
+                symlink(target, &at)?;
+                set_link_time(&at, mtime)?;
+            }
+            Content::File(file) => {
+                if let Some(first) = first_path.get(&file.id()) {
+                    fs::hard_link(first, &at)?;
+                    continue;
+                }
+                let mut out = File::create_new(&at)?;
+                copy(source, file, &at, &mut out)?;
+                out.flush()?;
+                let mode = if file.executable { 0o755 } else { 0o644 };
+                out.set_permissions(Permissions::from_mode(mode))?;
+                out.set_times(times)?;
+                first_path.insert(file.id(), at);
+            }
+        }
+    }
+    // The innermost first: what is written into a folder changes its time.
+    for (at, mode) in folders.into_iter().rev() {
+        let folder = File::open(&at)?;
+        folder.set_permissions(Permissions::from_mode(mode))?;
+        folder.set_times(times)?;
+    }
+    Ok(())
+}
+
+fn times(mtime: u64) -> FileTimes {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(mtime);
+    FileTimes::new().set_accessed(time).set_modified(time)
+}
+
+fn set_link_time(path: &Path, mtime: u64) -> io::Result<()> {
+    let time = Timespec {
+        tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX),
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}

@@ -1,0 +1,131 @@
+//! What an image depends on: the files of this machine that it would be built anew for.
+//!
+//! In: the closures and the tree of an image, and the folders that were added. Out: files, links and
+//! folders by their path on this machine, and the paths whose appearance would change the answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::closure::Closure;
+use crate::loader::{LD_SO_CACHE, Loaded, Outcome, Tried};
+use crate::rootfs::{Content, Rootfs};
+use crate::source::Source;
+use crate::vfs::{Errno, NodeKind, Walk};
+
+/// Everything that an image depends on. Paths are those of this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// Regular files, and symbolic links to them.
+    pub files: BTreeSet<PathBuf>,
+    /// Folders whose entries count: those that were added, and those that globs were matched in.
+    pub folders: BTreeSet<PathBuf>,
+    /// Folders that were added with everything in them.
+    pub added: BTreeSet<PathBuf>,
+    /// Links to folders on the way to a file, with their targets.
+    pub folder_links: BTreeMap<PathBuf, PathBuf>,
+    /// Earlier candidates of a search, which are not there.
+    pub absent: BTreeSet<PathBuf>,
+}
+
+impl Inputs {
+    /// Notes what a loader read, and what it looked for, to load one program.
+    pub fn add_closure(&mut self, source: &Source, closure: &Closure) {
+        let aliases = closure
+            .edges
+            .iter()
+            .filter_map(|edge| edge.alias.as_deref());
+        let objects = closure.map.objects().iter().chain(&closure.variants);
+        for object in objects.chain(aliases) {
+            self.add_object(source, object);
+        }
+        for missing in &closure.missing {
+            self.add_tried(source, &missing.tried);
+        }
+        let configuration = closure.rules.as_ref().map(|rules| rules.configuration());
+        let cache = closure
+            .rules
+            .as_ref()
+            .filter(|rules| rules.libc() == "glibc");
+        let cache = cache.map(|_| Path::new(LD_SO_CACHE));
+        for path in configuration.into_iter().flatten().chain(cache) {
+            if let Ok(walk) = source.view.walk(path) {
+                self.add_way(source, path, &walk);
+            }
+        }
+    }
+
+    /// Notes the files of an image that do not come from a closure.
+    pub fn add_rootfs(&mut self, source: &Source, rootfs: &Rootfs) {
+        for (_, node) in rootfs.nodes() {
+            let Content::File(file) = &node.content else {
+                continue;
+            };
+            if let Some(walk) = file.walk() {
+                self.add_way(source, &walk.real, walk);
+            }
+        }
+    }
+
+    /// Notes a file by the path by which it was asked for.
+    pub fn add_path(&mut self, source: &Source, path: &Path) {
+        if let Ok(walk) = source.view.walk(path) {
+            self.add_way(source, path, &walk);
+        }
+    }
+
+    /// Notes a folder that was added with everything in it.
+    pub fn add_folder(&mut self, source: &Source, path: &Path) {
+        self.added.insert(source.host_path(path));
+        self.folders.insert(source.host_path(path));
+    }
+
+    /// Notes a folder that a glob was matched in.
+    pub fn add_globbed(&mut self, source: &Source, path: &Path) {
+        let real = source.view.walk(path).map(|walk| walk.real.clone());
+        self.folders
+            .insert(source.host_path(real.as_deref().unwrap_or(path)));
+    }
+
+    fn add_object(&mut self, source: &Source, object: &Loaded) {
+        self.add_way(source, &object.opened_as, &object.walk);
+        self.add_tried(source, &object.tried);
+    }
+
+    /// A file by its path, by its real path, and by the links on the way.
+    fn add_way(&mut self, source: &Source, path: &Path, walk: &Walk) {
+        self.files.insert(source.host_path(&walk.real));
+        // On this machine an absolute link of a root leads elsewhere than in it.
+        if source.is_host() {
+            self.files.insert(path.to_path_buf());
+        }
+        for link in &walk.links {
+            let leads_to = source.view.walk(&link.at).map(|walk| walk.metadata.kind);
+            let at = source.host_path(&link.at);
+            match leads_to {
+                Ok(NodeKind::File) if source.is_host() => {
+                    self.files.insert(at);
+                }
+                // `/lib -> usr/lib` and its like change with the distribution only.
+                _ if link.at.parent() == Some(Path::new("/")) => {}
+                _ => {
+                    self.folder_links.insert(at, link.target.clone());
+                }
+            }
+        }
+    }
+
+    fn add_tried(&mut self, source: &Source, tried: &Tried) {
+        for attempt in &tried.attempts {
+            match (&attempt.outcome, source.view.walk(&attempt.path)) {
+                (Outcome::Absent(Errno::NotFound | Errno::NotADirectory), _) | (_, Err(_)) => {
+                    self.absent.insert(source.host_path(&attempt.path));
+                }
+                // It is there and was passed over for what it holds.
+                (_, Ok(walk)) if walk.metadata.kind == NodeKind::File => {
+                    self.add_way(source, &attempt.path, &walk);
+                }
+                (_, Ok(_)) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A folder that appears whole or not at all.
+//!
+//! In: a path where nothing is, or an empty folder. Out: a folder beside it to fill, which takes its
+//! place in the end.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{Interrupts, OutputError};
+
+/// A folder that is not at its place yet. A failure or a signal on the way removes it.
+#[derive(Debug)]
+pub struct AtomicFolder {
+    temporary: TempDir,
+    target: PathBuf,
+    interrupts: Interrupts,
+}
+
+impl AtomicFolder {
+    /// Makes a folder beside `path`.
+    ///
+    /// # Errors
+    /// When something is at `path` that is not an empty folder, or nothing can be made beside it.
+    pub fn create(path: &Path) -> Result<Self, OutputError> {
+        let fail = |error| OutputError::Io(path.to_path_buf(), error);
+        let target = match fs::canonicalize(path) {
+            Ok(existing) => existing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => plain(path),
+            Err(error) => return Err(fail(error)),
+        };
+        match fs::read_dir(&target).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => return Err(OutputError::NotEmpty(path.to_path_buf())),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fail(error)),
+        }
+        let parent = super::parent(&target);
+        if !parent.is_dir() {
+            return Err(OutputError::NoFolder(
+                path.to_path_buf(),
+                parent.to_path_buf(),
+            ));
+        }
+        let interrupts = Interrupts::hold();
+        let temporary = tempfile::Builder::new()
+            .prefix(".slimpack-")
+            .tempdir_in(parent)
+            .map_err(fail)?;
+        Ok(Self {
+            temporary,
+            target,
+            interrupts,
+        })
+    }
+
+    /// The folder to fill. Nobody else can enter it before it is in its place.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// The signal that has arrived meanwhile, if any.
+    pub fn interrupted(&self) -> Option<i32> {
+        self.interrupts.received()
+    }
+
+    /// Puts the folder in its place.
+    ///
+    /// # Errors
+    /// When it cannot be renamed; it is removed then.
+    pub fn publish(self) -> Result<(), OutputError> {
+        let fail = |error| OutputError::Io(self.target.clone(), error);
+        // rename(2) lets a folder replace an empty one.
+        let mode = Permissions::from_mode(0o755);
+        fs::set_permissions(self.temporary.path(), mode).map_err(fail)?;
+        fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
+        // What was temporary is not there any more.
+        let _ = self.temporary.keep();
+        Ok(())
+    }
+}
+
+/// A path without the slash at its end.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}
