@@ -59,9 +59,9 @@ impl Depfile<'_> {
                 paths.push(path);
             }
         }
-        let mut text = self.quoted(self.target)?;
+        let mut text = self.target(quoted(self.target)?);
         text.push(b':');
-        let names: Result<Vec<_>, _> = paths.iter().map(|path| self.quoted(path)).collect();
+        let names: Result<Vec<_>, _> = paths.iter().map(|path| quoted(path)).collect();
         let names = names?;
         for name in &names {
             text.extend_from_slice(b" \\\n  ");
@@ -70,7 +70,7 @@ impl Depfile<'_> {
         text.push(b'\n');
         for name in names {
             text.push(b'\n');
-            text.extend_from_slice(&name);
+            text.extend_from_slice(&self.target(name));
             text.extend_from_slice(b":\n");
         }
         if self.dialect == Dialect::Make {
@@ -111,24 +111,34 @@ impl Depfile<'_> {
             .unwrap_or(path)
     }
 
-    /// A path as the name of a target or a prerequisite.
-    fn quoted(&self, path: &Path) -> Result<Vec<u8>, DepfileError> {
-        let mut quoted = Vec::new();
-        let mut backslashes = 0;
-        for &byte in path.as_os_str().as_bytes() {
-            match byte {
-                b'\n' | b'\r' => return Err(DepfileError::LineBreak(path.to_path_buf())),
-                b' ' | b'\t' | b'#' | b':' => {
-                    // Those before it would quote its own backslash.
-                    quoted.extend(std::iter::repeat_n(b'\\', backslashes + 1));
-                }
-                b'%' if self.dialect == Dialect::Make => quoted.push(b'\\'),
-                b'$' => quoted.push(b'$'),
-                _ => {}
-            }
-            backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
-            quoted.push(byte);
+    /// A quoted name as that of a target, where Make takes a `%` for a pattern.
+    fn target(&self, name: Vec<u8>) -> Vec<u8> {
+        match self.dialect {
+            Dialect::Ninja => name,
+            Dialect::Make => name
+                .into_iter()
+                .flat_map(|byte| (byte == b'%').then_some(b'\\').into_iter().chain([byte]))
+                .collect(),
         }
-        Ok(quoted)
     }
+}
+
+/// A path as the name of a prerequisite.
+fn quoted(path: &Path) -> Result<Vec<u8>, DepfileError> {
+    let mut quoted = Vec::new();
+    let mut backslashes = 0;
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'\n' | b'\r' => return Err(DepfileError::LineBreak(path.to_path_buf())),
+            b' ' | b'\t' | b'#' | b':' => {
+                // Those before it would quote its own backslash.
+                quoted.extend(std::iter::repeat_n(b'\\', backslashes + 1));
+            }
+            b'$' => quoted.push(b'$'),
+            _ => {}
+        }
+        backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
+        quoted.push(byte);
+    }
+    Ok(quoted)
 }

@@ -239,8 +239,8 @@ fn container(
     arguments: &[&str],
     change: impl FnOnce(&mut serde_json::Value),
 ) -> (tempfile::TempDir, Command) {
-    let folder = temporary();
-    let layout = folder.path().join("layout");
+    let unpacked = temporary();
+    let layout = unpacked.path().join("layout");
     fs::create_dir(&layout).unwrap();
     succeed(
         Command::new("tar")
@@ -252,12 +252,28 @@ fn container(
     let index: serde_json::Value =
         serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
     let tag = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].clone();
+    bundle(&layout, tag.as_str().unwrap(), arguments, change)
+}
+
+/// Runs one image of an OCI layout in runc, without network.
+pub fn run_layout(layout: &Path, tag: &str, arguments: &[&str]) -> Output {
+    let (_folder, mut command) = bundle(layout, tag, arguments, |_| {});
+    output(&mut command)
+}
+
+fn bundle(
+    layout: &Path,
+    tag: &str,
+    arguments: &[&str],
+    change: impl FnOnce(&mut serde_json::Value),
+) -> (tempfile::TempDir, Command) {
+    let folder = temporary();
     let bundle = folder.path().join("bundle");
     succeed(
         Command::new("umoci")
             .arg("unpack")
             .arg("--image")
-            .arg(format!("{}:{}", layout.display(), tag.as_str().unwrap()))
+            .arg(format!("{}:{tag}", layout.display()))
             .arg(&bundle),
     );
     let path = bundle.join("config.json");

@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command, FromArgMatches};
+use clap::Parser;
 
-use crate::cli::args::PackArgs;
+use crate::cli::args::{Cli, PackArgs};
 use crate::cli::error::CliError;
 use crate::cli::help::nearest;
 use crate::config::{Config, Depfile, Few, ImageSection, MAX_SIZE, Size};
@@ -161,10 +161,8 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     for file in section.file.values() {
         words.words.push(folder.join(file).into());
     }
-    let command = PackArgs::augment_args(Command::new("slimpack"));
-    let matches = command.try_get_matches_from(words.words);
-    let args = matches.and_then(|matches| PackArgs::from_arg_matches(&matches));
-    args.map_err(|error| {
+    let typed = Cli::try_parse_from(words.words);
+    typed.map(|cli| cli.pack).map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
         first.trim_start_matches("error: ").to_owned()
