@@ -6,14 +6,26 @@ use std::process::ExitCode;
 
 use super::args::{Common, ImageArgs, InspectArgs};
 use super::error::CliError;
+use super::progress::Progress;
 use crate::image::read::{self, Image, Images, Interest, Options, ReadError};
 use crate::inspect::Figures;
 use crate::report::{self, Detail, Inspected};
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    let text = shown(args, common)?;
+    out.write_all(&text)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that is shown of the images.
+fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
+    let progress = format!("reading {}", args.image.display());
+    let _progress = Progress::start(progress, common.quiet);
     let mut images = open(&args.image, &args.reading, Interest::Listing)?;
     let kind = images.kind.as_str();
-    let mut out = super::stdout();
+    let mut out = Vec::new();
     let mut documents = Vec::new();
     for number in 0..images.count() {
         let image = read_one(&args.image, &mut images, number)?;
@@ -38,15 +50,14 @@ pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliEr
         }
         // Nothing is shown of an image that is not what it says it is.
         check(&args.image, image)?;
-        out.write_all(&text)?;
+        out.extend(text);
     }
     if args.json {
         let document = report::inspect_json(&args.image, kind, documents);
         serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
         writeln!(out)?;
     }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(out)
 }
 
 /// Opens an image that was named on the command line.

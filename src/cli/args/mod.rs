@@ -33,10 +33,10 @@ pub(super) struct Cli {
     #[command(flatten)]
     pub common: Common,
     /// Print the version; with -v how this slimpack was built
-    #[arg(short = 'V', long, help_heading = "Options")]
+    #[arg(short = 'V', long, help_heading = "Common options")]
     pub version: bool,
     /// Print help; --help says more
-    #[arg(short, long, action = clap::ArgAction::Help, help_heading = "Options")]
+    #[arg(short, long, global = true, action = clap::ArgAction::Help, help_heading = "Common options")]
     help: Option<bool>,
 }
 
@@ -112,7 +112,7 @@ pub(super) enum Verb {
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// Say more: every file and its reason, every path that was tried
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Options")]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub verbose: u8,
     /// Say no more than was asked for, and what is wrong
     #[arg(
@@ -120,9 +120,9 @@ pub(super) struct Common {
         long,
         global = true,
         conflicts_with = "verbose",
-        help_heading = "Options"
+        help_heading = "Common options"
     )]
     pub quiet: bool,
-    #[command(flatten, next_help_heading = "Options")]
+    #[command(flatten, next_help_heading = "Common options")]
     pub color: colorchoice_clap::Color,
 }

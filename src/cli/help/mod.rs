@@ -40,7 +40,7 @@ pub(super) fn run(args: &HelpArgs) -> Result<ExitCode, CliError> {
     let mut out = super::stdout();
     match args.topic.as_deref() {
         None => {
-            write!(out, "{}", Cli::command().render_long_help().ansi())?;
+            write!(out, "{}", of_flag(&["slimpack", "--help"]))?;
             writeln!(out, "\nTopics:")?;
             for (name, about, _) in TOPICS {
                 writeln!(out, "  slimpack help {name:12} {about}")?;
@@ -58,13 +58,16 @@ pub(super) fn run(args: &HelpArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The long help of a command.
+/// What a command line that asks for help prints.
+fn of_flag(words: &[&str]) -> String {
+    let asked = Cli::command().try_get_matches_from(words);
+    asked.map_or_else(|help| help.render().ansi().to_string(), |_| String::new())
+}
+
+/// The help of a command.
 fn verb(name: &str) -> Result<String, CliError> {
-    let mut command = Cli::command();
-    // So that usage lines carry the name of the whole.
-    command.build();
-    if let Some(verb) = command.find_subcommand_mut(name) {
-        return Ok(verb.render_long_help().ansi().to_string());
+    if Cli::command().find_subcommand(name).is_some() {
+        return Ok(of_flag(&["slimpack", name, "--help"]));
     }
     let topics = TOPICS.iter().map(|(topic, ..)| (*topic).to_owned());
     let known: Vec<String> = super::about::verbs().into_iter().chain(topics).collect();

@@ -21,11 +21,17 @@ use target::{Outcome, Target};
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
     let Some(path) = &args.config else {
-        pack(args, common)?.print()?;
+        pack(args, common, true)?.print()?;
         return Ok(ExitCode::SUCCESS);
     };
     let jobs = config::jobs(path, args)?;
-    let packed: Vec<_> = jobs.par_iter().map(|job| pack(&job.args, common)).collect();
+    let progress = Progress::start(
+        format!("packing the images of {}", path.display()),
+        common.quiet,
+    );
+    let packed = jobs.par_iter().map(|job| pack(&job.args, common, false));
+    let packed: Vec<_> = packed.collect();
+    drop(progress);
     let mut status = 0;
     for (job, packed) in jobs.iter().zip(packed) {
         match packed {
@@ -57,14 +63,15 @@ impl Said {
     }
 }
 
-/// One image, from what was typed to what is said about it.
-fn pack(args: &PackArgs, common: &Common) -> Result<Said, CliError> {
+/// One image, from what was typed to what is said about it; whether progress shows while it is
+/// written.
+fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, CliError> {
     let target = Target::of(args)?;
     let options = options::options(args, common)?;
     let plan = Plan::new(&options).inspect_err(|error| hints::hint(error, &options))?;
     let progress = target.output().map(|output| {
         let what = format!("writing {}", output.display());
-        Progress::start(what, common.quiet)
+        Progress::start(what, common.quiet || !shows_progress)
     });
     let outcome = target.write(&plan, args, &options)?;
     drop(progress);
