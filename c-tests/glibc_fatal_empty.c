@@ -3,7 +3,7 @@
 //#Sh: mkdir a; touch a/libinner.so
 //#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b
 //#Oracle: glibc
-//#ExpectFatal: the file is empty
+//#ExpectFatal: it is empty
 //#ExpectError: the loader stops here
 //#NoRun
 #include "one_level.h"

@@ -148,7 +148,9 @@ fn open(source: &View, file: &SourceFile, name: &Path) -> Result<Box<dyn ReadAt>
         true => Ok(opened),
         false => Err(LayerError::Read {
             path: path(),
-            error: io::Error::other("the file has changed meanwhile"),
+            error: io::Error::other(
+                "it has changed meanwhile; pack again when nothing writes to it",
+            ),
         }),
     }
 }
@@ -165,7 +167,9 @@ fn copy_bytes(
         let left = usize::try_from(file.size() - offset).unwrap_or(CHUNK);
         let part = &mut buffer[..left.min(CHUNK)];
         let count = match opened.read_at(part, offset) {
-            Ok(0) => Err(io::Error::other("the file has become shorter meanwhile")),
+            Ok(0) => Err(io::Error::other(
+                "it has become shorter meanwhile; pack again when nothing writes to it",
+            )),
             other => other,
         }
         .map_err(|error| LayerError::Read {

@@ -63,7 +63,7 @@ pub enum ProofError {
         others: usize,
     },
     /// Lint finds something of severity error.
-    #[error("{message} ({rule}). {fix}")]
+    #[error("{message} ({rule}); {}", advice_text(.fix))]
     Lint {
         /// The rule.
         rule: &'static str,
@@ -76,7 +76,7 @@ pub enum ProofError {
     #[error(transparent)]
     Binding(#[from] BindingError),
     /// The program cannot be resolved in the image at all.
-    #[error("{} would not start in the image: {error}", .program.display())]
+    #[error("{}: {error}; look at what --exclude leaves out", .program.display())]
     Broken {
         /// The program.
         program: PathBuf,
@@ -100,6 +100,13 @@ pub enum ProofError {
         /// What to do.
         advice: String,
     },
+}
+
+/// What a rule says to do, behind other words.
+fn advice_text(fix: &str) -> String {
+    let mut letters = fix.trim_end_matches('.').chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 impl ProofError {
@@ -161,14 +168,24 @@ pub fn prove(
             continue;
         }
         return Err(Box::new(ProofError::Differs {
-            requester: requester.opened_as.clone(),
+            requester: match edge.requester {
+                0 => program.to_path_buf(),
+                _ => requester.opened_as.clone(),
+            },
             name: edge.name.clone(),
             found: match found {
                 Some(index) => image.map.objects()[index].opened_as.display().to_string(),
                 None => "nothing".into(),
             },
             expected: expected.opened_as.clone(),
-            advice: advice(expected),
+            advice: match rootfs.node(&expected.walk.real) {
+                Some(_) => advice(expected),
+                None if expected.via.keeps_its_path() => format!(
+                    "it is not in the image: --exclude leaves {} out; narrow it",
+                    expected.walk.real.display()
+                ),
+                None => advice(expected),
+            },
         }));
     }
     let binder = Binder::new(&view);

@@ -70,7 +70,7 @@ fn a_device() {
 
 #[test]
 fn an_empty_file() {
-    refuses(b"", "the file is empty");
+    refuses(b"", "it is empty");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_script_without_its_interpreter() {
 fn a_file_that_ends_in_the_header() {
     refuses(
         &hello_bytes()[..40],
-        "the file ends inside the ELF header (40 bytes)",
+        "it ends inside the ELF header (40 bytes)",
     );
 }
 

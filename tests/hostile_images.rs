@@ -147,9 +147,9 @@ fn a_bomb_stops_at_the_limits() {
     };
     for image in [archive(&oci(&[layer])), bomb(20)] {
         assert!(image.len() < 30 << 20);
-        let ratio = "more than this many times its size (200); raise it with --limit ratio=N";
+        let ratio = "more than 200 times its size; raise the limit with --limit ratio=N";
         refuses(&image, ratio);
-        let bytes = "more than this many bytes (1000000); raise it with --limit unpacked=N";
+        let bytes = "more than 1000000 bytes; raise the limit with --limit unpacked=N";
         refuses_with(&image, &["--limit", "unpacked=1MB"], bytes);
     }
 }
@@ -157,8 +157,8 @@ fn a_bomb_stops_at_the_limits() {
 #[test]
 fn limits_are_for_all_layers_together_and_named_when_they_are_reached() {
     let layer = |name| Layer::of(&[0; 60].map(|_| empty(name)));
-    let expected = "more than this many members (100); raise it with --limit members=N";
-    let document = "is larger than this many bytes (10); raise it with --limit document=N";
+    let expected = "more than 100 members; raise the limit with --limit members=N";
+    let document = "is larger than 10 bytes; raise the limit with --limit document=N";
     for layers in [[layer("a"), layer("b")], [layer("a"), layer("a")]] {
         for image in [archive(&oci(&layers)), archive(&docker(&layers))] {
             refuses_with(&image, &["--limit", "members=100"], expected);
@@ -169,7 +169,7 @@ fn limits_are_for_all_layers_together_and_named_when_they_are_reached() {
     (0..5).for_each(|n| fs::create_dir(folder.path().join(n.to_string())).unwrap());
     let arguments = ["inspect", ".", "--limit", "members=4"];
     let ended = run(folder.path(), "", &arguments, MEMORY);
-    assert_refused(&ended, ".", "more than this many files (4)");
+    assert_refused(&ended, ".", "more than 4 files");
 }
 
 /// Asserts that ten times the `count` cost less than `factor` times the time.
@@ -437,7 +437,7 @@ fn what_is_no_image_or_layer_is_named() {
         (&image_around(b"{}"), "is damaged: "),
         (
             &image_around(b"BZh91AY&SY"),
-            "it is compressed with bzip2, which",
+            "is compressed with bzip2, which",
         ),
         (&image_around(b"\x1f\x8b\x08"), "is damaged: it is cut off"),
     ] {

@@ -52,9 +52,9 @@ impl Project {
         project.library("releases/2/libbar.so.1", "int bar(void) { return 2; }", &[]);
         let bar = project.at("releases/1/libbar.so.1");
         let flags = [bar.to_str().unwrap(), "-Wl,-rpath,$ORIGIN/../current"];
-        let foo = "int bar(void); int foo(void) { return bar() + NUMBER; }";
+        let source = "int bar(void); int foo(void) { return bar() + NUMBER; }";
         for (number, path) in [("1", "lib2/libfoo.so.1.1"), ("2", "lib2/libfoo.so.1.2")] {
-            project.library(path, &foo.replace("NUMBER", number), &flags);
+            project.library(path, &source.replace("NUMBER", number), &flags);
         }
         project.link("libfoo.so.1.1", "lib2/libfoo.so.1");
         let copy = project.at("lib3/libfoo.so.1");
@@ -103,14 +103,14 @@ impl Project {
 
     fn program(&self, name: &str, number: u32) {
         let source = format!("int foo(void); int main(void) {{ return foo() + {number}; }}");
-        let foo = self.at("lib2/libfoo.so.1");
+        let library = self.at("lib2/libfoo.so.1");
         let rpath = "-Wl,-rpath,$ORIGIN/lib1:$ORIGIN/lib2:$ORIGIN/lib3";
         let bar = format!("-Wl,-rpath-link,{}", self.at("releases/1").display());
         let built = compile(
             &self.at("build"),
             name,
             &source,
-            &[foo.to_str().unwrap(), rpath, &bar],
+            &[library.to_str().unwrap(), rpath, &bar],
         );
         fs::rename(built, self.at(name)).unwrap();
     }

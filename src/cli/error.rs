@@ -52,7 +52,7 @@ pub(super) enum CliError {
     CurrentDir(io::Error),
     #[error("{0}")]
     Usage(String),
-    #[error("interrupted")]
+    #[error("interrupted; nothing was written")]
     Interrupted(i32),
 }
 

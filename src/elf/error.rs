@@ -12,26 +12,26 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error)]
 pub enum ElfError {
     /// The file has no bytes.
-    #[error("the file is empty")]
+    #[error("it is empty")]
     Empty,
     /// The file does not begin with the ELF magic number. True when it begins
     /// with `#!`.
-    #[error("{}", if *.0 { "it is a script, not an ELF file" } else { "not an ELF file" })]
+    #[error("{}", if *.0 { "it is a script, not an ELF file" } else { "it is not an ELF file" })]
     NotElf(bool),
     /// The file ends inside the ELF header; its size in bytes.
-    #[error("the file ends inside the ELF header ({0} bytes)")]
+    #[error("it ends inside the ELF header ({0} bytes)")]
     TooShort(u64),
     /// `EI_CLASS` is neither 32 nor 64 bit.
-    #[error("unknown ELF class {0}")]
+    #[error("it is an ELF file of unknown class {0}")]
     Class(u8),
     /// `EI_DATA` is neither little nor big endian.
-    #[error("unknown ELF data encoding {0}")]
+    #[error("it is an ELF file of unknown data encoding {0}")]
     Encoding(u8),
     /// The bytes could not be read.
     #[error("cannot read it: {0}")]
     Unreadable(String),
     /// The header is good and something behind it is not.
-    #[error("damaged ELF file: {what}")]
+    #[error("it is a damaged ELF file: {what}")]
     Malformed {
         /// The header.
         header: Box<Header>,

@@ -50,11 +50,20 @@ pub enum ImageError {
     #[error(transparent)]
     Write(#[from] io::Error),
     /// The image cannot be described.
-    #[error("cannot write the image configuration: {0}")]
+    #[error("its configuration cannot be described: {}", cause(.0))]
     Settings(#[from] oci_spec::OciSpecError),
     /// A file changed between the two passes over it.
-    #[error("the files to pack have changed meanwhile")]
+    #[error(
+        "the files to pack changed while they were read; pack again, or write to a file with -o FILE"
+    )]
     Changed,
+}
+
+/// What is behind an error of the types of the specification, which do not say it themselves.
+fn cause(error: &oci_spec::OciSpecError) -> String {
+    use std::error::Error;
+    let source = error.source().map(ToString::to_string);
+    source.unwrap_or_else(|| error.to_string())
 }
 
 /// Writes the image.

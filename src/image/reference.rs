@@ -21,7 +21,7 @@ pub struct Tag {
 #[derive(Debug, Error)]
 pub enum TagError {
     /// It does not follow the grammar.
-    #[error("{0} is not an image name: {1}")]
+    #[error("{0:?} is not an image name ({1}); write one such as me/app:1.0")]
     Grammar(String, ParseError),
     /// It names a digest.
     #[error("{0} names a digest; a tag is wanted, such as app:1.0")]

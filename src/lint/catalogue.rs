@@ -180,7 +180,7 @@ pub fn nearest(id: &str) -> Option<&'static str> {
         .map(|rule| (strsim::levenshtein(rule.id, &id), rule.id));
     by_distance
         .min()
-        .filter(|(distance, _)| *distance <= 3)
+        .filter(|(distance, _)| *distance <= 1)
         .map(|(_, id)| id)
 }
 

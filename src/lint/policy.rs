@@ -23,7 +23,7 @@ pub enum PolicyError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// An ignore without a reason.
-    #[error("the ignore of {0} has no reason")]
+    #[error("the ignore of {0} has no reason; say why its findings do not matter")]
     NoReason(String),
 }
 

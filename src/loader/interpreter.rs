@@ -21,7 +21,8 @@ use crate::vfs::{FileId, View, Walk};
 /// The interpreter is neither glibc's nor musl's.
 #[derive(Debug, Error)]
 #[error(
-    "the interpreter {} is neither glibc's nor musl's loader, and slimpack knows no other",
+    "the interpreter {} is neither glibc's nor musl's loader, and slimpack knows no other; link the \
+     program statically",
     .0.display()
 )]
 pub struct UnknownLoader(pub OsString);

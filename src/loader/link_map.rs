@@ -60,6 +60,14 @@ pub enum FoundVia {
 }
 
 impl FoundVia {
+    /// Whether what is found this way is found at the same path wherever the program stands.
+    pub fn keeps_its_path(&self) -> bool {
+        matches!(
+            self,
+            Self::Cache | Self::SystemFolder | Self::PathFile | Self::Interpreter
+        )
+    }
+
     /// The rule in words, for the object that `requester` asked for; `path_of` gives the
     /// path of an object. `RPATH $ORIGIN/../lib of /opt/app/bin/app`.
     pub fn rule(&self, requester: usize, path_of: &dyn Fn(usize) -> PathBuf) -> String {

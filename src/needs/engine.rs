@@ -120,7 +120,7 @@ pub struct Provisions {
 #[derive(Debug, Error)]
 pub enum NeedError {
     /// The source lacks what it adds.
-    #[error("cannot serve the need {need}: {why}")]
+    #[error("cannot serve the need {need}: {why}; install it, or leave the need out of --with")]
     Absent {
         /// The need.
         need: &'static str,
@@ -143,9 +143,19 @@ pub enum NeedError {
         /// Why.
         error: ClosureError,
     },
-    /// More than can be looked at.
-    #[error("cannot add {}: it brings more than {MAX_FILES} files", .0.display())]
-    TooMany(PathBuf),
+    /// More files than can be looked at.
+    #[error(
+        "cannot add {}: it brings more than {MAX_FILES} files; add a part of it",
+        .0.display()
+    )]
+    TooManyFiles(PathBuf),
+    /// More programs than can be looked at.
+    #[error(
+        "cannot add {}: more than {MAX_PROCESSES} programs and libraries would come with it; add a \
+         part of what was asked for",
+        .0.display()
+    )]
+    TooManyPrograms(PathBuf),
 }
 
 /// What the loop works with.
@@ -357,7 +367,7 @@ impl Loop<'_> {
             return Ok(());
         }
         if self.known.len() > MAX_PROCESSES {
-            return Err(NeedError::TooMany((self.scene.shown)(path)));
+            return Err(NeedError::TooManyPrograms((self.scene.shown)(path)));
         }
         let fail = |error| NeedError::Program {
             path: (self.scene.shown)(path),
@@ -387,7 +397,7 @@ impl Loop<'_> {
             .walk(path)
             .map_err(|errno| self.unusable(path, &errno.message()))?;
         if walk.metadata.kind != NodeKind::File {
-            return Err(self.unusable(path, "it is no regular file"));
+            return Err(self.unusable(path, "it is a device, a socket or a pipe; leave it out"));
         }
         let facts = self.scene.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
@@ -447,7 +457,7 @@ impl Loop<'_> {
         while let Some((path, to)) = pending.pop() {
             count += 1;
             if count > MAX_FILES {
-                return Err(NeedError::TooMany((self.scene.shown)(&path)));
+                return Err(NeedError::TooManyFiles((self.scene.shown)(&path)));
             }
             if count > 1
                 && let Some(to) = &to

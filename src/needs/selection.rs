@@ -15,7 +15,7 @@ pub enum SelectionError {
     #[error("there is no need {0:?}{hint}; slimpack needs lists all", hint = hint(.0))]
     Unknown(String),
     /// The need takes no arguments.
-    #[error("{0} takes nothing behind an =")]
+    #[error("the need {0} takes nothing behind an =; write {0} alone")]
     Arguments(String),
 }
 

@@ -24,7 +24,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OutputError {
     /// The folder to write in is not there.
-    #[error("cannot write {}: the folder {} does not exist", .0.display(), .1.display())]
+    #[error("cannot write {}: the folder {} does not exist; make it first", .0.display(), .1.display())]
     NoFolder(PathBuf, PathBuf),
     /// The path is a folder.
     #[error(

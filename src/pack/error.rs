@@ -50,14 +50,14 @@ pub enum PackError {
     #[error(transparent)]
     Need(#[from] NeedError),
     /// What a need adds has no place.
-    #[error("cannot build the image: {0}")]
+    #[error(transparent)]
     Provide(#[from] ProvideError),
     /// Libraries are missing.
     #[error("{}", incomplete(.0))]
     Incomplete(Vec<MissingLibrary>),
     /// `--require-static` and the program is not.
     #[error(
-        "cannot pack {}: it is not static (--require-static): {why}",
+        "cannot pack {}: it is not static: {why}; link it with -static, or leave out --require-static",
         .path.display()
     )]
     NotStatic {
@@ -69,7 +69,7 @@ pub enum PackError {
     /// The image would be too large.
     #[error(
         "the image would hold {bytes} bytes, --max-size allows {limit}; the largest file is {} \
-         ({largest_bytes} bytes)",
+         ({largest_bytes} bytes): leave it out with --exclude, or raise the limit",
         .largest.display()
     )]
     TooLarge {
@@ -122,7 +122,9 @@ pub enum PackError {
         count: usize,
     },
     /// The entrypoint is not in the image.
-    #[error("--entrypoint: {0:?} is not a program in the image; the image has {1}")]
+    #[error(
+        "--entrypoint: {0:?} is not a program in the image; name one of {1}, or add it with --add"
+    )]
     Entrypoint(String, String),
     /// The path of the program is not text, and image configurations are.
     #[error(
@@ -134,7 +136,7 @@ pub enum PackError {
     #[error("{}", lines(.0))]
     Several(Vec<PackError>),
     /// There is nothing to pack.
-    #[error("there is no program to pack")]
+    #[error("there is no program to pack; name one: slimpack FILE")]
     NoProgram,
     /// The tree cannot be built.
     #[error("cannot build the image: {0}")]

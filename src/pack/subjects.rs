@@ -17,7 +17,7 @@ use crate::vfs::{NodeKind, View};
 
 /// Largest script whose commands are looked for, in bytes.
 const MAX_SCRIPT: u64 = 1 << 20;
-/// Most paths that one glob may match.
+/// From this many matches on, a glob is refused.
 const MAX_MATCHES: usize = 10_000;
 
 /// A program that was asked for.
@@ -124,6 +124,10 @@ impl ByHand {
         let paths = matching(source, &add.source, &mut self.globbed);
         if paths.is_empty() {
             return Err(fail("no such file or folder"));
+        }
+        if paths.len() >= MAX_MATCHES {
+            let why = format!("it matches {MAX_MATCHES} paths or more; add their folder");
+            return Err(fail(&why));
         }
         let several = paths.len() > 1 || has_glob(&add.source);
         for path in paths {

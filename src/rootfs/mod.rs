@@ -293,9 +293,11 @@ pub enum RootfsError {
         second: PathBuf,
     },
     /// A name that engines take for the removal of another.
-    #[error("{} cannot be in an image: engines take a name that begins with .wh. for a removal", .0.display())]
+    #[error("{} cannot be in an image: engines take a name that begins with .wh. for a removal; \
+         rename it", .0.display())]
     Whiteout(PathBuf),
     /// A path in the image crosses too many links.
-    #[error("the path {} crosses more than {MAX_LINKS} symbolic links in the image", .0.display())]
+    #[error("the path {} crosses more than {MAX_LINKS} symbolic links in the image; they may lead in a \
+         circle", .0.display())]
     TooManyLinks(PathBuf),
 }

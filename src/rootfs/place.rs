@@ -302,7 +302,7 @@ impl<'a> Placer<'a> {
                 let folder = first.map_or(Path::new("/lib"), PathBuf::as_path);
                 folder.join(Path::new(name).file_name().unwrap_or(name))
             }
-            FoundVia::Variant { inner, .. } if keeps_its_path(inner) => object.opened_as.clone(),
+            FoundVia::Variant { inner, .. } if inner.keeps_its_path() => object.opened_as.clone(),
             FoundVia::Variant { inner, subfolder } => {
                 let beside = self.image_path(rules, opened, program, object, inner);
                 let folder = beside.parent().unwrap_or(Path::new("/"));
@@ -363,14 +363,6 @@ impl<'a> Placer<'a> {
         }
         Ok(())
     }
-}
-
-/// Whether what this rule finds stands at the same path in the image.
-fn keeps_its_path(via: &FoundVia) -> bool {
-    matches!(
-        via,
-        FoundVia::Cache | FoundVia::SystemFolder | FoundVia::PathFile | FoundVia::Interpreter
-    )
 }
 
 /// The links from a library's name to its file, when all of them stay in one folder

@@ -12,13 +12,14 @@ use crate::vfs::Errno;
 #[derive(Debug, thiserror::Error)]
 pub enum ProvideError {
     /// The tree cannot hold it.
-    #[error(transparent)]
+    #[error("cannot build the image: {0}")]
     Rootfs(#[from] RootfsError),
     /// A file of the source cannot be used any more.
     #[error("cannot add {}: {}", .0.display(), .1.message())]
     Source(PathBuf, Errno),
     /// A busybox that does not say which commands it has.
-    #[error("cannot add {} as busybox: it holds no table of commands", .0.display())]
+    #[error("cannot add {} as busybox: it holds no table of commands; name a static busybox (package \
+         busybox-static)", .0.display())]
     NoBusybox(PathBuf),
 }
 

@@ -30,11 +30,14 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         .map_err(|error| fail(error.to_string()))?;
     let config = Config::parse(&text).map_err(|error| fail(error.to_string()))?;
     if config.image.is_empty() {
-        return Err(fail("it has no [[image]]".into()));
+        return Err(fail(
+            "it has no [[image]]; slimpack help config shows one".into(),
+        ));
     }
     let mut jobs = Vec::new();
     for section in &config.image {
-        let name = name(section).ok_or_else(|| fail("an [[image]] has no file".into()))?;
+        let name = name(section)
+            .ok_or_else(|| fail("an [[image]] has no file; write file = \"PROGRAM\"".into()))?;
         if jobs.iter().any(|job: &Job| job.name == name) {
             return Err(fail(format!(
                 "two images are called {name}; give one of them another name"
@@ -95,7 +98,7 @@ fn one_output_each(jobs: &[Job]) -> Result<(), String> {
         if let Some(other) = jobs[..number].iter().find(same) {
             let output = job.args.output.clone().unwrap_or_default();
             return Err(format!(
-                "the images {} and {} are both written to {}",
+                "the images {} and {} are both written to {}; give one of them another output",
                 other.name,
                 job.name,
                 output.display()

@@ -86,7 +86,8 @@ fn source_date_epoch() -> Result<u64, CliError> {
         .filter(|seconds| *seconds <= LATEST)
         .ok_or_else(|| {
             CliError::Usage(format!(
-                "SOURCE_DATE_EPOCH={} is not a number of seconds since 1970",
+                "SOURCE_DATE_EPOCH={} is not a number of seconds since 1970 up to the year 9999; correct it, or \
+                 unset it",
                 text.display()
             ))
         })

@@ -11,7 +11,7 @@ use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
 use crate::depfile::{Depfile, Dialect};
 use crate::image::{Destination, Written};
-use crate::output::{AtomicFile, AtomicFolder, Output};
+use crate::output::{AtomicFile, AtomicFolder, Output, OutputError};
 use crate::pack::{Options, PackError, Plan};
 
 /// Where an image goes.
@@ -124,7 +124,9 @@ impl Target {
         }
         if is_folder {
             if args.if_changed {
-                return usage("--if-changed compares with a file; a root folder is written anew");
+                return usage(
+                    "--if-changed compares with a file; a root folder is written anew, so leave it out",
+                );
             }
             return Ok(Self::Folder(output.clone(), depfile));
         }
@@ -159,10 +161,11 @@ impl Target {
         self.refuse_inputs(plan)?;
         let depfile = match self.depfile() {
             None => None,
-            Some(path) => Some((
-                Output::create(path)?,
-                self.dependencies(plan, args, options)?,
-            )),
+            Some(path) => Some(Dependencies {
+                path,
+                output: Output::create(path)?,
+                text: self.dependencies(plan, args, options)?,
+            }),
         };
         match self {
             Self::Plan => Ok(Outcome::Plan),
@@ -239,7 +242,7 @@ impl Target {
             let at = place(output);
             if plan.inputs.files.contains(&at) {
                 return Err(CliError::Usage(format!(
-                    "cannot write {}: it is a file that the image is made of",
+                    "cannot write {}: it is a file that the image is made of; write it elsewhere",
                     output.display()
                 )));
             }
@@ -263,7 +266,7 @@ impl Target {
 fn write_file(
     plan: &Plan,
     path: &Path,
-    depfile: Option<(Output, Vec<u8>)>,
+    depfile: Option<Dependencies<'_>>,
     if_changed: bool,
 ) -> Result<Outcome, CliError> {
     let mut file = match Output::create(path)? {
@@ -301,14 +304,22 @@ fn publish_image(mut file: AtomicFile, if_changed: bool) -> Result<bool, CliErro
     Ok(false)
 }
 
-fn publish(depfile: Option<(Output, Vec<u8>)>) -> Result<(), CliError> {
-    match depfile {
-        None => {}
-        Some((Output::Device(mut device), text)) => {
-            device.write_all(&text)?;
-        }
-        Some((Output::File(mut file), text)) => {
-            file.write_all(&text)?;
+/// A file of dependencies that is not written yet.
+struct Dependencies<'a> {
+    path: &'a Path,
+    output: Output,
+    text: Vec<u8>,
+}
+
+fn publish(depfile: Option<Dependencies<'_>>) -> Result<(), CliError> {
+    let Some(Dependencies { path, output, text }) = depfile else {
+        return Ok(());
+    };
+    let fail = |error| OutputError::Io(path.to_path_buf(), error);
+    match output {
+        Output::Device(mut device) => device.write_all(&text).map_err(fail)?,
+        Output::File(mut file) => {
+            file.write_all(&text).map_err(fail)?;
             file.publish()?;
         }
     }
@@ -347,7 +358,7 @@ fn refuse_to_replace_input(output: &Path, files: &[PathBuf]) -> Result<(), CliEr
     };
     match files.iter().find(|file| identity(file) == Some(target)) {
         Some(file) => Err(CliError::Usage(format!(
-            "cannot write {}: it is the program {} itself",
+            "cannot write {}: it is the program {} itself; write it elsewhere",
             output.display(),
             file.display()
         ))),

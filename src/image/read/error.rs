@@ -20,7 +20,7 @@ pub enum ReadError {
     )]
     NotAnImage(&'static str),
     /// A tar is damaged.
-    #[error("{} is damaged: {what}", one_line(.within))]
+    #[error("{} is damaged: {what}; fetch or save the image again", one_line(.within))]
     Tar {
         /// The archive or layer.
         within: String,
@@ -36,7 +36,10 @@ pub enum ReadError {
         why: String,
     },
     /// A part that another one names is not there.
-    #[error("{}, named by {}, is not in it", one_line(.name), one_line(.by))]
+    #[error(
+        "{}, named by {}, is not in it; fetch or save the image again",
+        one_line(.name), one_line(.by)
+    )]
     Absent {
         /// The part.
         name: String,
@@ -47,7 +50,7 @@ pub enum ReadError {
     #[error("its indexes are nested more than {0} deep, or name each other in a circle")]
     Nested(usize),
     /// No image is for the wanted platform.
-    #[error("it has no image for {wanted}; it has {}", one_line(&.has.join(", ")))]
+    #[error("it has no image for {wanted}; it has {}; name one of them with --image-platform", one_line(&.has.join(", ")))]
     NoSuchPlatform {
         /// What was asked for.
         wanted: String,
@@ -58,7 +61,10 @@ pub enum ReadError {
     #[error("it holds no image")]
     Empty,
     /// A limit was reached.
-    #[error("{what} ({limit}); raise it with --limit {name}=N if the image is to be trusted")]
+    #[error(
+        "{}; raise the limit with --limit {name}=N if the image is to be trusted",
+        .what.replace("this many", &.limit.to_string())
+    )]
     Limit {
         /// What there is too much of.
         what: String,
@@ -72,11 +78,13 @@ pub enum ReadError {
     Integrity(Vec<Fault>),
     /// A compression that is not known.
     #[error(
-        "{0} is compressed with {1}, which slimpack does not unpack; known are gzip, zstd and xz"
+        "{} is compressed with {}, which slimpack does not unpack; unpack it first, or use gzip, zstd \
+         or xz",
+        one_line(.0), one_line(.1)
     )]
-    Compression(String, &'static str),
+    Compression(String, String),
     /// A path on the way is no folder or leads in circles.
-    #[error("{} cannot be used: {why}", .path.display())]
+    #[error("its {} cannot be used: {why}", .path.strip_prefix("/").unwrap_or(.path).display())]
     Path {
         /// The path.
         path: PathBuf,

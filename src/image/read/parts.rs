@@ -137,7 +137,7 @@ fn open_compressed(
     shared: &Shared,
 ) -> Result<Opened, ReadError> {
     if let Compression::Unsupported(name) = compression {
-        return Err(ReadError::Compression("it".into(), name));
+        return Err(ReadError::Compression("it".into(), name.to_owned()));
     }
     read_stream(
         compression.decoder(packed, &shared.budget)?,
@@ -327,10 +327,9 @@ pub(super) fn within(error: TarError, name: &str) -> ReadError {
                     name: exceeded.name,
                     limit: exceeded.limit,
                 },
-                None if error.kind() == io::ErrorKind::Unsupported => ReadError::Tar {
-                    within: name.to_owned(),
-                    what: format!("it is compressed with {error}, which slimpack does not unpack"),
-                },
+                None if error.kind() == io::ErrorKind::Unsupported => {
+                    ReadError::Compression(name.to_owned(), error.to_string())
+                }
                 None if error.kind() == io::ErrorKind::UnexpectedEof => ReadError::Tar {
                     within: name.to_owned(),
                     what: "it is cut off".to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::told;
 use crate::image::{command_path, path_folders};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -45,19 +46,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     process.program_imports(&STARTERS)?;
-    let commands = commands(process);
-    let names: Vec<_> = commands
-        .iter()
-        .take(TOLD)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let more = match commands.len().saturating_sub(TOLD) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    (!names.is_empty()).then(|| Sign {
+    let commands = commands(process).into_iter();
+    let names: Vec<String> = commands.map(|(name, _)| name).collect();
+    let names = told(&names, TOLD)?;
+    Some(Sign {
         object: 0,
-        text: format!("starts programs and names {}{more}", names.join(", ")),
+        text: format!("starts programs and names {names}"),
     })
 }
 

@@ -45,6 +45,16 @@ pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static Rul
     signs.filter_map(|rule| Some((rule, (rule.fires)(process)?)))
 }
 
+/// The first of several names, and how many more there are; `None` when there are none.
+fn told(names: &[String], most: usize) -> Option<String> {
+    let first = names.get(..most).unwrap_or(names).join(", ");
+    match names.len().checked_sub(most) {
+        _ if names.is_empty() => None,
+        None | Some(0) => Some(first),
+        Some(more) => Some(format!("{first} and {more} more")),
+    }
+}
+
 /// The rule of that name.
 pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.name == name)

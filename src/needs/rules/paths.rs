@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use super::told;
 use crate::image::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -55,18 +56,14 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     }
     let additions = additions(process);
     let paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
-    let told: Vec<_> = paths
+    let paths: Vec<String> = paths
         .iter()
-        .take(TOLD)
         .map(|path| path.display().to_string())
         .collect();
-    let more = match paths.len().saturating_sub(TOLD) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    (!told.is_empty()).then(|| Sign {
+    let paths = told(&paths, TOLD)?;
+    Some(Sign {
         object: 0,
-        text: format!("holds the paths {}{more}", told.join(", ")),
+        text: format!("holds the paths {paths}"),
     })
 }
 

@@ -1,0 +1,388 @@
+//! An example of every error that can be built from outside, as people read it.
+
+use std::any::type_name;
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::io::Errno as Os;
+use slimpack::binding::BindingError;
+use slimpack::closure::ClosureError;
+use slimpack::config::Config;
+use slimpack::depfile::DepfileError;
+use slimpack::elf::{ElfError, Malformed};
+use slimpack::image::read::{Fault, ReadError};
+use slimpack::image::{ImageError, Tag};
+use slimpack::layer::LayerError;
+use slimpack::lint::PolicyError;
+use slimpack::loader::UnknownLoader;
+use slimpack::needs::{NeedError, SelectionError};
+use slimpack::output::OutputError;
+use slimpack::pack::{MissingLibrary, PackError};
+use slimpack::proof::ProofError;
+use slimpack::rootfs::{ProvideError, RootfsError};
+use slimpack::source::SourceError;
+use slimpack::vfs::Errno;
+
+use crate::Told;
+
+const LIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+const LIBZ: &str = "/usr/lib/x86_64-linux-gnu/libz.so.1";
+const BLOB: &str = "blobs/sha256/5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+
+/// All texts.
+pub fn all() -> Vec<Told> {
+    let mut all = elf();
+    all.extend(closure());
+    all.extend(proof());
+    all.extend(tree());
+    all.extend(writing());
+    all.extend(reading());
+    all.extend(words());
+    all.extend(pack());
+    all.extend(pack_of_many());
+    all
+}
+
+/// The text of an error, with the names of its type and of its variant.
+fn told<E: Error>(error: E) -> Told {
+    let owner = type_name::<E>().rsplit("::").next().unwrap();
+    let debug = format!("{error:?}");
+    let variant = debug.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+    let name = match variant == owner {
+        true => owner.to_owned(),
+        false => format!("{owner}::{variant}"),
+    };
+    (name, error.to_string())
+}
+
+fn damaged(what: Malformed) -> ElfError {
+    let context = goblin::container::Ctx::default();
+    ElfError::Malformed {
+        header: Box::new(goblin::elf::header::Header::new(context)),
+        what,
+    }
+}
+
+fn elf() -> Vec<Told> {
+    vec![
+        told(ElfError::Empty),
+        told(ElfError::NotElf(false)),
+        told(ElfError::NotElf(true)),
+        told(ElfError::TooShort(40)),
+        told(ElfError::Class(7)),
+        told(ElfError::Encoding(7)),
+        told(ElfError::from(io::Error::from(
+            io::ErrorKind::UnexpectedEof,
+        ))),
+        told(damaged(Malformed::SegmentTable)),
+        told(Malformed::Truncated {
+            needs: 15_776,
+            has: 8_000,
+        }),
+        told(Malformed::SegmentTable),
+        told(Malformed::SegmentEntrySize(64)),
+        told(Malformed::Interpreter),
+        told(Malformed::DynamicTable),
+        told(Malformed::StringTable),
+        told(Malformed::StringOffset("DT_NEEDED")),
+        told(Malformed::NameTooLong("PT_INTERP")),
+        told(Malformed::VersionTable),
+        told(Malformed::SymbolTable),
+        told(Malformed::HashTable),
+        told(Malformed::RelocationTable),
+        told(Malformed::TooManyDependencies(16_384)),
+    ]
+}
+
+fn no_interpreter() -> ClosureError {
+    ClosureError::NoInterpreter {
+        path: "/lib/ld-musl-x86_64.so.1".into(),
+        errno: Errno::NotFound,
+        hint: "it is a program for x86_64: install the C library it was built with, or name a \
+               folder that has it with --root"
+            .into(),
+    }
+}
+
+fn closure() -> Vec<Told> {
+    vec![
+        told(ClosureError::Unreachable(Errno::NotFound)),
+        told(ClosureError::Unreachable(Errno::NotADirectory)),
+        told(ClosureError::NotAFile("a directory")),
+        told(ClosureError::NotLoadable("a core dump")),
+        told(no_interpreter()),
+        told(ClosureError::BadInterpreter {
+            path: "/lib64/ld-linux-x86-64.so.2".into(),
+            why: "it is for x86_64, the program is for aarch64".into(),
+        }),
+        told(ClosureError::TooManyObjects),
+        told(UnknownLoader("/lib/ld-uClibc.so.0".into())),
+        told(BindingError {
+            path: LIBZ.into(),
+            error: damaged(Malformed::SymbolTable),
+        }),
+    ]
+}
+
+fn differs() -> ProofError {
+    ProofError::Differs {
+        requester: "/usr/local/bin/app".into(),
+        name: "libz.so.1".into(),
+        found: "nothing".into(),
+        expected: "/opt/app/lib/libz.so.1".into(),
+        advice: "give the program a search path to it (-Wl,-rpath), or name its folder with \
+                 -L /opt/app/lib so that the library moves to a folder the loader searches by \
+                 itself"
+            .into(),
+    }
+}
+
+fn proof() -> Vec<Told> {
+    let version = |newest: Option<&str>| ProofError::Version {
+        needer: "/usr/local/bin/app".into(),
+        provider: LIBC.into(),
+        version: "GLIBC_2.38".into(),
+        newest: newest.map(OsString::from),
+    };
+    let symbol = |others| ProofError::Symbol {
+        needer: LIBZ.into(),
+        symbol: "crc32_z".into(),
+        others,
+    };
+    vec![
+        told(version(Some("GLIBC_2.36"))),
+        told(version(None)),
+        told(symbol(0)),
+        told(symbol(2)),
+        told(ProofError::Lint {
+            rule: "SP014",
+            message: "/usr/local/bin/app does not work without libpam.so.0 (logins), which it \
+                      opens by itself"
+                .into(),
+            fix: "Add one of the libraries that the note names.".into(),
+        }),
+        told(ProofError::Broken {
+            program: "/usr/local/bin/app".into(),
+            error: no_interpreter(),
+        }),
+        told(differs()),
+    ]
+}
+
+fn conflict() -> RootfsError {
+    RootfsError::Conflict {
+        path: "/usr/local/bin/lib/libinner.so".into(),
+        first: "/home/me/one/lib/libinner.so".into(),
+        second: "/home/me/other/lib/libinner.so".into(),
+    }
+}
+
+fn tree() -> Vec<Told> {
+    vec![
+        told(SourceError::Root {
+            path: "sysroot".into(),
+            error: Os::NOENT.into(),
+        }),
+        told(SourceError::NoRootFor("arm64".into())),
+        told(SourceError::NotAFolder("sysroot.tar".into())),
+        told(conflict()),
+        told(RootfsError::Whiteout("/etc/.wh.passwd".into())),
+        told(RootfsError::TooManyLinks("/usr/lib/libz.so.1".into())),
+        told(ProvideError::Source(
+            "/etc/services".into(),
+            Errno::AccessDenied,
+        )),
+        told(ProvideError::NoBusybox("/usr/bin/bash".into())),
+        told(ProvideError::Rootfs(conflict())),
+        told(NeedError::Absent {
+            need: "tzdata",
+            why: "the source has no time zone Europe/Berlyn (package tzdata)".into(),
+        }),
+        told(NeedError::Path {
+            path: "/run/app.sock".into(),
+            why: "it is no regular file".into(),
+        }),
+        told(NeedError::Program {
+            path: "/usr/bin/python3".into(),
+            error: ClosureError::Unreachable(Errno::AccessDenied),
+        }),
+        told(NeedError::TooManyFiles("/usr/share".into())),
+        told(NeedError::TooManyPrograms("/usr/lib".into())),
+    ]
+}
+
+fn no_json() -> serde_json::Error {
+    serde_json::from_str::<u8>("{}").unwrap_err()
+}
+
+fn writing() -> Vec<Told> {
+    vec![
+        told(LayerError::Open {
+            path: LIBZ.into(),
+            errno: Errno::AccessDenied,
+        }),
+        told(LayerError::Read {
+            path: LIBZ.into(),
+            error: io::Error::other("the file has changed meanwhile"),
+        }),
+        told(ImageError::Settings(no_json().into())),
+        told(ImageError::Changed),
+        told(OutputError::NoFolder(
+            "build/app.tar".into(),
+            "build".into(),
+        )),
+        told(OutputError::IsFolder("build".into())),
+        told(OutputError::NotEmpty("root/".into())),
+        told(OutputError::Io("app.tar".into(), Os::NOSPC.into())),
+        told(DepfileError::LineBreak("./my\napp".into())),
+    ]
+}
+
+fn reading() -> Vec<Told> {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let fault = |what| Fault {
+        subject: BLOB.into(),
+        what,
+        expected: digest("0"),
+        found: digest("1"),
+    };
+    vec![
+        told(ReadError::Io(Os::NOENT.into())),
+        told(ReadError::NotAnImage("an ELF file")),
+        told(ReadError::Tar {
+            within: "the archive".into(),
+            what: "it is cut off inside a member (at byte 10240)".into(),
+        }),
+        told(ReadError::Document {
+            name: "index.json".into(),
+            why: "EOF while parsing an object at line 1 column 20".into(),
+        }),
+        told(ReadError::Absent {
+            name: BLOB.into(),
+            by: "index.json".into(),
+        }),
+        told(ReadError::Nested(8)),
+        told(ReadError::NoSuchPlatform {
+            wanted: "linux/arm64".into(),
+            has: vec!["linux/amd64".into(), "linux/s390x".into()],
+        }),
+        told(ReadError::Empty),
+        told(ReadError::Limit {
+            what: "it unpacks to more than this many times its size".into(),
+            name: "ratio",
+            limit: 200,
+        }),
+        told(ReadError::Integrity(vec![fault("digest")])),
+        told(ReadError::Integrity(vec![fault("digest"); 12])),
+        told(ReadError::Compression("it".into(), "bzip2".into())),
+        told(ReadError::Path {
+            path: "/blobs/sha256".into(),
+            why: Errno::TooManyLinks.message(),
+        }),
+    ]
+}
+
+/// What is said of words that were typed, and of configurations.
+fn words() -> Vec<Told> {
+    let digest = format!("app@sha256:{}", "0".repeat(64));
+    vec![
+        told(Tag::parse("my app").unwrap_err()),
+        told(Tag::parse(&digest).unwrap_err()),
+        told(SelectionError::Unknown("host".into())),
+        told(SelectionError::Unknown("database".into())),
+        told(SelectionError::Arguments("users".into())),
+        told(PolicyError::UnknownRule("SP0001".into())),
+        told(PolicyError::UnknownRule("hardening".into())),
+        told(PolicyError::NoReason("SP305".into())),
+        told(Config::parse("[[image]]\nname = \"app\"\n").unwrap_err()),
+    ]
+}
+
+fn program(path: &str) -> PackError {
+    PackError::Program {
+        path: path.into(),
+        error: ClosureError::Unreachable(Errno::NotFound),
+    }
+}
+
+fn missing(name: &str, requester: &str) -> MissingLibrary {
+    let tried = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"];
+    MissingLibrary {
+        program: "./app".into(),
+        name: name.into(),
+        requesters: vec![requester.into()],
+        tried: tried
+            .map(|folder| format!("{folder}/{name}: {}", Errno::NotFound))
+            .into(),
+    }
+}
+
+fn pack() -> Vec<Told> {
+    let not_text = OsStr::from_bytes(b"/usr/local/bin/caf\xe9");
+    vec![
+        told(program("./app")),
+        told(PackError::Script {
+            path: "./run.sh".into(),
+            why: "its interpreter /bin/zsh is not there".into(),
+        }),
+        told(PackError::Add {
+            word: "app.conf".into(),
+            why: "a relative path has no place of its own in the image; write SRC:DEST".into(),
+        }),
+        told(PackError::Incomplete(vec![missing("libbar.so.2", "./app")])),
+        told(PackError::NotStatic {
+            path: "./app".into(),
+            why: "it asks for the interpreter /lib64/ld-linux-x86-64.so.2 and needs libc.so.6"
+                .into(),
+        }),
+        told(PackError::TooLarge {
+            bytes: 2_179_008,
+            limit: 1_000_000,
+            largest: LIBC.into(),
+            largest_bytes: 1_926_256,
+        }),
+        told(PackError::NoPlatform {
+            path: "./app".into(),
+            machine: "sparc",
+        }),
+        told(PackError::Library("./libapp.so".into())),
+        told(PackError::Entrypoint(
+            "/app/run".into(),
+            "/usr/local/bin/app".into(),
+        )),
+        told(PackError::NotText(PathBuf::from(not_text))),
+        told(PackError::Rootfs(conflict())),
+        told(PackError::Proof(Box::new(differs()))),
+        told(PackError::Read("./app".into(), Errno::AccessDenied)),
+        told(PackError::Image(io::Error::from(Os::NOSPC).into())),
+        told(PackError::Image(ImageError::Changed)),
+    ]
+}
+
+/// What is said when several programs are packed, or none.
+fn pack_of_many() -> Vec<Told> {
+    vec![
+        told(PackError::NoProgram),
+        told(PackError::OneDestination {
+            path: "/app".into(),
+            count: 2,
+        }),
+        told(PackError::Platforms {
+            first_path: "./app".into(),
+            first: "linux/amd64".into(),
+            path: "./tool".into(),
+            second: "linux/arm64".into(),
+        }),
+        told(PackError::Several(vec![
+            program("./app"),
+            program("./tool"),
+        ])),
+        told(PackError::Incomplete(vec![
+            missing("libbar.so.2", "./app"),
+            missing("libfoo.so.1", "/usr/lib/libbar.so.1"),
+        ])),
+    ]
+}
