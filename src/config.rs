@@ -52,6 +52,12 @@ pub struct ImageSection {
     pub output: Option<String>,
     /// Names of the image
     pub tag: Option<Few<String>>,
+    /// image, docker, oci, oci-dir, rootfs or rootfs-tar
+    pub format: Option<String>,
+    /// none, gzip or zstd, with a level behind a colon
+    pub compress: Option<String>,
+    /// Write a root folder over an older one
+    pub force: Option<bool>,
     /// What the image depends on, for Make and Ninja: true for the output with .d, or a file
     pub depfile: Option<Depfile>,
     /// Leave an output that would be the same as it is, with its time
@@ -90,6 +96,20 @@ pub struct ImageSection {
     pub user: Option<String>,
     /// The folder of the image to start in
     pub workdir: Option<String>,
+    /// Ports that it listens on
+    pub expose: Option<Few<String>>,
+    /// Folders that are mounted over
+    pub volume: Option<Few<String>>,
+    /// The signal that ends it
+    pub stop_signal: Option<String>,
+    /// The command that says whether it is well, as words or as a list
+    pub healthcheck: Option<Few<String>>,
+    /// Annotations of the manifest
+    pub annotation: Option<BTreeMap<String, String>>,
+    /// Who made the image
+    pub author: Option<String>,
+    /// The time of everything in the image
+    pub created: Option<String>,
     /// Labels of the image
     pub label: Option<BTreeMap<String, String>>,
 }

@@ -54,6 +54,17 @@ impl Inputs {
         }
     }
 
+    /// Adds what another image depends on.
+    pub fn extend(&mut self, other: &Self) {
+        self.files.extend(other.files.iter().cloned());
+        self.folders.extend(other.folders.iter().cloned());
+        self.added.extend(other.added.iter().cloned());
+        let links = other.folder_links.iter();
+        self.folder_links
+            .extend(links.map(|(at, target)| (at.clone(), target.clone())));
+        self.absent.extend(other.absent.iter().cloned());
+    }
+
     /// Notes the files of an image that do not come from a closure.
     pub fn add_rootfs(&mut self, source: &Source, rootfs: &Rootfs) {
         for (_, node) in rootfs.nodes() {

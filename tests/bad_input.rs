@@ -314,7 +314,7 @@ fn an_image_that_is_cut_off_is_an_error() {
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.contains("cannot write the image: Broken pipe"),
+        stderr.contains("cannot write standard output: Broken pipe"),
         "{stderr}"
     );
 }

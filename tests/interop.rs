@@ -68,7 +68,7 @@ fn docker_loads_shows_and_runs_what_was_packed() {
     ]);
     assert_eq!(
         history.lines().collect::<Vec<_>>(),
-        ["slimpack"],
+        ["slimpack /usr/local/bin/hello"],
         "one layer"
     );
 

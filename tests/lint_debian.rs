@@ -460,7 +460,9 @@ fn every_kind_of_image_gives_the_findings_of_its_folder() {
         "root.tar",
         ".",
     ];
-    run("tar", &pack);
+    // Status 1: other tests link the same files, which changes their times, and tar says so.
+    let packed = common::output(Command::new("tar").args(pack).current_dir(folder));
+    assert!(matches!(packed.status.code(), Some(0 | 1)), "{packed:?}");
     run("gzip", &["-1", "-k", "root.tar"]);
 
     let docker = docker::Docker::start();

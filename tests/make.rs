@@ -13,9 +13,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::Duration;
 
 use common::{compile, output, succeed, temporary};
 use recipes::{path_with_slimpack, readme_block};
+
+/// Longer than a tick of the clock that files are stamped by.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Adds a folder to every image, so that it counts, too.
 const FLAGS: &str = "--add data:/srv/data";
@@ -291,6 +296,8 @@ const CHANGES: &[Change] = &[
 fn by_changes(makefile: &str, sees_all: bool) {
     for (change, then, act) in CHANGES {
         let project = Project::new(makefile);
+        // The clock of a file system ticks slower than a test runs.
+        sleep(TICK);
         act(&project);
         let expected = match then {
             Then::Anew => true,
@@ -378,6 +385,7 @@ fn names_that_make_would_read_otherwise_are_quoted() {
     assert!(make().contains("-o app.tar"));
     assert!(make().contains("up to date"), "{}", make());
     for name in names {
+        sleep(TICK);
         // In place: the time of the folder stays.
         fs::write(data.join(name), "2").unwrap();
         let said = make();

@@ -162,7 +162,7 @@ fn outputs_that_contradict_each_other_are_refused_and_nothing_is_written() {
         (&["-o", "-", "--json"], "--json"),
         (&["--depfile"], "add -o FILE"),
         (&["--if-changed"], "add -o FILE"),
-        (&["-o", "out/", "--if-changed"], "root folder"),
+        (&["-o", "out/", "--if-changed"], "written anew"),
         (
             &["-o", "app.tar", "--depfile", "no/such/app.d"],
             "no/such does not exist",

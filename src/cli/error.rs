@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::binding::BindingError;
 use crate::closure::ClosureError;
 use crate::depfile::DepfileError;
+use crate::image::ImageError;
 use crate::image::read::ReadError;
 use crate::output::OutputError;
 use crate::pack::PackError;
@@ -42,6 +43,8 @@ pub(super) enum CliError {
     },
     #[error(transparent)]
     Binding(#[from] BindingError),
+    #[error("cannot write {}: {error}", .path.display())]
+    Write { path: PathBuf, error: ImageError },
     #[error(transparent)]
     Depfile(#[from] DepfileError),
     #[error(transparent)]

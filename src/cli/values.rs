@@ -103,6 +103,69 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `PORT[/PROTOCOL]`, as docker's `EXPOSE` takes it; the protocol is written out.
+pub(super) fn port(text: &str) -> Result<String, String> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let is_port = number.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
+    match is_port && is_plain && ["tcp", "udp", "sctp"].contains(&protocol) {
+        true => Ok(format!("{number}/{protocol}")),
+        false => Err("write a port from 1 to 65535, with /tcp, /udp or /sctp behind it".into()),
+    }
+}
+
+/// Signals by name, as `signal(7)` has them.
+const SIGNALS: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+];
+
+/// A signal by name, with or without SIG, or by number.
+pub(super) fn signal(text: &str) -> Result<String, String> {
+    let upper = text.to_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let real_time = |prefix: &str| {
+        let rest = name.strip_prefix(prefix)?;
+        let offset = rest.strip_prefix(['+', '-']);
+        rest.is_empty()
+            .then_some(0)
+            .or_else(|| offset?.parse::<u8>().ok())
+    };
+    let is_number = text
+        .parse::<u8>()
+        .is_ok_and(|number| (1..=64).contains(&number));
+    let is_real_time = ["RTMIN", "RTMAX"]
+        .iter()
+        .any(|prefix| real_time(prefix).is_some());
+    if is_number {
+        Ok(text.to_owned())
+    } else if SIGNALS.contains(&name) || is_real_time {
+        Ok(format!("SIG{name}"))
+    } else {
+        Err("write a signal such as SIGTERM, SIGINT or 15".into())
+    }
+}
+
+/// Seconds since 1970, or a date as in RFC 3339.
+pub(super) fn time(text: &str) -> Result<u64, String> {
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => Some(seconds),
+        Err(_) => {
+            let time: Option<jiff::Timestamp> = text.parse().ok();
+            time.and_then(|time| u64::try_from(time.as_second()).ok())
+        }
+    };
+    let known = seconds.filter(|seconds| *seconds <= LATEST);
+    known.ok_or_else(|| {
+        "write seconds since 1970, or a time such as 2026-01-31T12:00:00Z, up to the year 9999"
+            .into()
+    })
+}
+
+/// The last second of the year 9999, which dates in JSON can still name.
+pub(super) const LATEST: u64 = 253_402_300_799;
+
 /// `UID[:GID]`, in numbers.
 pub(super) fn user(text: &str) -> Result<String, String> {
     let (user, group) = text
@@ -236,6 +299,31 @@ mod tests {
         }
         for bad in ["", "-1", "1:2:3", "99999999999", "a b", "x:", "ünder"] {
             assert!(user(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports_signals_and_times_are_what_engines_take() {
+        assert_eq!(port("80").as_deref(), Ok("80/tcp"));
+        assert_eq!(port("53/udp").as_deref(), Ok("53/udp"));
+        for bad in ["80x", "0", "65536", "80/icmp", "", "+80", "80-90"] {
+            assert!(port(bad).is_err(), "{bad}");
+        }
+        for (typed, meant) in [
+            ("SIGINT", "SIGINT"),
+            ("term", "SIGTERM"),
+            ("9", "9"),
+            ("RTMIN+3", "SIGRTMIN+3"),
+        ] {
+            assert_eq!(signal(typed).as_deref(), Ok(meant));
+        }
+        for bad in ["SIGNO", "0", "65", "", "SIG", "RTMIN+x"] {
+            assert!(signal(bad).is_err(), "{bad}");
+        }
+        assert_eq!(time("1700000000"), Ok(1_700_000_000));
+        assert_eq!(time("2023-11-14T22:13:20Z"), Ok(1_700_000_000));
+        for bad in ["now", "-1", "1969-12-31T00:00:00Z", "253402300800", ""] {
+            assert!(time(bad).is_err(), "{bad}");
         }
     }
 

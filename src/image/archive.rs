@@ -1,22 +1,24 @@
 //! The archive: one tar for docker, podman, skopeo, umoci and containerd.
 //!
-//! In: tree and settings. Out: an OCI image layout and docker's `manifest.json` in one
-//! tar, both pointing at the same blobs. Into a file the layer is read once: its header
-//! is filled in when its digest is known. Into a stream it is read twice.
+//! In: trees and settings. Out: an OCI image layout and docker's `manifest.json` in one tar, both
+//! pointing at the same blobs, or one of the two. Into a file an uncompressed layer is read once: its
+//! header is filled in when its digest is known. Into a stream it is read twice.
 
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 use tar::{EntryType, Header};
 use thiserror::Error;
 
-use super::config::{Documents, LAYOUT, Settings};
-use super::digest::{Blob, Digester};
+use super::compression::Compression;
+use super::config::{Indexes, LAYOUT, Settings, docker_manifest};
+use super::digest::Blob;
+use super::format::Format;
+use super::part::{Described, LayerBlob, Part, copy};
 use crate::layer::{self, BLOCK, LayerError};
-use crate::rootfs::Rootfs;
-use crate::vfs::View;
 
 /// A file that can be written at any position.
 pub trait WriteSeek: Write + Seek {}
+
 impl<T: Write + Seek> WriteSeek for T {}
 
 /// Where an archive goes.
@@ -27,17 +29,43 @@ pub enum Destination<'a> {
     Stream(&'a mut dyn Write),
 }
 
+/// How an archive is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// As what.
+    pub format: Format,
+    /// How its layers are compressed.
+    pub compression: Compression,
+}
+
 /// What was written.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// The layer, uncompressed: digest and diff ID.
-    pub layer: Blob,
-    /// The image's digest: that of its manifest.
-    pub manifest: Blob,
-    /// The image's ID: the digest of its configuration.
-    pub config: Blob,
-    /// Size of the whole archive in bytes.
+    /// The images, one for each platform.
+    pub images: Vec<WrittenImage>,
+    /// Size of all that was written in bytes.
     pub size: u64,
+}
+
+/// One image that was written.
+#[derive(Clone, Debug)]
+pub struct WrittenImage {
+    /// Its layer.
+    pub layer: LayerBlob,
+    /// The image's digest: that of its manifest. A root alone has none.
+    pub manifest: Option<Blob>,
+    /// The image's ID: the digest of its configuration. A root alone has none.
+    pub config: Option<Blob>,
+}
+
+impl WrittenImage {
+    pub(super) fn of(described: &Described) -> Self {
+        Self {
+            layer: described.layer.clone(),
+            manifest: Some(described.manifest_blob.clone()),
+            config: Some(described.config_blob.clone()),
+        }
+    }
 }
 
 /// Why an archive cannot be written.
@@ -49,6 +77,9 @@ pub enum ImageError {
     /// The archive failed.
     #[error(transparent)]
     Write(#[from] io::Error),
+    /// A compressed layer is kept in a temporary file, and that failed.
+    #[error("cannot compress the layer into a temporary file: {0}; make room, or set TMPDIR")]
+    Temporary(io::Error),
     /// The image cannot be described.
     #[error("its configuration cannot be described: {}", cause(.0))]
     Settings(#[from] oci_spec::OciSpecError),
@@ -57,6 +88,9 @@ pub enum ImageError {
         "the files to pack changed while they were read; pack again, or write to a file with -o FILE"
     )]
     Changed,
+    /// The folder is there and no layout.
+    #[error("it is there and no OCI layout ({0}); name an empty folder or a layout")]
+    NoLayout(String),
 }
 
 /// What is behind an error of the types of the specification, which do not say it themselves.
@@ -66,94 +100,204 @@ fn cause(error: &oci_spec::OciSpecError) -> String {
     source.unwrap_or_else(|| error.to_string())
 }
 
-/// Writes the image.
+/// Writes an archive of images, one for each platform.
 ///
 /// # Errors
 /// When a source file cannot be read or the destination fails.
 pub fn write(
-    rootfs: &Rootfs,
-    source: &View,
-    settings: &Settings,
+    parts: &[Part<'_>],
+    style: Style,
     destination: Destination<'_>,
 ) -> Result<Written, ImageError> {
-    let layer_to = |out: &mut dyn Write| -> Result<Blob, ImageError> {
-        let mut digester = Digester::new(out, rootfs.bytes());
-        layer::write(rootfs, source, settings.created, &mut digester)?;
-        Ok(digester.finish()?)
+    let mut archive = Archive {
+        destination,
+        style,
+        offset: 0,
     };
-    match destination {
-        Destination::File(file) => {
-            file.seek(SeekFrom::Start(BLOCK))?;
-            let layer = layer_to(&mut &mut *file)?;
-            let written = finish(settings, &layer, &mut *file)?;
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(member(&layer.path(), layer.size)?.as_bytes())?;
-            Ok(written)
-        }
-        Destination::Stream(out) => {
-            let layer = layer_to(&mut io::sink())?;
-            out.write_all(member(&layer.path(), layer.size)?.as_bytes())?;
-            if layer_to(out)? != layer {
-                return Err(ImageError::Changed);
-            }
-            finish(settings, &layer, out)
-        }
+    if style.format == Format::RootfsTar {
+        return archive.root(parts);
     }
-}
-
-/// How many bytes the archive will have; more only when names in it are so long that
-/// their headers cannot be foreseen.
-///
-/// # Errors
-/// When the image cannot be described.
-pub fn size_hint(rootfs: &Rootfs, settings: &Settings) -> Result<u64, ImageError> {
-    // Every digest has the same length, so any will do.
-    let layer = Blob {
-        size: layer::size_hint(rootfs),
-        ..Blob::of(&[])
-    };
-    Ok(size(&Documents::new(settings, &layer)?, &layer))
-}
-
-/// The members behind the layer.
-fn members(documents: &Documents) -> [(String, &[u8]); 5] {
-    [
-        (Blob::of(&documents.config).path(), &documents.config),
-        (Blob::of(&documents.manifest).path(), &documents.manifest),
-        ("index.json".to_owned(), &documents.index),
-        ("manifest.json".to_owned(), &documents.docker),
-        ("oci-layout".to_owned(), LAYOUT),
-    ]
-}
-
-fn size(documents: &Documents, layer: &Blob) -> u64 {
-    let end = 2 * BLOCK;
-    let lengths = members(documents).map(|(_, bytes)| bytes.len() as u64);
-    lengths
-        .into_iter()
-        .chain([layer.size])
-        .fold(end, |total, length| {
-            total + BLOCK + length.next_multiple_of(BLOCK)
-        })
-}
-
-/// Everything behind the bytes of the layer.
-fn finish(settings: &Settings, layer: &Blob, out: impl Write) -> Result<Written, ImageError> {
-    let documents = Documents::new(settings, layer)?;
-    let mut out = BufWriter::new(out);
-    let padding = layer.size.next_multiple_of(BLOCK) - layer.size;
-    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
-    let mut tar = tar::Builder::new(out);
-    for (path, bytes) in members(&documents) {
-        tar.append(&member(&path, bytes.len() as u64)?, bytes)?;
+    let mut images = Vec::new();
+    for part in parts {
+        let layer = archive.layer(part)?;
+        images.push(part.describe(layer)?);
     }
-    tar.into_inner()?.flush()?;
+    archive.documents(parts, &images)?;
     Ok(Written {
-        manifest: Blob::of(&documents.manifest),
-        config: Blob::of(&documents.config),
-        size: size(&documents, layer),
-        layer: layer.clone(),
+        images: images.iter().map(WrittenImage::of).collect(),
+        size: archive.offset,
     })
+}
+
+/// How many bytes an archive without compression will have, or some more; 0 for a compressed one.
+pub fn size_hint(parts: &[Part<'_>], style: Style) -> u64 {
+    /// Documents beside the layer: their records of reasons are the largest.
+    const DOCUMENTS: u64 = 16 * BLOCK;
+    if style.compression != Compression::None {
+        return 0;
+    }
+    parts.iter().fold(0_u64, |total, part| {
+        let reasons = part.settings.reasons.iter();
+        let record = reasons.map(|(path, reason)| (path.len() + reason.len() + 16) as u64);
+        let record = record.fold(DOCUMENTS, u64::saturating_add);
+        let layer = layer::size_hint(part.rootfs).saturating_add(2 * BLOCK);
+        total.saturating_add(layer).saturating_add(3 * record)
+    })
+}
+
+struct Archive<'a> {
+    destination: Destination<'a>,
+    style: Style,
+    /// Where the next member begins.
+    offset: u64,
+}
+
+impl Archive<'_> {
+    fn out(&mut self) -> &mut dyn Write {
+        match &mut self.destination {
+            Destination::File(file) => file,
+            Destination::Stream(out) => out,
+        }
+    }
+
+    /// The tar of a tree alone.
+    fn root(&mut self, parts: &[Part<'_>]) -> Result<Written, ImageError> {
+        let mut images = Vec::new();
+        for part in parts {
+            let layer = match self.style.compression {
+                Compression::None => part.plain_layer(self.out())?,
+                compression => {
+                    let (layer, spool) = part.spooled_layer(compression)?;
+                    copy(spool, self.out())?;
+                    layer
+                }
+            };
+            self.offset += layer.blob.size;
+            images.push(WrittenImage {
+                layer,
+                manifest: None,
+                config: None,
+            });
+        }
+        self.out().flush()?;
+        Ok(Written {
+            images,
+            size: self.offset,
+        })
+    }
+
+    /// Writes a layer as a member.
+    fn layer(&mut self, part: &Part<'_>) -> Result<LayerBlob, ImageError> {
+        let (format, compression) = (self.style.format, self.style.compression);
+        let header = |layer: &LayerBlob| member(&layer_path(format, layer), layer.blob.size);
+        if compression != Compression::None {
+            let (layer, spool) = part.spooled_layer(compression)?;
+            self.out().write_all(header(&layer)?.as_bytes())?;
+            copy(spool, self.out())?;
+            return self.pad(layer);
+        }
+        let offset = self.offset;
+        match &mut self.destination {
+            Destination::File(file) => {
+                file.seek(SeekFrom::Start(offset + BLOCK))?;
+                let layer = part.plain_layer(file)?;
+                file.seek(SeekFrom::Start(offset))?;
+                file.write_all(header(&layer)?.as_bytes())?;
+                file.seek(SeekFrom::Start(offset + BLOCK + layer.blob.size))?;
+                self.pad(layer)
+            }
+            Destination::Stream(out) => {
+                let layer = part.plain_layer(&mut io::sink())?;
+                out.write_all(header(&layer)?.as_bytes())?;
+                if part.plain_layer(out)? != layer {
+                    return Err(ImageError::Changed);
+                }
+                self.pad(layer)
+            }
+        }
+    }
+
+    /// Fills the last block of a layer.
+    fn pad(&mut self, layer: LayerBlob) -> Result<LayerBlob, ImageError> {
+        let size = layer.blob.size;
+        let padding = size.next_multiple_of(BLOCK) - size;
+        self.out()
+            .write_all(&[0; BLOCK as usize][..padding as usize])?;
+        self.offset += BLOCK + size + padding;
+        Ok(layer)
+    }
+
+    /// Everything behind the layers.
+    fn documents(&mut self, parts: &[Part<'_>], images: &[Described]) -> Result<(), ImageError> {
+        let format = self.style.format;
+        let mut members: Vec<(String, &[u8])> = Vec::new();
+        for image in images {
+            members.push((config_path(format, image), &image.config));
+            if format.is_oci() {
+                members.push((image.manifest_blob.path(), &image.manifest));
+            }
+        }
+        let indexes = Indexes::new(parts, images)?;
+        if format.is_oci() {
+            if let Some(nested) = &indexes.nested {
+                members.push((Blob::of(nested).path(), nested));
+            }
+            members.push(("index.json".to_owned(), &indexes.index));
+        }
+        let docker;
+        if format.is_docker() {
+            let number = native(parts.iter().map(|part| part.settings));
+            let layer = layer_path(format, &images[number].layer);
+            docker = docker_manifest(
+                parts[number].settings,
+                &config_path(format, &images[number]),
+                &layer,
+            )?;
+            members.push(("manifest.json".to_owned(), &docker));
+        }
+        if format.is_oci() {
+            members.push(("oci-layout".to_owned(), LAYOUT));
+        }
+        let mut bytes = Vec::new();
+        for (path, document) in members {
+            bytes.extend_from_slice(member(&path, document.len() as u64)?.as_bytes());
+            bytes.extend_from_slice(document);
+            bytes.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
+        }
+        // The end of a tar is two empty blocks.
+        bytes.resize(bytes.len() + 2 * BLOCK as usize, 0);
+        self.out().write_all(&bytes)?;
+        self.out().flush()?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// The image that docker's `manifest.json` is about, which knows no platforms: that for the machine
+/// that slimpack was built for, else the first.
+pub fn native<'a>(mut images: impl Iterator<Item = &'a Settings>) -> usize {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    let is_native = |settings: &Settings| settings.platform.architecture.to_string() == arch;
+    images.position(is_native).unwrap_or(0)
+}
+
+fn layer_path(format: Format, layer: &LayerBlob) -> String {
+    match format {
+        Format::Docker => format!("{}.tar", layer.blob.sha256),
+        _ => layer.blob.path(),
+    }
+}
+
+fn config_path(format: Format, image: &Described) -> String {
+    match format {
+        Format::Docker => format!("{}.json", image.config_blob.sha256),
+        _ => image.config_blob.path(),
+    }
 }
 
 /// The header of a member. Its time is 1970 whatever the image's is: blobs have none.

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use oci_spec::OciSpecError;
 use oci_spec::image::{
-    ConfigBuilder, Descriptor, DescriptorBuilder, Digest, HistoryBuilder,
-    ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType, Os,
-    PlatformBuilder, RootFsBuilder,
+    ConfigBuilder, Descriptor, Digest, HistoryBuilder, ImageConfigurationBuilder,
+    ImageIndexBuilder, ImageManifestBuilder, MediaType, Os, PlatformBuilder, RootFsBuilder,
 };
 use serde::Serialize;
 
 use super::digest::Blob;
+use super::part::{Described, LayerBlob, Part};
 use super::reference::Tag;
 use crate::elf::Platform;
 
@@ -39,16 +39,22 @@ pub struct Settings {
     pub labels: BTreeMap<String, String>,
     /// Why what no loader asks for is there, by path.
     pub reasons: BTreeMap<String, String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// `PORT/PROTOCOL` that it listens on.
+    pub expose: Vec<String>,
+    /// Folders that are mounted over.
+    pub volumes: Vec<String>,
+    /// The signal that ends it.
+    pub stop_signal: Option<String>,
+    /// The command that says whether it is well.
+    pub healthcheck: Option<Vec<String>>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// What made the image, in words.
+    pub made_of: String,
     /// Time of creation, in seconds since 1970.
     pub created: u64,
-}
-
-/// The documents of one image.
-pub(super) struct Documents {
-    pub config: Vec<u8>,
-    pub manifest: Vec<u8>,
-    pub index: Vec<u8>,
-    pub docker: Vec<u8>,
 }
 
 /// `oci-layout` (image-layout.md of the specification).
@@ -63,41 +69,51 @@ struct DockerManifest {
     layers: Vec<String>,
 }
 
-impl Documents {
-    /// Writes the documents for an image with this one uncompressed layer.
-    ///
-    /// # Errors
-    /// When the time of creation is no date.
-    pub fn new(settings: &Settings, layer: &Blob) -> Result<Self, OciSpecError> {
-        let config = configuration(settings, layer)?;
-        let config_blob = Blob::of(&config);
-        let mut manifest = ImageManifestBuilder::default()
-            .schema_version(2_u32)
-            .media_type(MediaType::ImageManifest)
-            .config(descriptor(MediaType::ImageConfig, &config_blob)?)
-            .layers(vec![descriptor(MediaType::ImageLayer, layer)?])
-            .build()?;
-        if let Some((name, record)) = record(settings)? {
-            manifest.set_annotations(Some(HashMap::from([(name, record)])));
-        }
-        let manifest = json(&manifest)?;
-        let index = index(settings, &Blob::of(&manifest))?;
-        let docker = json(&[DockerManifest {
-            config: config_blob.path(),
-            repo_tags: settings
-                .tags
-                .iter()
-                .map(|tag| tag.familiar.clone())
-                .collect(),
-            layers: vec![layer.path()],
-        }])?;
-        Ok(Self {
-            config,
-            manifest,
-            index,
-            docker,
-        })
+/// The tag of a descriptor in an index (`annotations.md`).
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Its full name, which podman reads.
+const IMAGE_NAME: &str = "io.containerd.image.name";
+const TITLE: &str = "org.opencontainers.image.title";
+const CREATED: &str = "org.opencontainers.image.created";
+
+/// The manifest of an image with this one layer.
+pub(super) fn manifest(
+    settings: &Settings,
+    layer: &LayerBlob,
+    config: &Blob,
+) -> Result<Vec<u8>, OciSpecError> {
+    let mut annotations: HashMap<String, String> = HashMap::new();
+    if let Some(title) = settings.tags.first() {
+        let name = title.familiar.rsplit_once(':').map_or("", |(name, _)| name);
+        let last = name.rsplit('/').next().unwrap_or(name);
+        annotations.insert(TITLE.to_owned(), last.to_owned());
     }
+    annotations.insert(CREATED.to_owned(), time(settings)?);
+    annotations.extend(record(settings)?);
+    annotations.extend(settings.annotations.clone());
+    let media_type = layer.compression.media_type();
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(descriptor(MediaType::ImageConfig, config)?)
+        .layers(vec![descriptor(media_type, &layer.blob)?])
+        .annotations(annotations)
+        .build()?;
+    json(&manifest)
+}
+
+/// docker's `manifest.json` for one image.
+pub(super) fn docker_manifest(
+    settings: &Settings,
+    config: &str,
+    layer: &str,
+) -> Result<Vec<u8>, OciSpecError> {
+    let tags = settings.tags.iter();
+    json(&[DockerManifest {
+        config: config.to_owned(),
+        repo_tags: tags.map(|tag| tag.familiar.clone()).collect(),
+        layers: vec![layer.to_owned()],
+    }])
 }
 
 /// The label and annotation that keeps the reasons; none where there is nothing to tell.
@@ -111,12 +127,12 @@ fn record(settings: &Settings) -> Result<Option<(String, String)>, OciSpecError>
     Ok(Some((REASONS.to_owned(), text)))
 }
 
-fn configuration(settings: &Settings, layer: &Blob) -> Result<Vec<u8>, OciSpecError> {
-    let created = i64::try_from(settings.created)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        .ok_or_else(|| OciSpecError::Other("the time of creation is no date".into()))?
-        .to_string();
+/// The image configuration around a layer.
+pub(super) fn configuration(
+    settings: &Settings,
+    layer: &LayerBlob,
+) -> Result<Vec<u8>, OciSpecError> {
+    let created = time(settings)?;
     let mut config = ConfigBuilder::default();
     if !settings.entrypoint.is_empty() {
         config = config.entrypoint(settings.entrypoint.clone());
@@ -133,6 +149,15 @@ fn configuration(settings: &Settings, layer: &Blob) -> Result<Vec<u8>, OciSpecEr
     if let Some(folder) = &settings.working_dir {
         config = config.working_dir(folder.clone());
     }
+    if !settings.expose.is_empty() {
+        config = config.exposed_ports(settings.expose.clone());
+    }
+    if !settings.volumes.is_empty() {
+        config = config.volumes(settings.volumes.clone());
+    }
+    if let Some(signal) = &settings.stop_signal {
+        config = config.stop_signal(signal.clone());
+    }
     let mut labels: HashMap<_, _> = settings.labels.clone().into_iter().collect();
     labels.extend(record(settings)?);
     if !labels.is_empty() {
@@ -140,11 +165,11 @@ fn configuration(settings: &Settings, layer: &Blob) -> Result<Vec<u8>, OciSpecEr
     }
     let history = HistoryBuilder::default()
         .created(created.clone())
-        .created_by("slimpack")
+        .created_by(format!("slimpack {}", settings.made_of))
         .build()?;
     let root = RootFsBuilder::default()
         .typ("layers")
-        .diff_ids(vec![layer.digest()])
+        .diff_ids(vec![layer.plain.digest()])
         .build()?;
     let mut image = ImageConfigurationBuilder::default()
         .created(created)
@@ -155,38 +180,83 @@ fn configuration(settings: &Settings, layer: &Blob) -> Result<Vec<u8>, OciSpecEr
         .history(vec![history])
         .build()?;
     image.set_variant(settings.platform.variant.map(str::to_owned));
+    image.set_author(settings.author.clone());
+    let mut image = serde_json::to_value(&image)?;
+    if let Some(command) = &settings.healthcheck {
+        // docker's own field, in exec form; the specification reserves its name.
+        let words = std::iter::once("CMD").chain(command.iter().map(String::as_str));
+        let test: Vec<&str> = words.collect();
+        image["config"]["Healthcheck"] = serde_json::json!({ "Test": test });
+    }
     json(&image)
 }
 
-fn index(settings: &Settings, manifest: &Blob) -> Result<Vec<u8>, OciSpecError> {
+/// The time of creation as in JSON.
+fn time(settings: &Settings) -> Result<String, OciSpecError> {
+    let time = i64::try_from(settings.created)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let no_date = || OciSpecError::Other("the time of creation is no date".into());
+    Ok(time.ok_or_else(no_date)?.to_string())
+}
+
+/// The index of a layout; several platforms are one more index, so that their tag names all.
+pub(super) struct Indexes {
+    pub index: Vec<u8>,
+    pub nested: Option<Vec<u8>>,
+}
+
+impl Indexes {
+    pub fn new(parts: &[Part<'_>], images: &[Described]) -> Result<Self, OciSpecError> {
+        let mut manifests = Vec::new();
+        for (part, image) in parts.iter().zip(images) {
+            let mut descriptor = descriptor(MediaType::ImageManifest, &image.manifest_blob)?;
+            descriptor.set_platform(Some(platform(part.settings)?));
+            manifests.push(descriptor);
+        }
+        let tags = parts.first().map_or(&[][..], |part| &part.settings.tags);
+        if let [descriptor] = &mut manifests[..] {
+            descriptor.set_annotations(Some(names(tags)));
+            return Ok(Self {
+                index: index(manifests)?,
+                nested: None,
+            });
+        }
+        let nested = index(manifests)?;
+        let mut outer = descriptor(MediaType::ImageIndex, &Blob::of(&nested))?;
+        outer.set_annotations(Some(names(tags)));
+        Ok(Self {
+            index: index(vec![outer])?,
+            nested: Some(nested),
+        })
+    }
+}
+
+/// As `docker save` writes them; podman reads the one, skopeo and umoci the other.
+fn names(tags: &[Tag]) -> HashMap<String, String> {
+    let mut annotations = HashMap::new();
+    if let Some(tag) = tags.first() {
+        annotations.insert(IMAGE_NAME.to_owned(), tag.full.clone());
+        annotations.insert(REF_NAME.to_owned(), tag.tag.clone());
+    }
+    annotations
+}
+
+fn platform(settings: &Settings) -> Result<oci_spec::image::Platform, OciSpecError> {
     let mut platform = PlatformBuilder::default()
         .architecture(settings.platform.architecture.clone())
         .os(Os::Linux)
         .build()?;
     platform.set_variant(settings.platform.variant.map(str::to_owned));
-    let mut annotations = HashMap::new();
-    if let Some(tag) = settings.tags.first() {
-        // As `docker save` writes them; podman reads the one, skopeo and umoci the other.
-        annotations.insert("io.containerd.image.name".to_owned(), tag.full.clone());
-        annotations.insert(
-            "org.opencontainers.image.ref.name".to_owned(),
-            tag.tag.clone(),
-        );
-    }
-    let descriptor = DescriptorBuilder::default()
-        .media_type(MediaType::ImageManifest)
-        .digest(digest(manifest)?)
-        .size(manifest.size)
-        .platform(platform)
-        .annotations(annotations)
-        .build()?;
-    json(
-        &ImageIndexBuilder::default()
-            .schema_version(2_u32)
-            .media_type(MediaType::ImageIndex)
-            .manifests(vec![descriptor])
-            .build()?,
-    )
+    Ok(platform)
+}
+
+fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>, OciSpecError> {
+    let index = ImageIndexBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests);
+    json(&index.build()?)
 }
 
 fn descriptor(kind: MediaType, blob: &Blob) -> Result<Descriptor, OciSpecError> {
@@ -199,7 +269,7 @@ fn digest(blob: &Blob) -> Result<Digest, OciSpecError> {
 
 /// Compact JSON with sorted keys: the maps of the specification's types are not sorted,
 /// those of a JSON value are.
-fn json(document: &impl Serialize) -> Result<Vec<u8>, OciSpecError> {
+pub(super) fn json(document: &impl Serialize) -> Result<Vec<u8>, OciSpecError> {
     let value = serde_json::to_value(document)?;
     Ok(serde_json::to_vec(&value)?)
 }

@@ -5,15 +5,25 @@
 
 mod archive;
 mod command;
+mod compression;
 mod config;
 mod digest;
 mod folder;
+mod format;
+mod layout;
+mod part;
 pub mod read;
 mod reference;
 
-pub use archive::{Destination, ImageError, Written, size_hint, write};
+pub use archive::{
+    Destination, ImageError, Style, Written, WrittenImage, native, size_hint, write,
+};
 pub use command::{Interpreters, Shebang, Start, command_path, path_folders, shebang, variable};
+pub use compression::Compression;
 pub use config::Settings;
 pub use digest::{Blob, Digester};
 pub use folder::write_folder;
+pub use format::Format;
+pub use layout::write_layout;
+pub use part::{LayerBlob, Part};
 pub use reference::{Tag, TagError};

@@ -5,9 +5,10 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
 use super::{Interrupts, OutputError};
@@ -23,9 +24,12 @@ pub struct AtomicFolder {
 impl AtomicFolder {
     /// Makes a folder beside `path`.
     ///
+    /// With `force` an older root folder is replaced: one whose nodes all have one time, as slimpack
+    /// writes them.
+    ///
     /// # Errors
     /// When something is at `path` that is not an empty folder, or nothing can be made beside it.
-    pub fn create(path: &Path) -> Result<Self, OutputError> {
+    pub fn create(path: &Path, force: bool) -> Result<Self, OutputError> {
         let fail = |error| OutputError::Io(path.to_path_buf(), error);
         let target = match fs::canonicalize(path) {
             Ok(existing) => existing,
@@ -33,6 +37,8 @@ impl AtomicFolder {
             Err(error) => return Err(fail(error)),
         };
         match fs::read_dir(&target).map(|mut entries| entries.next().is_some()) {
+            Ok(true) if force && is_ours(&target).map_err(fail)? => {}
+            Ok(true) if force => return Err(OutputError::NotOurs(path.to_path_buf())),
             Ok(true) => return Err(OutputError::NotEmpty(path.to_path_buf())),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -73,14 +79,44 @@ impl AtomicFolder {
     /// When it cannot be renamed; it is removed then.
     pub fn publish(self) -> Result<(), OutputError> {
         let fail = |error| OutputError::Io(self.target.clone(), error);
-        // rename(2) lets a folder replace an empty one.
         let mode = Permissions::from_mode(0o755);
         fs::set_permissions(self.temporary.path(), mode).map_err(fail)?;
-        fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
+        if !self.target.exists() || fs::remove_dir(&self.target).is_ok() {
+            fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
+        } else {
+            // The older one takes the place of the temporary one, and goes with it.
+            let flags = RenameFlags::EXCHANGE;
+            renameat_with(CWD, self.temporary.path(), CWD, &self.target, flags)
+                .map_err(|error| fail(error.into()))?;
+            return self
+                .temporary
+                .close()
+                .map_err(|error| OutputError::Io(self.target.clone(), error));
+        }
         // What was temporary is not there any more.
         let _ = self.temporary.keep();
         Ok(())
     }
+}
+
+/// Whether a folder is one that slimpack wrote: all nodes in it have one time, which a tree that
+/// somebody lives in has not.
+fn is_ours(folder: &Path) -> io::Result<bool> {
+    let mut time = None;
+    let mut pending = vec![folder.to_path_buf()];
+    while let Some(path) = pending.pop() {
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            let found = entry.metadata()?;
+            if *time.get_or_insert(found.mtime()) != found.mtime() || found.mtime_nsec() != 0 {
+                return Ok(false);
+            }
+            if found.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// A path without the slash at its end.

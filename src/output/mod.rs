@@ -33,8 +33,19 @@ pub enum OutputError {
     )]
     IsFolder(PathBuf),
     /// A root folder would replace what somebody has there.
-    #[error("cannot write {}: it is there and not empty; remove it or name another folder", .0.display())]
+    #[error(
+        "cannot write {}: it is there and not empty; remove it, name another folder, or replace an \
+         older root folder with --force",
+        .0.display()
+    )]
     NotEmpty(PathBuf),
+    /// What is there was not written by slimpack, or was changed since.
+    #[error(
+        "cannot write {}: it is no root folder that slimpack wrote, or it was changed since; remove \
+         it, or name another folder",
+        .0.display()
+    )]
+    NotOurs(PathBuf),
     /// Anything else.
     #[error("cannot write {}: {}", .0.display(), .1)]
     Io(PathBuf, io::Error),

@@ -4,6 +4,7 @@
 //! image would hold and why, and the image when it is written.
 
 mod error;
+mod platforms;
 mod settings;
 mod subjects;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use crate::closure::Closure;
 use crate::elf::{Linkage, Platform, platform};
-use crate::image::{Destination, Settings, Tag, Written};
+use crate::image::{Destination, ImageError, Part, Settings, Style, Tag, Written};
 use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Hint, Provision, Provisions, Selection};
@@ -69,6 +70,18 @@ pub struct Options {
     pub working_dir: Option<String>,
     /// Labels by name.
     pub labels: BTreeMap<String, String>,
+    /// Who made the image.
+    pub author: Option<String>,
+    /// `PORT/PROTOCOL` that it listens on.
+    pub expose: Vec<String>,
+    /// Folders that are mounted over.
+    pub volumes: Vec<String>,
+    /// The signal that ends it.
+    pub stop_signal: Option<String>,
+    /// The command that says whether it is well.
+    pub healthcheck: Option<Vec<String>>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
     /// Time stamp of everything in the image, in seconds since 1970.
     pub created: u64,
 }
@@ -230,17 +243,36 @@ impl Plan {
         })
     }
 
-    /// Writes the image.
+    /// What the image would hold for each platform that programs are for, that of the first one
+    /// first.
     ///
     /// # Errors
-    /// When a file cannot be read any more or the destination fails.
-    pub fn write(&self, destination: Destination<'_>) -> Result<Written, PackError> {
-        Ok(crate::image::write(
-            &self.rootfs,
-            &self.source.view,
-            &self.settings,
-            destination,
-        )?)
+    /// As [`Plan::new`].
+    pub fn for_each_platform(options: &Options) -> Result<Vec<Self>, PackError> {
+        let (mut plans, mut errors) = (Vec::new(), Vec::new());
+        for options in platforms::split(options) {
+            match Self::new(&options) {
+                Ok(plan) => plans.push(plan),
+                Err(error) => errors.push(error),
+            }
+        }
+        PackError::all(errors)?;
+        // All of them have the names of the first.
+        let tags = plans.first().map(|plan: &Self| plan.settings.tags.clone());
+        for plan in &mut plans {
+            plan.settings
+                .tags
+                .clone_from(tags.as_ref().unwrap_or(&Vec::new()));
+        }
+        Ok(plans)
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part {
+            rootfs: &self.rootfs,
+            source: &self.source.view,
+            settings: &self.settings,
+        }
     }
 
     /// Writes the tree alone into an empty folder; `go_on` is asked before each file.
@@ -257,18 +289,39 @@ impl Plan {
             .map_err(|error| PackError::Image(error.into()))
     }
 
-    /// How many bytes the archive will have, or a few more.
-    ///
-    /// # Errors
-    /// When the image cannot be described.
-    pub fn size_hint(&self) -> Result<u64, PackError> {
-        Ok(crate::image::size_hint(&self.rootfs, &self.settings)?)
-    }
-
     /// The program that the image starts.
     pub fn main_program(&self) -> &PackedProgram {
         &self.programs[0]
     }
+}
+
+/// Writes an archive of images, one for each platform.
+///
+/// # Errors
+/// When a file cannot be read any more or the destination fails.
+pub fn write(
+    plans: &[Plan],
+    style: Style,
+    destination: Destination<'_>,
+) -> Result<Written, ImageError> {
+    crate::image::write(&parts(plans), style, destination)
+}
+
+/// Writes images into the OCI layout at `folder`.
+///
+/// # Errors
+/// When a file cannot be read any more, the disk fails, or the folder is no layout.
+pub fn write_layout(plans: &[Plan], style: Style, folder: &Path) -> Result<Written, ImageError> {
+    crate::image::write_layout(&parts(plans), style, folder)
+}
+
+/// How many bytes an archive will have, or some more; 0 where that cannot be foreseen.
+pub fn size_hint(plans: &[Plan], style: Style) -> u64 {
+    crate::image::size_hint(&parts(plans), style)
+}
+
+fn parts(plans: &[Plan]) -> Vec<Part<'_>> {
+    plans.iter().map(Plan::part).collect()
 }
 
 /// What the image depends on.

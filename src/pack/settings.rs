@@ -68,8 +68,23 @@ pub(super) fn settings(
         working_dir: options.working_dir.clone(),
         labels: options.labels.clone(),
         reasons: reasons(rootfs),
+        author: options.author.clone(),
+        expose: options.expose.clone(),
+        volumes: options.volumes.clone(),
+        stop_signal: options.stop_signal.clone(),
+        healthcheck: options.healthcheck.clone(),
+        annotations: options.annotations.clone(),
+        made_of: made_of(programs),
         created: options.created,
     })
+}
+
+/// The programs, by their paths in the image.
+fn made_of(programs: &[PackedProgram]) -> String {
+    let paths = programs
+        .iter()
+        .map(|program| program.path.display().to_string());
+    paths.collect::<Vec<_>>().join(" ")
 }
 
 /// Why what no loader asks for is there, by path: paths of the image alone.

@@ -17,7 +17,7 @@ pub use binding::BindingReport;
 pub use inspect::{Detail, Inspected, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{need_rules, needs_of};
-pub use plan::{Place, plan, summary};
+pub use plan::{Made, plan, summary};
 pub use plan_json::plan_json;
 pub use tree::{list, tree, tree_needs};
 pub use tree_json::tree_json;

@@ -1,12 +1,12 @@
 //! The plan of a pack, and the summary of what was written.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
 use super::{count, size};
-use crate::image::Written;
+use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::Plan;
 use crate::rootfs::{Content, Node, Reason};
@@ -117,54 +117,64 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What was written, and where.
-pub enum Place<'a> {
-    /// An image.
-    Image {
-        /// Where.
-        path: PathBuf,
-        /// What.
-        written: &'a Written,
-        /// Whether the file that was there is the same and stays.
-        is_unchanged: bool,
-    },
+/// What was written.
+pub enum Made<'a> {
+    /// Images, or the tar of a root; whether the file that was there is the same and stays.
+    Written(&'a Written, bool),
     /// A root folder.
-    Folder(PathBuf),
+    Folder,
 }
 
-/// Says what was written and where.
+/// Says what was written to `output`.
 ///
 /// # Errors
 /// When `out` fails.
 pub fn summary(
-    plan: &Plan,
-    place: &Place<'_>,
+    plans: &[Plan],
+    output: &Path,
+    made: &Made<'_>,
     verbose: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    headline(plan, out)?;
-    if verbose {
-        files(plan, out)?;
-    }
-    warnings(plan, out)?;
-    write!(out, "{} {DIM}→{DIM:#} ", totals(plan))?;
-    match place {
-        Place::Folder(path) => writeln!(out, "{} {DIM}(a root folder){DIM:#}", path.display()),
-        Place::Image {
-            path,
-            written,
-            is_unchanged,
-        } => {
-            let unchanged = if *is_unchanged { ", unchanged" } else { "" };
-            writeln!(
-                out,
-                "{} {DIM}({}, image ID {}{unchanged}){DIM:#}",
-                path.display(),
-                size(written.size),
-                &written.config.sha256[..12],
-            )
+    for (number, plan) in plans.iter().enumerate() {
+        headline(plan, out)?;
+        if verbose {
+            files(plan, out)?;
+        }
+        warnings(plan, out)?;
+        write!(out, "{}", totals(plan))?;
+        if number + 1 < plans.len() {
+            writeln!(out)?;
         }
     }
+    write!(out, " {DIM}→{DIM:#} {} ", output.display())?;
+    match made {
+        Made::Folder => writeln!(out, "{DIM}(a root folder){DIM:#}"),
+        Made::Written(written, is_unchanged) => {
+            let mut facts = vec![size(written.size)];
+            match &written.images[..] {
+                [image] => facts.extend(image.config.as_ref().map(image_id)),
+                images => facts.push(platforms(plans, images.len())),
+            }
+            if *is_unchanged {
+                facts.push("unchanged".to_owned());
+            }
+            writeln!(out, "{DIM}({}){DIM:#}", facts.join(", "))
+        }
+    }
+}
+
+fn image_id(config: &Blob) -> String {
+    format!("image ID {}", &config.sha256[..12])
+}
+
+/// Which of several images docker takes, whose archives know no platforms.
+fn platforms(plans: &[Plan], count: usize) -> String {
+    let native = &plans[crate::image::native(plans.iter().map(|plan| &plan.settings))];
+    format!(
+        "{count} platforms; docker load takes {}",
+        native.settings.platform
+    )
 }
 
 /// `hello:latest  linux/amd64  dynamic (glibc)`

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::plan::{flag, served};
-use crate::image::Written;
+use crate::image::{Blob, Written};
 use crate::pack::Plan;
 use crate::rootfs::{Content, Node};
 
@@ -81,16 +81,20 @@ struct Missed {
 struct Output {
     path: String,
     bytes: u64,
-    image_id: String,
-    manifest: String,
+    image_id: Option<String>,
+    manifest: Option<String>,
     layer: String,
+    diff_id: String,
 }
 
-/// One JSON object, on one line; `written` says what stands where.
+/// One JSON object, on one line; `written` says what stands where, and which of its images this is.
 ///
 /// # Errors
 /// Never for real plans; the type is that of the serializer.
-pub fn plan_json(plan: &Plan, written: Option<(&Written, &Path)>) -> serde_json::Result<String> {
+pub fn plan_json(
+    plan: &Plan,
+    written: Option<(&Written, usize, &Path)>,
+) -> serde_json::Result<String> {
     let text = |path: &Path| path.display().to_string();
     let entries: Vec<Entry> = plan
         .rootfs
@@ -155,12 +159,16 @@ pub fn plan_json(plan: &Plan, written: Option<(&Written, &Path)>) -> serde_json:
                 caller: text(&call.caller),
             })
             .collect(),
-        written: written.map(|(written, path)| Output {
-            path: text(path),
-            bytes: written.size,
-            image_id: format!("sha256:{}", written.config.sha256),
-            manifest: format!("sha256:{}", written.manifest.sha256),
-            layer: format!("sha256:{}", written.layer.sha256),
+        written: written.map(|(written, number, path)| {
+            let image = &written.images[number];
+            Output {
+                path: text(path),
+                bytes: written.size,
+                image_id: image.config.as_ref().map(Blob::digest),
+                manifest: image.manifest.as_ref().map(Blob::digest),
+                layer: image.layer.blob.digest(),
+                diff_id: image.layer.plain.digest(),
+            }
         }),
         entries,
     };

@@ -24,6 +24,10 @@ const REFUSED: &[&[&str]] = &[
     &["./app", "--if-changed"],
     &["./app", "--with", "host"],
     &["./app", "-o", "-", "--depfile"],
+    &["./app", "-o", "-", "--format", "oci-dir"],
+    &["./app", "-o", "app.tar", "--force"],
+    &["./app", "-o", "app/", "--format", "oci"],
+    &["./app", "-o", "root/", "--compress", "gzip"],
     &["./app", "-o", "-", "--if-changed"],
     &["./app", "-o", "-", "--json"],
     &["./app", "-o", "./app"],
@@ -88,6 +92,7 @@ pub fn all() -> Vec<Told> {
     told.push(run("Unread", &mut slimpack(&words)));
     let full = File::options().write(true).open("/dev/full").unwrap();
     told.push(run("Stdout", slimpack(&["needs"]).stdout(full)));
+    told.push(run("Write", &mut slimpack(&["./app", "-o", "/dev/full"])));
     let mut command = Command::new("sh");
     let script = "cd gone && rmdir ../gone && exec \"$0\" needs ./app";
     command.args(["-c", script, env!("CARGO_BIN_EXE_slimpack")]);

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::SourceArgs;
 use crate::cli::values::{self, Words};
-use crate::image::Tag;
+use crate::image::{Compression, Format, Tag};
 use crate::pack::Add;
 
 #[derive(Debug, Args)]
@@ -30,6 +30,21 @@ pub(in crate::cli) struct PackArgs {
     /// For Make and Ninja, as gcc -MMD -MP does; see slimpack help make.
     #[arg(long, value_name = "FILE", num_args = 0..=1, help_heading = "Output")]
     pub depfile: Option<Option<PathBuf>>,
+    /// Write the image as this [default: image; rootfs for a PATH that ends in /]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub format: Option<Format>,
+    /// Compress the layer: none, gzip or zstd, with a level behind a colon [default: none]
+    #[arg(hide_short_help = true, long, value_name = "METHOD[:LEVEL]", value_parser = Compression::parse, help_heading = "Output")]
+    pub compress: Option<Compression>,
+    /// Write a root folder over an older one that slimpack wrote
+    #[arg(hide_short_help = true, long, help_heading = "Output")]
+    pub force: bool,
     /// Leave an output that would be the same as it is, with its time
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub if_changed: bool,
@@ -120,6 +135,33 @@ pub(in crate::cli) struct PackArgs {
     /// Start in this folder of the image
     #[arg(hide_short_help = true, short, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
     pub workdir: Option<String>,
+    /// Say that it listens on this port (repeatable)
+    #[arg(hide_short_help = true, long, value_name = "PORT[/PROTOCOL]", value_parser = values::port, help_heading = "Image configuration")]
+    pub expose: Vec<String>,
+    /// Say that this folder is mounted over (repeatable)
+    #[arg(hide_short_help = true, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
+    pub volume: Vec<String>,
+    /// End it with this signal, such as SIGINT
+    #[arg(hide_short_help = true, long, value_name = "SIGNAL", value_parser = values::signal, help_heading = "Image configuration")]
+    pub stop_signal: Option<String>,
+    /// The command that says whether it is well, as words or as a JSON list
+    #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, help_heading = "Image configuration")]
+    pub healthcheck: Option<Words>,
+    /// Annotate the manifest (repeatable)
+    #[arg(hide_short_help = true, long = "annotation", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
+    pub annotations: Vec<(String, String)>,
+    /// Say who made the image
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "NAME",
+        help_heading = "Image configuration"
+    )]
+    pub author: Option<String>,
+    /// The time of everything in the image, in seconds since 1970 or as 2026-01-31T12:00:00Z
+    /// [default: SOURCE_DATE_EPOCH, or 1970]
+    #[arg(hide_short_help = true, long, value_name = "TIME", value_parser = values::time, help_heading = "Image configuration")]
+    pub created: Option<u64>,
     /// Set a label (repeatable)
     #[arg(hide_short_help = true, short, long = "label", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
     pub labels: Vec<(String, String)>,

@@ -120,6 +120,9 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
         .unwrap_or_else(|| format!("{name}.tar"));
     words.path("--output", &output);
     words.texts("--tag", section.tag.as_ref());
+    words.text("--format", section.format.as_deref());
+    words.text("--compress", section.compress.as_deref());
+    words.flag("--force", section.force);
     match &section.depfile {
         None | Some(Depfile::Default(false)) => {}
         Some(Depfile::Default(true)) => words.flag("--depfile", Some(true)),
@@ -157,6 +160,15 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     }
     words.text("--user", section.user.as_deref());
     words.text("--workdir", section.workdir.as_deref());
+    words.texts("--expose", section.expose.as_ref());
+    words.texts("--volume", section.volume.as_ref());
+    words.text("--stop-signal", section.stop_signal.as_deref());
+    words.command("--healthcheck", section.healthcheck.as_ref());
+    for (key, value) in section.annotation.iter().flatten() {
+        words.text("--annotation", Some(&format!("{key}={value}")));
+    }
+    words.text("--author", section.author.as_deref());
+    words.text("--created", section.created.as_deref());
     for (key, value) in section.label.iter().flatten() {
         words.text("--label", Some(&format!("{key}={value}")));
     }
@@ -275,6 +287,16 @@ fn overlay(args: &mut PackArgs, typed: &PackArgs, path: &Path) {
     replace(&mut args.user, &typed.user);
     replace(&mut args.workdir, &typed.workdir);
     go_on(&mut args.labels, &typed.labels);
+    replace(&mut args.format, &typed.format);
+    replace(&mut args.compress, &typed.compress);
+    args.force |= typed.force;
+    go_on(&mut args.expose, &typed.expose);
+    go_on(&mut args.volume, &typed.volume);
+    replace(&mut args.stop_signal, &typed.stop_signal);
+    replace(&mut args.healthcheck, &typed.healthcheck);
+    go_on(&mut args.annotations, &typed.annotations);
+    replace(&mut args.author, &typed.author);
+    replace(&mut args.created, &typed.created);
     // The image depends on the file, too.
     args.config = Some(PathBuf::from(path));
 }

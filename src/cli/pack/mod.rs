@@ -14,7 +14,6 @@ use rayon::prelude::*;
 use super::args::{Common, PackArgs};
 use super::error::CliError;
 use super::progress::Progress;
-use crate::image::Written;
 use crate::pack::Plan;
 use crate::report;
 use target::{Outcome, Target};
@@ -68,42 +67,57 @@ impl Said {
 fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, CliError> {
     let target = Target::of(args)?;
     let options = options::options(args, common)?;
-    let plan = Plan::new(&options).inspect_err(|error| hints::hint(error, &options))?;
+    let plans = Plan::for_each_platform(&options);
+    let plans = plans.inspect_err(|error| hints::hint(error, &options))?;
     let progress = target.output().map(|output| {
         let what = format!("writing {}", output.display());
         Progress::start(what, common.quiet || !shows_progress)
     });
-    let outcome = target.write(&plan, args, &options)?;
+    let outcome = target.write(&plans, args, &options)?;
     drop(progress);
     let mut said = Said::default();
-    let written = match (&outcome, target.output()) {
-        (Outcome::Image { written, .. }, Some(output)) => Some((written, output)),
-        _ => None,
-    };
+    let output = target.output().unwrap_or(Path::new("-"));
     if args.json {
-        print_json(&plan, written, &mut said.out)?;
+        print_json(&plans, &outcome, output, &mut said.out)?;
         return Ok(said);
     }
     if common.quiet {
         return Ok(said);
     }
+    let verbose = common.verbose > 0;
     match &outcome {
-        Outcome::Plan => report::plan(&plan, &mut said.out)?,
-        outcome => report::summary(
-            &plan,
-            &outcome.place(&target),
-            common.verbose > 0,
-            &mut said.err,
-        )?,
+        Outcome::Plan => {
+            for plan in &plans {
+                report::plan(plan, &mut said.out)?;
+            }
+        }
+        Outcome::Folder => {
+            let made = report::Made::Folder;
+            report::summary(&plans, output, &made, verbose, &mut said.err)?;
+        }
+        Outcome::Written {
+            written,
+            is_unchanged,
+        } => {
+            let made = report::Made::Written(written, *is_unchanged);
+            report::summary(&plans, output, &made, verbose, &mut said.err)?;
+        }
     }
     Ok(said)
 }
 
 fn print_json(
-    plan: &Plan,
-    written: Option<(&Written, &Path)>,
+    plans: &[Plan],
+    outcome: &Outcome,
+    output: &Path,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let json = report::plan_json(plan, written)?;
-    writeln!(out, "{json}")
+    for (number, plan) in plans.iter().enumerate() {
+        let written = match outcome {
+            Outcome::Written { written, .. } => Some((written, number, output)),
+            Outcome::Plan | Outcome::Folder => None,
+        };
+        writeln!(out, "{}", report::plan_json(plan, written)?)?;
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::cli::args::{Common, PackArgs};
 use crate::cli::error::CliError;
+use crate::cli::values::LATEST;
 use crate::image::Tag;
 use crate::needs::Selection;
 use crate::pack::Options;
@@ -36,7 +37,16 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         user: args.user.clone(),
         working_dir: args.workdir.clone(),
         labels: args.labels.iter().cloned().collect(),
-        created: source_date_epoch()?,
+        author: args.author.clone(),
+        expose: args.expose.clone(),
+        volumes: args.volume.clone(),
+        stop_signal: args.stop_signal.clone(),
+        healthcheck: args.healthcheck.clone().map(|words| words.0),
+        annotations: args.annotations.iter().cloned().collect(),
+        created: match args.created {
+            Some(created) => created,
+            None => source_date_epoch()?,
+        },
     })
 }
 
@@ -76,8 +86,6 @@ fn last_of_each_name(variables: &[String]) -> Vec<String> {
 /// The time stamp of everything in the image (reproducible-builds.org); 1970 without
 /// the variable.
 fn source_date_epoch() -> Result<u64, CliError> {
-    /// The last second of the year 9999, which dates in JSON can still name.
-    const LATEST: u64 = 253_402_300_799;
     let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else {
         return Ok(0);
     };

@@ -1,6 +1,6 @@
 //! Where an image goes, and the dependencies beside it.
 //!
-//! In: `-o`, `--depfile`, `--if-changed` and a plan. Out: files that are there whole or not at all.
+//! In: `-o`, `--format`, `--depfile`, `--if-changed` and plans. Out: files that are there whole or not at all.
 
 use std::env;
 use std::fs;
@@ -10,53 +10,38 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
 use crate::depfile::{Depfile, Dialect};
-use crate::image::{Destination, Written};
+use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
+use crate::inputs::Inputs;
 use crate::output::{AtomicFile, AtomicFolder, Output, OutputError};
-use crate::pack::{Options, PackError, Plan};
+use crate::pack::{self, Options, Plan};
 
-/// Where an image goes.
-pub(super) enum Target {
+/// Where an image goes, and as what.
+pub(super) struct Target {
+    place: Place,
+    style: Style,
+    force: bool,
+}
+
+enum Place {
     /// Nowhere: the plan is shown.
     Plan,
-    /// Standard output.
     Stdout,
-    /// A file, with its dependencies.
-    File(PathBuf, Option<PathBuf>),
-    /// A root folder, with its dependencies.
-    Folder(PathBuf, Option<PathBuf>),
+    /// A file or a folder, with its dependencies.
+    Path(PathBuf, Option<PathBuf>),
 }
 
 /// What was done.
 pub(super) enum Outcome {
     /// Nothing was written.
     Plan,
-    /// An image.
-    Image {
+    /// Images, or the tar of a root.
+    Written {
         written: Written,
         /// Whether the file that was there is the same and stays.
         is_unchanged: bool,
     },
     /// A root folder.
     Folder,
-}
-
-impl Outcome {
-    /// Where the summary says that the image is.
-    pub fn place(&self, target: &Target) -> crate::report::Place<'_> {
-        use crate::report::Place;
-        let output = target.output().unwrap_or(Path::new("-"));
-        match self {
-            Self::Image {
-                written,
-                is_unchanged,
-            } => Place::Image {
-                path: output.to_path_buf(),
-                written,
-                is_unchanged: *is_unchanged,
-            },
-            Self::Plan | Self::Folder => Place::Folder(output.to_path_buf()),
-        }
-    }
 }
 
 impl Target {
@@ -70,40 +55,50 @@ impl Target {
                 taken.display()
             )));
         }
+        let ends_in_slash = |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let is_folder = args.output.as_ref().is_some_and(ends_in_slash);
+        let format = args.format.unwrap_or(match is_folder {
+            true => Format::Rootfs,
+            false => Format::Image,
+        });
+        let style = Style {
+            format,
+            compression: args.compress.unwrap_or_default(),
+        };
+        if format == Format::Rootfs && style.compression != Compression::None {
+            return usage("a root folder has no layer to compress; leave --compress out");
+        }
+        if args.force && format != Format::Rootfs {
+            return usage(
+                "--force is about root folders; other outputs replace what is there anyway",
+            );
+        }
+        let target = |place| Self {
+            place,
+            style,
+            force: args.force,
+        };
         let Some(output) = &args.output else {
             return match (&args.depfile, args.if_changed) {
-                (None, false) => Ok(Self::Plan),
+                (None, false) => Ok(target(Place::Plan)),
                 (Some(_), _) => usage("--depfile names what an output depends on: add -o FILE"),
                 (None, true) => usage("--if-changed is about an output: add -o FILE"),
             };
         };
         if output == Path::new("-") {
-            if io::stdout().is_terminal() {
-                return usage(
-                    "an image is not for a terminal: redirect standard output, or write the image \
-                     to a file with -o FILE",
-                );
-            }
-            if args.json {
-                return usage(
-                    "--json and the image both want standard output; write the image to a file \
-                     with -o FILE",
-                );
-            }
-            if args.depfile.is_some() {
-                return usage(
-                    "--depfile needs the name of the output, and standard output has none; write \
-                     the image to a file with -o FILE",
-                );
-            }
-            if args.if_changed {
-                return usage(
-                    "--if-changed compares with a file; write the image to one with -o FILE",
-                );
-            }
-            return Ok(Self::Stdout);
+            refuse_stdout(args, format)?;
+            return Ok(target(Place::Stdout));
         }
-        let is_folder = output.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if is_folder && !format.is_folder() {
+            return usage(
+                "a PATH that ends in / is a folder; --format rootfs and oci-dir are folders",
+            );
+        }
+        if args.if_changed && format.is_folder() {
+            return usage(
+                "--if-changed compares with a file; a folder is written anew, so leave it out",
+            );
+        }
         let depfile = args.depfile.as_ref().map(|named| match named {
             Some(named) => named.clone(),
             None => {
@@ -122,124 +117,150 @@ impl Target {
                 output.display()
             )));
         }
-        if is_folder {
-            if args.if_changed {
-                return usage(
-                    "--if-changed compares with a file; a root folder is written anew, so leave it out",
-                );
-            }
-            return Ok(Self::Folder(output.clone(), depfile));
-        }
         refuse_to_replace_input(output, &args.files)?;
-        Ok(Self::File(output.clone(), depfile))
+        Ok(target(Place::Path(output.clone(), depfile)))
     }
 
     /// What is written to, for people.
     pub fn output(&self) -> Option<&Path> {
-        match self {
-            Self::Plan => None,
-            Self::Stdout => Some(Path::new("standard output")),
-            Self::File(output, _) | Self::Folder(output, _) => Some(output),
+        match &self.place {
+            Place::Plan => None,
+            Place::Stdout => Some(Path::new("standard output")),
+            Place::Path(output, _) => Some(output),
         }
     }
 
-    fn depfile(&self) -> Option<&Path> {
-        match self {
-            Self::Plan | Self::Stdout => None,
-            Self::File(_, depfile) | Self::Folder(_, depfile) => depfile.as_deref(),
-        }
-    }
-
-    /// Writes the image, its dependencies before it: with new ones and an old image a build system
-    /// only builds once more.
+    /// Writes the images, their dependencies before them: with new ones and an old image a build
+    /// system only builds once more.
     pub fn write(
         &self,
-        plan: &Plan,
+        plans: &[Plan],
         args: &PackArgs,
         options: &Options,
     ) -> Result<Outcome, CliError> {
-        self.refuse_inputs(plan)?;
-        let depfile = match self.depfile() {
+        if plans.len() > 1 && !self.style.format.is_image() {
+            let platforms = plans.iter().map(|plan| plan.settings.platform.to_string());
+            return Err(CliError::Usage(format!(
+                "a root is for one platform, and the programs are for {}; write an image",
+                platforms.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let Place::Path(path, depfile) = &self.place else {
+            if matches!(self.place, Place::Plan) {
+                return Ok(Outcome::Plan);
+            }
+            let mut out = io::stdout().lock();
+            let written = pack::write(plans, self.style, Destination::Stream(&mut out));
+            return Ok(Outcome::Written {
+                written: written.map_err(|error| image(Path::new("standard output"), error))?,
+                is_unchanged: false,
+            });
+        };
+        refuse_inputs(plans, [Some(path.as_path()), depfile.as_deref()])?;
+        let depfile = match depfile {
             None => None,
-            Some(path) => Some(Dependencies {
-                path,
-                output: Output::create(path)?,
-                text: self.dependencies(plan, args, options)?,
+            Some(named) => Some(Dependencies {
+                path: named,
+                output: Output::create(named)?,
+                text: dependencies(plans, path, named, args, options)?,
             }),
         };
-        match self {
-            Self::Plan => Ok(Outcome::Plan),
-            Self::Stdout => {
-                let mut out = io::stdout().lock();
-                let written = plan.write(Destination::Stream(&mut out))?;
-                // All of it or an error: nothing of the image stays in the buffer.
-                out.flush()
-                    .map_err(|error| PackError::Image(error.into()))?;
-                Ok(Outcome::Image {
+        match self.style.format {
+            Format::Rootfs => {
+                write_folder(&plans[0], path, depfile, self.force)?;
+                Ok(Outcome::Folder)
+            }
+            Format::OciDir => {
+                let written = pack::write_layout(plans, self.style, path);
+                let written = written.map_err(|error| image(path, error))?;
+                publish(depfile)?;
+                Ok(Outcome::Written {
                     written,
                     is_unchanged: false,
                 })
             }
-            Self::File(path, _) => write_file(plan, path, depfile, args.if_changed),
-            Self::Folder(path, _) => {
-                let folder = AtomicFolder::create(path)?;
-                let go_on = || match folder.interrupted() {
-                    Some(_) => Err(io::Error::other("interrupted by a signal")),
-                    None => Ok(()),
-                };
-                let result = plan.write_folder(folder.path(), &go_on);
-                if let Some(signal) = folder.interrupted() {
-                    drop(folder);
-                    return Err(CliError::Interrupted(signal));
-                }
-                result?;
-                publish(depfile)?;
-                folder.publish()?;
-                Ok(Outcome::Folder)
-            }
+            _ => write_file(plans, self.style, path, depfile, args.if_changed),
         }
     }
+}
 
-    /// The text of the dependencies.
-    fn dependencies(
-        &self,
-        plan: &Plan,
-        args: &PackArgs,
-        options: &Options,
-    ) -> Result<Vec<u8>, CliError> {
-        let output = self.output().unwrap_or(Path::new("-"));
-        // A folder that a glob was matched in changes whenever the output is written into it.
-        let mut inputs = plan.inputs.clone();
-        let outputs = [Some(output), self.depfile()].into_iter().flatten();
-        for folder in outputs.filter_map(|path| Some(place(path).parent()?.to_path_buf())) {
-            inputs.folders.remove(&folder);
-        }
-        let typed: Vec<PathBuf> = args.files.iter().chain(&args.config).cloned().collect();
-        let depfile = Depfile {
-            target: output,
-            typed: &typed,
-            inputs: &inputs,
-            relative_to: output
-                .is_relative()
-                .then_some(options.current_dir.as_path()),
-            dialect: match is_below_ninja(&options.current_dir) {
-                true => Dialect::Ninja,
-                false => Dialect::Make,
-            },
-        };
-        Ok(depfile.text()?)
+/// An image that cannot be written to `path`.
+fn image(path: &Path, error: ImageError) -> CliError {
+    CliError::Write {
+        path: path.to_path_buf(),
+        error,
     }
+}
 
-    /// What is written must not be what is read.
-    fn refuse_inputs(&self, plan: &Plan) -> Result<(), CliError> {
-        let outputs = match self {
-            Self::Plan | Self::Stdout => [None, None],
-            Self::File(output, depfile) | Self::Folder(output, depfile) => {
-                [Some(output.as_path()), depfile.as_deref()]
-            }
-        };
-        for output in outputs.into_iter().flatten() {
-            let at = place(output);
+/// What cannot be done with standard output.
+fn refuse_stdout(args: &PackArgs, format: Format) -> Result<(), CliError> {
+    let usage = |message: &str| Err(CliError::Usage(message.into()));
+    if io::stdout().is_terminal() {
+        return usage(
+            "an image is not for a terminal: redirect standard output, or write the image to a file \
+             with -o FILE",
+        );
+    }
+    if args.json {
+        return usage(
+            "--json and the image both want standard output; write the image to a file with -o FILE",
+        );
+    }
+    if args.depfile.is_some() {
+        return usage(
+            "--depfile needs the name of the output, and standard output has none; write the image \
+             to a file with -o FILE",
+        );
+    }
+    if args.if_changed {
+        return usage("--if-changed compares with a file; write the image to one with -o FILE");
+    }
+    if format.is_folder() {
+        return usage("a folder does not fit through standard output; name it with -o DIR/");
+    }
+    Ok(())
+}
+
+/// The text of the dependencies.
+fn dependencies(
+    plans: &[Plan],
+    output: &Path,
+    depfile: &Path,
+    args: &PackArgs,
+    options: &Options,
+) -> Result<Vec<u8>, CliError> {
+    let mut inputs = Inputs::default();
+    for plan in plans {
+        inputs.extend(&plan.inputs);
+    }
+    // A folder that a glob was matched in changes whenever the output is written into it.
+    for folder in [output, depfile]
+        .into_iter()
+        .filter_map(|path| Some(place(path).parent()?.to_path_buf()))
+    {
+        inputs.folders.remove(&folder);
+    }
+    let typed: Vec<PathBuf> = args.files.iter().chain(&args.config).cloned().collect();
+    let depfile = Depfile {
+        target: output,
+        typed: &typed,
+        inputs: &inputs,
+        relative_to: output
+            .is_relative()
+            .then_some(options.current_dir.as_path()),
+        dialect: match is_below_ninja(&options.current_dir) {
+            true => Dialect::Ninja,
+            false => Dialect::Make,
+        },
+    };
+    Ok(depfile.text()?)
+}
+
+/// What is written must not be what is read.
+fn refuse_inputs(plans: &[Plan], outputs: [Option<&Path>; 2]) -> Result<(), CliError> {
+    for output in outputs.into_iter().flatten() {
+        let at = place(output);
+        for plan in plans {
             if plan.inputs.files.contains(&at) {
                 return Err(CliError::Usage(format!(
                     "cannot write {}: it is a file that the image is made of; write it elsewhere",
@@ -259,37 +280,60 @@ impl Target {
                 )));
             }
         }
-        Ok(())
     }
+    Ok(())
+}
+
+fn write_folder(
+    plan: &Plan,
+    path: &Path,
+    depfile: Option<Dependencies<'_>>,
+    force: bool,
+) -> Result<(), CliError> {
+    let folder = AtomicFolder::create(path, force)?;
+    let go_on = || match folder.interrupted() {
+        Some(_) => Err(io::Error::other("interrupted by a signal")),
+        None => Ok(()),
+    };
+    let result = plan.write_folder(folder.path(), &go_on);
+    if let Some(signal) = folder.interrupted() {
+        drop(folder);
+        return Err(CliError::Interrupted(signal));
+    }
+    result?;
+    publish(depfile)?;
+    Ok(folder.publish()?)
 }
 
 fn write_file(
-    plan: &Plan,
+    plans: &[Plan],
+    style: Style,
     path: &Path,
     depfile: Option<Dependencies<'_>>,
     if_changed: bool,
 ) -> Result<Outcome, CliError> {
     let mut file = match Output::create(path)? {
         Output::Device(mut device) => {
-            let written = plan.write(Destination::Stream(&mut device))?;
+            let written = pack::write(plans, style, Destination::Stream(&mut device));
+            let written = written.map_err(|error| image(path, error))?;
             publish(depfile)?;
-            return Ok(Outcome::Image {
+            return Ok(Outcome::Written {
                 written,
                 is_unchanged: false,
             });
         }
         Output::File(file) => file,
     };
-    file.reserve(plan.size_hint()?)?;
-    let result = plan.write(Destination::File(&mut file));
+    file.reserve(pack::size_hint(plans, style))?;
+    let result = pack::write(plans, style, Destination::File(&mut file));
     if let Some(signal) = file.interrupted() {
         drop(file);
         return Err(CliError::Interrupted(signal));
     }
-    let written = result?;
+    let written = result.map_err(|error| image(path, error))?;
     publish(depfile)?;
     let is_unchanged = publish_image(file, if_changed)?;
-    Ok(Outcome::Image {
+    Ok(Outcome::Written {
         written,
         is_unchanged,
     })

@@ -1,0 +1,141 @@
+//! How the layer is compressed.
+//!
+//! In: the bytes of a layer. Out: the same bytes compressed, whatever the number of cores: zstd always
+//! works with workers, gzip in blocks of one size (RFC 1952, RFC 8878).
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use gzp::ZWriter;
+use gzp::deflate::Gzip;
+use gzp::par::compress::{ParCompress, ParCompressBuilder};
+use oci_spec::image::MediaType;
+
+/// How a layer is compressed, and how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip, level 1 to 9.
+    Gzip(u32),
+    /// zstd, level 1 to 22.
+    Zstd(i32),
+}
+
+impl Compression {
+    /// What engines use where nobody says more.
+    const GZIP: u32 = 6;
+    const ZSTD: i32 = 3;
+
+    /// Reads `none`, `gzip` or `zstd`, with `:LEVEL` behind it.
+    ///
+    /// # Errors
+    /// What would be right, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, level) = match text.split_once(':') {
+            Some((name, level)) => (name, Some(level)),
+            None => (text, None),
+        };
+        let level = |default: i32, most: i32| match level.map(str::parse::<i32>) {
+            None => Ok(default),
+            Some(Ok(level)) if (1..=most).contains(&level) => Ok(level),
+            Some(_) => Err(format!("levels of {name} are 1 to {most}")),
+        };
+        match name {
+            "none" if !text.contains(':') => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip(level(Self::GZIP as i32, 9)?.unsigned_abs())),
+            "zstd" => Ok(Self::Zstd(level(Self::ZSTD, 22)?)),
+            _ => Err("write none, gzip or zstd, or gzip:9 and zstd:19 with a level".into()),
+        }
+    }
+
+    /// The media type of a layer (`layer.md` of the specification).
+    pub fn media_type(self) -> MediaType {
+        match self {
+            Self::None => MediaType::ImageLayer,
+            Self::Gzip(_) => MediaType::ImageLayerGzip,
+            Self::Zstd(_) => MediaType::ImageLayerZstd,
+        }
+    }
+
+    /// A writer that compresses into `file`.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(super) fn writer(self, file: File) -> io::Result<Compressor> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(match self {
+            Self::None => Compressor::None(file),
+            Self::Gzip(level) => {
+                let builder = ParCompressBuilder::<Gzip>::new().num_threads(cores);
+                let builder = builder.map_err(io::Error::other)?;
+                let level = gzp::Compression::new(level);
+                Compressor::Gzip(Box::new(builder.compression_level(level).from_writer(file)))
+            }
+            Self::Zstd(level) => {
+                let mut encoder = zstd::Encoder::new(file, level)?;
+                encoder.multithread(u32::try_from(cores).unwrap_or(1))?;
+                Compressor::Zstd(Box::new(encoder))
+            }
+        })
+    }
+}
+
+/// A compressor at work.
+pub(super) enum Compressor {
+    None(File),
+    Gzip(Box<ParCompress<'static, Gzip, File>>),
+    Zstd(Box<zstd::Encoder<'static, File>>),
+}
+
+impl Compressor {
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn finish(self) -> io::Result<()> {
+        match self {
+            Self::None(mut file) => file.flush(),
+            Self::Gzip(mut writer) => writer.finish().map(drop).map_err(io::Error::other),
+            Self::Zstd(encoder) => encoder.finish()?.flush(),
+        }
+    }
+}
+
+impl Write for Compressor {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::None(file) => file.write(bytes),
+            Self::Gzip(writer) => writer.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Compression;
+
+    #[test]
+    fn a_level_may_stand_behind_the_name() {
+        for (text, expected) in [
+            ("none", Compression::None),
+            ("gzip", Compression::Gzip(6)),
+            ("gzip:9", Compression::Gzip(9)),
+            ("zstd", Compression::Zstd(3)),
+            ("zstd:19", Compression::Zstd(19)),
+        ] {
+            assert_eq!(Compression::parse(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "", "gz", "none:1", "gzip:0", "gzip:10", "zstd:23", "zstd:", "zstd:-1",
+        ] {
+            assert!(Compression::parse(text).is_err(), "{text}");
+        }
+    }
+}

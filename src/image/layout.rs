@@ -1,0 +1,187 @@
+//! An OCI image layout as a folder (`image-layout.md` of the specification).
+//!
+//! In: images and a folder: absent, empty, or a layout with other images. Out: their blobs in it, and an
+//! index in which their tag names them; images with other tags stay. The index is replaced last, so
+//! that a failure leaves the layout as it was.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::ImageIndex;
+use rustix::fs::{FlockOperation, flock};
+use tempfile::NamedTempFile;
+
+use super::archive::{ImageError, Style, Written, WrittenImage};
+use super::compression::Compression;
+use super::config::{Indexes, LAYOUT, REF_NAME, json};
+use super::digest::Blob;
+use super::part::{LayerBlob, Part, copy};
+
+/// Largest index that is read, in bytes.
+const MAX_INDEX: u64 = 16 << 20;
+
+/// Writes images into the layout at `folder`, one for each platform.
+///
+/// # Errors
+/// When the folder is there and no layout, a source file cannot be read, or the disk fails.
+pub fn write_layout(
+    parts: &[Part<'_>],
+    style: Style,
+    folder: &Path,
+) -> Result<Written, ImageError> {
+    let mut layout = Layout::open(folder)?;
+    let mut new = Vec::new();
+    let mut images = Vec::new();
+    for part in parts {
+        let (layer, file) = layout.layer(part, style.compression)?;
+        let image = part.describe(layer)?;
+        new.push((image.layer.blob.clone(), file));
+        for bytes in [&image.config, &image.manifest] {
+            new.push((Blob::of(bytes), layout.temporary(bytes)?));
+        }
+        images.push(image);
+    }
+    let indexes = Indexes::new(parts, &images)?;
+    if let Some(nested) = &indexes.nested {
+        new.push((Blob::of(nested), layout.temporary(nested)?));
+    }
+    let size = new
+        .iter()
+        .fold(0_u64, |total, (blob, _)| total.saturating_add(blob.size));
+    for (blob, file) in new {
+        layout.keep(&blob, file)?;
+    }
+    layout.add(&indexes.index)?;
+    layout.is_new = false;
+    Ok(Written {
+        images: images.iter().map(WrittenImage::of).collect::<Vec<_>>(),
+        size,
+    })
+}
+
+struct Layout {
+    folder: PathBuf,
+    /// Whether nothing was there before; removed again unless an index is written.
+    is_new: bool,
+    /// Locked: two runs on one layout do not lose each other's images.
+    _lock: File,
+}
+
+impl Layout {
+    fn open(folder: &Path) -> Result<Self, ImageError> {
+        let marker = folder.join("oci-layout");
+        let is_new = match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+            Ok(is_empty) => is_empty,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error.into()),
+        };
+        if is_new {
+            fs::create_dir_all(folder.join("blobs/sha256"))?;
+            write_new(folder, "oci-layout", LAYOUT)?;
+        }
+        let lock = File::open(&marker).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ImageError::NoLayout("it has no file oci-layout".into()),
+            _ => error.into(),
+        })?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)?;
+        fs::create_dir_all(folder.join("blobs/sha256"))?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            is_new,
+            _lock: lock,
+        })
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.folder.join("blobs/sha256")
+    }
+
+    fn layer(
+        &self,
+        part: &Part<'_>,
+        compression: Compression,
+    ) -> Result<(LayerBlob, NamedTempFile), ImageError> {
+        let mut file = self.temporary(&[])?;
+        let layer = match compression {
+            Compression::None => part.plain_layer(file.as_file_mut())?,
+            compression => {
+                let (layer, spool) = part.spooled_layer(compression)?;
+                copy(spool, file.as_file_mut())?;
+                layer
+            }
+        };
+        Ok((layer, file))
+    }
+
+    /// A file that is removed unless it is kept.
+    fn temporary(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
+        temporary(&self.blobs(), bytes)
+    }
+
+    fn keep(&self, blob: &Blob, file: NamedTempFile) -> Result<(), ImageError> {
+        let place = self.blobs().join(&blob.sha256);
+        file.persist(place).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Adds the descriptors of a new index to the one that is there, in place of those with the same
+    /// tag.
+    fn add(&self, new: &[u8]) -> Result<(), ImageError> {
+        let no_layout = |error: oci_spec::OciSpecError| {
+            ImageError::NoLayout(format!("its index.json cannot be read: {error}"))
+        };
+        let new = ImageIndex::from_reader(new)?;
+        let path = self.folder.join("index.json");
+        let mut index = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new.clone(),
+            Err(error) => return Err(error.into()),
+            Ok(file) => {
+                let reader = io::Read::take(file, MAX_INDEX);
+                let mut index = ImageIndex::from_reader(reader).map_err(no_layout)?;
+                let name = |descriptor: &oci_spec::image::Descriptor| {
+                    let annotations = descriptor.annotations().as_ref();
+                    annotations
+                        .and_then(|annotations| annotations.get(REF_NAME))
+                        .cloned()
+                };
+                let names: Vec<_> = new.manifests().iter().map(name).collect();
+                let mut manifests = index.manifests().clone();
+                manifests.retain(|descriptor| !names.contains(&name(descriptor)));
+                manifests.extend(new.manifests().iter().cloned());
+                index.set_manifests(manifests);
+                index
+            }
+        };
+        index.set_schema_version(2);
+        write_new(&self.folder, "index.json", &json(&index)?)?;
+        Ok(())
+    }
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        // Only what was made here: another run may have added an image meanwhile.
+        if self.is_new && !self.folder.join("index.json").exists() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".slimpack-")
+        // The umask applies, as to any file that a compiler writes.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = temporary(folder, bytes)?;
+    file.persist(folder.join(name))
+        .map_err(|error| error.error)?;
+    Ok(())
+}

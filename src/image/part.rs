@@ -1,0 +1,117 @@
+//! One image for one platform: its layer, compressed or not, and its documents.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+
+use super::ImageError;
+use super::compression::Compression;
+use super::config::{Settings, configuration, manifest};
+use super::digest::{Blob, Digester};
+use crate::layer;
+use crate::rootfs::Rootfs;
+use crate::vfs::View;
+
+/// One image for one platform.
+pub struct Part<'a> {
+    /// The tree.
+    pub rootfs: &'a Rootfs,
+    /// Where its files come from.
+    pub source: &'a View,
+    /// What is configured.
+    pub settings: &'a Settings,
+}
+
+/// A layer as it stands in an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerBlob {
+    /// Its bytes, compressed or not.
+    pub blob: Blob,
+    /// Its bytes before they were compressed: the diff ID.
+    pub plain: Blob,
+    /// How it is compressed.
+    pub compression: Compression,
+}
+
+impl Part<'_> {
+    /// Writes the layer as it is.
+    pub(super) fn plain_layer(&self, out: &mut dyn Write) -> Result<LayerBlob, ImageError> {
+        let blob = self.tar(out)?;
+        Ok(LayerBlob {
+            plain: blob.clone(),
+            blob,
+            compression: Compression::None,
+        })
+    }
+
+    /// The layer in a nameless file, compressed: only then is its size known.
+    pub(super) fn spooled_layer(
+        &self,
+        compression: Compression,
+    ) -> Result<(LayerBlob, File), ImageError> {
+        let mut file = tempfile::tempfile().map_err(ImageError::Temporary)?;
+        let compress = || -> Result<Blob, ImageError> {
+            let mut writer = compression.writer(file.try_clone()?)?;
+            let plain = self.tar(&mut writer)?;
+            writer.finish()?;
+            Ok(plain)
+        };
+        let plain = compress().map_err(|error| match error {
+            ImageError::Write(error) => ImageError::Temporary(error),
+            other => other,
+        })?;
+        file.rewind()?;
+        let mut digester = Digester::new(io::sink(), plain.size);
+        io::copy(&mut file, &mut digester)?;
+        let blob = digester.finish()?;
+        file.rewind()?;
+        let layer = LayerBlob {
+            blob,
+            plain,
+            compression,
+        };
+        Ok((layer, file))
+    }
+
+    fn tar(&self, out: &mut dyn Write) -> Result<Blob, ImageError> {
+        let mut digester = Digester::new(out, self.rootfs.bytes());
+        let written = layer::write(
+            self.rootfs,
+            self.source,
+            self.settings.created,
+            &mut digester,
+        );
+        written.map_err(|error| match error {
+            layer::LayerError::Write(error) => ImageError::Write(error),
+            other => ImageError::Layer(other),
+        })?;
+        Ok(digester.finish()?)
+    }
+
+    /// The documents of the image around this layer.
+    pub(super) fn describe(&self, layer: LayerBlob) -> Result<Described, ImageError> {
+        let config = configuration(self.settings, &layer)?;
+        let config_blob = Blob::of(&config);
+        let manifest = manifest(self.settings, &layer, &config_blob)?;
+        Ok(Described {
+            manifest_blob: Blob::of(&manifest),
+            manifest,
+            config,
+            config_blob,
+            layer,
+        })
+    }
+}
+
+/// An image with its documents.
+pub(super) struct Described {
+    pub layer: LayerBlob,
+    pub config: Vec<u8>,
+    pub config_blob: Blob,
+    pub manifest: Vec<u8>,
+    pub manifest_blob: Blob,
+}
+
+/// Copies a spooled layer.
+pub(super) fn copy(mut spool: File, out: &mut dyn Write) -> io::Result<()> {
+    io::copy(&mut spool, out).map(drop)
+}
