@@ -11,6 +11,7 @@
 //! - [`proof`]: the same resolution again, inside that tree.
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
 //! - [`inputs`] and [`depfile`]: what it depends on, for build systems.
+//! - [`engine`]: docker or podman of this machine, to load images into and save them from.
 //! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
 //! - [`lint`]: would everything in it start? With [`needs`], what programs read beside libraries.
 //! - [`report`]: what people and programs read of it.
@@ -30,6 +31,7 @@ pub mod closure;
 pub mod config;
 pub mod depfile;
 pub mod elf;
+pub mod engine;
 pub mod image;
 pub mod inputs;
 pub mod inspect;

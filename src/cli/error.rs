@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::binding::BindingError;
 use crate::closure::ClosureError;
 use crate::depfile::DepfileError;
+use crate::engine::EngineError;
 use crate::image::ImageError;
 use crate::image::read::ReadError;
 use crate::output::OutputError;
@@ -45,6 +46,8 @@ pub(super) enum CliError {
     Binding(#[from] BindingError),
     #[error("cannot write {}: {error}", .path.display())]
     Write { path: PathBuf, error: ImageError },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     #[error(transparent)]
     Depfile(#[from] DepfileError),
     #[error(transparent)]

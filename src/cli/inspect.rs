@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::args::{Common, ImageArgs, InspectArgs};
 use super::error::CliError;
 use super::progress::Progress;
+use crate::engine::{self, Engine};
 use crate::image::read::{self, Image, Images, Interest, Options, ReadError};
 use crate::inspect::Figures;
 use crate::report::{self, Detail, Inspected};
@@ -73,7 +74,23 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
         platform: args.platform.clone(),
         interest,
     };
-    read::open(path, &options).map_err(|error| CliError::image(path, error))
+    let fail = |error| CliError::image(path, error);
+    let Some(reference) = reference(path) else {
+        return read::open(path, &options).map_err(fail);
+    };
+    let mut saving = Engine::find()?.save(reference)?;
+    let images = match saving.pipe() {
+        Some(pipe) => read::open_pipe(pipe, &options).map_err(fail),
+        None => Err(CliError::Usage("the engine has no output".into())),
+    };
+    // What the engine says is why nothing can be read.
+    saving.finish()?;
+    images
+}
+
+/// The name of an image that the engine of this machine has; `None` for any other path.
+pub(super) fn reference(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix(engine::PREFIX)
 }
 
 /// Reads one of the images.

@@ -67,6 +67,11 @@ impl Docker {
         command
     }
 
+    /// The address of the daemon, as in `DOCKER_HOST`.
+    pub fn host(&self) -> &str {
+        &self.socket
+    }
+
     /// What the client prints with these arguments.
     pub fn run(&self, arguments: &[&str]) -> String {
         succeed(self.command().args(arguments))

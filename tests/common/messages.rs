@@ -13,6 +13,7 @@ use slimpack::closure::ClosureError;
 use slimpack::config::Config;
 use slimpack::depfile::DepfileError;
 use slimpack::elf::{ElfError, Malformed};
+use slimpack::engine::EngineError;
 use slimpack::image::read::{Fault, ReadError};
 use slimpack::image::{ImageError, Tag};
 use slimpack::layer::LayerError;
@@ -235,6 +236,18 @@ fn writing() -> Vec<Told> {
             "build".into(),
         )),
         told(OutputError::IsFolder("build".into())),
+        told(EngineError::None(
+            "there is no docker in PATH, and no podman".into(),
+        )),
+        told(EngineError::Start {
+            program: "/usr/bin/docker".into(),
+            error: Os::ACCESS.into(),
+        }),
+        told(EngineError::Failed {
+            engine: "docker",
+            command: "save app:1".into(),
+            said: "reference does not exist".into(),
+        }),
         told(OutputError::NotOurs("root/".into())),
         told(ImageError::Temporary(Os::NOSPC.into())),
         told(ImageError::NoLayout("it has no file oci-layout".into())),

@@ -25,6 +25,8 @@ const REFUSED: &[&[&str]] = &[
     &["./app", "--with", "host"],
     &["./app", "-o", "-", "--depfile"],
     &["./app", "-o", "-", "--format", "oci-dir"],
+    &["./app", "--load", "--format", "oci"],
+    &["./app", "--load", "-o", "-"],
     &["./app", "-o", "app.tar", "--force"],
     &["./app", "-o", "app/", "--format", "oci"],
     &["./app", "-o", "root/", "--compress", "gzip"],

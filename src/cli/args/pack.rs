@@ -30,6 +30,9 @@ pub(in crate::cli) struct PackArgs {
     /// For Make and Ninja, as gcc -MMD -MP does; see slimpack help make.
     #[arg(long, value_name = "FILE", num_args = 0..=1, help_heading = "Output")]
     pub depfile: Option<Option<PathBuf>>,
+    /// Hand the image to docker, or else to podman
+    #[arg(long, help_heading = "Output")]
+    pub load: bool,
     /// Write the image as this [default: image; rootfs for a PATH that ends in /]
     #[arg(
         hide_short_help = true,

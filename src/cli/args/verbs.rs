@@ -74,7 +74,7 @@ pub(in crate::cli) struct LintArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
     /// A docker or OCI archive, an OCI layout folder, a root folder or a tar of one, compressed
-    /// or not; - for standard input
+    /// or not; - for standard input, docker-daemon:NAME for one of docker's or podman's
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
     /// Print one JSON object

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
 use crate::depfile::{Depfile, Dialect};
+use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
 use crate::inputs::Inputs;
 use crate::output::{AtomicFile, AtomicFolder, Output, OutputError};
@@ -26,6 +27,8 @@ enum Place {
     /// Nowhere: the plan is shown.
     Plan,
     Stdout,
+    /// The engine of this machine.
+    Engine,
     /// A file or a folder, with its dependencies.
     Path(PathBuf, Option<PathBuf>),
 }
@@ -78,13 +81,22 @@ impl Target {
             style,
             force: args.force,
         };
+        if args.load && !matches!(format, Format::Image | Format::Docker) {
+            return usage("engines load --format image and docker; leave --load out");
+        }
         let Some(output) = &args.output else {
+            if args.load && args.depfile.is_none() && !args.if_changed {
+                return Ok(target(Place::Engine));
+            }
             return match (&args.depfile, args.if_changed) {
                 (None, false) => Ok(target(Place::Plan)),
                 (Some(_), _) => usage("--depfile names what an output depends on: add -o FILE"),
                 (None, true) => usage("--if-changed is about an output: add -o FILE"),
             };
         };
+        if args.load && output == Path::new("-") {
+            return usage("--load and -o - both want the image; write it to a file with -o FILE");
+        }
         if output == Path::new("-") {
             refuse_stdout(args, format)?;
             return Ok(target(Place::Stdout));
@@ -126,6 +138,7 @@ impl Target {
         match &self.place {
             Place::Plan => None,
             Place::Stdout => Some(Path::new("standard output")),
+            Place::Engine => Some(Path::new("the engine")),
             Place::Path(output, _) => Some(output),
         }
     }
@@ -146,8 +159,10 @@ impl Target {
             )));
         }
         let Place::Path(path, depfile) = &self.place else {
-            if matches!(self.place, Place::Plan) {
-                return Ok(Outcome::Plan);
+            match self.place {
+                Place::Plan => return Ok(Outcome::Plan),
+                Place::Engine => return load(plans, self.style),
+                Place::Stdout | Place::Path(..) => {}
             }
             let mut out = io::stdout().lock();
             let written = pack::write(plans, self.style, Destination::Stream(&mut out));
@@ -179,9 +194,30 @@ impl Target {
                     is_unchanged: false,
                 })
             }
-            _ => write_file(plans, self.style, path, depfile, args.if_changed),
+            _ => {
+                let outcome = write_file(plans, self.style, path, depfile, args.if_changed)?;
+                if args.load {
+                    load(plans, self.style)?;
+                }
+                Ok(outcome)
+            }
         }
     }
+}
+
+/// Hands images to the engine of this machine.
+fn load(plans: &[Plan], style: Style) -> Result<Outcome, CliError> {
+    let mut loading = Engine::find()?.load()?;
+    let written = match loading.pipe() {
+        None => Err(ImageError::Write(io::ErrorKind::BrokenPipe.into())),
+        Some(mut pipe) => pack::write(plans, style, Destination::Stream(&mut pipe)),
+    };
+    // What the engine says is why it does not read on.
+    loading.finish()?;
+    Ok(Outcome::Written {
+        written: written.map_err(|error| image(Path::new("to the engine"), error))?,
+        is_unchanged: false,
+    })
 }
 
 /// An image that cannot be written to `path`.

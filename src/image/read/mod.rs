@@ -39,6 +39,7 @@ pub use verify::Verification;
 pub use vfs::ImageVfs;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,7 +143,22 @@ pub struct Layer {
 /// When it is no image, or none that can be read.
 pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
     let shared = Shared::new(options.limits, options.interest);
-    let (kind, source) = match parts::open(path, &shared)? {
+    let opened = parts::open(path, &shared)?;
+    describe(opened, shared, options)
+}
+
+/// Opens an archive that comes through a pipe, and reads its documents.
+///
+/// # Errors
+/// When it is no image, or none that can be read.
+pub fn open_pipe(pipe: File, options: &Options) -> Result<Images, ReadError> {
+    let shared = Shared::new(options.limits, options.interest);
+    let opened = parts::open_pipe(pipe, &shared)?;
+    describe(opened, shared, options)
+}
+
+fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images, ReadError> {
+    let (kind, source) = match opened {
         Opened::Parts(parts) => {
             let kind = match &parts {
                 Parts::Folder(_) if parts.has("oci-layout") => Kind::OciLayout,

@@ -82,6 +82,11 @@ pub(super) fn open(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     }
 }
 
+/// Opens what comes through a pipe.
+pub(super) fn open_pipe(pipe: File, shared: &Shared) -> Result<Opened, ReadError> {
+    open_stream(pipe, shared)
+}
+
 fn open_folder(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     let root = path.canonicalize()?;
     let view = View::new(Box::new(HostVfs::new(&root)), Arc::new(Store::default()));
