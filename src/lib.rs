@@ -12,6 +12,7 @@
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
 //! - [`inputs`] and [`depfile`]: what it depends on, for build systems.
 //! - [`engine`]: docker or podman of this machine, to load images into and save them from.
+//! - `registry` (with the feature of that name): images in registries.
 //! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
 //! - [`lint`]: would everything in it start? With [`needs`], what programs read beside libraries.
 //! - [`report`]: what people and programs read of it.
@@ -42,6 +43,8 @@ pub mod needs;
 pub mod output;
 pub mod pack;
 pub mod proof;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod report;
 pub mod rootfs;
 pub mod source;

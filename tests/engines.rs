@@ -162,7 +162,7 @@ fn without_an_engine_it_is_said_what_is_missing() {
     assert!(said.contains("docker load says: no space"), "{said}");
     for (words, part) in [
         (&["--load", "--format", "oci"][..], "--load"),
-        (&["--load", "-o", "-"], "both want the image"),
+        (&["--load", "-o", "-"], "not beside --load"),
         (&["--load", "--depfile"], "add -o FILE"),
     ] {
         let said = fail_with(2, slimpack().arg(hello()).args(words));

@@ -25,8 +25,8 @@ pub(super) fn version(verbose: bool) -> Result<ExitCode, CliError> {
         } else {
             "release"
         };
-        let features = match cfg!(feature = "c-tests") {
-            true => "c-tests",
+        let features = match cfg!(feature = "registry") {
+            true => "registry",
             false => "none",
         };
         writeln!(out, "target: {}", env!("SLIMPACK_TARGET"))?;

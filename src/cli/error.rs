@@ -15,6 +15,8 @@ use crate::image::ImageError;
 use crate::image::read::ReadError;
 use crate::output::OutputError;
 use crate::pack::PackError;
+#[cfg(feature = "registry")]
+use crate::registry::RegistryError;
 use crate::report::one_line;
 use crate::source::SourceError;
 
@@ -46,6 +48,9 @@ pub(super) enum CliError {
     Binding(#[from] BindingError),
     #[error("cannot write {}: {error}", .path.display())]
     Write { path: PathBuf, error: ImageError },
+    #[cfg(feature = "registry")]
+    #[error("cannot use {name}: {error}")]
+    Registry { name: String, error: RegistryError },
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]

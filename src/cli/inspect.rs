@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::args::{Common, ImageArgs, InspectArgs};
 use super::error::CliError;
 use super::progress::Progress;
+use super::registry;
 use crate::engine::{self, Engine};
 use crate::image::read::{self, Image, Images, Interest, Options, ReadError};
 use crate::inspect::Figures;
@@ -62,7 +63,7 @@ fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
 }
 
 /// Opens an image that was named on the command line.
-pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Images, CliError> {
+pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Opened, CliError> {
     let mut limits = read::Limits::default();
     for (name, value) in &args.limits {
         if let Some(limit) = limits.get_mut(name) {
@@ -75,8 +76,16 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
         interest,
     };
     let fail = |error| CliError::image(path, error);
+    if let Some(name) = registry::name(path) {
+        let folder = registry::pull(name, &args.insecure, args.platform.as_deref())?;
+        let images = read::open(folder.path(), &options).map_err(fail)?;
+        return Ok(Opened {
+            images,
+            _folder: Some(folder),
+        });
+    }
     let Some(reference) = reference(path) else {
-        return read::open(path, &options).map_err(fail);
+        return read::open(path, &options).map_err(fail).map(Opened::of);
     };
     let mut saving = Engine::find()?.save(reference)?;
     let images = match saving.pipe() {
@@ -85,12 +94,46 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     };
     // What the engine says is why nothing can be read.
     saving.finish()?;
-    images
+    images.map(Opened::of)
+}
+
+/// Images that were opened, and the folder that they were pulled into.
+pub(super) struct Opened {
+    images: Images,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Opened {
+    fn of(images: Images) -> Self {
+        Self {
+            images,
+            _folder: None,
+        }
+    }
+}
+
+impl std::ops::Deref for Opened {
+    type Target = Images;
+
+    fn deref(&self) -> &Images {
+        &self.images
+    }
+}
+
+impl std::ops::DerefMut for Opened {
+    fn deref_mut(&mut self) -> &mut Images {
+        &mut self.images
+    }
 }
 
 /// The name of an image that the engine of this machine has; `None` for any other path.
 pub(super) fn reference(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(engine::PREFIX)
+}
+
+/// Whether a path is the name of an image somewhere else than in a file.
+pub(super) fn is_name(path: &Path) -> bool {
+    path == Path::new("-") || reference(path).is_some() || registry::name(path).is_some()
 }
 
 /// Reads one of the images.

@@ -12,6 +12,7 @@ mod lint;
 mod needs;
 mod pack;
 mod progress;
+mod registry;
 mod tree;
 mod values;
 

@@ -178,7 +178,7 @@ impl<'a> Asked<'a> {
             path: path.to_path_buf(),
             error,
         };
-        if path == Path::new("-") || inspect::reference(path).is_some() {
+        if inspect::is_name(path) {
             let mut text = Vec::new();
             let status = in_images(args, self.common, path, None, &mut text)?;
             return Ok((text, status == 0));

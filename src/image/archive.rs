@@ -276,14 +276,19 @@ impl Archive<'_> {
 /// The image that docker's `manifest.json` is about, which knows no platforms: that for the machine
 /// that slimpack was built for, else the first.
 pub fn native<'a>(mut images: impl Iterator<Item = &'a Settings>) -> usize {
-    let arch = match std::env::consts::ARCH {
+    let own = own_architecture();
+    let is_native = |settings: &Settings| settings.platform.architecture.to_string() == own;
+    images.position(is_native).unwrap_or(0)
+}
+
+/// The architecture that slimpack was built for, as images call it.
+pub fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         "x86" => "386",
         other => other,
-    };
-    let is_native = |settings: &Settings| settings.platform.architecture.to_string() == arch;
-    images.position(is_native).unwrap_or(0)
+    }
 }
 
 fn layer_path(format: Format, layer: &LayerBlob) -> String {

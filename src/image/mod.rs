@@ -16,7 +16,8 @@ pub mod read;
 mod reference;
 
 pub use archive::{
-    Destination, ImageError, Style, Written, WrittenImage, native, size_hint, write,
+    Destination, ImageError, Style, Written, WrittenImage, native, own_architecture, size_hint,
+    write,
 };
 pub use command::{Interpreters, Shebang, Start, command_path, path_folders, shebang, variable};
 pub use compression::Compression;

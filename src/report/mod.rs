@@ -17,6 +17,8 @@ pub use binding::BindingReport;
 pub use inspect::{Detail, Inspected, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{need_rules, needs_of};
+#[cfg(feature = "registry")]
+pub use plan::pushed;
 pub use plan::{Made, plan, summary};
 pub use plan_json::plan_json;
 pub use tree::{list, tree, tree_needs};

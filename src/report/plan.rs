@@ -119,10 +119,13 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 
 /// What was written.
 pub enum Made<'a> {
-    /// Images, or the tar of a root; whether the file that was there is the same and stays.
-    Written(&'a Written, bool),
+    /// Images, or the tar of a root; whether the file that was there is the same and stays, and
+    /// where else it went, in words.
+    Written(&'a Written, bool, &'a [String]),
     /// A root folder.
     Folder,
+    /// Nothing here: handed to an engine and to registries, each in words.
+    Delivered(&'a [String]),
 }
 
 /// Says what was written to `output`.
@@ -147,10 +150,17 @@ pub fn summary(
             writeln!(out)?;
         }
     }
+    if let Made::Delivered(to) = made {
+        for words in *to {
+            write!(out, " {DIM}→{DIM:#} {words}")?;
+        }
+        return writeln!(out);
+    }
     write!(out, " {DIM}→{DIM:#} {} ", output.display())?;
     match made {
+        Made::Delivered(_) => Ok(()),
         Made::Folder => writeln!(out, "{DIM}(a root folder){DIM:#}"),
-        Made::Written(written, is_unchanged) => {
+        Made::Written(written, is_unchanged, delivered) => {
             let mut facts = vec![size(written.size)];
             match &written.images[..] {
                 [image] => facts.extend(image.config.as_ref().map(image_id)),
@@ -159,9 +169,28 @@ pub fn summary(
             if *is_unchanged {
                 facts.push("unchanged".to_owned());
             }
-            writeln!(out, "{DIM}({}){DIM:#}", facts.join(", "))
+            write!(out, "{DIM}({}){DIM:#}", facts.join(", "))?;
+            for words in *delivered {
+                write!(out, " {DIM}→{DIM:#} {words}")?;
+            }
+            writeln!(out)
         }
     }
+}
+
+/// What a push did, in words.
+#[cfg(feature = "registry")]
+pub fn pushed(name: &str, pushed: &crate::registry::Pushed) -> String {
+    let mut facts = vec![match pushed.sent {
+        0 => "0 blobs sent".to_owned(),
+        sent => format!("{} sent, {}", count(sent, "blob"), size(pushed.sent_bytes)),
+    }];
+    for (number, word) in [(pushed.mounted, "mounted"), (pushed.there, "there already")] {
+        if number > 0 {
+            facts.push(format!("{number} {word}"));
+        }
+    }
+    format!("{name} ({})", facts.join(", "))
 }
 
 fn image_id(config: &Blob) -> String {

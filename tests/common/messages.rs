@@ -23,6 +23,7 @@ use slimpack::needs::{NeedError, SelectionError};
 use slimpack::output::OutputError;
 use slimpack::pack::{MissingLibrary, PackError};
 use slimpack::proof::ProofError;
+use slimpack::registry::RegistryError;
 use slimpack::rootfs::{ProvideError, RootfsError};
 use slimpack::source::SourceError;
 use slimpack::vfs::Errno;
@@ -248,6 +249,29 @@ fn writing() -> Vec<Told> {
             command: "save app:1".into(),
             said: "reference does not exist".into(),
         }),
+        told(RegistryError::Reference(
+            "UPPER".into(),
+            "invalid reference format".into(),
+        )),
+        told(RegistryError::Credentials {
+            registry: "registry.example".into(),
+            why: "/root/.docker/config.json: it is cut off".into(),
+        }),
+        told(RegistryError::Denied {
+            registry: "registry.example".into(),
+            who: "who has no credentials".into(),
+        }),
+        told(RegistryError::Absent("registry.example/app:1".into())),
+        told(RegistryError::Connection {
+            registry: "registry.example".into(),
+            why: "Connection refused (os error 111)".into(),
+        }),
+        told(RegistryError::Said {
+            registry: "registry.example".into(),
+            said: "too many requests".into(),
+        }),
+        told(RegistryError::Manifest("a size is no number".into())),
+        told(RegistryError::Io(Os::NOSPC.into())),
         told(OutputError::NotOurs("root/".into())),
         told(ImageError::Temporary(Os::NOSPC.into())),
         told(ImageError::NoLayout("it has no file oci-layout".into())),

@@ -94,6 +94,8 @@ pub fn all() -> Vec<Told> {
     told.push(run("Unread", &mut slimpack(&words)));
     let full = File::options().write(true).open("/dev/full").unwrap();
     told.push(run("Stdout", slimpack(&["needs"]).stdout(full)));
+    let words = ["./app", "--push", "UPPER"];
+    told.push(run("Registry", &mut slimpack(&words)));
     told.push(run("Write", &mut slimpack(&["./app", "-o", "/dev/full"])));
     let mut command = Command::new("sh");
     let script = "cd gone && rmdir ../gone && exec \"$0\" needs ./app";

@@ -30,6 +30,17 @@ pub(in crate::cli) struct PackArgs {
     /// For Make and Ninja, as gcc -MMD -MP does; see slimpack help make.
     #[arg(long, value_name = "FILE", num_args = 0..=1, help_heading = "Output")]
     pub depfile: Option<Option<PathBuf>>,
+    /// Push the image to a registry under this name (repeatable)
+    #[arg(long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    pub push: Vec<String>,
+    /// Speak to this registry without TLS (repeatable)
+    #[arg(
+        hide_short_help = true,
+        long = "insecure-registry",
+        value_name = "HOST[:PORT]",
+        help_heading = "Output"
+    )]
+    pub insecure: Vec<String>,
     /// Hand the image to docker, or else to podman
     #[arg(long, help_heading = "Output")]
     pub load: bool,

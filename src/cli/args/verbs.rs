@@ -18,6 +18,9 @@ pub(in crate::cli) struct ImageArgs {
     /// Raise a limit for hostile images: members, document, unpacked, ratio, kept (repeatable)
     #[arg(long = "limit", value_name = "NAME=N", value_parser = values::limit)]
     pub limits: Vec<(&'static str, u64)>,
+    /// Speak to this registry without TLS (repeatable)
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub insecure: Vec<String>,
 }
 
 /// How findings are written.
@@ -74,7 +77,8 @@ pub(in crate::cli) struct LintArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
     /// A docker or OCI archive, an OCI layout folder, a root folder or a tar of one, compressed
-    /// or not; - for standard input, docker-daemon:NAME for one of docker's or podman's
+    /// or not; - for standard input, docker-daemon:NAME for one of docker's or podman's,
+    /// docker://NAME for one in a registry
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
     /// Print one JSON object

@@ -91,6 +91,10 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
                 report::plan(plan, &mut said.out)?;
             }
         }
+        Outcome::Delivered(to) => {
+            let made = report::Made::Delivered(to);
+            report::summary(&plans, output, &made, verbose, &mut said.err)?;
+        }
         Outcome::Folder => {
             let made = report::Made::Folder;
             report::summary(&plans, output, &made, verbose, &mut said.err)?;
@@ -98,8 +102,9 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
         Outcome::Written {
             written,
             is_unchanged,
+            delivered,
         } => {
-            let made = report::Made::Written(written, *is_unchanged);
+            let made = report::Made::Written(written, *is_unchanged, delivered);
             report::summary(&plans, output, &made, verbose, &mut said.err)?;
         }
     }
@@ -115,7 +120,7 @@ fn print_json(
     for (number, plan) in plans.iter().enumerate() {
         let written = match outcome {
             Outcome::Written { written, .. } => Some((written, number, output)),
-            Outcome::Plan | Outcome::Folder => None,
+            Outcome::Plan | Outcome::Folder | Outcome::Delivered(_) => None,
         };
         writeln!(out, "{}", report::plan_json(plan, written)?)?;
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
+use crate::cli::registry;
 use crate::depfile::{Depfile, Dialect};
 use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
@@ -27,8 +28,8 @@ enum Place {
     /// Nowhere: the plan is shown.
     Plan,
     Stdout,
-    /// The engine of this machine.
-    Engine,
+    /// The engine of this machine, or registries.
+    Elsewhere,
     /// A file or a folder, with its dependencies.
     Path(PathBuf, Option<PathBuf>),
 }
@@ -42,9 +43,13 @@ pub(super) enum Outcome {
         written: Written,
         /// Whether the file that was there is the same and stays.
         is_unchanged: bool,
+        /// Where else it went, in words.
+        delivered: Vec<String>,
     },
     /// A root folder.
     Folder,
+    /// Nothing here: handed to an engine and to registries, each in words.
+    Delivered(Vec<String>),
 }
 
 impl Target {
@@ -85,8 +90,9 @@ impl Target {
             return usage("engines load --format image and docker; leave --load out");
         }
         let Some(output) = &args.output else {
-            if args.load && args.depfile.is_none() && !args.if_changed {
-                return Ok(target(Place::Engine));
+            let is_elsewhere = args.load || !args.push.is_empty();
+            if is_elsewhere && args.depfile.is_none() && !args.if_changed {
+                return Ok(target(Place::Elsewhere));
             }
             return match (&args.depfile, args.if_changed) {
                 (None, false) => Ok(target(Place::Plan)),
@@ -94,8 +100,13 @@ impl Target {
                 (None, true) => usage("--if-changed is about an output: add -o FILE"),
             };
         };
-        if args.load && output == Path::new("-") {
-            return usage("--load and -o - both want the image; write it to a file with -o FILE");
+        if (args.load || !args.push.is_empty()) && output == Path::new("-") {
+            return usage(
+                "standard output is not beside --load or --push; write a file with -o FILE",
+            );
+        }
+        if !args.push.is_empty() && !format.is_image() {
+            return usage("registries take images; leave --push out, or --format");
         }
         if output == Path::new("-") {
             refuse_stdout(args, format)?;
@@ -138,7 +149,7 @@ impl Target {
         match &self.place {
             Place::Plan => None,
             Place::Stdout => Some(Path::new("standard output")),
-            Place::Engine => Some(Path::new("the engine")),
+            Place::Elsewhere => Some(Path::new("elsewhere")),
             Place::Path(output, _) => Some(output),
         }
     }
@@ -161,7 +172,9 @@ impl Target {
         let Place::Path(path, depfile) = &self.place else {
             match self.place {
                 Place::Plan => return Ok(Outcome::Plan),
-                Place::Engine => return load(plans, self.style),
+                Place::Elsewhere => {
+                    return deliver(plans, self.style, args).map(Outcome::Delivered);
+                }
                 Place::Stdout | Place::Path(..) => {}
             }
             let mut out = io::stdout().lock();
@@ -169,6 +182,7 @@ impl Target {
             return Ok(Outcome::Written {
                 written: written.map_err(|error| image(Path::new("standard output"), error))?,
                 is_unchanged: false,
+                delivered: Vec::new(),
             });
         };
         refuse_inputs(plans, [Some(path.as_path()), depfile.as_deref()])?;
@@ -192,12 +206,13 @@ impl Target {
                 Ok(Outcome::Written {
                     written,
                     is_unchanged: false,
+                    delivered: Vec::new(),
                 })
             }
             _ => {
-                let outcome = write_file(plans, self.style, path, depfile, args.if_changed)?;
-                if args.load {
-                    load(plans, self.style)?;
+                let mut outcome = write_file(plans, self.style, path, depfile, args.if_changed)?;
+                if let Outcome::Written { delivered, .. } = &mut outcome {
+                    *delivered = deliver(plans, self.style, args)?;
                 }
                 Ok(outcome)
             }
@@ -205,19 +220,34 @@ impl Target {
     }
 }
 
-/// Hands images to the engine of this machine.
-fn load(plans: &[Plan], style: Style) -> Result<Outcome, CliError> {
-    let mut loading = Engine::find()?.load()?;
+/// Hands images to the engine and to registries, if that is asked for; what was done, in words.
+fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>, CliError> {
+    let mut delivered = Vec::new();
+    if args.load {
+        delivered.push(format!("loaded into {}", load(plans, style)?));
+    }
+    if !args.push.is_empty() {
+        let fail = |error| image(Path::new("a temporary folder"), error);
+        let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
+        let folder = folder.map_err(|error| fail(error.into()))?;
+        pack::write_layout(plans, style, folder.path()).map_err(fail)?;
+        delivered.extend(registry::push(folder.path(), &args.push, &args.insecure)?);
+    }
+    Ok(delivered)
+}
+
+/// Hands images to the engine of this machine; what it is called.
+fn load(plans: &[Plan], style: Style) -> Result<&'static str, CliError> {
+    let engine = Engine::find()?;
+    let mut loading = engine.load()?;
     let written = match loading.pipe() {
         None => Err(ImageError::Write(io::ErrorKind::BrokenPipe.into())),
         Some(mut pipe) => pack::write(plans, style, Destination::Stream(&mut pipe)),
     };
     // What the engine says is why it does not read on.
     loading.finish()?;
-    Ok(Outcome::Written {
-        written: written.map_err(|error| image(Path::new("to the engine"), error))?,
-        is_unchanged: false,
-    })
+    written.map_err(|error| image(Path::new("to the engine"), error))?;
+    Ok(engine.name())
 }
 
 /// An image that cannot be written to `path`.
@@ -356,6 +386,7 @@ fn write_file(
             return Ok(Outcome::Written {
                 written,
                 is_unchanged: false,
+                delivered: Vec::new(),
             });
         }
         Output::File(file) => file,
@@ -372,6 +403,7 @@ fn write_file(
     Ok(Outcome::Written {
         written,
         is_unchanged,
+        delivered: Vec::new(),
     })
 }
 

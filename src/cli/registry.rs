@@ -1,0 +1,79 @@
+//! Images in registries, as far as this slimpack was built for them.
+//!
+//! In: names behind `--push` and `docker://`. Out: a layout pushed, or one pulled into a temporary
+//! folder.
+
+use std::path::Path;
+
+use super::error::CliError;
+
+/// What stands before the name of an image in a registry.
+pub(super) const PREFIX: &str = "docker://";
+
+/// The name of an image in a registry; `None` for any other path.
+pub(super) fn name(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix(PREFIX)
+}
+
+/// What is pushed and to where, one after the other, each with what to say of it.
+#[cfg(feature = "registry")]
+pub(super) fn push(
+    folder: &Path,
+    names: &[String],
+    insecure: &[String],
+) -> Result<Vec<String>, CliError> {
+    use crate::registry::Registry;
+    let mut pushed: Vec<Registry> = Vec::new();
+    let mut said = Vec::new();
+    for name in names {
+        let fail = |error| CliError::Registry {
+            name: name.clone(),
+            error,
+        };
+        let registry = Registry::open(name, insecure).map_err(fail)?;
+        let result = registry.push(folder, pushed.last()).map_err(fail)?;
+        said.push(crate::report::pushed(&registry.name(), &result));
+        pushed.push(registry);
+    }
+    Ok(said)
+}
+
+/// Pulls an image into a layout.
+#[cfg(feature = "registry")]
+pub(super) fn pull(
+    name: &str,
+    insecure: &[String],
+    platform: Option<&str>,
+) -> Result<tempfile::TempDir, CliError> {
+    use crate::registry::Registry;
+    let fail = |error| CliError::Registry {
+        name: name.to_owned(),
+        error,
+    };
+    let folder = tempfile::Builder::new()
+        .prefix("slimpack-")
+        .tempdir()
+        .map_err(|error| fail(error.into()))?;
+    let registry = Registry::open(name, insecure).map_err(fail)?;
+    registry.pull(folder.path(), platform).map_err(fail)?;
+    Ok(folder)
+}
+
+#[cfg(not(feature = "registry"))]
+const NONE: &str = "this slimpack was built without registries (the feature registry)";
+
+/// Nothing is pushed.
+#[cfg(not(feature = "registry"))]
+pub(super) fn push(_: &Path, _: &[String], _: &[String]) -> Result<Vec<String>, CliError> {
+    Err(CliError::Usage(format!(
+        "cannot push: {NONE}; write a file and use skopeo copy"
+    )))
+}
+
+/// Nothing is pulled.
+#[cfg(not(feature = "registry"))]
+pub(super) fn pull(_: &str, _: &[String], _: Option<&str>) -> Result<tempfile::TempDir, CliError> {
+    Err(CliError::Usage(format!(
+        "cannot pull: {NONE}; use skopeo copy"
+    )))
+}

@@ -1,0 +1,86 @@
+//! What docker and podman keep for a registry.
+//!
+//! In: the name of a registry. Out: with which rights to ask it: those of `docker login`, else those of
+//! `podman login`, by credential helpers, too; nothing where nothing is kept. Source: docker's
+//! `config.json`, `containers-auth.json(5)`.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use oci_client::secrets::RegistryAuth;
+
+use super::RegistryError;
+
+/// What is kept for a registry.
+///
+/// # Errors
+/// When a file is there and says nothing that can be used.
+pub(super) fn credentials(registry: &str) -> Result<RegistryAuth, RegistryError> {
+    for path in files() {
+        let fail = |why: String| RegistryError::Credentials {
+            registry: registry.to_owned(),
+            why: format!("{}: {why}", path.display()),
+        };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        for key in keys(registry) {
+            match get_credential_from_reader(&text[..], key) {
+                Ok(DockerCredential::UsernamePassword(user, password)) => {
+                    return Ok(RegistryAuth::Basic(user, password));
+                }
+                Ok(DockerCredential::IdentityToken(token)) => {
+                    return Ok(RegistryAuth::Bearer(token));
+                }
+                Err(error) if has_none(&error) => {}
+                Err(error) => return Err(fail(error.to_string())),
+            }
+        }
+    }
+    Ok(RegistryAuth::Anonymous)
+}
+
+/// Under which names a registry is kept: docker has one of its own for its hub.
+fn keys(registry: &str) -> impl Iterator<Item = &str> {
+    const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
+    let own = HUB
+        .contains(&registry)
+        .then_some("https://index.docker.io/v1/");
+    [registry].into_iter().chain(own)
+}
+
+/// Whether nothing is kept, as a helper says it, too.
+fn has_none(error: &CredentialRetrievalError) -> bool {
+    match error {
+        CredentialRetrievalError::NoCredentialConfigured => true,
+        CredentialRetrievalError::HelperFailure { stdout, stderr, .. } => {
+            let says = |text: &String| text.contains("credentials not found");
+            says(stdout) || says(stderr)
+        }
+        _ => false,
+    }
+}
+
+/// Where they may be kept, in order.
+fn files() -> impl Iterator<Item = PathBuf> {
+    let folder = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let home = folder("HOME");
+    let below_home = |path: &str| home.as_ref().map(|home| home.join(path));
+    let docker = folder("DOCKER_CONFIG").or_else(|| below_home(".docker"));
+    let files = [
+        docker.map(|folder| folder.join("config.json")),
+        folder("REGISTRY_AUTH_FILE"),
+        folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+        below_home(".config/containers/auth.json"),
+    ];
+    files.into_iter().flatten()
+}
