@@ -254,32 +254,34 @@ fn ctrl_c_leaves_nothing_behind_and_the_previous_output_intact() {
         .unwrap()
         .set_len(1 << 30)
         .unwrap();
-    let target = folder.path().join("target");
-    fs::create_dir(&target).unwrap();
-    let out = target.join("out.tar");
-    fs::write(&out, "previous").unwrap();
-    let mut child = slimpack()
-        .arg(&program)
-        .arg("-o")
-        .arg(&out)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while names_in(&target).len() < 2 {
-        assert!(Instant::now() < deadline, "no temporary file appears");
-        std::thread::sleep(Duration::from_millis(1));
+    for (name, format) in [("out.tar", "image"), ("out", "rootfs"), ("out", "oci-dir")] {
+        let target = folder.path().join(format);
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("out.tar"), "previous").unwrap();
+        let mut child = slimpack()
+            .arg(&program)
+            .arg("-o")
+            .arg(target.join(name))
+            .args(["--format", format])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while names_in(&target).len() < 2 {
+            assert!(Instant::now() < deadline, "no temporary file appears");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(
+            status.signal(),
+            Some(2),
+            "{format} ends as the signal would end it: {status}"
+        );
+        assert_eq!(fs::read(target.join("out.tar")).unwrap(), b"previous");
+        assert_eq!(names_in(&target), ["out.tar"], "{format}: litter");
     }
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(
-        status.signal(),
-        Some(2),
-        "ends as the signal would end it: {status}"
-    );
-    assert_eq!(fs::read(&out).unwrap(), b"previous");
-    assert_eq!(names_in(&target), ["out.tar"], "litter");
 }
 
 /// Runs with nobody reading what it writes to standard output.

@@ -413,6 +413,31 @@ fn what_cannot_be_written_is_refused_and_nothing_is_left() {
 }
 
 #[test]
+fn a_disk_that_fills_up_while_a_layer_is_compressed_is_told_and_nothing_is_left() {
+    if !is_root() || !have(&["unshare", "mount"]) {
+        return;
+    }
+    let folder = temporary();
+    let small = folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let script = "mount -t tmpfs -o size=64k none \"$0\" && TMPDIR=\"$0\" exec \"$@\"";
+    for compression in ["gzip", "zstd"] {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).arg(&small);
+        command
+            .arg(slimpack().get_program())
+            .arg(hello())
+            .args(["--compress", compression, "-o"]);
+        let said = fail_with(2, command.arg(folder.path().join("out.tar")));
+        assert!(
+            said.contains("No space left") && said.contains("TMPDIR"),
+            "{compression}: {said}"
+        );
+        assert_eq!(names_in(folder.path()), ["small"], "{compression}");
+    }
+}
+
+#[test]
 fn force_replaces_an_older_root_folder_and_no_other() {
     let folder = temporary();
     let root = folder.path().join("root");

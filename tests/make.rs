@@ -484,20 +484,7 @@ fn lint_leaves_a_stamp_and_says_nothing_when_all_is_well() {
     succeed(&mut lint(&app));
     assert!(fs::metadata(path("checked")).unwrap().modified().unwrap() > first);
     fs::remove_file(path("checked")).unwrap();
-    let library = compile(
-        folder.path(),
-        "libgone.so",
-        "int gone;",
-        &["-shared", "-Wl,-soname,libgone.so"],
-    );
-    let source = "extern int gone; int main(void) { return gone; }";
-    let broken = compile(
-        folder.path(),
-        "broken",
-        source,
-        &[library.to_str().unwrap()],
-    );
-    fs::remove_file(library).unwrap();
+    let broken = common::incomplete(folder.path());
     let said = output(&mut lint(&broken));
     assert_eq!(said.status.code(), Some(1));
     assert!(text(&said).contains("libgone.so"), "{}", text(&said));

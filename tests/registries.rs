@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{compile, fail_with, have, hello, slimpack, succeed, temporary};
+use common::{fail_with, have, hello, slimpack, succeed, temporary};
 use serde_json::{Value, json};
 
 /// A registry that ends with the test.
@@ -471,15 +471,7 @@ fn a_blob_that_is_not_what_its_digest_says_or_is_cut_off_is_an_error() {
 #[test]
 fn nothing_is_pushed_of_a_program_that_would_not_start() {
     let folder = temporary();
-    let library = compile(
-        folder.path(),
-        "libgone.so",
-        "int gone;",
-        &["-shared", "-Wl,-soname,libgone.so"],
-    );
-    let source = "extern int gone; int main(void) { return gone; }";
-    let program = compile(folder.path(), "app", source, &[library.to_str().unwrap()]);
-    fs::remove_file(library).unwrap();
+    let program = common::incomplete(folder.path());
     // Nobody listens there: it is not even asked.
     let words = [program.to_str().unwrap(), "--push", "localhost:1/app"];
     let text = fail_with(1, &mut with_home(folder.path(), &words));

@@ -109,15 +109,7 @@ fn an_empty_folder_is_filled_and_any_other_stays() {
 #[test]
 fn a_pack_that_fails_leaves_no_folder() {
     let folder = temporary();
-    let library = compile(
-        folder.path(),
-        "libgone.so",
-        "int gone;",
-        &["-shared", "-Wl,-soname,libgone.so"],
-    );
-    let source = "extern int gone; int main(void) { return gone; }";
-    let program = compile(folder.path(), "app", source, &[library.to_str().unwrap()]);
-    fs::remove_file(library).unwrap();
+    let program = common::incomplete(folder.path());
     let before = names_in(folder.path());
     let mut command = slimpack();
     command

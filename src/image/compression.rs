@@ -71,7 +71,9 @@ impl Compression {
                 let builder = ParCompressBuilder::<Gzip>::new().num_threads(cores);
                 let builder = builder.map_err(io::Error::other)?;
                 let level = gzp::Compression::new(level);
-                Compressor::Gzip(Box::new(builder.compression_level(level).from_writer(file)))
+                Compressor::Gzip(Parallel(Some(
+                    builder.compression_level(level).from_writer(file),
+                )))
             }
             Self::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(file, level)?;
@@ -85,7 +87,7 @@ impl Compression {
 /// A compressor at work.
 pub(super) enum Compressor {
     None(File),
-    Gzip(Box<ParCompress<'static, Gzip, File>>),
+    Gzip(Parallel),
     Zstd(Box<zstd::Encoder<'static, File>>),
 }
 
@@ -97,9 +99,56 @@ impl Compressor {
     pub fn finish(self) -> io::Result<()> {
         match self {
             Self::None(mut file) => file.flush(),
-            Self::Gzip(mut writer) => writer.finish().map(drop).map_err(io::Error::other),
+            Self::Gzip(mut writer) => writer.finish(),
             Self::Zstd(encoder) => encoder.finish()?.flush(),
         }
+    }
+}
+
+/// gzip on all cores. The library's own type panics when it is written to, or dropped, after its file
+/// has failed: this one says no.
+pub(super) struct Parallel(Option<ParCompress<'static, Gzip, File>>);
+
+impl Parallel {
+    fn finish(&mut self) -> io::Result<()> {
+        match self.0.take() {
+            Some(mut writer) => writer.finish().map(drop).map_err(plain),
+            None => Err(failed()),
+        }
+    }
+}
+
+impl Write for Parallel {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.as_mut().ok_or_else(failed)?.write(bytes);
+        if written.is_err() {
+            // It has stopped its threads, and is of no use any more.
+            self.0 = None;
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Parallel {
+    fn drop(&mut self) {
+        // Whoever drops it unfinished has an error to tell already.
+        let _ = self.finish();
+    }
+}
+
+fn failed() -> io::Error {
+    io::Error::other("the compressor has failed")
+}
+
+/// What the file said, where it is the file.
+fn plain(error: gzp::GzpError) -> io::Error {
+    match error {
+        gzp::GzpError::Io(error) => error,
+        other => io::Error::other(other),
     }
 }
 

@@ -22,7 +22,8 @@ use super::part::{LayerBlob, Part, copy};
 /// Largest index that is read, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
 
-/// Writes images into the layout at `folder`, one for each platform.
+/// Writes images into the layout at `folder`, one for each platform; `go_on` is asked before each
+/// blob.
 ///
 /// # Errors
 /// When the folder is there and no layout, a source file cannot be read, or the disk fails.
@@ -30,12 +31,14 @@ pub fn write_layout(
     parts: &[Part<'_>],
     style: Style,
     folder: &Path,
+    go_on: &dyn Fn() -> io::Result<()>,
 ) -> Result<Written, ImageError> {
     let mut layout = Layout::open(folder)?;
     let mut new = Vec::new();
     let mut images = Vec::new();
     for part in parts {
-        let (layer, file) = layout.layer(part, style.compression)?;
+        go_on()?;
+        let (layer, file) = layout.layer(part, style.compression, go_on)?;
         let image = part.describe(layer)?;
         new.push((image.layer.blob.clone(), file));
         for bytes in [&image.config, &image.manifest] {
@@ -51,6 +54,7 @@ pub fn write_layout(
         .iter()
         .fold(0_u64, |total, (blob, _)| total.saturating_add(blob.size));
     for (blob, file) in new {
+        go_on()?;
         layout.keep(&blob, file)?;
     }
     layout.add(&indexes.index)?;
@@ -63,8 +67,10 @@ pub fn write_layout(
 
 struct Layout {
     folder: PathBuf,
-    /// Whether nothing was there before; removed again unless an index is written.
+    /// Whether no layout was there before; removed again unless an index is written.
     is_new: bool,
+    /// Whether the folder was.
+    existed: bool,
     /// Locked: two runs on one layout do not lose each other's images.
     _lock: File,
 }
@@ -72,6 +78,7 @@ struct Layout {
 impl Layout {
     fn open(folder: &Path) -> Result<Self, ImageError> {
         let marker = folder.join("oci-layout");
+        let existed = folder.exists();
         let is_new = match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
             Ok(is_empty) => is_empty,
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -90,6 +97,7 @@ impl Layout {
         Ok(Self {
             folder: folder.to_path_buf(),
             is_new,
+            existed,
             _lock: lock,
         })
     }
@@ -102,13 +110,18 @@ impl Layout {
         &self,
         part: &Part<'_>,
         compression: Compression,
+        go_on: &dyn Fn() -> io::Result<()>,
     ) -> Result<(LayerBlob, NamedTempFile), ImageError> {
         let mut file = self.temporary(&[])?;
+        let mut out = Asking {
+            out: file.as_file_mut(),
+            go_on,
+        };
         let layer = match compression {
-            Compression::None => part.plain_layer(file.as_file_mut())?,
+            Compression::None => part.plain_layer(&mut out)?,
             compression => {
                 let (layer, spool) = part.spooled_layer(compression)?;
-                copy(spool, file.as_file_mut())?;
+                copy(spool, &mut out)?;
                 layer
             }
         };
@@ -164,8 +177,29 @@ impl Drop for Layout {
     fn drop(&mut self) {
         // Only what was made here: another run may have added an image meanwhile.
         if self.is_new && !self.folder.join("index.json").exists() {
-            let _ = fs::remove_dir_all(&self.folder);
+            let _ = fs::remove_dir_all(self.folder.join("blobs"));
+            let _ = fs::remove_file(self.folder.join("oci-layout"));
+            if !self.existed {
+                let _ = fs::remove_dir(&self.folder);
+            }
         }
+    }
+}
+
+/// Asks before each piece whether to go on.
+struct Asking<'a> {
+    out: &'a mut File,
+    go_on: &'a dyn Fn() -> io::Result<()>,
+}
+
+impl Write for Asking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.go_on)()?;
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -68,9 +68,9 @@ impl AtomicFolder {
         self.temporary.path()
     }
 
-    /// The signal that has arrived meanwhile, if any.
-    pub fn interrupted(&self) -> Option<i32> {
-        self.interrupts.received()
+    /// Signals that have arrived meanwhile.
+    pub fn interrupts(&self) -> &Interrupts {
+        &self.interrupts
     }
 
     /// Puts the folder in its place.

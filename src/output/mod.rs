@@ -201,14 +201,6 @@ impl AtomicFile {
         let (before, now) = (io::BufReader::new(before), io::BufReader::new(now));
         same_bytes(before, now).map_err(fail)
     }
-
-    fn check(&self) -> io::Result<()> {
-        match self.interrupted() {
-            // Not ErrorKind::Interrupted, which writers take as "try again".
-            Some(_) => Err(io::Error::other("interrupted by a signal")),
-            None => Ok(()),
-        }
-    }
 }
 
 fn same_bytes(mut one: impl BufRead, mut other: impl BufRead) -> io::Result<bool> {
@@ -228,7 +220,7 @@ fn same_bytes(mut one: impl BufRead, mut other: impl BufRead) -> io::Result<bool
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check()?;
+        self.interrupts.check()?;
         self.temporary.write(bytes)
     }
 
@@ -239,20 +231,21 @@ impl Write for AtomicFile {
 
 impl Seek for AtomicFile {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.check()?;
+        self.interrupts.check()?;
         self.temporary.seek(position)
     }
 }
 
 /// Holds back the signals that end a process.
 #[derive(Debug)]
-struct Interrupts {
+pub struct Interrupts {
     received: Arc<AtomicUsize>,
     registered: Vec<SigId>,
 }
 
 impl Interrupts {
-    fn hold() -> Self {
+    /// From now on, until it is dropped.
+    pub fn hold() -> Self {
         let received = Arc::new(AtomicUsize::new(0));
         let registered = [SIGINT, SIGTERM, SIGHUP]
             .into_iter()
@@ -267,10 +260,25 @@ impl Interrupts {
         }
     }
 
-    fn received(&self) -> Option<i32> {
+    /// The signal that has arrived meanwhile, if any.
+    pub fn received(&self) -> Option<i32> {
         match self.received.load(Ordering::Relaxed) {
             0 => None,
             signal => i32::try_from(signal).ok(),
+        }
+    }
+}
+
+impl Interrupts {
+    /// An error once a signal has arrived.
+    ///
+    /// # Errors
+    /// That it has.
+    pub fn check(&self) -> io::Result<()> {
+        match self.received() {
+            // Not ErrorKind::Interrupted, which writers take as "try again".
+            Some(_) => Err(io::Error::other("interrupted by a signal")),
+            None => Ok(()),
         }
     }
 }

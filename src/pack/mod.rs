@@ -4,96 +4,28 @@
 //! image would hold and why, and the image when it is written.
 
 mod error;
+mod options;
 mod platforms;
 mod settings;
 mod subjects;
 
 pub use error::{MissingLibrary, PackError};
+pub use options::{Add, Options};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::closure::Closure;
 use crate::elf::{Linkage, Platform, platform};
-use crate::image::{Destination, ImageError, Part, Settings, Style, Tag, Written};
+use crate::image::{Destination, ImageError, Part, Settings, Style, Written};
 use crate::inputs::Inputs;
 use crate::loader::Environment;
-use crate::needs::{self, Addition, Cause, Hint, Provision, Provisions, Selection};
+use crate::needs::{self, Addition, Cause, Hint, Provision, Provisions};
 use crate::proof::{MissedCall, prove};
 use crate::rootfs::{Content, Placer, Reason, Rootfs, is_installed};
-use crate::source::{Root, Source, choose_root};
+use crate::source::{Source, choose_root};
 use subjects::Subject;
-
-/// What a pack is told.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Programs to pack; the first is the one that is started.
-    pub programs: Vec<PathBuf>,
-    /// Trees that libraries come from; without any, this machine.
-    pub roots: Vec<Root>,
-    /// The folder that relative paths start from.
-    pub current_dir: PathBuf,
-    /// Further folders to search for libraries.
-    pub library_path: Vec<PathBuf>,
-    /// Where the program goes; a folder when it ends in `/`.
-    pub destination: Option<PathBuf>,
-    /// Whether variants of libraries for better machines are packed too.
-    pub hwcaps: bool,
-    /// Which needs are served.
-    pub needs: Selection,
-    /// Whether anybody reads hints about what else may be needed.
-    pub wants_hints: bool,
-    /// Files to add.
-    pub add: Vec<Add>,
-    /// Globs of paths in the image to leave out.
-    pub exclude: Vec<String>,
-    /// The busybox to add.
-    pub busybox: Option<PathBuf>,
-    /// Whether to go on when libraries are missing.
-    pub allow_missing: bool,
-    /// Whether a program that needs a loader is an error.
-    pub require_static: bool,
-    /// Most bytes that the files of the image may have.
-    pub max_size: Option<u64>,
-    /// Names of the image; without any, the program's.
-    pub tags: Vec<Tag>,
-    /// Replaces the program as the command to start.
-    pub entrypoint: Option<Vec<String>>,
-    /// Default arguments.
-    pub cmd: Vec<String>,
-    /// `NAME=VALUE`.
-    pub env: Vec<String>,
-    /// `UID[:GID]`.
-    pub user: Option<String>,
-    /// The working directory in the image.
-    pub working_dir: Option<String>,
-    /// Labels by name.
-    pub labels: BTreeMap<String, String>,
-    /// Who made the image.
-    pub author: Option<String>,
-    /// `PORT/PROTOCOL` that it listens on.
-    pub expose: Vec<String>,
-    /// Folders that are mounted over.
-    pub volumes: Vec<String>,
-    /// The signal that ends it.
-    pub stop_signal: Option<String>,
-    /// The command that says whether it is well.
-    pub healthcheck: Option<Vec<String>>,
-    /// Annotations of the manifest.
-    pub annotations: BTreeMap<String, String>,
-    /// Time stamp of everything in the image, in seconds since 1970.
-    pub created: u64,
-}
-
-/// `--add SRC[:DEST]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Add {
-    /// A file, a folder or a glob.
-    pub source: String,
-    /// Where it goes; a folder when it ends in `/`.
-    pub destination: Option<String>,
-}
 
 /// A program in the image.
 pub struct PackedProgram {
@@ -307,12 +239,17 @@ pub fn write(
     crate::image::write(&parts(plans), style, destination)
 }
 
-/// Writes images into the OCI layout at `folder`.
+/// Writes images into the OCI layout at `folder`; `go_on` is asked before each blob.
 ///
 /// # Errors
 /// When a file cannot be read any more, the disk fails, or the folder is no layout.
-pub fn write_layout(plans: &[Plan], style: Style, folder: &Path) -> Result<Written, ImageError> {
-    crate::image::write_layout(&parts(plans), style, folder)
+pub fn write_layout(
+    plans: &[Plan],
+    style: Style,
+    folder: &Path,
+    go_on: &dyn Fn() -> std::io::Result<()>,
+) -> Result<Written, ImageError> {
+    crate::image::write_layout(&parts(plans), style, folder, go_on)
 }
 
 /// How many bytes an archive will have, or some more; 0 where that cannot be foreseen.

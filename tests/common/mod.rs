@@ -124,6 +124,16 @@ pub fn compile(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathB
     program
 }
 
+/// A program whose library is gone.
+pub fn incomplete(folder: &Path) -> PathBuf {
+    let flags = ["-shared", "-Wl,-soname,libgone.so"];
+    let library = compile(folder, "libgone.so", "int gone;", &flags);
+    let source = "extern int gone; int main(void) { return gone; }";
+    let program = compile(folder, "incomplete", source, &[library.to_str().unwrap()]);
+    fs::remove_file(library).unwrap();
+    program
+}
+
 /// The program that every introduction begins with.
 pub const HELLO: &str = r#"
 #include <stdio.h>

@@ -14,7 +14,7 @@ use crate::depfile::{Depfile, Dialect};
 use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
 use crate::inputs::Inputs;
-use crate::output::{AtomicFile, AtomicFolder, Output, OutputError};
+use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError};
 use crate::pack::{self, Options, Plan};
 
 /// Where an image goes, and as what.
@@ -200,7 +200,12 @@ impl Target {
                 Ok(Outcome::Folder)
             }
             Format::OciDir => {
-                let written = pack::write_layout(plans, self.style, path);
+                let interrupts = Interrupts::hold();
+                let go_on = || interrupts.check();
+                let written = pack::write_layout(plans, self.style, path, &go_on);
+                if let Some(signal) = interrupts.received() {
+                    return Err(CliError::Interrupted(signal));
+                }
                 let written = written.map_err(|error| image(path, error))?;
                 publish(depfile)?;
                 Ok(Outcome::Written {
@@ -230,7 +235,7 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
         let fail = |error| image(Path::new("a temporary folder"), error);
         let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
         let folder = folder.map_err(|error| fail(error.into()))?;
-        pack::write_layout(plans, style, folder.path()).map_err(fail)?;
+        pack::write_layout(plans, style, folder.path(), &|| Ok(())).map_err(fail)?;
         delivered.extend(registry::push(folder.path(), &args.push, &args.insecure)?);
     }
     Ok(delivered)
@@ -357,12 +362,8 @@ fn write_folder(
     force: bool,
 ) -> Result<(), CliError> {
     let folder = AtomicFolder::create(path, force)?;
-    let go_on = || match folder.interrupted() {
-        Some(_) => Err(io::Error::other("interrupted by a signal")),
-        None => Ok(()),
-    };
-    let result = plan.write_folder(folder.path(), &go_on);
-    if let Some(signal) = folder.interrupted() {
+    let result = plan.write_folder(folder.path(), &|| folder.interrupts().check());
+    if let Some(signal) = folder.interrupts().received() {
         drop(folder);
         return Err(CliError::Interrupted(signal));
     }

@@ -1,0 +1,80 @@
+//! What a pack is told.
+//!
+//! In: what the command line or a file means. Out: one value that the whole pack reads.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::image::Tag;
+use crate::needs::Selection;
+use crate::source::Root;
+
+/// What a pack is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Programs to pack; the first is the one that is started.
+    pub programs: Vec<PathBuf>,
+    /// Trees that libraries come from; without any, this machine.
+    pub roots: Vec<Root>,
+    /// The folder that relative paths start from.
+    pub current_dir: PathBuf,
+    /// Further folders to search for libraries.
+    pub library_path: Vec<PathBuf>,
+    /// Where the program goes; a folder when it ends in `/`.
+    pub destination: Option<PathBuf>,
+    /// Whether variants of libraries for better machines are packed too.
+    pub hwcaps: bool,
+    /// Which needs are served.
+    pub needs: Selection,
+    /// Whether anybody reads hints about what else may be needed.
+    pub wants_hints: bool,
+    /// Files to add.
+    pub add: Vec<Add>,
+    /// Globs of paths in the image to leave out.
+    pub exclude: Vec<String>,
+    /// The busybox to add.
+    pub busybox: Option<PathBuf>,
+    /// Whether to go on when libraries are missing.
+    pub allow_missing: bool,
+    /// Whether a program that needs a loader is an error.
+    pub require_static: bool,
+    /// Most bytes that the files of the image may have.
+    pub max_size: Option<u64>,
+    /// Names of the image; without any, the program's.
+    pub tags: Vec<Tag>,
+    /// Replaces the program as the command to start.
+    pub entrypoint: Option<Vec<String>>,
+    /// Default arguments.
+    pub cmd: Vec<String>,
+    /// `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// `UID[:GID]`.
+    pub user: Option<String>,
+    /// The working directory in the image.
+    pub working_dir: Option<String>,
+    /// Labels by name.
+    pub labels: BTreeMap<String, String>,
+    /// Who made the image.
+    pub author: Option<String>,
+    /// `PORT/PROTOCOL` that it listens on.
+    pub expose: Vec<String>,
+    /// Folders that are mounted over.
+    pub volumes: Vec<String>,
+    /// The signal that ends it.
+    pub stop_signal: Option<String>,
+    /// The command that says whether it is well.
+    pub healthcheck: Option<Vec<String>>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// Time stamp of everything in the image, in seconds since 1970.
+    pub created: u64,
+}
+
+/// `--add SRC[:DEST]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Add {
+    /// A file, a folder or a glob.
+    pub source: String,
+    /// Where it goes; a folder when it ends in `/`.
+    pub destination: Option<String>,
+}
