@@ -26,7 +26,11 @@ const PASSWORD: (&str, &str) = ("ada", "secret");
 
 impl Registry {
     fn start(with_password: bool) -> Self {
-        let folder = temporary();
+        Self::start_with(temporary(), with_password, "")
+    }
+
+    /// With this behind the address in its configuration.
+    fn start_with(folder: tempfile::TempDir, with_password: bool, http: &str) -> Self {
         let port = TcpListener::bind(("127.0.0.1", 0))
             .unwrap()
             .local_addr()
@@ -38,6 +42,7 @@ impl Registry {
              rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
             at("data").display()
         );
+        text.push_str(http);
         if with_password {
             let (user, password) = PASSWORD;
             let line = succeed(Command::new("htpasswd").args(["-Bbn", user, password]));
@@ -373,6 +378,57 @@ fn credentials_are_those_of_docker_podman_and_their_helpers() {
     let broken = home_with(".docker/config.json", &json!({"auths": 3}));
     let text = fail_with(2, &mut push(broken.path(), &name, &[]));
     assert!(text.contains("cannot read the credentials"), "{text}");
+}
+
+#[test]
+fn tls_is_trusted_by_the_authorities_of_the_system() {
+    if !have(&["docker-registry", "openssl", "unshare"]) || !common::is_root() {
+        return;
+    }
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let openssl = |words: &str| {
+        let mut command = Command::new("openssl");
+        succeed(command.current_dir(folder.path()).args(words.split(' ')));
+    };
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
+    );
+    openssl("req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=registry.test");
+    fs::write(at("names"), "subjectAltName=DNS:registry.test\n").unwrap();
+    openssl(
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 \
+         -extfile names",
+    );
+    fs::write(at("hosts"), "127.0.0.1 localhost registry.test\n").unwrap();
+    let http = format!(
+        "  tls:\n    certificate: {}\n    key: {}\n",
+        at("cert.pem"),
+        at("key.pem")
+    );
+    let registry = Registry::start_with(temporary(), false, &http);
+    let name = format!("registry.test:{}/app:1", registry.port);
+    let program = slimpack().get_program().display().to_string();
+    let run = |mount: &str, words: &str| {
+        let script = format!(
+            "mount --bind {} /etc/hosts && {mount} exec {program} {words}",
+            at("hosts")
+        );
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", &script])
+            .env("HOME", folder.path());
+        command
+    };
+    let trusts = format!(
+        "mount --bind {} /etc/ssl/certs/ca-certificates.crt &&",
+        at("ca.pem")
+    );
+    let push = format!("{} --push {name}", hello().display());
+    let text = said(&mut run(&trusts, &push));
+    assert!(text.contains("2 blobs sent"), "{text}");
+    let text = fail_with(2, &mut run("", &push));
+    assert!(text.contains("certificate"), "{text}");
 }
 
 /// A server that gives these answers to the paths that end so, and counts the requests.
