@@ -302,6 +302,32 @@ fn several_platforms_are_pushed_under_one_name() {
     );
 }
 
+#[test]
+fn an_image_is_pushed_beside_whatever_else_is_written() {
+    if !have(&["docker-registry"]) {
+        return;
+    }
+    let registry = Registry::start(false);
+    let home = temporary();
+    for format in ["image", "docker", "oci", "oci-dir"] {
+        let name = registry.name(&format!("{format}:1"));
+        let output = home.path().join(format);
+        let more = ["--format", format, "-o", output.to_str().unwrap()];
+        let text = said(&mut push(home.path(), &name, &more));
+        assert!(text.contains(&format!("→ {name} (")), "{text}");
+        let image = format!("docker://{name}");
+        succeed(&mut with_home(home.path(), &["inspect", &image]));
+        assert!(output.exists(), "{format}");
+    }
+    for format in ["rootfs", "rootfs-tar"] {
+        let text = fail_with(
+            2,
+            &mut push(home.path(), "localhost:1/x", &["--format", format]),
+        );
+        assert!(text.contains("registries take images"), "{format}: {text}");
+    }
+}
+
 /// A home with what `docker login` or `podman login` would keep.
 fn home_with(file: &str, content: &Value) -> tempfile::TempDir {
     let home = temporary();

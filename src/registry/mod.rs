@@ -28,8 +28,6 @@ use credentials::credentials;
 use error::{is_passing, told};
 use layout::{Blob, Layout, Limited, MANIFESTS};
 
-/// What stands before the name of an image in a registry.
-pub const PREFIX: &str = "docker://";
 /// How often something is tried, and how long is waited after the first time.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
@@ -146,7 +144,7 @@ impl Registry {
             let bytes = Bytes::from(layout.document(manifest)?);
             self.again(|| {
                 self.client
-                    .push_manifest_raw(&reference, bytes.clone(), clone(&media_type))
+                    .push_manifest_raw(&reference, bytes.clone(), Clone::clone(&media_type))
             })
             .await?;
         }
@@ -292,10 +290,6 @@ impl Registry {
             has_credentials,
         )
     }
-}
-
-fn clone<T: Clone>(value: &T) -> T {
-    value.clone()
 }
 
 /// Longer each time.

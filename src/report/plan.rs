@@ -117,25 +117,30 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What was written.
-pub enum Made<'a> {
-    /// Images, or the tar of a root; whether the file that was there is the same and stays, and
-    /// where else it went, in words.
-    Written(&'a Written, bool, &'a [String]),
+/// What was written to the output.
+pub enum Made {
+    /// Nothing: there is none.
+    Nothing,
+    /// Images, or the tar of a root.
+    Written {
+        /// What.
+        written: Written,
+        /// Whether the file that was there is the same and stays.
+        is_unchanged: bool,
+    },
     /// A root folder.
     Folder,
-    /// Nothing here: handed to an engine and to registries, each in words.
-    Delivered(&'a [String]),
 }
 
-/// Says what was written to `output`.
+/// Says what was written to `output`, and where else it went: `delivered`, in words.
 ///
 /// # Errors
 /// When `out` fails.
 pub fn summary(
     plans: &[Plan],
     output: &Path,
-    made: &Made<'_>,
+    made: &Made,
+    delivered: &[String],
     verbose: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -150,17 +155,18 @@ pub fn summary(
             writeln!(out)?;
         }
     }
-    if let Made::Delivered(to) = made {
-        for words in *to {
-            write!(out, " {DIM}→{DIM:#} {words}")?;
-        }
-        return writeln!(out);
-    }
-    write!(out, " {DIM}→{DIM:#} {} ", output.display())?;
+    let arrow = format!(" {DIM}→{DIM:#} ");
     match made {
-        Made::Delivered(_) => Ok(()),
-        Made::Folder => writeln!(out, "{DIM}(a root folder){DIM:#}"),
-        Made::Written(written, is_unchanged, delivered) => {
+        Made::Nothing => {}
+        Made::Folder => write!(
+            out,
+            "{arrow}{} {DIM}(a root folder){DIM:#}",
+            output.display()
+        )?,
+        Made::Written {
+            written,
+            is_unchanged,
+        } => {
             let mut facts = vec![size(written.size)];
             match &written.images[..] {
                 [image] => facts.extend(image.config.as_ref().map(image_id)),
@@ -169,13 +175,14 @@ pub fn summary(
             if *is_unchanged {
                 facts.push("unchanged".to_owned());
             }
-            write!(out, "{DIM}({}){DIM:#}", facts.join(", "))?;
-            for words in *delivered {
-                write!(out, " {DIM}→{DIM:#} {words}")?;
-            }
-            writeln!(out)
+            let facts = facts.join(", ");
+            write!(out, "{arrow}{} {DIM}({facts}){DIM:#}", output.display())?;
         }
     }
+    for words in delivered {
+        write!(out, "{arrow}{words}")?;
+    }
+    writeln!(out)
 }
 
 /// What a push did, in words.

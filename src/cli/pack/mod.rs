@@ -15,8 +15,8 @@ use super::args::{Common, PackArgs};
 use super::error::CliError;
 use super::progress::Progress;
 use crate::pack::Plan;
-use crate::report;
-use target::{Outcome, Target};
+use crate::report::{self, Made};
+use target::Target;
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
     let Some(path) = &args.config else {
@@ -73,54 +73,30 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
         let what = format!("writing {}", output.display());
         Progress::start(what, common.quiet || !shows_progress)
     });
-    let outcome = target.write(&plans, args, &options)?;
+    let (made, delivered) = target.write(&plans, args, &options)?;
     drop(progress);
     let mut said = Said::default();
     let output = target.output().unwrap_or(Path::new("-"));
     if args.json {
-        print_json(&plans, &outcome, output, &mut said.out)?;
-        return Ok(said);
-    }
-    if common.quiet {
-        return Ok(said);
-    }
-    let verbose = common.verbose > 0;
-    match &outcome {
-        Outcome::Plan => {
-            for plan in &plans {
-                report::plan(plan, &mut said.out)?;
-            }
+        print_json(&plans, &made, output, &mut said.out)?;
+    } else if common.quiet {
+        // Nothing was asked for but the image.
+    } else if matches!(made, Made::Nothing) && delivered.is_empty() {
+        for plan in &plans {
+            report::plan(plan, &mut said.out)?;
         }
-        Outcome::Delivered(to) => {
-            let made = report::Made::Delivered(to);
-            report::summary(&plans, output, &made, verbose, &mut said.err)?;
-        }
-        Outcome::Folder => {
-            let made = report::Made::Folder;
-            report::summary(&plans, output, &made, verbose, &mut said.err)?;
-        }
-        Outcome::Written {
-            written,
-            is_unchanged,
-            delivered,
-        } => {
-            let made = report::Made::Written(written, *is_unchanged, delivered);
-            report::summary(&plans, output, &made, verbose, &mut said.err)?;
-        }
+    } else {
+        let verbose = common.verbose > 0;
+        report::summary(&plans, output, &made, &delivered, verbose, &mut said.err)?;
     }
     Ok(said)
 }
 
-fn print_json(
-    plans: &[Plan],
-    outcome: &Outcome,
-    output: &Path,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn print_json(plans: &[Plan], made: &Made, output: &Path, out: &mut dyn Write) -> io::Result<()> {
     for (number, plan) in plans.iter().enumerate() {
-        let written = match outcome {
-            Outcome::Written { written, .. } => Some((written, number, output)),
-            Outcome::Plan | Outcome::Folder | Outcome::Delivered(_) => None,
+        let written = match made {
+            Made::Written { written, .. } => Some((written, number, output)),
+            Made::Nothing | Made::Folder => None,
         };
         writeln!(out, "{}", report::plan_json(plan, written)?)?;
     }

@@ -16,6 +16,7 @@ use crate::image::{Compression, Destination, Format, ImageError, Style, Written}
 use crate::inputs::Inputs;
 use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError};
 use crate::pack::{self, Options, Plan};
+use crate::report::Made;
 
 /// Where an image goes, and as what.
 pub(super) struct Target {
@@ -32,24 +33,6 @@ enum Place {
     Elsewhere,
     /// A file or a folder, with its dependencies.
     Path(PathBuf, Option<PathBuf>),
-}
-
-/// What was done.
-pub(super) enum Outcome {
-    /// Nothing was written.
-    Plan,
-    /// Images, or the tar of a root.
-    Written {
-        written: Written,
-        /// Whether the file that was there is the same and stays.
-        is_unchanged: bool,
-        /// Where else it went, in words.
-        delivered: Vec<String>,
-    },
-    /// A root folder.
-    Folder,
-    /// Nothing here: handed to an engine and to registries, each in words.
-    Delivered(Vec<String>),
 }
 
 impl Target {
@@ -89,6 +72,9 @@ impl Target {
         if args.load && !matches!(format, Format::Image | Format::Docker) {
             return usage("engines load --format image and docker; leave --load out");
         }
+        if !args.push.is_empty() && !format.is_image() {
+            return usage("registries take images; leave --push out, or --format");
+        }
         let Some(output) = &args.output else {
             let is_elsewhere = args.load || !args.push.is_empty();
             if is_elsewhere && args.depfile.is_none() && !args.if_changed {
@@ -104,9 +90,6 @@ impl Target {
             return usage(
                 "standard output is not beside --load or --push; write a file with -o FILE",
             );
-        }
-        if !args.push.is_empty() && !format.is_image() {
-            return usage("registries take images; leave --push out, or --format");
         }
         if output == Path::new("-") {
             refuse_stdout(args, format)?;
@@ -154,14 +137,13 @@ impl Target {
         }
     }
 
-    /// Writes the images, their dependencies before them: with new ones and an old image a build
-    /// system only builds once more.
+    /// Writes the images to their place, and hands them to where else they are to go: in words.
     pub fn write(
         &self,
         plans: &[Plan],
         args: &PackArgs,
         options: &Options,
-    ) -> Result<Outcome, CliError> {
+    ) -> Result<(Made, Vec<String>), CliError> {
         if plans.len() > 1 && !self.style.format.is_image() {
             let platforms = plans.iter().map(|plan| plan.settings.platform.to_string());
             return Err(CliError::Usage(format!(
@@ -169,23 +151,31 @@ impl Target {
                 platforms.collect::<Vec<_>>().join(", ")
             )));
         }
-        let Place::Path(path, depfile) = &self.place else {
-            match self.place {
-                Place::Plan => return Ok(Outcome::Plan),
-                Place::Elsewhere => {
-                    return deliver(plans, self.style, args).map(Outcome::Delivered);
-                }
-                Place::Stdout | Place::Path(..) => {}
+        let made = match &self.place {
+            Place::Plan | Place::Elsewhere => Made::Nothing,
+            Place::Stdout => {
+                let mut out = io::stdout().lock();
+                let written = pack::write(plans, self.style, Destination::Stream(&mut out));
+                written_anew(Path::new("standard output"), written)?
             }
-            let mut out = io::stdout().lock();
-            let written = pack::write(plans, self.style, Destination::Stream(&mut out));
-            return Ok(Outcome::Written {
-                written: written.map_err(|error| image(Path::new("standard output"), error))?,
-                is_unchanged: false,
-                delivered: Vec::new(),
-            });
+            Place::Path(path, depfile) => {
+                self.write_path(path, depfile.as_deref(), plans, args, options)?
+            }
         };
-        refuse_inputs(plans, [Some(path.as_path()), depfile.as_deref()])?;
+        Ok((made, deliver(plans, self.style, args)?))
+    }
+
+    /// Writes a file or a folder, its dependencies before it: with new ones and an old image a build
+    /// system only builds once more.
+    fn write_path(
+        &self,
+        path: &Path,
+        depfile: Option<&Path>,
+        plans: &[Plan],
+        args: &PackArgs,
+        options: &Options,
+    ) -> Result<Made, CliError> {
+        refuse_inputs(plans, [Some(path), depfile])?;
         let depfile = match depfile {
             None => None,
             Some(named) => Some(Dependencies {
@@ -197,7 +187,7 @@ impl Target {
         match self.style.format {
             Format::Rootfs => {
                 write_folder(&plans[0], path, depfile, self.force)?;
-                Ok(Outcome::Folder)
+                Ok(Made::Folder)
             }
             Format::OciDir => {
                 let interrupts = Interrupts::hold();
@@ -206,23 +196,21 @@ impl Target {
                 if let Some(signal) = interrupts.received() {
                     return Err(CliError::Interrupted(signal));
                 }
-                let written = written.map_err(|error| image(path, error))?;
+                let made = written_anew(path, written)?;
                 publish(depfile)?;
-                Ok(Outcome::Written {
-                    written,
-                    is_unchanged: false,
-                    delivered: Vec::new(),
-                })
+                Ok(made)
             }
-            _ => {
-                let mut outcome = write_file(plans, self.style, path, depfile, args.if_changed)?;
-                if let Outcome::Written { delivered, .. } = &mut outcome {
-                    *delivered = deliver(plans, self.style, args)?;
-                }
-                Ok(outcome)
-            }
+            _ => write_file(plans, self.style, path, depfile, args.if_changed),
         }
     }
+}
+
+/// What was written, where nothing of before stays.
+fn written_anew(path: &Path, written: Result<Written, ImageError>) -> Result<Made, CliError> {
+    Ok(Made::Written {
+        written: written.map_err(|error| image(path, error))?,
+        is_unchanged: false,
+    })
 }
 
 /// Hands images to the engine and to registries, if that is asked for; what was done, in words.
@@ -378,17 +366,13 @@ fn write_file(
     path: &Path,
     depfile: Option<Dependencies<'_>>,
     if_changed: bool,
-) -> Result<Outcome, CliError> {
+) -> Result<Made, CliError> {
     let mut file = match Output::create(path)? {
         Output::Device(mut device) => {
             let written = pack::write(plans, style, Destination::Stream(&mut device));
-            let written = written.map_err(|error| image(path, error))?;
+            let made = written_anew(path, written)?;
             publish(depfile)?;
-            return Ok(Outcome::Written {
-                written,
-                is_unchanged: false,
-                delivered: Vec::new(),
-            });
+            return Ok(made);
         }
         Output::File(file) => file,
     };
@@ -401,10 +385,9 @@ fn write_file(
     let written = result.map_err(|error| image(path, error))?;
     publish(depfile)?;
     let is_unchanged = publish_image(file, if_changed)?;
-    Ok(Outcome::Written {
+    Ok(Made::Written {
         written,
         is_unchanged,
-        delivered: Vec::new(),
     })
 }
 
