@@ -177,10 +177,9 @@ impl Registry {
             }
         }
         let path = layout.path(blob);
-        let mut left = ATTEMPTS;
-        loop {
-            left -= 1;
-            let bytes = stream::unfold(File::open(&path)?, |mut file| async move {
+        self.again(|| async {
+            let file = File::open(&path)?;
+            let bytes = stream::unfold(file, |mut file| async move {
                 let mut piece = vec![0; CHUNK];
                 match file.read(&mut piece) {
                     Ok(0) => None,
@@ -191,15 +190,13 @@ impl Registry {
                     Err(error) => Some((Err(OciDistributionError::IoError(error)), file)),
                 }
             });
-            let sending =
-                self.client
-                    .push_blob_stream(&self.reference, bytes, digest, Some(blob.size));
-            match sending.await {
-                Ok(_) => break,
-                Err(error) if left > 0 && is_passing(&error) => pause(left).await,
-                Err(error) => return Err(self.told(&error)),
-            }
-        }
+            let size = Some(blob.size);
+            let sending = self
+                .client
+                .push_blob_stream(&self.reference, bytes, digest, size);
+            sending.await
+        })
+        .await?;
         pushed.sent += 1;
         pushed.sent_bytes += blob.size;
         Ok(())
@@ -250,19 +247,12 @@ impl Registry {
         if path.exists() {
             return Ok(());
         }
-        let mut left = ATTEMPTS;
-        loop {
-            left -= 1;
+        self.again(|| async {
             let out = Limited::new(File::create(&path)?, blob.size);
-            let pulling = self
-                .client
-                .pull_blob(&self.reference, blob.digest.as_str(), out);
-            match pulling.await {
-                Ok(()) => return Ok(()),
-                Err(error) if left > 0 && is_passing(&error) => pause(left).await,
-                Err(error) => return Err(self.told(&error)),
-            }
-        }
+            let digest = blob.digest.as_str();
+            self.client.pull_blob(&self.reference, digest, out).await
+        })
+        .await
     }
 
     /// Asks until the answer is one, or a no.
