@@ -49,4 +49,5 @@ pub mod report;
 pub mod rootfs;
 pub mod source;
 pub mod store;
+pub mod suggest;
 pub mod vfs;

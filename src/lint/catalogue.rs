@@ -174,14 +174,8 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 
 /// The number that somebody who wrote `id` may have meant.
 pub fn nearest(id: &str) -> Option<&'static str> {
-    let id = id.to_uppercase();
-    let by_distance = RULES
-        .iter()
-        .map(|rule| (strsim::levenshtein(rule.id, &id), rule.id));
-    by_distance
-        .min()
-        .filter(|(distance, _)| *distance <= 1)
-        .map(|(_, id)| id)
+    let known = RULES.iter().map(|rule| rule.id);
+    crate::suggest::nearest(&id.to_uppercase(), known, 1)
 }
 
 #[cfg(test)]

@@ -12,12 +12,13 @@ use thiserror::Error;
 use super::catalogue::{self, Rule, Severity};
 use super::finding::Finding;
 use crate::config::{Config, ConfigError};
+use crate::suggest::did_you_mean;
 
 /// Why a policy cannot be used.
 #[derive(Debug, Error)]
 pub enum PolicyError {
     /// There is no such rule.
-    #[error("there is no rule {0}{hint}; slimpack lint --list-rules names all", hint = hint(.0))]
+    #[error("there is no rule {0}{hint}; slimpack lint --list-rules names all", hint = did_you_mean(catalogue::nearest(.0)))]
     UnknownRule(String),
     /// The file is none.
     #[error(transparent)]
@@ -25,12 +26,6 @@ pub enum PolicyError {
     /// An ignore without a reason.
     #[error("the ignore of {0} has no reason; say why its findings do not matter")]
     NoReason(String),
-}
-
-fn hint(id: &str) -> String {
-    catalogue::nearest(id).map_or(String::new(), |nearest| {
-        format!(" (did you mean {nearest}?)")
-    })
 }
 
 /// Findings that are passed over.

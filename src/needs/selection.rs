@@ -7,22 +7,17 @@ use thiserror::Error;
 
 use super::rules::{nearest, rule};
 use super::{Mode, Rule};
+use crate::suggest::did_you_mean;
 
 /// Why a selection cannot be used.
 #[derive(Debug, Error)]
 pub enum SelectionError {
     /// There is no such need.
-    #[error("there is no need {0:?}{hint}; slimpack needs lists all", hint = hint(.0))]
+    #[error("there is no need {0:?}{hint}; slimpack needs lists all", hint = did_you_mean(nearest(.0)))]
     Unknown(String),
     /// The need takes no arguments.
     #[error("the need {0} takes nothing behind an =; write {0} alone")]
     Arguments(String),
-}
-
-fn hint(name: &str) -> String {
-    nearest(name).map_or(String::new(), |nearest| {
-        format!(" (did you mean {nearest}?)")
-    })
 }
 
 /// A word about a rule.

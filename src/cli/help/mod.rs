@@ -9,6 +9,7 @@ use clap::CommandFactory;
 
 use super::args::{Cli, HelpArgs};
 use super::error::CliError;
+use crate::suggest::{self, did_you_mean};
 
 /// What there is to read, each with one line about it.
 const TOPICS: [(&str, &str, &str); 6] = [
@@ -71,19 +72,15 @@ fn verb(name: &str) -> Result<String, CliError> {
     }
     let topics = TOPICS.iter().map(|(topic, ..)| (*topic).to_owned());
     let known: Vec<String> = super::about::verbs().into_iter().chain(topics).collect();
-    let nearest =
-        nearest(name, &known).map_or(String::new(), |near| format!(" (did you mean {near}?)"));
+    let nearest = did_you_mean(nearest(name, &known));
     Err(CliError::Usage(format!(
         "there is no help about {name:?}{nearest}; there is about {}",
         known.join(", ")
     )))
 }
 
-/// What somebody who wrote `name` may have meant.
+/// What somebody who wrote `name` may have meant; a short word is near to everything.
 pub(super) fn nearest<'k>(name: &str, known: &'k [String]) -> Option<&'k str> {
-    let by_distance = known
-        .iter()
-        .map(|known| (strsim::levenshtein(known, name), known));
-    let (distance, nearest) = by_distance.min()?;
-    (distance <= 2 && distance < name.len()).then_some(nearest)
+    let most = name.len().saturating_sub(1).min(2);
+    suggest::nearest(name, known.iter().map(String::as_str), most)
 }

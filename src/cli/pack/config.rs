@@ -14,6 +14,7 @@ use crate::cli::args::{Cli, PackArgs};
 use crate::cli::error::CliError;
 use crate::cli::help::nearest;
 use crate::config::{Config, Depfile, Few, ImageSection, MAX_SIZE, Size};
+use crate::suggest::did_you_mean;
 
 /// One image.
 pub(super) struct Job {
@@ -80,8 +81,7 @@ fn wanted(jobs: &[Job], typed: &PackArgs) -> Result<Vec<String>, String> {
     let mut wanted = Vec::new();
     for word in typed.files.iter().map(|file| file.display().to_string()) {
         if !known.contains(&word) {
-            let near = nearest(&word, &known);
-            let near = near.map_or(String::new(), |near| format!(" (did you mean {near}?)"));
+            let near = did_you_mean(nearest(&word, &known));
             return Err(format!(
                 "it has no image {word:?}{near}; it has {}",
                 known.join(", ")

@@ -62,11 +62,5 @@ pub fn rule(name: &str) -> Option<&'static Rule> {
 
 /// The name that somebody who wrote `name` may have meant.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    let by_distance = RULES
-        .iter()
-        .map(|rule| (strsim::levenshtein(rule.name, name), rule.name));
-    by_distance
-        .min()
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, name)| name)
+    crate::suggest::nearest(name, RULES.iter().map(|rule| rule.name), 3)
 }
