@@ -54,6 +54,7 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         env: &args.env,
         user: args.user.as_deref().unwrap_or_default(),
         is_packed: true,
+        looks_into_static: true,
     };
     let signs: Vec<_> = needs::signs(&process).collect();
     let mut text = Vec::new();

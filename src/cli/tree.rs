@@ -164,6 +164,7 @@ impl<'a> Asked<'a> {
             env: self.env,
             user: "",
             is_packed: true,
+            looks_into_static: true,
         };
         let sure = needs::RULES
             .iter()

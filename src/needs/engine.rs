@@ -196,14 +196,11 @@ pub fn provide(
         loop_.add(provision)?;
     }
     for (number, closure) in closures.iter_mut().enumerate() {
-        loop_.serve(
-            closure,
-            if number == 0 {
-                Role::First
-            } else {
-                Role::Packed
-            },
-        )?;
+        let role = match number {
+            0 => Role::First,
+            _ => Role::Packed,
+        };
+        loop_.serve(closure, role)?;
     }
     let mut next = 0;
     while next < loop_.result.started.len() {
@@ -285,6 +282,7 @@ impl Loop<'_> {
             env: scene.env,
             user: scene.user,
             is_packed: role != Role::Added,
+            looks_into_static: true,
         };
         let sign = (rule.fires)(&process);
         let is_served = sign.is_some() && scene.selection.serves(rule);

@@ -34,6 +34,9 @@ pub struct Process<'a> {
     pub user: &'a str,
     /// Whether somebody asked for the program, rather than a need.
     pub is_packed: bool,
+    /// Whether the symbol table and the strings of a static program tell of the C library in it.
+    /// Of compressed layers neither is kept.
+    pub looks_into_static: bool,
 }
 
 impl Process<'_> {
@@ -93,6 +96,9 @@ impl Process<'_> {
     /// One of these functions in the symbol table of a static program: a linker takes from an
     /// archive what is called.
     fn linked(&self, symbols: &[&str]) -> Option<Sign> {
+        if !self.looks_into_static {
+            return None;
+        }
         let program = &self.objects()[0];
         let functions = self.view.functions(&program.walk, &program.object);
         let found = symbols.iter().find(|name| functions.contains(**name))?;
@@ -125,7 +131,7 @@ impl Process<'_> {
     /// One of these strings in the data of a static program; those of the C library that it has
     /// inside are there if it uses them.
     pub fn static_string(&self, texts: &[&str]) -> Option<Sign> {
-        match self.is_static() {
+        match self.is_static() && self.looks_into_static {
             true => self.program_string(texts),
             false => None,
         }

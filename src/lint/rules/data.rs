@@ -22,13 +22,15 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         env: &context.start.env,
         user: "",
         is_packed: true,
+        // One image has the same findings however it is packed.
+        looks_into_static: false,
     };
     let mut findings = Vec::new();
     for rule in needs::RULES {
         if rule.is_met.is_none_or(|is_met| is_met(&asked)) {
             continue;
         }
-        if let Some(sign) = (rule.fires)(&asked).filter(is_seen_everywhere) {
+        if let Some(sign) = (rule.fires)(&asked) {
             let path = process.path(sign.object);
             let message = format!(
                 "{} {} and may want {}, which is not there",
@@ -44,17 +46,6 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
     }
     findings.extend(name_services(process, &asked));
     findings
-}
-
-/// Whether a sign is seen in compressed layers, too, of which neither the symbol tables of static
-/// programs nor their strings are kept: one image has the same findings however it is packed.
-fn is_seen_everywhere(sign: &needs::Sign) -> bool {
-    const STATIC_ONLY: [&str; 3] = [
-        "is linked with ",
-        "holds the string /etc/passwd",
-        "holds the string /etc/hosts",
-    ];
-    !STATIC_ONLY.iter().any(|text| sign.text.starts_with(text))
 }
 
 /// Functions that look up what `/etc/nsswitch.conf` speaks of.
