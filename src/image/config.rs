@@ -18,27 +18,19 @@ use super::part::{Described, LayerBlob, Part};
 use super::reference::Tag;
 use crate::elf::Platform;
 
-/// What is configured.
+/// What a person configures.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// The platform of the programs.
-    pub platform: Platform,
-    /// Names of the image; the first is the one in the index.
-    pub tags: Vec<Tag>,
-    /// The command that is started.
-    pub entrypoint: Vec<String>,
-    /// Its default arguments.
+pub struct Configured {
+    /// Default arguments.
     pub cmd: Vec<String>,
     /// `NAME=VALUE`.
     pub env: Vec<String>,
-    /// `UID[:GID]`.
+    /// `USER[:GROUP]`, by name or number.
     pub user: Option<String>,
     /// The working directory.
     pub working_dir: Option<String>,
     /// Labels by name.
     pub labels: BTreeMap<String, String>,
-    /// Why what no loader asks for is there, by path.
-    pub reasons: BTreeMap<String, String>,
     /// Who made it.
     pub author: Option<String>,
     /// `PORT/PROTOCOL` that it listens on.
@@ -51,10 +43,25 @@ pub struct Settings {
     pub healthcheck: Option<Vec<String>>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Time of everything in the image, in seconds since 1970.
+    pub created: u64,
+}
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The platform of the programs.
+    pub platform: Platform,
+    /// Names of the image; the first is the one in the index.
+    pub tags: Vec<Tag>,
+    /// The command that is started.
+    pub entrypoint: Vec<String>,
+    /// What a person configured.
+    pub configured: Configured,
+    /// Why what no loader asks for is there, by path.
+    pub reasons: BTreeMap<String, String>,
     /// What made the image, in words.
     pub made_of: String,
-    /// Time of creation, in seconds since 1970.
-    pub created: u64,
 }
 
 /// `oci-layout` (image-layout.md of the specification).
@@ -90,7 +97,7 @@ pub(super) fn manifest(
     }
     annotations.insert(CREATED.to_owned(), time(settings)?);
     annotations.extend(record(settings)?);
-    annotations.extend(settings.annotations.clone());
+    annotations.extend(settings.configured.annotations.clone());
     let media_type = layer.compression.media_type();
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
@@ -137,28 +144,28 @@ pub(super) fn configuration(
     if !settings.entrypoint.is_empty() {
         config = config.entrypoint(settings.entrypoint.clone());
     }
-    if !settings.cmd.is_empty() {
-        config = config.cmd(settings.cmd.clone());
+    if !settings.configured.cmd.is_empty() {
+        config = config.cmd(settings.configured.cmd.clone());
     }
-    if !settings.env.is_empty() {
-        config = config.env(settings.env.clone());
+    if !settings.configured.env.is_empty() {
+        config = config.env(settings.configured.env.clone());
     }
-    if let Some(user) = &settings.user {
+    if let Some(user) = &settings.configured.user {
         config = config.user(user.clone());
     }
-    if let Some(folder) = &settings.working_dir {
+    if let Some(folder) = &settings.configured.working_dir {
         config = config.working_dir(folder.clone());
     }
-    if !settings.expose.is_empty() {
-        config = config.exposed_ports(settings.expose.clone());
+    if !settings.configured.expose.is_empty() {
+        config = config.exposed_ports(settings.configured.expose.clone());
     }
-    if !settings.volumes.is_empty() {
-        config = config.volumes(settings.volumes.clone());
+    if !settings.configured.volumes.is_empty() {
+        config = config.volumes(settings.configured.volumes.clone());
     }
-    if let Some(signal) = &settings.stop_signal {
+    if let Some(signal) = &settings.configured.stop_signal {
         config = config.stop_signal(signal.clone());
     }
-    let mut labels: HashMap<_, _> = settings.labels.clone().into_iter().collect();
+    let mut labels: HashMap<_, _> = settings.configured.labels.clone().into_iter().collect();
     labels.extend(record(settings)?);
     if !labels.is_empty() {
         config = config.labels(labels);
@@ -180,9 +187,9 @@ pub(super) fn configuration(
         .history(vec![history])
         .build()?;
     image.set_variant(settings.platform.variant.map(str::to_owned));
-    image.set_author(settings.author.clone());
+    image.set_author(settings.configured.author.clone());
     let mut image = serde_json::to_value(&image)?;
-    if let Some(command) = &settings.healthcheck {
+    if let Some(command) = &settings.configured.healthcheck {
         // docker's own field, in exec form; the specification reserves its name.
         let words = std::iter::once("CMD").chain(command.iter().map(String::as_str));
         let test: Vec<&str> = words.collect();
@@ -193,7 +200,7 @@ pub(super) fn configuration(
 
 /// The time of creation as in JSON.
 fn time(settings: &Settings) -> Result<String, OciSpecError> {
-    let time = i64::try_from(settings.created)
+    let time = i64::try_from(settings.configured.created)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     let no_date = || OciSpecError::Other("the time of creation is no date".into());

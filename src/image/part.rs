@@ -77,7 +77,7 @@ impl Part<'_> {
         let written = layer::write(
             self.rootfs,
             self.source,
-            self.settings.created,
+            self.settings.configured.created,
             &mut digester,
         );
         written.map_err(|error| match error {

@@ -81,7 +81,7 @@ impl Plan {
         let source = Source::open(&root, &options.current_dir)?;
         let environment = Environment {
             hwcaps: options.hwcaps,
-            ..Environment::with_variables(&options.env)
+            ..Environment::with_variables(&options.configured.env)
         };
         // All that is wrong with what was named, not only the first.
         let mut errors = Vec::new();
@@ -100,7 +100,7 @@ impl Plan {
         }
 
         let image_environment = Environment {
-            working_dir: PathBuf::from(options.working_dir.as_deref().unwrap_or("/")),
+            working_dir: PathBuf::from(options.configured.working_dir.as_deref().unwrap_or("/")),
             ..environment
         };
         let mut placer = Placer::new(&source.view, &image_environment.working_dir);
@@ -216,7 +216,7 @@ impl Plan {
         folder: &Path,
         go_on: &dyn Fn() -> std::io::Result<()>,
     ) -> Result<(), PackError> {
-        let created = self.settings.created;
+        let created = self.settings.configured.created;
         crate::image::write_folder(&self.rootfs, &self.source.view, created, folder, go_on)
             .map_err(|error| PackError::Image(error.into()))
     }
@@ -286,7 +286,7 @@ fn inputs(
     for folder in globbed {
         inputs.add_globbed(source, folder);
     }
-    if options.user.is_some() {
+    if options.configured.user.is_some() {
         for file in USERS {
             inputs.add_path(source, Path::new(file));
         }
@@ -340,8 +340,8 @@ fn resolve(
         source: &source.view,
         loaders: &source.loaders,
         environment: &environment,
-        env: &options.env,
-        user: options.user.as_deref().unwrap_or_default(),
+        env: &options.configured.env,
+        user: options.configured.user.as_deref().unwrap_or_default(),
         selection: &options.needs,
         wants_hints: options.wants_hints,
         shown: &|path| source.shown(path),

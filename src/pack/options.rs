@@ -2,10 +2,9 @@
 //!
 //! In: what the command line or a file means. Out: one value that the whole pack reads.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::image::Tag;
+use crate::image::{Configured, Tag};
 use crate::needs::Selection;
 use crate::source::Root;
 
@@ -44,30 +43,8 @@ pub struct Options {
     pub tags: Vec<Tag>,
     /// Replaces the program as the command to start.
     pub entrypoint: Option<Vec<String>>,
-    /// Default arguments.
-    pub cmd: Vec<String>,
-    /// `NAME=VALUE`.
-    pub env: Vec<String>,
-    /// `UID[:GID]`.
-    pub user: Option<String>,
-    /// The working directory in the image.
-    pub working_dir: Option<String>,
-    /// Labels by name.
-    pub labels: BTreeMap<String, String>,
-    /// Who made the image.
-    pub author: Option<String>,
-    /// `PORT/PROTOCOL` that it listens on.
-    pub expose: Vec<String>,
-    /// Folders that are mounted over.
-    pub volumes: Vec<String>,
-    /// The signal that ends it.
-    pub stop_signal: Option<String>,
-    /// The command that says whether it is well.
-    pub healthcheck: Option<Vec<String>>,
-    /// Annotations of the manifest.
-    pub annotations: BTreeMap<String, String>,
-    /// Time stamp of everything in the image, in seconds since 1970.
-    pub created: u64,
+    /// What else is configured.
+    pub configured: Configured,
 }
 
 /// `--add SRC[:DEST]`.

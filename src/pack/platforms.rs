@@ -42,7 +42,7 @@ fn platform_of(options: &Options, program: &Path) -> Option<String> {
     let source = Source::open(&root, &options.current_dir).ok()?;
     let path = source.locate(program);
     let found = Program::find(&source.view, &path).or_else(|error| {
-        let script = Interpreters::of(&source.view, &options.env, &path);
+        let script = Interpreters::of(&source.view, &options.configured.env, &path);
         match script {
             Some(Ok(script)) => Program::find(&source.view, &script.interpreter),
             _ => Err(error),

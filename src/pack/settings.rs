@@ -62,20 +62,9 @@ pub(super) fn settings(
         platform,
         tags,
         entrypoint,
-        cmd: options.cmd.clone(),
-        env: options.env.clone(),
-        user: options.user.clone(),
-        working_dir: options.working_dir.clone(),
-        labels: options.labels.clone(),
+        configured: options.configured.clone(),
         reasons: reasons(rootfs),
-        author: options.author.clone(),
-        expose: options.expose.clone(),
-        volumes: options.volumes.clone(),
-        stop_signal: options.stop_signal.clone(),
-        healthcheck: options.healthcheck.clone(),
-        annotations: options.annotations.clone(),
         made_of: made_of(programs),
-        created: options.created,
     })
 }
 
@@ -117,7 +106,7 @@ fn check_entrypoint(
                 Content::Directory(_) => false,
             })
     };
-    if command_path(first, &options.env, Path::new("/"), is_program).is_some() {
+    if command_path(first, &options.configured.env, Path::new("/"), is_program).is_some() {
         return Ok(());
     }
     let paths: Vec<_> = programs

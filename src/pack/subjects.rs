@@ -68,7 +68,7 @@ fn subject(
                 path: typed.to_path_buf(),
                 why,
             };
-            let found = Interpreters::of(&source.view, &options.env, &path)
+            let found = Interpreters::of(&source.view, &options.configured.env, &path)
                 .unwrap_or_else(|| Err("it cannot be read any more".into()));
             let Interpreters {
                 interpreter,
@@ -241,7 +241,7 @@ pub(super) fn script_commands(source: &Source, options: &Options, script: &Path)
             if !word.chars().all(is_plain) || BUILTINS.contains(&word) {
                 continue;
             }
-            if let Some(path) = command_path(word, &options.env, Path::new("/"), is_file)
+            if let Some(path) = command_path(word, &options.configured.env, Path::new("/"), is_file)
                 && !found.contains(&path)
             {
                 found.push(path);

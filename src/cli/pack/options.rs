@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::cli::args::{Common, PackArgs};
 use crate::cli::error::CliError;
 use crate::cli::values::LATEST;
-use crate::image::Tag;
+use crate::image::{Configured, Tag};
 use crate::needs::Selection;
 use crate::pack::Options;
 
@@ -32,6 +32,13 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         max_size: args.max_size,
         tags: without_repeats(&args.tags),
         entrypoint: args.entrypoint.clone().map(|words| words.0),
+        configured: configured(args)?,
+    })
+}
+
+/// What is configured in the image.
+fn configured(args: &PackArgs) -> Result<Configured, CliError> {
+    Ok(Configured {
         cmd: args.cmd.clone().map(|words| words.0).unwrap_or_default(),
         env: last_of_each_name(&args.env),
         user: args.user.clone(),
