@@ -62,6 +62,13 @@ fn short_help_fits_on_a_screen_and_says_where_there_is_more() {
     for verb in verbs() {
         let help = succeed(slimpack().args([verb.as_str(), "--help"]));
         assert!(help.contains(&format!("slimpack {verb}")), "{verb}: {help}");
+        let (_, examples) = help
+            .split_once("\nExamples:\n")
+            .unwrap_or_else(|| panic!("{verb}: {help}"));
+        assert!(
+            examples.contains(&format!("slimpack {verb}")),
+            "{verb}: {examples}"
+        );
         assert_eq!(
             succeed(slimpack().args(["help", &verb])).trim(),
             help.trim(),

@@ -91,20 +91,42 @@ check failed, 2 usage, unreadable input or failed output.";
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Show the libraries that a program loads, and the rule that finds each
+    #[command(
+        after_help = "Examples:\n  slimpack tree ./app                 who needs what, and which rule finds it\n  slimpack tree -q --versions ./app   only what is wrong\n  slimpack tree app.tar               what the image's entrypoint loads"
+    )]
     Tree(TreeArgs),
     /// List what programs need beside libraries, or which of it a program needs
+    #[command(
+        after_help = "Examples:\n  slimpack needs                      all needs: the sign, and what each adds\n  slimpack needs ./app                which of them this program shows\n  slimpack needs ./app -u www-data -e TZ=Europe/Paris"
+    )]
     Needs(NeedsArgs),
     /// Check whether everything in programs, folders and images would start
+    #[command(
+        after_help = "Examples:\n  slimpack lint app.tar               would everything in it start?\n  slimpack lint ./build/bin           its programs, on this machine\n  slimpack lint app.tar --format sarif --fail-on never > app.sarif\n  slimpack lint --explain SP001       what a rule means, and how to mend it"
+    )]
     Lint(LintArgs),
     /// Show what is in an image: configuration, layers, history, files by size
+    #[command(
+        after_help = "Examples:\n  slimpack inspect app.tar            configuration, layers, the largest files\n  slimpack inspect --files app.tar    every file, as a tree\n  docker save app | slimpack inspect -"
+    )]
     Inspect(InspectArgs),
     /// Print the completions of a shell
+    #[command(
+        after_help = "Examples:\n  slimpack completions bash > /etc/bash_completion.d/slimpack"
+    )]
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all commands
+    #[command(
+        after_help = "Examples:\n  slimpack man | man -l -\n  slimpack man /usr/local/share/man/man1"
+    )]
     Man(ManArgs),
     /// Print the JSON schema of slimpack.toml, for editors
+    #[command(after_help = "Examples:\n  slimpack schema > slimpack.schema.json")]
     Schema,
     /// Print help about a command, or make, ninja, cmake, docker, config
+    #[command(
+        after_help = "Examples:\n  slimpack help make                  images in a Makefile\n  slimpack help slimpack.mk > slimpack.mk\n  slimpack help lint                  as slimpack lint --help"
+    )]
     Help(HelpArgs),
 }
 
