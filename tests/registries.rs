@@ -491,6 +491,45 @@ fn liar(answers: Vec<(String, Vec<u8>)>, cut: bool) -> u16 {
     port
 }
 
+#[test]
+fn a_server_in_trouble_is_asked_again_and_not_for_ever() {
+    let home = temporary();
+    for (troubles, is_answered) in [(2, true), (3, false)] {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (asked, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut left = troubles;
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096];
+                let count = stream.read(&mut request).unwrap_or(0);
+                let is_manifest =
+                    String::from_utf8_lossy(&request[..count]).contains("/manifests/");
+                let status = match is_manifest && left > 0 {
+                    true => {
+                        left -= 1;
+                        let _ = asked.send(());
+                        "503 Service Unavailable"
+                    }
+                    false => "404 Not Found",
+                };
+                let head =
+                    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(head.as_bytes());
+            }
+        });
+        let image = format!("docker://localhost:{port}/app:1");
+        let text = fail_with(2, &mut with_home(home.path(), &["inspect", &image]));
+        assert_eq!(told.try_iter().count(), troubles, "{text}");
+        assert_eq!(
+            text.contains("is not in the registry"),
+            is_answered,
+            "{text}"
+        );
+    }
+}
+
 fn digest(bytes: &[u8]) -> String {
     use sha2::Digest;
     let hash = sha2::Sha256::digest(bytes);
