@@ -6,14 +6,9 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use common::{compile, fail_with, have, hello, output, slimpack, succeed, temporary};
-
-fn text(output: &Output) -> String {
-    let streams = [&output.stdout, &output.stderr];
-    streams.map(|s| String::from_utf8_lossy(s)).concat()
-}
+use common::{compile, fail_with, have, hello, output, slimpack, succeed, temporary, text};
 
 /// The names of all commands, as the help lists them.
 fn verbs() -> Vec<String> {

@@ -16,7 +16,7 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{compile, output, succeed, temporary};
+use common::{compile, output, succeed, temporary, text};
 use recipes::{path_with_slimpack, readme_block};
 
 /// Longer than a tick of the clock that files are stamped by.
@@ -162,11 +162,6 @@ impl Project {
     fn touch(&self, path: &str) {
         succeed(Command::new("touch").arg(self.at(path)));
     }
-}
-
-fn text(output: &Output) -> String {
-    let streams = [&output.stdout, &output.stderr];
-    streams.map(|s| String::from_utf8_lossy(s)).concat()
 }
 
 /// What happens to the image.

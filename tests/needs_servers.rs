@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 #[path = "common/packing.rs"]
 mod packing;
@@ -10,11 +12,12 @@ mod packing;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use authority::Authority;
 use packing::{Packed, pack, runs_containers};
 
 /// A server that ends with the test.
@@ -65,60 +68,26 @@ fn answer(port: u16, request: &str) -> String {
     text
 }
 
-/// An authority with a certificate for `localhost`.
-struct Authority {
-    folder: tempfile::TempDir,
+/// A server that shows a page over TLS.
+fn page_of(authority: &Authority) -> (Server, u16) {
+    let port = free_port();
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-quiet", "-www", "-accept"]);
+    command.arg(format!("127.0.0.1:{port}"));
+    command.arg("-cert").arg(authority.path("cert.pem"));
+    command.arg("-key").arg(authority.path("key.pem"));
+    (Server::start(command, port), port)
 }
 
-impl Authority {
-    fn new() -> Self {
-        let folder = common::temporary();
-        let openssl = |words: &str| {
-            let mut command = Command::new("openssl");
-            command.current_dir(folder.path()).args(words.split(' '));
-            common::succeed(&mut command);
-        };
-        openssl(
-            "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
-        );
-        openssl("req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost");
-        fs::write(
-            folder.path().join("names"),
-            "subjectAltName=DNS:localhost\n",
-        )
-        .unwrap();
-        openssl(
-            "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem \
-             -days 2 -extfile names",
-        );
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A server that shows a page over TLS.
-    fn serve(&self) -> (Server, u16) {
-        let port = free_port();
-        let mut command = Command::new("openssl");
-        command.args(["s_server", "-quiet", "-www", "-accept"]);
-        command.arg(format!("127.0.0.1:{port}"));
-        command.arg("-cert").arg(self.path("cert.pem"));
-        command.arg("-key").arg(self.path("key.pem"));
-        (Server::start(command, port), port)
-    }
-
-    /// Packs on a machine whose bundle of authorities holds this one alone.
-    fn pack(&self, program: &Path, flags: &[&str]) -> Packed {
-        const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-        let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script]);
-        command.arg(self.path("ca.pem")).arg(BUNDLE);
-        command.arg(common::slimpack().get_program()).arg(program);
-        packing::pack_by(command.args(flags))
-    }
+/// Packs on a machine whose bundle of authorities holds this one alone.
+fn pack_trusting(authority: &Authority, program: &Path, flags: &[&str]) -> Packed {
+    const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]);
+    command.arg(authority.path("ca.pem")).arg(BUNDLE);
+    command.arg(common::slimpack().get_program()).arg(program);
+    packing::pack_by(command.args(flags))
 }
 
 fn can_speak_tls() -> bool {
@@ -127,8 +96,8 @@ fn can_speak_tls() -> bool {
 
 /// The program answers over TLS with the authorities that were packed, and does not without.
 fn trusts(program: &Path, arguments: &[&str]) {
-    let authority = Authority::new();
-    let (_server, port) = authority.serve();
+    let authority = Authority::of("localhost");
+    let (_server, port) = page_of(&authority);
     let words = |port: u16| -> Vec<String> {
         let port = port.to_string();
         let words = arguments.iter();
@@ -136,7 +105,7 @@ fn trusts(program: &Path, arguments: &[&str]) {
     };
     let words = words(port);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let with = authority.pack(program, &[]);
+    let with = pack_trusting(&authority, program, &[]);
     assert!(
         with.said.contains("needs ca-certificates: "),
         "{}",
@@ -146,7 +115,7 @@ fn trusts(program: &Path, arguments: &[&str]) {
     let text = packing::text(&output);
     let is_page = output.status.success() && text.contains("Cipher");
     assert!(is_page, "{} {text}\n{}", output.status, with.said);
-    let without = authority.pack(program, &["--without", "ca-certificates"]);
+    let without = pack_trusting(&authority, program, &["--without", "ca-certificates"]);
     let output = common::run_image_beside(&without.archive, &words);
     assert!(!output.status.success(), "{}", packing::text(&output));
 }
@@ -248,8 +217,8 @@ fn an_authority_that_is_added_by_hand_replaces_those_of_the_source() {
     if !can_speak_tls() || !common::have(&["curl"]) {
         return;
     }
-    let authority = Authority::new();
-    let (_server, port) = authority.serve();
+    let authority = Authority::of("localhost");
+    let (_server, port) = page_of(&authority);
     let curl = common::find("curl").unwrap();
     let add = format!(
         "--add={}:/etc/ssl/certs/ca-certificates.crt",

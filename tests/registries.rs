@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "registry")]
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 
 use std::fs;
@@ -12,6 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use authority::Authority;
 use common::{fail_with, have, hello, slimpack, succeed, temporary};
 use serde_json::{Value, json};
 
@@ -413,24 +416,12 @@ fn tls_is_trusted_by_the_authorities_of_the_system() {
     }
     let folder = temporary();
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let openssl = |words: &str| {
-        let mut command = Command::new("openssl");
-        succeed(command.current_dir(folder.path()).args(words.split(' ')));
-    };
-    openssl(
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
-    );
-    openssl("req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=registry.test");
-    fs::write(at("names"), "subjectAltName=DNS:registry.test\n").unwrap();
-    openssl(
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 \
-         -extfile names",
-    );
+    let authority = Authority::of("registry.test");
     fs::write(at("hosts"), "127.0.0.1 localhost registry.test\n").unwrap();
     let http = format!(
         "  tls:\n    certificate: {}\n    key: {}\n",
-        at("cert.pem"),
-        at("key.pem")
+        authority.path("cert.pem").display(),
+        authority.path("key.pem").display()
     );
     let registry = Registry::start_with(temporary(), false, &http);
     let name = format!("registry.test:{}/app:1", registry.port);
@@ -448,7 +439,7 @@ fn tls_is_trusted_by_the_authorities_of_the_system() {
     };
     let trusts = format!(
         "mount --bind {} /etc/ssl/certs/ca-certificates.crt &&",
-        at("ca.pem")
+        authority.path("ca.pem").display()
     );
     let push = format!("{} --push {name}", hello().display());
     let text = said(&mut run(&trusts, &push));

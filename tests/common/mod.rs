@@ -57,6 +57,12 @@ pub fn output(command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
 }
 
+/// Both streams of a run.
+pub fn text(output: &Output) -> String {
+    let streams = [&output.stdout, &output.stderr];
+    streams.map(|s| String::from_utf8_lossy(s)).concat()
+}
+
 /// Whether all of `tools` are installed. When one is not, says so and returns false: the
 /// test ends early. With `SLIMPACK_REQUIRE_TOOLS=1` it fails instead.
 pub fn have(tools: &[&str]) -> bool {

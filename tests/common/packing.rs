@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::common;
+pub use crate::common::text;
 
 /// A packed image.
 pub struct Packed {
@@ -53,12 +54,6 @@ pub fn refused<S: AsRef<OsStr>>(status: i32, words: &[S]) -> String {
     let said = common::fail_with(status, &mut command);
     assert!(!archive.exists(), "{command:?} wrote an image\n{said}");
     said
-}
-
-/// Both streams of a run.
-pub fn text(output: &Output) -> String {
-    let streams = [&output.stdout, &output.stderr];
-    streams.map(|s| String::from_utf8_lossy(s)).concat()
 }
 
 /// Whether containers can be run here.
