@@ -30,6 +30,26 @@ pub trait ReadAt: Send + Sync {
         Ok((got == length).then_some(bytes))
     }
 
+    /// Hands all bytes to `take`, in order and in parts.
+    ///
+    /// # Errors
+    /// When they cannot be read, are fewer than they were, or are not taken.
+    fn each_chunk(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        const CHUNK: u64 = 64 << 10;
+        let mut buffer = vec![0; CHUNK.min(self.size()) as usize];
+        let mut offset = 0;
+        while offset < self.size() {
+            match self.read_at(&mut buffer, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    take(&buffer[..count])?;
+                    offset += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Up to `length` bytes at `offset`: fewer when the file ends before.
     fn prefix(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let length = length.min(self.size().saturating_sub(offset));
@@ -62,6 +82,26 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
 
     fn size(&self) -> u64 {
         self.as_ref().size()
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.as_ref().read_at(buffer, offset)
+    }
+
+    fn size(&self) -> u64 {
+        self.as_ref().size()
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buffer, offset)
+    }
+
+    fn size(&self) -> u64 {
+        (**self).size()
     }
 }
 

@@ -49,5 +49,6 @@ pub mod report;
 pub mod rootfs;
 pub mod source;
 pub mod store;
+pub mod strip;
 pub mod suggest;
 pub mod vfs;

@@ -8,50 +8,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/machine.rs"]
+mod machine;
 
-use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{output, slimpack};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 /// Of the system's files one in this many is compared by default.
 const STRIDE: usize = 10;
-
-/// x86-64 programs and libraries below a folder, each inode once, sorted.
-fn elf_files(folder: &Path, seen: &mut HashSet<(u64, u64)>, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        let Ok(metadata) = fs::symlink_metadata(&path) else {
-            continue;
-        };
-        // Split debug information has the segments of a program and none of its bytes.
-        if metadata.is_dir() && !path.ends_with("usr/lib/debug") {
-            elf_files(&path, seen, found);
-        } else if metadata.is_file()
-            && is_native(&path)
-            && seen.insert((metadata.dev(), metadata.ino()))
-        {
-            found.push(path);
-        }
-    }
-}
-
-fn is_native(path: &Path) -> bool {
-    use std::io::Read;
-    let mut head = [0; 20];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    let is_program_or_library = matches!(head[16], 2 | 3);
-    read.is_ok() && head.starts_with(b"\x7fELF\x02\x01") && is_program_or_library && head[18] == 62
-}
 
 /// Compares all `files`; returns how many and which differ.
 fn compare(files: &[PathBuf]) -> (usize, Vec<String>) {
@@ -67,18 +35,10 @@ fn compare(files: &[PathBuf]) -> (usize, Vec<String>) {
         trees.len(),
         files.len()
     );
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut differing = Vec::new();
-        while let Some(tree) = trees.get(next.fetch_add(1, Ordering::Relaxed)) {
-            differing.extend(difference(tree));
-        }
-        differing
-    };
-    let differing = std::thread::scope(|scope| {
-        let threads = [scope.spawn(work), scope.spawn(work)];
-        threads.map(|thread| thread.join().unwrap()).concat()
+    let threads = machine::on_two_threads(&trees, Vec::new, |tree, differing| {
+        differing.extend(difference(tree));
     });
+    let differing = threads.concat();
     (trees.len(), differing)
 }
 
@@ -113,10 +73,8 @@ fn every_system_binary_is_resolved_as_the_loader_does() {
         assert!(common::have(&[LOADER]));
         return;
     }
-    let (mut seen, mut files) = (HashSet::new(), Vec::new());
-    for folder in ["/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/lib"] {
-        elf_files(Path::new(folder), &mut seen, &mut files);
-    }
+    let folders = ["/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/lib"].map(Path::new);
+    let mut files = machine::elf_files(&folders, machine::is_native);
     if std::env::var_os("SLIMPACK_TEST_ALL").is_none() {
         files = files.into_iter().step_by(STRIDE).collect();
     }
@@ -141,10 +99,11 @@ fn packages_that_bring_their_own_libraries_are_resolved_as_the_loader_does() {
         );
         return;
     };
-    let (mut seen, mut files) = (HashSet::new(), Vec::new());
-    for tree in std::env::split_paths(&trees) {
-        elf_files(&fs::canonicalize(tree).unwrap(), &mut seen, &mut files);
-    }
+    let trees: Vec<PathBuf> = std::env::split_paths(&trees)
+        .map(|tree| fs::canonicalize(tree).unwrap())
+        .collect();
+    let folders: Vec<&Path> = trees.iter().map(PathBuf::as_path).collect();
+    let files = machine::elf_files(&folders, machine::is_native);
     let (count, differing) = compare(&files);
     println!("{count} files compared");
     assert!(count > 10, "{count} files");

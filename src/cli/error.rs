@@ -19,6 +19,7 @@ use crate::pack::PackError;
 use crate::registry::RegistryError;
 use crate::report::one_line;
 use crate::source::SourceError;
+use crate::strip::LeftAlone;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
@@ -44,6 +45,10 @@ pub(super) enum CliError {
         first: PathBuf,
         count: usize,
     },
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
+    #[error("cannot strip {}: {}", .0.display(), .1)]
+    Strip(PathBuf, LeftAlone),
     #[error(transparent)]
     Binding(#[from] BindingError),
     #[error("cannot write {}: {error}", .path.display())]

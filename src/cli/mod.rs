@@ -13,6 +13,7 @@ mod needs;
 mod pack;
 mod progress;
 mod registry;
+mod strip;
 mod tree;
 mod values;
 
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Lint(args)) => lint::run(args, &cli.common),
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.common),
+        Some(Verb::Strip(args)) => strip::run(args, &cli.common),
         None => pack::run(&cli.pack, &cli.common),
     }
 }

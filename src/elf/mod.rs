@@ -186,13 +186,21 @@ impl Object {
     }
 
     /// Reads from `file` whatever checks of the object would read, for a reader that keeps
-    /// what passes through it: versions, references, definitions, notes, sections.
+    /// what passes through it: versions, references, definitions, notes.
     pub fn read_for_checks(&self, file: &dyn ReadAt) {
-        let _ = (Notes::read(self, file), self.strippable_bytes(file));
+        let _ = Notes::read(self, file);
         if let Ok(versions) = Versions::read(self, file) {
             let _ = References::read(self, file, &versions);
         }
         let _ = Definitions::read(self, file);
+    }
+
+    /// How its tables are decoded: word size and byte order.
+    ///
+    /// # Errors
+    /// When the header names no byte order.
+    pub fn context(&self) -> Result<Ctx, ElfError> {
+        context(&self.header)
     }
 
     /// How the program gets at its libraries. Some libraries (`libc.so.6`,

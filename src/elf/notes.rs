@@ -24,6 +24,8 @@ const DLOPEN: u32 = 0x407c_0c0a;
 /// `NT_GNU_PROPERTY_TYPE_0` and the property `GNU_PROPERTY_X86_ISA_1_NEEDED`.
 const GNU: &[u8] = b"GNU\0";
 const PROPERTIES: u32 = 5;
+/// `NT_GNU_BUILD_ID`.
+const BUILD_ID: u32 = 3;
 const X86_ISA_NEEDED: u32 = 0xc000_8002;
 
 /// How much an object wants a library that it opens by itself.
@@ -62,6 +64,8 @@ pub struct Notes {
     pub dlopen: Vec<DlopenNote>,
     /// The level of x86-64 that the object needs, 1 to 4.
     pub x86_level: Option<u8>,
+    /// What the linker tells builds apart by (`NT_GNU_BUILD_ID`).
+    pub build_id: Option<Vec<u8>>,
 }
 
 impl Notes {
@@ -94,6 +98,7 @@ impl Notes {
         while let Some((owner, kind, description, next)) = note(bytes, at, align, endian) {
             match (owner, kind) {
                 (FDO, DLOPEN) => self.add_dlopen(description),
+                (GNU, BUILD_ID) => self.build_id = Some(description.to_vec()),
                 (GNU, PROPERTIES) => self.add_properties(description, align, endian),
                 _ => {}
             }

@@ -1,23 +1,18 @@
 //! Sections: what a loader never looks at.
 //!
-//! In: the section table. Out: one section's bytes, the functions of the symbol table, or how many
-//! bytes could be stripped. A program may have no table, or nonsense: then there is nothing to be
+//! In: the section table. Out: its headers, or the functions of the symbol table. A program may have no table, or nonsense: then there is nothing to be
 //! found.
 
 use std::collections::HashSet;
 
 use goblin::elf::header::Header;
-use goblin::elf::section_header::{
-    SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SectionHeader,
-};
+use goblin::elf::section_header::{SHN_UNDEF, SHT_SYMTAB, SectionHeader};
 use goblin::elf::sym::Sym;
 use scroll::Pread;
 
 use super::{ElfError, Object, context};
 use crate::bytes::ReadAt;
 
-/// Largest table of section names that is read, in bytes.
-const MAX_NAMES: u64 = 16 << 20;
 /// Largest symbol table, and largest table of its names, that is read, in bytes.
 const MAX_SYMBOLS: u64 = 8 << 20;
 /// Longest name of a function that is kept, in bytes.
@@ -45,9 +40,12 @@ pub(super) fn sections(header: &Header, file: &dyn ReadAt) -> Result<Vec<Section
 }
 
 impl Object {
-    /// Bytes of debug information and of the symbol table, which `strip` would remove.
-    pub fn strippable_bytes(&self, file: &dyn ReadAt) -> u64 {
-        self.debug_sections(file).unwrap_or_default()
+    /// The section headers; none when the table does not fit the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn sections(&self, file: &dyn ReadAt) -> Result<Vec<SectionHeader>, ElfError> {
+        sections(&self.header, file)
     }
 
     /// The names of the functions that the symbol table (`SHT_SYMTAB`) defines.
@@ -88,35 +86,4 @@ impl Object {
         }
         Ok(Some(names))
     }
-
-    fn debug_sections(&self, file: &dyn ReadAt) -> Result<u64, ElfError> {
-        let sections = sections(&self.header, file)?;
-        let names = match sections.get(usize::from(self.header.e_shstrndx)) {
-            Some(table) if table.sh_size <= MAX_NAMES => file
-                .range(table.sh_offset, table.sh_size)?
-                .unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let is_debug = |section: &SectionHeader| {
-            let name = names.get(section.sh_name..).unwrap_or_default();
-            name.starts_with(b".debug") || name.starts_with(b".zdebug")
-        };
-        let strips = |section: &&SectionHeader| {
-            let is_loaded = section.sh_flags & u64::from(SHF_ALLOC) != 0;
-            let is_symbols = section.sh_type == SHT_SYMTAB
-                || (section.sh_type == SHT_STRTAB && has_name(&names, section, b".strtab\0"));
-            !is_loaded && section.sh_type != SHT_NOBITS && (is_symbols || is_debug(section))
-        };
-        let sizes = sections
-            .iter()
-            .filter(strips)
-            .map(|section| section.sh_size);
-        Ok(sizes.fold(0, u64::saturating_add).min(file.size()))
-    }
-}
-
-fn has_name(names: &[u8], section: &SectionHeader, name: &[u8]) -> bool {
-    names
-        .get(section.sh_name..)
-        .is_some_and(|rest| rest.starts_with(name))
 }

@@ -160,6 +160,16 @@ impl AtomicFile {
         }
     }
 
+    /// Gives the file these permission bits.
+    ///
+    /// # Errors
+    /// When it has no owner or filesystem that takes them.
+    pub fn set_mode(&self, mode: u32) -> Result<(), OutputError> {
+        let file = self.temporary.as_file();
+        let set = file.set_permissions(Permissions::from_mode(mode));
+        set.map_err(|error| OutputError::Io(self.target.clone(), error))
+    }
+
     /// The signal that has arrived meanwhile, if any.
     pub fn interrupted(&self) -> Option<i32> {
         self.interrupts.received()

@@ -27,7 +27,7 @@ pub use tree_json::tree_json;
 use bytesize::ByteSize;
 
 /// A size as docker shows it: decimal units.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().si().to_string()
 }
 

@@ -6,7 +6,7 @@ mod verbs;
 pub(super) use pack::PackArgs;
 pub(super) use verbs::{
     CompletionsArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs, NeedsArgs,
-    SourceArgs, TreeArgs,
+    SourceArgs, StripArgs, TreeArgs,
 };
 
 use clap::error::ErrorKind;
@@ -110,6 +110,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack inspect app.tar            configuration, layers, the largest files\n  slimpack inspect --files app.tar    every file, as a tree\n  docker save app | slimpack inspect -"
     )]
     Inspect(InspectArgs),
+    /// Write a program or library without debug information and symbol table
+    #[command(
+        after_help = "Examples:\n  slimpack strip app -o app.small\n  slimpack strip app -o app --debug-file debug    then: gdb -iex 'set debug-file-directory debug' app\n\nWhat is loaded stays as it is, byte for byte. A file that holds data of its own behind its\nsections, as self-extracting programs do, is copied unchanged."
+    )]
+    Strip(StripArgs),
     /// Print the completions of a shell
     #[command(
         after_help = "Examples:\n  slimpack completions bash > /etc/bash_completion.d/slimpack"

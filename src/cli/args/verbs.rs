@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use crate::cli::values;
 use crate::lint::FailOn;
 use crate::source::Root;
+use crate::strip::Level;
 
 /// How images are read.
 #[derive(Debug, Args)]
@@ -155,6 +156,25 @@ pub(in crate::cli) struct TreeArgs {
     pub source: SourceArgs,
     #[command(flatten)]
     pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StripArgs {
+    /// An ELF program or shared library, of any machine
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write the result to PATH, which may be FILE itself
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+    /// What goes: debug, or all, which is the symbol table too
+    #[arg(long = "strip", value_name = "LEVEL", value_parser = Level::parse, default_value = "all")]
+    pub level: Level,
+    /// Keep what goes in files for debuggers below DIR
+    #[arg(long, value_name = "DIR")]
+    pub debug_file: Option<PathBuf>,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use super::node::Head;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 use crate::loader::{SystemFolders, is_glibc_loader};
+use crate::strip;
 
 /// Bytes that are kept of a script: its first line, which Linux cuts at 255.
 const SCRIPT: u64 = 256;
@@ -64,6 +65,7 @@ impl Interest {
         }
         if self == Self::Symbols {
             object.read_for_checks(file);
+            strip::strippable_bytes(&object, file);
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::lint::catalogue::{SP201, SP202, SP203, SP204};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
+use crate::strip;
 
 /// Everything about how one object was linked.
 pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
@@ -29,7 +30,7 @@ pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
         }
     }
     if let Ok(opened) = context.source.view.open(&file.walk) {
-        let bytes = object.strippable_bytes(opened.as_ref());
+        let bytes = strip::strippable_bytes(object, opened.as_ref());
         if bytes > 0 {
             let message = format!("{} could be stripped of {bytes} bytes", path.display());
             findings.push(

@@ -1,0 +1,172 @@
+//! Stripping: a file without what no loader reads.
+//!
+//! In: ranged reads of one ELF file. Out: a [`Strip`], which says from which of its bytes the
+//! smaller file is put together, or why the file is better left alone. What is loaded is
+//! copied as it is: of it only the three fields of the header that lead to the section table
+//! change (`e_shoff`, `e_shnum`, `e_shstrndx`; elf(5)). Nothing is read whole.
+
+mod debug;
+mod pieces;
+mod sections;
+mod symbols;
+mod table;
+
+pub use debug::DebugFile;
+pub use pieces::{Assembled, Pieces};
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::bytes::ReadAt;
+use crate::elf::{ElfError, Object};
+use sections::Sections;
+
+/// How much goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Debug information.
+    Debug,
+    /// The symbol table too, as `strip --strip-all`.
+    All,
+}
+
+impl Level {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::All => "all",
+        }
+    }
+
+    /// The level of that word.
+    ///
+    /// # Errors
+    /// When there is none; the text says which there are.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        match word {
+            "debug" => Ok(Self::Debug),
+            "all" => Ok(Self::All),
+            _ => Err("write debug or all".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a file stays as it is.
+#[derive(Clone, Debug, Error)]
+pub enum LeftAlone {
+    /// It would not get smaller.
+    #[error("it holds nothing to strip")]
+    Nothing,
+    /// It is an object file or a core dump.
+    #[error("it is neither a program nor a shared library")]
+    NotLinked,
+    /// It has no section table, or one that does not fit it.
+    #[error("its section table does not fit it")]
+    Misfit,
+    /// Bytes that no header names: self-extracting archives, AppImages, PyInstaller's and Bun's
+    /// programs read them from the end of their own file.
+    #[error("{0} bytes at its end belong to no section; it may read them from its own file")]
+    Appended(u64),
+    /// The same inside.
+    #[error("it holds bytes at {0:#x} that belong to no section")]
+    Unnamed(u64),
+    /// A section that holds the program's own archive or a signature of the file.
+    #[error("its section {0} is read from the file, or signs it")]
+    Special(String),
+    /// A file beside it holds a checksum of it.
+    #[error("{0} holds a checksum of it")]
+    Checksum(String),
+    /// patchelf puts new segments behind the sections.
+    #[error("what could go lies between its segments, which would have to move")]
+    Enclosed,
+    /// What stays refers to what would go.
+    #[error("{0} refers to what would be removed")]
+    Referred(&'static str),
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(ElfError),
+}
+
+/// About how many bytes of `object`, which is `file`, [`Strip::of`] would remove at
+/// [`Level::All`]; from the section table alone.
+pub fn strippable_bytes(object: &Object, file: &dyn ReadAt) -> u64 {
+    let Ok(sections) = Sections::read(object, file) else {
+        return 0;
+    };
+    let bytes = sections.removed_bytes(&sections.removed(Level::All));
+    bytes.min(file.size().saturating_sub(sections.loaded))
+}
+
+/// A file that is stripped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strip {
+    pieces: Arc<Pieces>,
+    before: u64,
+}
+
+impl Strip {
+    /// How `file` is stripped.
+    ///
+    /// # Errors
+    /// Why it is left alone.
+    pub fn of(file: &dyn ReadAt, level: Level) -> Result<Self, LeftAlone> {
+        Self::linked(file, level, None)
+    }
+
+    /// The same, with a section `.gnu_debuglink` that leads to what was removed.
+    ///
+    /// # Errors
+    /// Why it is left alone.
+    pub fn linked(
+        file: &dyn ReadAt,
+        level: Level,
+        link: Option<&DebugFile>,
+    ) -> Result<Self, LeftAlone> {
+        let object = Object::read(file).map_err(LeftAlone::Read)?;
+        let sections = Sections::read(&object, file)?;
+        let removed = sections.removed(level);
+        if !removed.contains(&true) {
+            return Err(LeftAlone::Nothing);
+        }
+        sections.check(file)?;
+        let pieces = table::write(&sections, file, &removed, link)?;
+        let before = file.size();
+        match pieces.size() < before {
+            false if sections.encloses(&removed) => Err(LeftAlone::Enclosed),
+            true => Ok(Self {
+                pieces: Arc::new(pieces),
+                before,
+            }),
+            false => Err(LeftAlone::Nothing),
+        }
+    }
+
+    /// Size of the file as it is, in bytes.
+    pub fn before(&self) -> u64 {
+        self.before
+    }
+
+    /// Size of the stripped file in bytes.
+    pub fn after(&self) -> u64 {
+        self.pieces.size()
+    }
+
+    /// How many bytes it saves.
+    pub fn saved(&self) -> u64 {
+        self.before.saturating_sub(self.after())
+    }
+
+    /// What it is put together of.
+    pub fn pieces(&self) -> &Arc<Pieces> {
+        &self.pieces
+    }
+}
