@@ -80,6 +80,10 @@ pub struct ImageSection {
     pub allow_missing: Option<bool>,
     /// Fail unless the program is static
     pub require_static: Option<bool>,
+    /// debug or all: what is stripped of programs and libraries
+    pub strip: Option<String>,
+    /// A folder for what is stripped, for debuggers
+    pub debug_file: Option<PathBuf>,
     /// Most bytes that the files of the image may have, as a number or as in "10MB"
     pub max_size: Option<Size>,
     /// DIR or ARCH=DIR: where libraries come from instead of this machine

@@ -7,10 +7,12 @@ mod error;
 mod options;
 mod platforms;
 mod settings;
+mod strip;
 mod subjects;
 
 pub use error::{MissingLibrary, PackError};
 pub use options::{Add, Options};
+pub use strip::{StrippedFile, Stripping, debug_path};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -61,6 +63,8 @@ pub struct Plan {
     pub missing: Vec<MissingLibrary>,
     /// Symbols that will be missed when they are first called.
     pub missed_calls: Vec<MissedCall>,
+    /// What stripping did, or could do.
+    pub stripping: Stripping,
     /// What programs may need as well.
     pub hints: Vec<Hint>,
     /// Needs that the source cannot serve.
@@ -129,6 +133,7 @@ impl Plan {
         if !options.exclude.is_empty() {
             rootfs.exclude(&options.exclude);
         }
+        let stripping = strip::strip(&mut rootfs, &source.view, options)?;
         let rootfs = Arc::new(rootfs);
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;
@@ -169,6 +174,7 @@ impl Plan {
             inputs,
             missing: resolved.missing,
             missed_calls,
+            stripping,
             hints: resolved.provisions.hints.into_iter().collect(),
             unserved: resolved.provisions.warnings.into_iter().collect(),
             script_commands: resolved.script_commands,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::image::{Configured, Tag};
 use crate::needs::Selection;
 use crate::source::Root;
+use crate::strip::Level;
 
 /// What a pack is told.
 #[derive(Clone, Debug)]
@@ -37,6 +38,10 @@ pub struct Options {
     pub allow_missing: bool,
     /// Whether a program that needs a loader is an error.
     pub require_static: bool,
+    /// What is stripped of programs and libraries.
+    pub strip: Option<Level>,
+    /// Whether what is stripped is kept in files for debuggers.
+    pub wants_debug_files: bool,
     /// Most bytes that the files of the image may have.
     pub max_size: Option<u64>,
     /// Names of the image; without any, the program's.

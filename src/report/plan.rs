@@ -31,6 +31,7 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     /// Symbols that are named; the rest is counted.
     const NAMED: usize = 5;
     needs(plan, out)?;
+    stripping(plan, out)?;
     for library in &plan.missing {
         writeln!(
             out,
@@ -112,6 +113,40 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             out,
             "{WARNING}hint:{WARNING:#} the script seems to start other commands; bring them with {}",
             flags.join(" ")
+        )?;
+    }
+    Ok(())
+}
+
+/// What stripping saves, would save, and passes over.
+fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    /// Percent of the image from which on stripping is worth a word.
+    const WORTH: u64 = 10;
+    let stripping = &plan.stripping;
+    for (path, why) in &stripping.left_alone {
+        let path = path.display();
+        writeln!(
+            out,
+            "{WARNING}note:{WARNING:#} {path} is not stripped: {why}"
+        )?;
+    }
+    if !stripping.files.is_empty() {
+        let after = plan.rootfs.bytes();
+        let (before, files) = (after + stripping.saved(), stripping.files.len());
+        writeln!(
+            out,
+            "{DIM}stripped{DIM:#} {}, {} → {}",
+            count(files, "file"),
+            size(before),
+            size(after)
+        )?;
+    }
+    let (could_save, bytes) = (stripping.could_save, plan.rootfs.bytes());
+    if could_save.saturating_mul(100) / bytes.max(1) > WORTH {
+        writeln!(
+            out,
+            "{WARNING}hint:{WARNING:#} --strip would save {}: debug information and symbol tables",
+            size(could_save)
         )?;
     }
     Ok(())

@@ -23,6 +23,9 @@ struct Document {
     needs: Vec<Need>,
     hints: Vec<Hint>,
     warnings: Vec<String>,
+    stripped: Vec<Stripped>,
+    not_stripped: Vec<NotStripped>,
+    strippable_bytes: u64,
     missing: Vec<Missing>,
     missed_calls: Vec<Missed>,
     written: Option<Output>,
@@ -62,6 +65,19 @@ struct Hint {
     why: String,
     adds: &'static str,
     flag: String,
+}
+
+#[derive(Serialize)]
+struct Stripped {
+    path: String,
+    before: u64,
+    after: u64,
+}
+
+#[derive(Serialize)]
+struct NotStripped {
+    path: String,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -142,6 +158,26 @@ pub fn plan_json(
             })
             .collect(),
         warnings: plan.unserved.clone(),
+        stripped: plan
+            .stripping
+            .files
+            .iter()
+            .map(|file| Stripped {
+                path: text(&file.path),
+                before: file.strip.before(),
+                after: file.strip.after(),
+            })
+            .collect(),
+        not_stripped: plan
+            .stripping
+            .left_alone
+            .iter()
+            .map(|(path, why)| NotStripped {
+                path: text(path),
+                why: why.to_string(),
+            })
+            .collect(),
+        strippable_bytes: plan.stripping.could_save,
         missing: plan
             .missing
             .iter()

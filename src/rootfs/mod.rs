@@ -24,6 +24,7 @@ use thiserror::Error;
 
 use crate::bytes::ReadAt;
 use crate::needs::BY_HAND;
+use crate::strip::{Assembled, Strip};
 use crate::vfs::{Errno, FileId, MAX_LINKS, View, Walk};
 
 /// Why a node is in the image. Paths are those of the image.
@@ -116,6 +117,8 @@ pub struct SourceFile {
 enum Bytes {
     /// A file of the source tree.
     Source(Arc<Walk>),
+    /// The same, without what no loader reads.
+    Stripped(Arc<Walk>, Arc<Strip>),
     /// Made by slimpack.
     Made(Arc<Vec<u8>>, FileId),
 }
@@ -150,6 +153,7 @@ impl SourceFile {
     pub fn size(&self) -> u64 {
         match &self.bytes {
             Bytes::Source(walk) => walk.metadata.size,
+            Bytes::Stripped(_, strip) => strip.after(),
             Bytes::Made(bytes, _) => bytes.len() as u64,
         }
     }
@@ -157,16 +161,27 @@ impl SourceFile {
     /// Identity of the content.
     pub fn id(&self) -> FileId {
         match &self.bytes {
-            Bytes::Source(walk) => walk.metadata.id,
+            Bytes::Source(walk) | Bytes::Stripped(walk, _) => walk.metadata.id,
             Bytes::Made(_, id) => *id,
         }
     }
 
     /// Where it stands in the source tree; `None` for a file that was made.
-    pub fn walk(&self) -> Option<&Walk> {
+    pub fn walk(&self) -> Option<&Arc<Walk>> {
         match &self.bytes {
-            Bytes::Source(walk) => Some(walk),
+            Bytes::Source(walk) | Bytes::Stripped(walk, _) => Some(walk),
             Bytes::Made(..) => None,
+        }
+    }
+
+    /// The same file, stripped.
+    pub fn stripped(&self, strip: Arc<Strip>) -> Self {
+        Self {
+            bytes: match &self.bytes {
+                Bytes::Source(walk) => Bytes::Stripped(walk.clone(), strip),
+                other => other.clone(),
+            },
+            executable: self.executable,
         }
     }
 
@@ -182,6 +197,14 @@ impl SourceFile {
     pub fn open(&self, source: &View) -> Result<Box<dyn ReadAt>, Errno> {
         match &self.bytes {
             Bytes::Source(walk) => source.open(walk),
+            Bytes::Stripped(walk, strip) => {
+                let file = source.open(walk)?;
+                // One that has changed is not put together of the wrong parts: its size tells.
+                Ok(match file.size() == strip.before() {
+                    true => Box::new(Assembled::new(strip.pieces().clone(), file)),
+                    false => file,
+                })
+            }
             Bytes::Made(bytes, _) => Ok(Box::new(bytes.clone())),
         }
     }
@@ -251,6 +274,17 @@ impl Rootfs {
 }
 
 impl Rootfs {
+    /// Puts other files in the place of some.
+    pub fn replace_files(&mut self, other: impl Fn(&SourceFile) -> Option<SourceFile>) {
+        for node in self.nodes.values_mut() {
+            if let Content::File(file) = &mut node.content
+                && let Some(other) = other(file)
+            {
+                *file = other;
+            }
+        }
+    }
+
     /// Removes whatever a glob matches, folders with all that is in them; a glob without a
     /// leading `/` matches at any depth. Returns how many nodes are gone.
     pub fn exclude(&mut self, globs: &[String]) -> usize {

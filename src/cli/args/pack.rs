@@ -8,6 +8,7 @@ use super::SourceArgs;
 use crate::cli::values::{self, Words};
 use crate::image::{Compression, Format, Tag};
 use crate::pack::Add;
+use crate::strip::Level;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PackArgs {
@@ -118,6 +119,20 @@ pub(in crate::cli) struct PackArgs {
     /// Fail unless the program is static
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub require_static: bool,
+    /// Leave out debug information and symbol tables [=debug: debug information only]
+    ///
+    /// What is loaded stays as it is; data that a program keeps behind its sections, too.
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = Level::parse, help_heading = "Contents")]
+    pub strip: Option<Level>,
+    /// Keep what --strip leaves out in files for debuggers below DIR
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "DIR",
+        requires = "strip",
+        help_heading = "Contents"
+    )]
+    pub debug_file: Option<PathBuf>,
     /// Fail when the files of the image have more than BYTES, such as 10MB
     #[arg(hide_short_help = true, long, value_name = "BYTES", value_parser = values::bytes, help_heading = "Contents")]
     pub max_size: Option<u64>,

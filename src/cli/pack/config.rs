@@ -142,6 +142,10 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     words.flag("--hwcaps", section.hwcaps);
     words.flag("--allow-missing", section.allow_missing);
     words.flag("--require-static", section.require_static);
+    words.text("--strip", section.strip.as_deref());
+    if let Some(folder) = &section.debug_file {
+        words.path("--debug-file", folder);
+    }
     match &section.max_size {
         None => {}
         Some(Size::Number(bytes)) => words.text("--max-size", Some(&bytes.to_string())),
@@ -278,6 +282,8 @@ fn overlay(args: &mut PackArgs, typed: &PackArgs, path: &Path) {
     args.hwcaps |= typed.hwcaps;
     args.allow_missing |= typed.allow_missing;
     args.require_static |= typed.require_static;
+    replace(&mut args.strip, &typed.strip);
+    replace(&mut args.debug_file, &typed.debug_file);
     replace(&mut args.max_size, &typed.max_size);
     replace_all(&mut args.source.roots, &typed.source.roots);
     go_on(&mut args.source.library_path, &typed.source.library_path);

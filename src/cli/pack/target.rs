@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
 use crate::cli::registry;
+use crate::cli::strip::write_debug;
 use crate::depfile::{Depfile, Dialect};
 use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
 use crate::inputs::Inputs;
 use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError};
-use crate::pack::{self, Options, Plan};
+use crate::pack::{self, Options, PackError, Plan};
 use crate::report::Made;
 
 /// Where an image goes, and as what.
@@ -151,6 +152,11 @@ impl Target {
                 platforms.collect::<Vec<_>>().join(", ")
             )));
         }
+        if let Some(folder) = &args.debug_file
+            && !matches!(self.place, Place::Plan)
+        {
+            write_debug_files(plans, folder)?;
+        }
         let made = match &self.place {
             Place::Plan | Place::Elsewhere => Made::Nothing,
             Place::Stdout => {
@@ -203,6 +209,27 @@ impl Target {
             _ => write_file(plans, self.style, path, depfile, args.if_changed),
         }
     }
+}
+
+/// Writes what the images lack for debuggers: in a folder for each platform, if there are
+/// several.
+fn write_debug_files(plans: &[Plan], folder: &Path) -> Result<(), CliError> {
+    for plan in plans {
+        let platform = plan.settings.platform.to_string().replace('/', "-");
+        for file in &plan.stripping.files {
+            let Some(debug) = &file.debug else { continue };
+            let mut name = pack::debug_path(&file.path);
+            if plans.len() > 1 {
+                name = Path::new(&platform).join(name);
+            }
+            let view = &plan.source.view;
+            let source = view
+                .open(&file.walk)
+                .map_err(|errno| PackError::Read(file.walk.real.clone(), errno))?;
+            write_debug(folder, &name, debug, source.as_ref())?;
+        }
+    }
+    Ok(())
 }
 
 /// What was written, where nothing of before stays.
