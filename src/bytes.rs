@@ -5,7 +5,9 @@
 //! length taken from a hostile file is ever allocated before it is known to
 //! exist.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Random access to the bytes of one file.
@@ -58,6 +60,23 @@ pub trait ReadAt: Send + Sync {
         bytes.truncate(got);
         Ok(bytes)
     }
+}
+
+/// Reads from an open file until `buffer` is full or the file ends.
+///
+/// # Errors
+/// The error of `pread(2)`, unless it was only interrupted.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match FileExt::read_at(file, &mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 impl ReadAt for [u8] {

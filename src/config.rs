@@ -47,6 +47,7 @@ pub struct ImageSection {
     /// By what the command line picks the image [default: the file name of the first program]
     pub name: Option<String>,
     /// Programs and scripts; the first is the one that the image starts
+    #[serde(default)]
     pub file: Few<String>,
     /// Where the image goes [default: NAME.tar beside this file]
     pub output: Option<String>,
@@ -88,6 +89,12 @@ pub struct ImageSection {
     pub max_size: Option<Size>,
     /// DIR or ARCH=DIR: where libraries come from instead of this machine
     pub root: Option<Few<String>>,
+    /// The image to take programs and libraries from; file then names paths of it
+    pub from: Option<String>,
+    /// OS/ARCH: which of several images to take
+    pub image_platform: Option<String>,
+    /// NAME=N: limits for hostile images
+    pub limit: Option<Few<String>>,
     /// Folders to search for libraries too
     pub library_path: Option<Few<PathBuf>>,
     /// What the image starts, as words or as a list [default: the program]

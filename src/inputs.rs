@@ -77,6 +77,17 @@ impl Inputs {
         }
     }
 
+    /// Notes the image that files are taken from; one that is no file of this machine is not
+    /// anything to depend on.
+    pub fn add_image(&mut self, image: &Path) {
+        if let Ok(image) = image.canonicalize() {
+            match image.is_dir() {
+                true => self.folders.insert(image),
+                false => self.files.insert(image),
+            };
+        }
+    }
+
     /// Notes a file by the path by which it was asked for.
     pub fn add_path(&mut self, source: &Source, path: &Path) {
         if let Ok(walk) = source.view.walk(path) {

@@ -42,6 +42,7 @@ pub mod loader;
 pub mod needs;
 pub mod output;
 pub mod pack;
+pub mod packages;
 pub mod proof;
 #[cfg(feature = "registry")]
 pub mod registry;

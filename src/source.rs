@@ -114,6 +114,11 @@ impl Source {
         matches!(&self.origin, Origin::Folder { root, .. } if root == Path::new("/"))
     }
 
+    /// Whether the tree is that of an image.
+    pub fn is_image(&self) -> bool {
+        matches!(&self.origin, Origin::Image { .. })
+    }
+
     /// The root folder on this machine, or the image.
     pub fn root(&self) -> &Path {
         match &self.origin {

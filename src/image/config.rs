@@ -40,7 +40,8 @@ pub struct Configured {
     /// The signal that ends it.
     pub stop_signal: Option<String>,
     /// The command that says whether it is well.
-    pub healthcheck: Option<Vec<String>>,
+    /// docker's own object, which the specification reserves the name of.
+    pub healthcheck: Option<serde_json::Value>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// Time of everything in the image, in seconds since 1970.
@@ -126,6 +127,11 @@ pub(super) fn docker_manifest(
 /// The label and annotation that keeps the reasons; none where there is nothing to tell.
 const REASONS: &str = "dev.slimpack.reasons";
 
+/// Whether a label is slimpack's own record of an image.
+pub fn is_record(label: &str) -> bool {
+    label == REASONS
+}
+
 fn record(settings: &Settings) -> Result<Option<(String, String)>, OciSpecError> {
     if settings.reasons.is_empty() {
         return Ok(None);
@@ -189,11 +195,8 @@ pub(super) fn configuration(
     image.set_variant(settings.platform.variant.map(str::to_owned));
     image.set_author(settings.configured.author.clone());
     let mut image = serde_json::to_value(&image)?;
-    if let Some(command) = &settings.configured.healthcheck {
-        // docker's own field, in exec form; the specification reserves its name.
-        let words = std::iter::once("CMD").chain(command.iter().map(String::as_str));
-        let test: Vec<&str> = words.collect();
-        image["config"]["Healthcheck"] = serde_json::json!({ "Test": test });
+    if let Some(check) = &settings.configured.healthcheck {
+        image["config"]["Healthcheck"] = check.clone();
     }
     json(&image)
 }

@@ -38,6 +38,20 @@ pub enum PackError {
         /// Why.
         why: String,
     },
+    /// An image that starts nothing.
+    #[error("{} does not say what it starts; name a FILE of it", .image.display())]
+    NoEntrypoint {
+        /// The image.
+        image: PathBuf,
+    },
+    /// An image that starts what it does not hold.
+    #[error("{} starts {word}, which is not in it; name a FILE of it", .image.display())]
+    EntrypointGone {
+        /// The image.
+        image: PathBuf,
+        /// The first word of its entrypoint.
+        word: String,
+    },
     /// A file to add is not there, or has no place.
     #[error("cannot add {word}: {why}")]
     Add {

@@ -4,6 +4,7 @@
 //! image would hold and why, and the image when it is written.
 
 mod error;
+mod minimize;
 mod options;
 mod platforms;
 mod settings;
@@ -11,6 +12,7 @@ mod strip;
 mod subjects;
 
 pub use error::{MissingLibrary, PackError};
+pub use minimize::{Census, Minimized};
 pub use options::{Add, Options};
 pub use strip::{StrippedFile, Stripping, debug_path};
 
@@ -63,6 +65,8 @@ pub struct Plan {
     pub missing: Vec<MissingLibrary>,
     /// Symbols that will be missed when they are first called.
     pub missed_calls: Vec<MissedCall>,
+    /// The image that it is made from.
+    pub minimized: Option<Minimized>,
     /// What stripping did, or could do.
     pub stripping: Stripping,
     /// What programs may need as well.
@@ -82,7 +86,11 @@ impl Plan {
         // All programs are for one platform, so the first one's root is that of all.
         let first = options.programs.first().ok_or(PackError::NoProgram)?;
         let root = choose_root(&options.roots, first, &options.current_dir)?;
-        let source = Source::open(&root, &options.current_dir)?;
+        Self::in_source(options, Source::open(&root, &options.current_dir)?)
+    }
+
+    /// The same, of programs of `source`.
+    fn in_source(options: &Options, source: Source) -> Result<Self, PackError> {
         let environment = Environment {
             hwcaps: options.hwcaps,
             ..Environment::with_variables(&options.configured.env)
@@ -107,7 +115,8 @@ impl Plan {
             working_dir: PathBuf::from(options.configured.working_dir.as_deref().unwrap_or("/")),
             ..environment
         };
-        let mut placer = Placer::new(&source.view, &image_environment.working_dir);
+        let mut placer = Placer::new(&source.view, &image_environment.working_dir)
+            .keeping_all_paths(source.is_image());
         let mut to_prove = Vec::new();
         let mut programs = Vec::new();
         for (subject, closure) in resolved.programs {
@@ -120,7 +129,7 @@ impl Plan {
             let reason = placer.reason(&started.cause);
             let own_place = started.to.or_else(|| {
                 // What a need names keeps its path, wherever that is.
-                let is_kept = is_installed(&started.path);
+                let is_kept = source.is_image() || is_installed(&started.path);
                 (!is_kept).then(|| source.shown(&started.path))
             });
             let placement = placer.place(&started.closure, own_place.as_deref(), &reason)?;
@@ -175,6 +184,7 @@ impl Plan {
             missing: resolved.missing,
             missed_calls,
             stripping,
+            minimized: None,
             hints: resolved.provisions.hints.into_iter().collect(),
             unserved: resolved.provisions.warnings.into_iter().collect(),
             script_commands: resolved.script_commands,
@@ -279,6 +289,11 @@ fn inputs(
     /// What a user is looked up in.
     const USERS: [&str; 2] = ["/etc/passwd", "/etc/group"];
     let mut inputs = Inputs::default();
+    if source.is_image() {
+        // Whatever stands in it: the image is one file.
+        inputs.add_image(source.root());
+        return inputs;
+    }
     for typed in &options.programs {
         inputs.add_path(source, &source.locate(typed));
     }

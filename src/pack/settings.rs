@@ -94,7 +94,11 @@ fn check_entrypoint(
     programs: &[PackedProgram],
     rootfs: &Rootfs,
 ) -> Result<(), PackError> {
-    let first = words.first().map_or("", String::as_str);
+    let configured = &options.configured;
+    // An image without entrypoint starts its arguments.
+    let words = words.iter().chain(&configured.cmd);
+    let first = words.map(String::as_str).next().unwrap_or_default();
+    let working_dir = Path::new("/").join(configured.working_dir.as_deref().unwrap_or_default());
     let is_program = |path: &Path| {
         let node = rootfs.node(path);
         programs
@@ -106,7 +110,7 @@ fn check_entrypoint(
                 Content::Directory(_) => false,
             })
     };
-    if command_path(first, &options.configured.env, Path::new("/"), is_program).is_some() {
+    if command_path(first, &configured.env, &working_dir, is_program).is_some() {
         return Ok(());
     }
     let paths: Vec<_> = programs

@@ -224,10 +224,21 @@ pub(super) fn script_commands(source: &Source, options: &Options, script: &Path)
     let Ok(text) = source.view.read(script, MAX_SCRIPT) else {
         return Vec::new();
     };
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let is_file = |path: &Path| is_file(&source.view, path);
+    let text = String::from_utf8_lossy(&text);
+    commands_in(&text, &options.configured.env, &|path| {
+        is_file(&source.view, path)
+    })
+}
+
+/// The commands of a text in the language of the shell: words where commands stand, that are
+/// files in the `PATH` of `env`.
+pub(super) fn commands_in(
+    text: &str,
+    env: &[String],
+    is_file: &dyn Fn(&Path) -> bool,
+) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
-    for line in text.lines().skip(1) {
+    for line in text.lines() {
         let code = line.split(" #").next().unwrap_or_default();
         if code.trim_start().starts_with('#') {
             continue;
@@ -241,7 +252,7 @@ pub(super) fn script_commands(source: &Source, options: &Options, script: &Path)
             if !word.chars().all(is_plain) || BUILTINS.contains(&word) {
                 continue;
             }
-            if let Some(path) = command_path(word, &options.configured.env, Path::new("/"), is_file)
+            if let Some(path) = command_path(word, env, Path::new("/"), is_file)
                 && !found.contains(&path)
             {
                 found.push(path);

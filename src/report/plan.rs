@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{count, size};
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
-use crate::pack::Plan;
+use crate::pack::{Minimized, Plan};
 use crate::rootfs::{Content, Node, Reason};
 
 const BOLD: Style = Style::new().bold();
@@ -32,6 +32,7 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     const NAMED: usize = 5;
     needs(plan, out)?;
     stripping(plan, out)?;
+    minimized(plan, out)?;
     for library in &plan.missing {
         writeln!(
             out,
@@ -116,6 +117,33 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What an image had, and what is left of it.
+fn minimized(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    let Some(Minimized { before, after, .. }) = &plan.minimized else {
+        return Ok(());
+    };
+    let mut line = |what: &str, before: String, after: String| {
+        writeln!(out, "{DIM}{what:>9}{DIM:#}  {before:>9} → {after}")
+    };
+    let percent = after.bytes.saturating_mul(1000) / before.bytes.max(1);
+    let share = format!(" ({}.{} %)", percent / 10, percent % 10);
+    line("bytes", size(before.bytes), size(after.bytes) + &share)?;
+    line("files", before.files.to_string(), after.files.to_string())?;
+    if let (Some(before), Some(after)) = (before.packages, after.packages) {
+        line("packages", before.to_string(), after.to_string())?;
+    }
+    line(
+        "setuid",
+        before.setuid.to_string(),
+        after.setuid.to_string(),
+    )?;
+    line(
+        "shells",
+        before.shells.to_string(),
+        after.shells.to_string(),
+    )
 }
 
 /// What stripping saves, would save, and passes over.

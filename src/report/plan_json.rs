@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::plan::{flag, served};
 use crate::image::{Blob, Written};
-use crate::pack::Plan;
+use crate::pack::{Census, Plan};
 use crate::rootfs::{Content, Node};
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     schema: u32,
     tags: Vec<String>,
     platform: String,
@@ -26,6 +26,8 @@ struct Document {
     stripped: Vec<Stripped>,
     not_stripped: Vec<NotStripped>,
     strippable_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<From<'a>>,
     missing: Vec<Missing>,
     missed_calls: Vec<Missed>,
     written: Option<Output>,
@@ -65,6 +67,14 @@ struct Hint {
     why: String,
     adds: &'static str,
     flag: String,
+}
+
+/// The image that it is made from.
+#[derive(Serialize)]
+struct From<'a> {
+    image: String,
+    before: &'a Census,
+    after: &'a Census,
 }
 
 #[derive(Serialize)]
@@ -158,6 +168,11 @@ pub fn plan_json(
             })
             .collect(),
         warnings: plan.unserved.clone(),
+        from: plan.minimized.as_ref().map(|minimized| From {
+            image: text(&minimized.image),
+            before: &minimized.before,
+            after: &minimized.after,
+        }),
         stripped: plan
             .stripping
             .files

@@ -46,6 +46,8 @@ pub struct Placer<'a> {
     working_dir: &'a Path,
     pub(super) builder: Builder,
     cache: WantedCache,
+    /// Whether every path is kept.
+    keeps_all: bool,
     /// Where objects of the source stand in the image.
     places: HashMap<PathBuf, PathBuf>,
 }
@@ -68,8 +70,20 @@ impl<'a> Placer<'a> {
             working_dir,
             builder: Builder::default(),
             cache: WantedCache::default(),
+            keeps_all: false,
             places: HashMap::new(),
         }
+    }
+
+    /// The same, which also keeps paths that belong to no installation: those of an image are
+    /// where they shall be.
+    pub fn keeping_all_paths(mut self, keeps_all: bool) -> Self {
+        self.keeps_all = keeps_all;
+        self
+    }
+
+    fn keeps(&self, path: &Path) -> bool {
+        self.keeps_all || is_installed(path)
     }
 
     /// Where an object that was placed stands in the image.
@@ -245,8 +259,8 @@ impl<'a> Placer<'a> {
             self.builder.file(path.to_path_buf(), file, reason.clone());
             return Ok((path.to_path_buf(), path.to_path_buf()));
         }
-        if !is_installed(real) {
-            let path = if is_installed(started) {
+        if !self.keeps(real) {
+            let path = if self.keeps(started) {
                 started.to_path_buf()
             } else {
                 default
@@ -254,7 +268,7 @@ impl<'a> Placer<'a> {
             self.builder.file(path.clone(), file, reason.clone());
             return Ok((path.clone(), path));
         }
-        let path = if is_installed(started) {
+        let path = if self.keeps(started) {
             self.keep_way(walk, started)?;
             started.to_path_buf()
         } else if walk.links.is_empty() {

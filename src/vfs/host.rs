@@ -6,13 +6,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno as Raw;
 
 use super::{Errno, FileId, Metadata, NodeKind, Vfs};
-use crate::bytes::ReadAt;
+use crate::bytes::{self, ReadAt};
 
 /// The files below one folder of this machine.
 #[derive(Debug)]
@@ -99,16 +99,7 @@ impl HostFile {
 
 impl ReadAt for HostFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buffer.len() {
-            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        bytes::read_at(&self.file, buffer, offset)
     }
 
     fn size(&self) -> u64 {

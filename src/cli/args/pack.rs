@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::SourceArgs;
+use super::{ImageArgs, SourceArgs};
 use crate::cli::values::{self, Words};
 use crate::image::{Compression, Format, Tag};
 use crate::pack::Add;
@@ -14,8 +14,9 @@ use crate::strip::Level;
 pub(in crate::cli) struct PackArgs {
     /// Programs and scripts to pack; the first is started
     ///
-    /// With --config the names of images in that file.
-    #[arg(value_name = "FILE", required_unless_present_any = ["config", "version", "depfile"])]
+    /// With --config the names of images in that file; with --from paths or commands of the image
+    /// [default then: what it starts].
+    #[arg(value_name = "FILE", required_unless_present_any = ["config", "version", "depfile", "from"])]
     pub files: Vec<PathBuf>,
 
     /// Write the image to PATH [default: print the plan]
@@ -34,14 +35,6 @@ pub(in crate::cli) struct PackArgs {
     /// Push the image to a registry under this name (repeatable)
     #[arg(long, value_name = "NAME[:TAG]", help_heading = "Output")]
     pub push: Vec<String>,
-    /// Speak to this registry without TLS (repeatable)
-    #[arg(
-        hide_short_help = true,
-        long = "insecure-registry",
-        value_name = "HOST[:PORT]",
-        help_heading = "Output"
-    )]
-    pub insecure: Vec<String>,
     /// Hand the image to docker, or else to podman
     #[arg(long, help_heading = "Output")]
     pub load: bool,
@@ -139,6 +132,13 @@ pub(in crate::cli) struct PackArgs {
 
     #[command(flatten, next_help_heading = "Source")]
     pub source: SourceArgs,
+    /// Take programs and libraries from an image, and inherit its configuration
+    ///
+    /// Any image that slimpack inspect reads. SRC of --add is a path of the image, too.
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["roots", "library_path"], help_heading = "Source")]
+    pub from: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Source")]
+    pub reading: ImageArgs,
     /// Pack the images of a slimpack.toml, all or those named
     ///
     /// Other options win over what it says; see slimpack help config.

@@ -14,13 +14,21 @@ use crate::strip::Level;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ImageArgs {
     /// Of an image for several platforms take this one, such as linux/arm64 [default: each]
-    #[arg(long = "image-platform", value_name = "OS/ARCH")]
+    #[arg(
+        hide_short_help = true,
+        long = "image-platform",
+        value_name = "OS/ARCH"
+    )]
     pub platform: Option<String>,
     /// Raise a limit for hostile images: members, document, unpacked, ratio, kept (repeatable)
-    #[arg(long = "limit", value_name = "NAME=N", value_parser = values::limit)]
+    #[arg(hide_short_help = true, long = "limit", value_name = "NAME=N", value_parser = values::limit)]
     pub limits: Vec<(&'static str, u64)>,
     /// Speak to this registry without TLS (repeatable)
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    #[arg(
+        hide_short_help = true,
+        long = "insecure-registry",
+        value_name = "HOST[:PORT]"
+    )]
     pub insecure: Vec<String>,
 }
 

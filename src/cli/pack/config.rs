@@ -66,7 +66,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
 }
 
 fn name(section: &ImageSection) -> Option<String> {
-    let first = section.file.values().first()?;
+    let first = section.file.values().first().or(section.from.as_ref())?;
     let own = || {
         Path::new(first)
             .file_name()
@@ -131,7 +131,10 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     words.flag("--if-changed", section.if_changed);
     words.text("--dest", section.dest.as_deref());
     for add in section.add.iter().flat_map(Few::values) {
-        words.path("--add", add);
+        match section.from {
+            Some(_) => words.text("--add", Some(add)),
+            None => words.path("--add", add),
+        }
     }
     words.texts("--with", section.with.as_ref());
     words.texts("--without", section.without.as_ref());
@@ -154,6 +157,15 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     for root in section.root.iter().flat_map(Few::values) {
         words.root(root);
     }
+    if let Some(image) = &section.from {
+        // A name of docker or of a registry is no path here.
+        match image.contains("://") || image.starts_with(crate::engine::PREFIX) {
+            true => words.text("--from", Some(image)),
+            false => words.path("--from", image),
+        }
+    }
+    words.text("--image-platform", section.image_platform.as_deref());
+    words.texts("--limit", section.limit.as_ref());
     for folder in section.library_path.iter().flat_map(Few::values) {
         words.path("--library-path", folder);
     }
@@ -178,7 +190,10 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     }
     words.words.push("--".into());
     for file in section.file.values() {
-        words.words.push(folder.join(file).into());
+        words.words.push(match section.from {
+            Some(_) => file.into(),
+            None => folder.join(file).into(),
+        });
     }
     let typed = Cli::try_parse_from(words.words);
     typed.map(|cli| cli.pack).map_err(|error| {
@@ -285,6 +300,10 @@ fn overlay(args: &mut PackArgs, typed: &PackArgs, path: &Path) {
     replace(&mut args.strip, &typed.strip);
     replace(&mut args.debug_file, &typed.debug_file);
     replace(&mut args.max_size, &typed.max_size);
+    replace(&mut args.from, &typed.from);
+    replace(&mut args.reading.platform, &typed.reading.platform);
+    go_on(&mut args.reading.limits, &typed.reading.limits);
+    go_on(&mut args.reading.insecure, &typed.reading.insecure);
     replace_all(&mut args.source.roots, &typed.source.roots);
     go_on(&mut args.source.library_path, &typed.source.library_path);
     replace(&mut args.entrypoint, &typed.entrypoint);

@@ -13,8 +13,10 @@ use rayon::prelude::*;
 
 use super::args::{Common, PackArgs};
 use super::error::CliError;
+use super::inspect::{self, Opened};
 use super::progress::Progress;
-use crate::pack::Plan;
+use crate::image::read::Interest;
+use crate::pack::{Options, Plan};
 use crate::report::{self, Made};
 use target::Target;
 
@@ -67,8 +69,19 @@ impl Said {
 fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, CliError> {
     let target = Target::of(args)?;
     let options = options::options(args, common)?;
-    let plans = Plan::for_each_platform(&options);
-    let plans = plans.inspect_err(|error| hints::hint(error, &options))?;
+    let (plans, _image) = match &args.from {
+        Some(image) => {
+            let (plans, opened) = from_image(image, args, &options)?;
+            (plans, Some(opened))
+        }
+        None => {
+            let plans = Plan::for_each_platform(&options);
+            (
+                plans.inspect_err(|error| hints::hint(error, &options))?,
+                None,
+            )
+        }
+    };
     let progress = target.output().map(|output| {
         let what = format!("writing {}", output.display());
         Progress::start(what, common.quiet || !shows_progress)
@@ -90,6 +103,23 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
         report::summary(&plans, output, &made, &delivered, verbose, &mut said.err)?;
     }
     Ok(said)
+}
+
+/// A plan for each platform of an image, all digests of which are right; and the image, which has
+/// to stay open until they are carried out.
+fn from_image(
+    path: &Path,
+    args: &PackArgs,
+    options: &Options,
+) -> Result<(Vec<Plan>, Opened), CliError> {
+    let mut images = inspect::open(path, &args.reading, Interest::Contents)?;
+    let mut plans = Vec::new();
+    for number in 0..images.count() {
+        let image = inspect::read_one(path, &mut images, number)?;
+        plans.push(Plan::from_image(options, path, &image)?);
+        inspect::check(path, image)?;
+    }
+    Ok((plans, images))
 }
 
 fn print_json(plans: &[Plan], made: &Made, output: &Path, out: &mut dyn Write) -> io::Result<()> {

@@ -50,7 +50,10 @@ fn configured(args: &PackArgs) -> Result<Configured, CliError> {
         expose: args.expose.clone(),
         volumes: args.volume.clone(),
         stop_signal: args.stop_signal.clone(),
-        healthcheck: args.healthcheck.clone().map(|words| words.0),
+        healthcheck: args.healthcheck.as_ref().map(|words| {
+            let words = std::iter::once("CMD").chain(words.0.iter().map(String::as_str));
+            serde_json::json!({ "Test": words.collect::<Vec<_>>() })
+        }),
         annotations: args.annotations.iter().cloned().collect(),
         created: match args.created {
             Some(created) => created,

@@ -251,7 +251,11 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
         let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
         let folder = folder.map_err(|error| fail(error.into()))?;
         pack::write_layout(plans, style, folder.path(), &|| Ok(())).map_err(fail)?;
-        delivered.extend(registry::push(folder.path(), &args.push, &args.insecure)?);
+        delivered.extend(registry::push(
+            folder.path(),
+            &args.push,
+            &args.reading.insecure,
+        )?);
     }
     Ok(delivered)
 }

@@ -32,6 +32,8 @@ pub enum Interest {
     Closures,
     /// Versions and symbols too.
     Symbols,
+    /// Everything: files are taken out of the image.
+    Contents,
 }
 
 /// How much of a passing file is wanted.
@@ -63,7 +65,7 @@ impl Interest {
         if is_glibc_loader(&object) {
             SystemFolders::read(&object, file);
         }
-        if self == Self::Symbols {
+        if matches!(self, Self::Symbols | Self::Contents) {
             object.read_for_checks(file);
             strip::strippable_bytes(&object, file);
         }

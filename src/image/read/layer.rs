@@ -4,8 +4,8 @@
 //! (and the first bytes of files, which stand beside them) is read.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -17,6 +17,7 @@ use super::members::{Member, MemberKind, Members, TarError};
 use super::names::is_whiteout;
 use super::node::{Data, Head};
 use super::sparse::{SparseFile, SparseMap};
+use super::spool::Spool;
 use super::tree::Entry;
 use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::image::digest::{Blob, Digester};
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub budget: Budget,
     pub room: Room,
     members: AtomicU64,
+    spool: Mutex<Option<Arc<Spool>>>,
 }
 
 impl Shared {
@@ -47,7 +49,17 @@ impl Shared {
             budget: Budget::new(limits),
             room: Room::new(limits.kept),
             members: AtomicU64::new(0),
+            spool: Mutex::default(),
         }
+    }
+
+    /// The file that data which passes by goes to.
+    fn spool(&self) -> io::Result<Arc<Spool>> {
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spool) = spool.as_ref() {
+            return Ok(spool.clone());
+        }
+        Ok(spool.insert(Arc::new(Spool::new()?)).clone())
     }
 
     fn count_member(&self) -> Result<(), TarError> {
@@ -260,6 +272,9 @@ fn keep(
     shared: &Shared,
 ) -> Result<(), TarError> {
     let member = &entry.member;
+    if shared.interest == Interest::Contents && member.stored > 0 {
+        return spool(entry, data, shared);
+    }
     if let Some(map) = member.sparse.clone() {
         return keep_sparse(entry, map, data, shared);
     }
@@ -285,6 +300,28 @@ fn keep(
     };
     entry.fingerprint = hash.map(|hash| hash.digest128());
     hold(entry, kept, shared)
+}
+
+/// Keeps all of a file that passes by.
+fn spool(entry: &mut Entry, data: &mut dyn Read, shared: &Shared) -> Result<(), TarError> {
+    let member = &entry.member;
+    let is_compared = member.size >= COMPARED_FROM && member.sparse.is_none();
+    let mut hash = is_compared.then(Xxh3Default::new);
+    let stored = shared.spool()?.store(data, member.stored, &mut |piece| {
+        if let Some(hash) = &mut hash {
+            hash.update(piece);
+        }
+    })?;
+    entry.fingerprint = hash.map(|hash| hash.digest128());
+    entry.data = match &member.sparse {
+        None => Data::InPlace(stored),
+        Some(map) => {
+            // What its bytes are is told when they are asked for.
+            entry.head = None;
+            Data::Sparse(stored, map.clone())
+        }
+    };
+    Ok(())
 }
 
 /// The same of a sparse file, whose first bytes may be nowhere in the archive.

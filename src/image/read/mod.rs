@@ -21,6 +21,7 @@ mod names;
 mod node;
 mod parts;
 mod sparse;
+mod spool;
 mod tree;
 mod verify;
 mod vfs;

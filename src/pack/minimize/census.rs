@@ -1,0 +1,109 @@
+//! What an image holds, in the figures by which images are compared.
+//!
+//! In: a tree. Out: bytes, files, packages, setuid files and shells.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::image::read::Image;
+use crate::packages::Packages;
+use crate::rootfs::{Content, Rootfs};
+use crate::vfs::{NodeKind, View};
+
+/// Shells by the names of their files.
+const SHELLS: [&str; 12] = [
+    "sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "fish", "tcsh", "csh", "rbash",
+];
+
+/// The figures of one tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Census {
+    /// Bytes of all files, each hard link once.
+    pub bytes: u64,
+    /// Regular files, each counted once.
+    pub files: usize,
+    /// Packages of which a file is there; `None` where no record tells.
+    pub packages: Option<usize>,
+    /// Files that give whoever starts them another user or group.
+    pub setuid: usize,
+    /// Files that are shells.
+    pub shells: usize,
+}
+
+impl Census {
+    /// Of an image that has been read.
+    pub(super) fn of_image(image: &Image, packages: Option<&Packages>) -> Self {
+        let mut census = Self {
+            packages: packages.map(Packages::count),
+            ..Self::default()
+        };
+        let (mut seen, mut shells) = (HashSet::new(), HashSet::new());
+        for (path, number, node) in image.tree.walk() {
+            if node.kind() != NodeKind::File {
+                continue;
+            }
+            if is_shell(&path) {
+                shells.insert(number);
+            }
+            if seen.insert(number) {
+                census.files += 1;
+                census.bytes = census.bytes.saturating_add(node.size);
+                census.setuid += usize::from(node.mode & 0o6000 != 0);
+            }
+        }
+        census.shells = shells.len();
+        census
+    }
+
+    /// Of a tree that was made of it; `source` is where it was taken from.
+    pub(super) fn of_rootfs(rootfs: &Rootfs, packages: Option<&Packages>, source: &View) -> Self {
+        let mut census = Self {
+            bytes: rootfs.bytes(),
+            packages: packages.map(|packages| kept(rootfs, packages, source)),
+            ..Self::default()
+        };
+        let (mut seen, mut shells) = (HashSet::new(), HashSet::new());
+        for (path, node) in rootfs.nodes() {
+            if let Content::File(file) = &node.content {
+                census.files += usize::from(seen.insert(file.id()));
+                if is_shell(path) {
+                    shells.insert(file.id());
+                }
+            }
+        }
+        census.shells = shells.len();
+        census
+    }
+}
+
+fn is_shell(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name);
+    let is_command = folder.is_some_and(|folder| folder == "bin" || folder == "sbin");
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    is_command && SHELLS.contains(&name)
+}
+
+/// How many packages have a file in the tree.
+fn kept(rootfs: &Rootfs, packages: &Packages, source: &View) -> usize {
+    // Records name /lib/..., where the tree has /usr/lib/...
+    let mut folders: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut has = |path: &PathBuf| {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return false;
+        };
+        if !folders.contains_key(folder) {
+            let real = source.walk(folder).map(|walk| walk.real.clone());
+            let real = real.unwrap_or_else(|_| folder.to_path_buf());
+            folders.insert(folder.to_path_buf(), real);
+        }
+        let node = rootfs.node(&folders[folder].join(name));
+        node.is_some_and(|node| !matches!(node.content, Content::Directory(_)))
+    };
+    let has_any = packages
+        .iter()
+        .filter(|(_, files)| files.iter().any(&mut has));
+    has_any.count()
+}

@@ -1,0 +1,154 @@
+//! Packing out of an image: what it starts, configured as it is.
+//!
+//! In: options, and an image that has been read. Out: the options that describe the same image
+//! with nothing but what it starts; what was asked for wins over what is inherited. And figures
+//! of both.
+
+mod census;
+mod start;
+
+pub use census::Census;
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::Config;
+
+use super::{Options, PackError, Plan};
+use crate::image::read::{Description, Image};
+use crate::image::{Configured, Start, Tag};
+use crate::packages::Packages;
+use crate::source::Source;
+
+/// The image that a plan is made from, and what it is made into.
+#[derive(Debug)]
+pub struct Minimized {
+    /// The image, as it was named.
+    pub image: PathBuf,
+    /// Figures of it.
+    pub before: Census,
+    /// Figures of what is made of it.
+    pub after: Census,
+}
+
+impl Plan {
+    /// Works out and proves what an image would hold that does what `image`, called `name`, is
+    /// for, or what the programs of it do that `options` name.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and when the image does not say what it starts.
+    pub fn from_image(options: &Options, name: &Path, image: &Image) -> Result<Self, PackError> {
+        let view = image.view();
+        let packages = Packages::read(&view);
+        let before = Census::of_image(image, packages.as_ref());
+        let start = Start::of(image.description.as_ref());
+        let source = Source::of_image(name, view, &start.working_dir);
+        let inherited = inherit(options, name, image.description.as_ref(), &source)?;
+        let mut plan = Self::in_source(&inherited, source)?;
+        plan.minimized = Some(Minimized {
+            image: name.to_path_buf(),
+            before,
+            after: Census::of_rootfs(&plan.rootfs, packages.as_ref(), &plan.source.view),
+        });
+        Ok(plan)
+    }
+}
+
+fn inherit(
+    options: &Options,
+    name: &Path,
+    image: Option<&Description>,
+    source: &Source,
+) -> Result<Options, PackError> {
+    let nothing = Config::default();
+    let config = image.and_then(|image| image.config.config().as_ref());
+    let config = config.unwrap_or(&nothing);
+    let mut inherited = options.clone();
+    inherited.configured = configured(&options.configured, config, image);
+    if inherited.tags.is_empty() {
+        inherited.tags.extend(image.and_then(slim_tag));
+    }
+    let start = Start {
+        words: Vec::new(),
+        env: inherited.configured.env.clone(),
+        working_dir: source.working_dir(),
+        user: String::new(),
+    };
+    if !options.programs.is_empty() {
+        // A name alone is a command of the image.
+        inherited.programs = options
+            .programs
+            .iter()
+            .map(|typed| start::named(&start, &source.view, typed))
+            .collect();
+        return Ok(inherited);
+    }
+    // As for docker run --entrypoint, another entrypoint does not get the old arguments.
+    let (entrypoint, cmd) = match (&options.entrypoint, options.configured.cmd.is_empty()) {
+        (Some(entrypoint), _) => (entrypoint.clone(), options.configured.cmd.clone()),
+        (None, false) => (
+            config.entrypoint().clone().unwrap_or_default(),
+            options.configured.cmd.clone(),
+        ),
+        (None, true) => (
+            config.entrypoint().clone().unwrap_or_default(),
+            config.cmd().clone().unwrap_or_default(),
+        ),
+    };
+    let mut programs = start::programs(&start, &source.view, &entrypoint, &cmd, name)?;
+    for program in start::checkers(
+        &start,
+        &source.view,
+        inherited.configured.healthcheck.as_ref(),
+    ) {
+        if !programs.contains(&program) {
+            programs.push(program);
+        }
+    }
+    inherited.programs = programs;
+    inherited.entrypoint = Some(entrypoint);
+    inherited.configured.cmd = cmd;
+    Ok(inherited)
+}
+
+/// What is configured: `asked` before what the image has. The arguments are not inherited here.
+fn configured(asked: &Configured, config: &Config, image: Option<&Description>) -> Configured {
+    let mut configured = asked.clone();
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let is_new = |entry: &&String| !asked.env.iter().any(|own| name(own) == name(entry));
+    let inherited = config.env().iter().flatten().filter(is_new).cloned();
+    configured.env = inherited.chain(asked.env.iter().cloned()).collect();
+    let or = |own: &Option<String>, inherited: &Option<String>| {
+        let inherited = inherited.as_ref().filter(|value| !value.is_empty());
+        own.as_ref().or(inherited).cloned()
+    };
+    configured.user = or(&asked.user, config.user());
+    configured.working_dir = or(&asked.working_dir, config.working_dir());
+    configured.stop_signal = or(&asked.stop_signal, config.stop_signal());
+    let record = |label: &(&String, &String)| !crate::image::is_record(label.0);
+    for (label, value) in config.labels().iter().flatten().filter(record) {
+        let entry = configured.labels.entry(label.clone());
+        entry.or_insert_with(|| value.clone());
+    }
+    let more = |own: &mut Vec<String>, inherited: &Option<Vec<String>>| {
+        for value in inherited.iter().flatten() {
+            if !own.contains(value) {
+                own.push(value.clone());
+            }
+        }
+        own.sort();
+    };
+    more(&mut configured.expose, config.exposed_ports());
+    more(&mut configured.volumes, config.volumes());
+    if let Some(image) = image {
+        configured.author = or(&asked.author, image.config.author());
+        let healthcheck = asked.healthcheck.as_ref().or(image.healthcheck.as_ref());
+        configured.healthcheck = healthcheck.cloned();
+    }
+    configured
+}
+
+/// The image's name with another tag: loading it shall not take the name of the old one.
+fn slim_tag(image: &Description) -> Option<Tag> {
+    let name = image.tags.iter().find(|tag| tag.contains(':'))?;
+    Tag::parse(&format!("{name}-slim")).ok()
+}

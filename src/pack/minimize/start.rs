@@ -1,0 +1,149 @@
+//! Which programs an image starts.
+//!
+//! In: entrypoint, arguments and health check, in exec or in shell form. Out: files of the image.
+//! Source: the OCI image specification (`config.md`) and docker's own `Healthcheck`.
+
+use std::path::{Path, PathBuf};
+
+use crate::image::{Start, command_path};
+use crate::pack::PackError;
+use crate::pack::subjects::commands_in;
+use crate::vfs::{NodeKind, View};
+
+/// Commands that start the one that stands behind their options.
+const STARTERS: [&str; 16] = [
+    "env",
+    "tini",
+    "tini-static",
+    "dumb-init",
+    "catatonit",
+    "gosu",
+    "su-exec",
+    "setpriv",
+    "nice",
+    "ionice",
+    "timeout",
+    "nohup",
+    "stdbuf",
+    "chpst",
+    "docker-init",
+    "exec",
+];
+/// Shells, whose `-c` takes a command line.
+const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
+
+/// The program that a person typed: a name alone is looked up as the engine does.
+pub(super) fn named(start: &Start, view: &View, typed: &Path) -> PathBuf {
+    let is_name = typed.components().count() == 1 && !typed.is_absolute();
+    let found = typed.to_str().filter(|_| is_name);
+    let found = found.and_then(|word| start.command(view, word));
+    found.unwrap_or_else(|| typed.to_path_buf())
+}
+
+/// The programs that entrypoint and arguments start, the first one first.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn programs(
+    start: &Start,
+    view: &View,
+    entrypoint: &[String],
+    cmd: &[String],
+    image: &Path,
+) -> Result<Vec<PathBuf>, PackError> {
+    let words: Vec<&str> = entrypoint.iter().chain(cmd).map(String::as_str).collect();
+    let first = *words.first().ok_or_else(|| PackError::NoEntrypoint {
+        image: image.to_path_buf(),
+    })?;
+    let found = start.command(view, first);
+    let first = found.ok_or_else(|| PackError::EntrypointGone {
+        image: image.to_path_buf(),
+        word: first.to_owned(),
+    })?;
+    let mut programs = vec![first];
+    let mut add = |path: PathBuf| {
+        if !programs.contains(&path) {
+            programs.push(path);
+        }
+    };
+    started_by(start, view, &words)
+        .into_iter()
+        .for_each(&mut add);
+    // An entrypoint that prepares things starts what it is handed: docker-entrypoint.sh redis-server.
+    if !entrypoint.is_empty()
+        && let Some(word) = cmd.first()
+        && let Some(path) = executable(start, view, word)
+    {
+        add(path);
+        let cmd: Vec<&str> = cmd.iter().map(String::as_str).collect();
+        started_by(start, view, &cmd).into_iter().for_each(&mut add);
+    }
+    Ok(programs)
+}
+
+/// What a command line starts beside its first word.
+fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
+    let Some((first, rest)) = words.split_first() else {
+        return Vec::new();
+    };
+    let name = first.rsplit('/').next().unwrap_or(first);
+    if SHELLS.contains(&name) {
+        let is_command = |word: &&str| word.starts_with('-') && word.ends_with('c');
+        let text = rest
+            .iter()
+            .position(|word| is_command(&word))
+            .map(|at| at + 1);
+        let text = text
+            .and_then(|at| rest.get(at))
+            .copied()
+            .unwrap_or_default();
+        return commands_in(text, &start.env, &|path| is_file(view, path));
+    }
+    if !STARTERS.contains(&name) {
+        return Vec::new();
+    }
+    // Users and numbers stand before the command, too: what is in PATH counts.
+    let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
+    let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
+    let found = commands.find_map(|(at, word)| Some((at, executable(start, view, word)?)));
+    let Some((at, path)) = found else {
+        return Vec::new();
+    };
+    let mut found = vec![path];
+    found.extend(started_by(start, view, &rest[at..]));
+    found
+}
+
+/// The programs of a health check.
+pub(super) fn checkers(
+    start: &Start,
+    view: &View,
+    healthcheck: Option<&serde_json::Value>,
+) -> Vec<PathBuf> {
+    let test = healthcheck.and_then(|check| check["Test"].as_array());
+    let test = test.map(Vec::as_slice).unwrap_or_default();
+    let words: Vec<&str> = test.iter().filter_map(|word| word.as_str()).collect();
+    let words = match words.as_slice() {
+        ["CMD", words @ ..] => words.to_vec(),
+        ["CMD-SHELL", text, ..] => vec!["/bin/sh", "-c", text],
+        _ => return Vec::new(),
+    };
+    let first = words.first().and_then(|word| executable(start, view, word));
+    let mut found: Vec<PathBuf> = first.into_iter().collect();
+    found.extend(started_by(start, view, &words));
+    found
+}
+
+fn executable(start: &Start, view: &View, word: &str) -> Option<PathBuf> {
+    command_path(word, &start.env, &start.working_dir, |path| {
+        let walk = view.walk(path);
+        walk.is_ok_and(|walk| {
+            walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0
+        })
+    })
+}
+
+fn is_file(view: &View, path: &Path) -> bool {
+    let walk = view.walk(path);
+    walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
+}
