@@ -8,76 +8,16 @@ mod authority;
 mod common;
 #[path = "common/packing.rs"]
 mod packing;
+#[path = "common/servers.rs"]
+mod servers;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::Command;
 
 use authority::Authority;
 use packing::{Packed, pack, runs_containers};
-
-/// A server that ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // As a person ends it, so that runc removes what it made.
-        let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.0.wait();
-    }
-}
-
-impl Server {
-    /// Starts a server and waits until it listens on `port`.
-    fn start(mut command: Command, port: u16) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut server = Self(child.spawn().unwrap());
-        for _ in 0..200 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return server;
-            }
-            if let Some(status) = server.0.try_wait().unwrap() {
-                panic!("{command:?} ended with {status}");
-            }
-            sleep(Duration::from_millis(50));
-        }
-        panic!("{command:?} does not listen");
-    }
-}
-
-/// A port of the loopback interface that nobody listens on.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// What a server answers to `request`.
-fn answer(port: u16, request: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text);
-    text
-}
-
-/// A server that shows a page over TLS.
-fn page_of(authority: &Authority) -> (Server, u16) {
-    let port = free_port();
-    let mut command = Command::new("openssl");
-    command.args(["s_server", "-quiet", "-www", "-accept"]);
-    command.arg(format!("127.0.0.1:{port}"));
-    command.arg("-cert").arg(authority.path("cert.pem"));
-    command.arg("-key").arg(authority.path("key.pem"));
-    (Server::start(command, port), port)
-}
+use servers::{answer, free_port, page_of, serve};
 
 /// Packs on a machine whose bundle of authorities holds this one alone.
 fn pack_trusting(authority: &Authority, program: &Path, flags: &[&str]) -> Packed {
@@ -231,12 +171,6 @@ fn an_authority_that_is_added_by_hand_replaces_those_of_the_source() {
     assert!(output.status.success(), "{}", packing::text(&output));
 }
 
-/// Starts the image of a server with this machine's network.
-fn serve(image: &Packed, words: &[&str], port: u16) -> (tempfile::TempDir, Server) {
-    let (folder, command) = common::container_beside(&image.archive, words);
-    (folder, Server::start(command, port))
-}
-
 #[test]
 fn nginx_serves_a_file_with_the_paths_that_are_suggested() {
     if !runs_containers() || !common::have(&["nginx"]) {
@@ -268,7 +202,7 @@ fn nginx_serves_a_file_with_the_paths_that_are_suggested() {
             folder.path().join("nginx.conf").display()
         ),
     ]);
-    let (_bundle, _server) = serve(&image, &[nginx], port);
+    let (_bundle, _server) = serve(&image.archive, &[nginx], port);
     let page = answer(port, "GET /page.html HTTP/1.0\r\n\r\n");
     assert!(
         page.contains("Content-Type: text/html") && page.ends_with("a page\n"),
@@ -294,7 +228,7 @@ fn redis_answers() {
         "--save",
         "",
     ];
-    let (_bundle, _server) = serve(&image, &words, port);
+    let (_bundle, _server) = serve(&image.archive, &words, port);
     let said = answer(port, "PING\r\nSET key value\r\nGET key\r\nQUIT\r\n");
     assert_eq!(said, "+PONG\r\n+OK\r\n$5\r\nvalue\r\n+OK\r\n");
 }

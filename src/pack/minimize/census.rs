@@ -100,7 +100,8 @@ fn kept(rootfs: &Rootfs, packages: &Packages, source: &View) -> usize {
             folders.insert(folder.to_path_buf(), real);
         }
         let node = rootfs.node(&folders[folder].join(name));
-        node.is_some_and(|node| !matches!(node.content, Content::Directory(_)))
+        // Folders, and links to them, belong to many.
+        node.is_some_and(|node| matches!(node.content, Content::File(_)))
     };
     let has_any = packages
         .iter()

@@ -1,0 +1,300 @@
+//! `slimpack --from IMAGE`: Debian-based images, made by debootstrap and buildah, do their work
+//! in runc with nothing left but what that needs.
+//!
+//! The root with the programs is named by `SLIMPACK_TEST_SERVICES` (`.ci/run` makes it).
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/authority.rs"]
+mod authority;
+mod common;
+#[path = "common/docker.rs"]
+mod docker;
+#[path = "common/servers.rs"]
+mod servers;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use authority::Authority;
+use common::{fail_with, have, image_config, output, slimpack, succeed, temporary, text};
+use serde_json::Value;
+use servers::{answer, free_port, page_of, serve};
+
+const TOOLS: [&str; 5] = ["buildah", "runc", "umoci", "tar", "skopeo"];
+/// What the image of nginx listens on.
+static PORT: OnceLock<u16> = OnceLock::new();
+
+/// The root, if tests can use it.
+fn root() -> Option<PathBuf> {
+    let Some(root) = std::env::var_os("SLIMPACK_TEST_SERVICES") else {
+        eprintln!("skipped: SLIMPACK_TEST_SERVICES names no root");
+        let is_required = std::env::var_os(common::REQUIRE_TOOLS).is_some();
+        assert!(!is_required, "SLIMPACK_TEST_SERVICES is not set");
+        return None;
+    };
+    (have(&TOOLS) && common::is_root()).then(|| PathBuf::from(root))
+}
+
+/// A Debian image in `folder`: the root with these files, configured by these words of `buildah
+/// config`, as `destination` in the folder.
+fn image(
+    root: &Path,
+    folder: &Path,
+    files: &[(&str, &str)],
+    config: &[&str],
+    destination: &str,
+) -> PathBuf {
+    let buildah = |arguments: &[&str]| {
+        let mut command = Command::new("buildah");
+        command.args(["--storage-driver", "vfs", "--root"]);
+        command
+            .arg(folder.join("store"))
+            .arg("--runroot")
+            .arg(folder.join("run"));
+        succeed(command.args(arguments).current_dir(folder))
+    };
+    let container = buildah(&["from", "scratch"]).trim().to_owned();
+    buildah(&["add", "-q", &container, root.to_str().unwrap(), "/"]);
+    for (path, content) in files {
+        fs::write(folder.join("file"), content).unwrap();
+        buildah(&["add", "-q", &container, "file", path]);
+    }
+    buildah(&[&["config"], config, &[&container]].concat());
+    buildah(&["commit", "-q", &container, destination]);
+    docker::unmount_below(folder);
+    let path = destination.split(':').nth(1).unwrap();
+    folder.join(path)
+}
+
+/// Minimizes an image; what was said.
+fn minimize(image: &Path, slim: &Path, flags: &[&str]) -> Value {
+    let mut command = slimpack();
+    command
+        .arg("--json")
+        .arg("--from")
+        .arg(image)
+        .arg("-o")
+        .arg(slim)
+        .args(flags);
+    let plan: Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+    let [before, after] = ["before", "after"].map(|side| &plan["from"][side]);
+    for figure in ["bytes", "files", "packages"] {
+        let [before, after] = [before, after].map(|side| side[figure].as_u64().unwrap());
+        assert!(
+            after * 2 < before && after > 0,
+            "{figure}: {before} → {after}"
+        );
+    }
+    assert!(
+        before["setuid"].as_u64() > Some(5) && after["setuid"] == 0,
+        "{plan}"
+    );
+    plan
+}
+
+#[test]
+fn curl_fetches_a_page_over_tls_with_the_authorities_of_its_image() {
+    let Some(root) = root() else { return };
+    let (folder, authority) = (temporary(), Authority::of("localhost"));
+    let (_server, port) = page_of(&authority);
+    let bundle = fs::read_to_string(authority.path("ca.pem")).unwrap();
+    let url = format!("https://localhost:{port}/");
+    let full = image(
+        &root,
+        folder.path(),
+        &[("/etc/ssl/certs/ca-certificates.crt", &bundle)],
+        &[
+            "--entrypoint",
+            r#"["curl","-sS"]"#,
+            "--cmd",
+            &url,
+            "--env",
+            "A=1",
+            "--label",
+            "b=2",
+        ],
+        "oci-archive:curl.tar:curl:7",
+    );
+    let slim = folder.path().join("slim.tar");
+    let plan = minimize(&full, &slim, &["-e", "C=3"]);
+    assert_eq!(plan["tags"][0], "curl:7-slim");
+    assert_eq!(plan["from"]["after"]["shells"], 0);
+    let config = image_config(&slim)["config"].clone();
+    assert_eq!(config["Entrypoint"], serde_json::json!(["curl", "-sS"]));
+    assert_eq!(config["Cmd"], serde_json::json!([url]));
+    let env = config["Env"].as_array().unwrap();
+    assert!(
+        env.contains(&"A=1".into()) && env.contains(&"C=3".into()),
+        "{env:?}"
+    );
+    assert_eq!(config["Labels"]["b"], "2");
+    let page = text(&common::run_image_beside(&slim, &[]));
+    assert!(page.contains("Cipher"), "{page}");
+    // The same from what others make of the image.
+    let again = folder.path().join("again.tar");
+    let kinds = [
+        ("docker-archive", "docker.tar:curl:7"),
+        ("oci", "layout:curl:7"),
+        ("dir", "dir"),
+    ];
+    for (kind, place) in &kinds[..2] {
+        let source = format!("oci-archive:{}", full.display());
+        let target = format!("{kind}:{}", folder.path().join(place).display());
+        succeed(Command::new("skopeo").args(["copy", "-q", &source, &target]));
+        let path = folder.path().join(place.split(':').next().unwrap());
+        minimize(&path, &again, &["-e", "C=3", "-t", "curl:7-slim"]);
+        assert_eq!(
+            fs::read(&again).unwrap(),
+            fs::read(&slim).unwrap(),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn python_runs_what_a_shell_form_command_says() {
+    let Some(root) = root() else { return };
+    let folder = temporary();
+    let program = "import json, sqlite3, ssl, zoneinfo; print(json.dumps({'a': 1}))";
+    let command = format!("cd /tmp && exec python3 -c \"{program}\"");
+    let full = image(
+        &root,
+        folder.path(),
+        &[],
+        &[
+            "--entrypoint",
+            &serde_json::json!(["/bin/sh", "-c", command]).to_string(),
+        ],
+        "docker-archive:python.tar:python:3",
+    );
+    let slim = folder.path().join("slim.tar");
+    let plan = minimize(&full, &slim, &["--add", "/usr/lib/python3.11", "--strip"]);
+    let programs = plan["programs"].as_array().unwrap();
+    let paths: Vec<_> = programs
+        .iter()
+        .map(|program| program["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["/bin/sh", "/usr/bin/python3"]);
+    assert_eq!(text(&common::run_image(&slim, &[])), "{\"a\": 1}\n");
+}
+
+#[test]
+fn nginx_serves_its_site() {
+    let Some(root) = root() else { return };
+    let folder = temporary();
+    let port = *PORT.get_or_init(free_port);
+    let site = format!("server {{ listen 127.0.0.1:{port}; root /var/www/html; }}\n");
+    let full = image(
+        &root,
+        folder.path(),
+        &[
+            ("/etc/nginx/sites-available/default", &site),
+            ("/var/www/html/page.html", "a page\n"),
+        ],
+        &[
+            "--cmd",
+            r#"["nginx","-g","daemon off;"]"#,
+            "--port",
+            "80",
+            "--stop-signal",
+            "QUIT",
+        ],
+        "oci-archive:nginx.tar:nginx:1",
+    );
+    let slim = folder.path().join("slim.tar");
+    minimize(&full, &slim, &["--with", "paths", "--add", "/var/www/html"]);
+    let config = image_config(&slim)["config"].clone();
+    assert_eq!(
+        config["Cmd"],
+        serde_json::json!(["nginx", "-g", "daemon off;"])
+    );
+    assert!(config["Entrypoint"].is_null() && config["ExposedPorts"]["80"].is_object());
+    let (_bundle, _server) = serve(&slim, &[], port);
+    let page = answer(port, "GET /page.html HTTP/1.0\r\n\r\n");
+    assert!(
+        page.contains("Content-Type: text/html") && page.ends_with("a page\n"),
+        "{page}"
+    );
+}
+
+#[test]
+fn redis_keeps_values() {
+    let Some(root) = root() else { return };
+    let (folder, port) = (temporary(), free_port());
+    let words = serde_json::json!(["redis-server", "--port", port.to_string(), "--save", ""]);
+    let full = image(
+        &root,
+        folder.path(),
+        &[],
+        &[
+            "--cmd",
+            &words.to_string(),
+            "--user",
+            "redis",
+            "--workingdir",
+            "/var/lib/redis",
+        ],
+        "oci:layout:redis",
+    );
+    let slim = folder.path().join("slim.tar");
+    minimize(&full, &slim, &[]);
+    let (_bundle, _server) = serve(&slim, &[], port);
+    let said = answer(port, "PING\r\nSET key value\r\nGET key\r\nQUIT\r\n");
+    assert_eq!(said, "+PONG\r\n+OK\r\n$5\r\nvalue\r\n+OK\r\n");
+}
+
+#[test]
+fn programs_of_an_image_are_named_by_path_or_command() {
+    let Some(root) = root() else { return };
+    let folder = temporary();
+    let full = image(
+        &root,
+        folder.path(),
+        &[],
+        &["--env", "A=1"],
+        "oci-archive:all.tar:all:1",
+    );
+    let slim = folder.path().join("slim.tar");
+    // Without an entrypoint somebody has to say which.
+    let said = fail_with(2, slimpack().arg("--from").arg(&full).arg("-o").arg(&slim));
+    assert!(
+        said.contains("does not say what it starts; name a FILE of it"),
+        "{said}"
+    );
+    assert!(!slim.exists());
+    minimize(&full, &slim, &["curl", "/usr/bin/env"]);
+    let config = image_config(&slim)["config"].clone();
+    assert_eq!(config["Entrypoint"], serde_json::json!(["/usr/bin/curl"]));
+    let version = text(&common::run_image(&slim, &["/usr/bin/env"]));
+    assert!(version.contains("A=1"), "{version}");
+    // Files of the image, none of this machine.
+    let here = folder.path().join("here");
+    fs::write(&here, "here").unwrap();
+    let mut command = slimpack();
+    command
+        .arg("--from")
+        .arg(&full)
+        .arg("curl")
+        .arg("--add")
+        .arg(&here);
+    let said = text(&output(&mut command));
+    assert!(
+        said.contains("cannot add") && said.contains("no such file"),
+        "{said}"
+    );
+    minimize(&full, &slim, &["curl", "--add", "/etc/debian_version"]);
+    let nodes = common::layer(&slim);
+    assert!(nodes.contains_key("etc/debian_version"));
+    // An image is not written over itself.
+    let mut command = slimpack();
+    command
+        .arg("--from")
+        .arg(&full)
+        .arg("curl")
+        .arg("-o")
+        .arg(&full);
+    fail_with(2, &mut command);
+}
