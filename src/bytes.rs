@@ -79,6 +79,28 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
     Ok(done)
 }
 
+/// Whether two files hold the same bytes.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn is_same(one: &dyn ReadAt, other: &dyn ReadAt) -> io::Result<bool> {
+    const CHUNK: u64 = 64 << 10;
+    if one.size() != other.size() {
+        return Ok(false);
+    }
+    let mut buffers = [CHUNK.min(one.size()); 2].map(|length| vec![0; length as usize]);
+    let mut offset = 0;
+    while offset < one.size() {
+        let [here, there] = &mut buffers;
+        let counts = [one.read_at(here, offset)?, other.read_at(there, offset)?];
+        if counts[0] != counts[1] || counts[0] == 0 || here[..counts[0]] != there[..counts[0]] {
+            return Ok(false);
+        }
+        offset += counts[0] as u64;
+    }
+    Ok(true)
+}
+
 impl ReadAt for [u8] {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let start = usize::try_from(offset)

@@ -5,6 +5,7 @@
 
 mod about;
 mod args;
+mod diff;
 mod error;
 mod help;
 mod inspect;
@@ -13,9 +14,11 @@ mod needs;
 mod pack;
 mod progress;
 mod registry;
+mod size;
 mod strip;
 mod tree;
 mod values;
+mod why;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -59,6 +62,9 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Needs(args)) => needs::run(args),
         Some(Verb::Lint(args)) => lint::run(args, &cli.common),
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),
+        Some(Verb::Diff(args)) => diff::run(args, &cli.common),
+        Some(Verb::Size(args)) => size::run(args, &cli.common),
+        Some(Verb::Why(args)) => why::run(args, &cli.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.common),
         Some(Verb::Strip(args)) => strip::run(args, &cli.common),
         None => pack::run(&cli.pack, &cli.common),

@@ -17,7 +17,7 @@ use crate::image::Start;
 use crate::image::read::Interest;
 use crate::loader::Environment;
 use crate::needs::{self, Mode, Process, Rule, Sign};
-use crate::report;
+use crate::report::{self, GraphLanguage};
 use crate::source::{Source, choose_root};
 
 /// Files from which on all cores resolve, and files resolved before they are printed.
@@ -218,6 +218,10 @@ impl<'a> Asked<'a> {
             let needs = self.needs(&closure, &environment);
             let json = report::tree_json(source, &closure, &needs).map_err(io::Error::from)?;
             writeln!(text, "{json}")?;
+        } else if args.dot {
+            report::graph(source, &closure, GraphLanguage::Dot, &mut text)?;
+        } else if args.mermaid {
+            report::graph(source, &closure, GraphLanguage::Mermaid, &mut text)?;
         } else if args.list {
             report::list(source, &closure, &mut text)?;
         } else {

@@ -3,7 +3,6 @@
 //! In: the bytes of a layer. Out: the same bytes compressed, whatever the number of cores: zstd always
 //! works with workers, gzip in blocks of one size (RFC 1952, RFC 8878).
 
-use std::fs::File;
 use std::io::{self, Write};
 
 use gzp::ZWriter;
@@ -63,7 +62,7 @@ impl Compression {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub(super) fn writer(self, file: File) -> io::Result<Compressor> {
+    pub fn writer<W: Write + Send + 'static>(self, file: W) -> io::Result<Compressor<W>> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(match self {
             Self::None => Compressor::None(file),
@@ -85,13 +84,16 @@ impl Compression {
 }
 
 /// A compressor at work.
-pub(super) enum Compressor {
-    None(File),
-    Gzip(Parallel),
-    Zstd(Box<zstd::Encoder<'static, File>>),
+pub enum Compressor<W: Write + Send + 'static> {
+    /// None: what is written goes through.
+    None(W),
+    /// gzip.
+    Gzip(Parallel<W>),
+    /// zstd.
+    Zstd(Box<zstd::Encoder<'static, W>>),
 }
 
-impl Compressor {
+impl<W: Write + Send + 'static> Compressor<W> {
     /// Writes what is left.
     ///
     /// # Errors
@@ -107,9 +109,9 @@ impl Compressor {
 
 /// gzip on all cores. The library's own type panics when it is written to, or dropped, after its file
 /// has failed: this one says no.
-pub(super) struct Parallel(Option<ParCompress<'static, Gzip, File>>);
+pub struct Parallel<W: Write + Send + 'static>(Option<ParCompress<'static, Gzip, W>>);
 
-impl Parallel {
+impl<W: Write + Send + 'static> Parallel<W> {
     fn finish(&mut self) -> io::Result<()> {
         match self.0.take() {
             Some(mut writer) => writer.finish().map(drop).map_err(plain),
@@ -118,7 +120,7 @@ impl Parallel {
     }
 }
 
-impl Write for Parallel {
+impl<W: Write + Send + 'static> Write for Parallel<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.0.as_mut().ok_or_else(failed)?.write(bytes);
         if written.is_err() {
@@ -133,7 +135,7 @@ impl Write for Parallel {
     }
 }
 
-impl Drop for Parallel {
+impl<W: Write + Send + 'static> Drop for Parallel<W> {
     fn drop(&mut self) {
         // Whoever drops it unfinished has an error to tell already.
         let _ = self.finish();
@@ -152,7 +154,7 @@ fn plain(error: gzp::GzpError) -> io::Error {
     }
 }
 
-impl Write for Compressor {
+impl<W: Write + Send + 'static> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::None(file) => file.write(bytes),

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::digest::Blob;
 use super::part::{Described, LayerBlob, Part};
+use super::read::Description;
 use super::reference::Tag;
 use crate::elf::Platform;
 
@@ -126,6 +127,15 @@ pub(super) fn docker_manifest(
 
 /// The label and annotation that keeps the reasons; none where there is nothing to tell.
 const REASONS: &str = "dev.slimpack.reasons";
+
+/// The record of a pack: for each path why it is there, as far as no loader asks for it; nothing
+/// where there is none, or none that makes sense.
+pub fn recorded(image: &Description) -> BTreeMap<String, String> {
+    let config = image.config.config().as_ref();
+    let text = config.and_then(|config| config.labels().as_ref()?.get(REASONS));
+    let record = text.and_then(|text| serde_json::from_str(text).ok());
+    record.unwrap_or_default()
+}
 
 /// Whether a label is slimpack's own record of an image.
 pub fn is_record(label: &str) -> bool {

@@ -21,7 +21,7 @@ pub use archive::{
 };
 pub use command::{Interpreters, Shebang, Start, command_path, path_folders, shebang, variable};
 pub use compression::Compression;
-pub use config::{Configured, Settings, is_record};
+pub use config::{Configured, Settings, is_record, recorded};
 pub use digest::{Blob, Digester};
 pub use folder::write_folder;
 pub use format::Format;

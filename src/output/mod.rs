@@ -9,7 +9,7 @@ mod folder;
 pub use folder::AtomicFolder;
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufRead, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,9 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tempfile::NamedTempFile;
 use thiserror::Error;
+
+use crate::bytes::is_same;
+use crate::vfs::HostFile;
 
 /// Why there is no output.
 #[derive(Debug, Error)]
@@ -200,31 +203,11 @@ impl AtomicFile {
     /// When what was written cannot be read.
     pub fn is_same_as_before(&mut self) -> Result<bool, OutputError> {
         let fail = |error| OutputError::Io(self.target.clone(), error);
-        let Ok(before) = File::open(&self.target) else {
+        let Ok(before) = File::open(&self.target).and_then(HostFile::new) else {
             return Ok(false);
         };
-        let now = self.temporary.reopen().map_err(fail)?;
-        let length = |file: &File| Some(file.metadata().ok()?.len());
-        if length(&before) != length(&now) {
-            return Ok(false);
-        }
-        let (before, now) = (io::BufReader::new(before), io::BufReader::new(now));
-        same_bytes(before, now).map_err(fail)
-    }
-}
-
-fn same_bytes(mut one: impl BufRead, mut other: impl BufRead) -> io::Result<bool> {
-    loop {
-        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
-        let count = left.len().min(right.len());
-        if count == 0 {
-            return Ok(left.is_empty() && right.is_empty());
-        }
-        if left[..count] != right[..count] {
-            return Ok(false);
-        }
-        one.consume(count);
-        other.consume(count);
+        let now = self.temporary.reopen().and_then(HostFile::new);
+        is_same(&before, &now.map_err(fail)?).map_err(fail)
     }
 }
 

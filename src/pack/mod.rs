@@ -12,7 +12,7 @@ mod strip;
 mod subjects;
 
 pub use error::{MissingLibrary, PackError};
-pub use minimize::{Census, Minimized};
+pub use minimize::{Census, Minimized, started};
 pub use options::{Add, Options};
 pub use strip::{StrippedFile, Stripping, debug_path};
 

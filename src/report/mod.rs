@@ -4,6 +4,8 @@
 //! anything.
 
 mod binding;
+mod diff;
+mod graph;
 mod inspect;
 mod inspect_json;
 pub mod lint;
@@ -12,8 +14,11 @@ mod plan;
 mod plan_json;
 mod tree;
 mod tree_json;
+mod why;
 
 pub use binding::BindingReport;
+pub use diff::{diff, diff_elf, diff_settings};
+pub use graph::{GraphLanguage, graph};
 pub use inspect::{Detail, Inspected, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{need_rules, needs_of};
@@ -23,6 +28,7 @@ pub use plan::{Made, plan, summary};
 pub use plan_json::plan_json;
 pub use tree::{list, tree, tree_needs};
 pub use tree_json::tree_json;
+pub use why::why;
 
 use bytesize::ByteSize;
 

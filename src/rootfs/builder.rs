@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
+use crate::bytes::is_same;
 use crate::vfs::{Link, MAX_LINKS, View};
 
 /// Permission bits of folders that nothing else is said about.
@@ -244,21 +245,10 @@ impl Builder {
 /// Whether two files of the source hold the same; a file that cannot be read is like no
 /// other.
 fn same_bytes(one: &SourceFile, other: &SourceFile, source: &View) -> bool {
-    const CHUNK: usize = 64 << 10;
     let (Ok(left), Ok(right)) = (one.open(source), other.open(source)) else {
         return false;
     };
-    if left.size() != right.size() {
-        return false;
-    }
-    let (mut here, mut there) = (vec![0; CHUNK], vec![0; CHUNK]);
-    (0..left.size()).step_by(CHUNK).all(|offset| {
-        let lengths = (
-            left.read_at(&mut here, offset),
-            right.read_at(&mut there, offset),
-        );
-        matches!(lengths, (Ok(l), Ok(r)) if l == r && here[..l] == there[..r])
-    })
+    is_same(left.as_ref(), right.as_ref()).unwrap_or(false)
 }
 
 fn reversed_components(path: &Path) -> Vec<PathBuf> {

@@ -367,10 +367,14 @@ impl<'a> Placer<'a> {
     }
 
     /// Keeps the links and folders by which `path` leads to its file.
-    pub(super) fn keep_way(&mut self, walk: &Walk, path: &Path) -> Result<(), RootfsError> {
+    fn keep_way(&mut self, walk: &Walk, path: &Path) -> Result<(), RootfsError> {
+        self.keep_way_for(walk, &Reason::OnTheWayTo(path.to_path_buf()))
+    }
+
+    /// The same, for `reason`.
+    pub(super) fn keep_way_for(&mut self, walk: &Walk, reason: &Reason) -> Result<(), RootfsError> {
         for link in &walk.links {
-            self.builder
-                .link(link, Reason::OnTheWayTo(path.to_path_buf()))?;
+            self.builder.link(link, reason.clone())?;
         }
         for folder in &walk.left {
             self.builder.folder(folder.clone());

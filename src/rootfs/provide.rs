@@ -71,7 +71,7 @@ impl Placer<'_> {
             }
             Addition::File(path) => {
                 let walk = self.walk(path)?;
-                self.keep_way(&walk, path)?;
+                self.keep_way_for(&walk, &reason)?;
                 let file = SourceFile::of(walk.clone(), walk.metadata.mode & 0o111 != 0);
                 match reason.is_by_hand() {
                     true => self.builder.file(walk.real.clone(), file, reason),

@@ -14,6 +14,7 @@ mod table;
 pub use debug::DebugFile;
 pub use pieces::{Assembled, Pieces};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +105,20 @@ pub fn strippable_bytes(object: &Object, file: &dyn ReadAt) -> u64 {
     };
     let bytes = sections.removed_bytes(&sections.removed(Level::All));
     bytes.min(file.size().saturating_sub(sections.loaded))
+}
+
+/// The sections of `object`, which is `file`, and their sizes in bytes; those that share a name
+/// together, and nothing of a file whose section table does not fit it.
+pub fn section_sizes(object: &Object, file: &dyn ReadAt) -> BTreeMap<String, u64> {
+    let mut sizes = BTreeMap::new();
+    if let Ok(sections) = Sections::read(object, file) {
+        for header in sections.headers.iter().skip(1) {
+            let name = String::from_utf8_lossy(sections.name(header)).into_owned();
+            let size: &mut u64 = sizes.entry(name).or_default();
+            *size = size.saturating_add(header.sh_size);
+        }
+    }
+    sizes
 }
 
 /// A file that is stripped.

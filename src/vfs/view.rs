@@ -90,6 +90,14 @@ impl View {
         self.vfs.open(&walk.real)
     }
 
+    /// The node at a path none of whose components is a link.
+    ///
+    /// # Errors
+    /// The error number of `lstat(2)`.
+    pub fn lookup(&self, path: &Path) -> Result<Metadata, Errno> {
+        self.vfs.lookup(path)
+    }
+
     /// The target of the symbolic link at `path`; links in the folders above it are followed.
     ///
     /// # Errors

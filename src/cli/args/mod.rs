@@ -5,8 +5,8 @@ mod verbs;
 
 pub(super) use pack::PackArgs;
 pub(super) use verbs::{
-    CompletionsArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs, NeedsArgs,
-    SourceArgs, StripArgs, TreeArgs,
+    CompletionsArgs, DiffArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs,
+    NeedsArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
 };
 
 use clap::error::ErrorKind;
@@ -95,6 +95,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack tree ./app                 who needs what, and which rule finds it\n  slimpack tree -q --versions ./app   only what is wrong\n  slimpack tree app.tar               what the image's entrypoint loads"
     )]
     Tree(TreeArgs),
+    /// Say why a file is in an image: every way from what the image starts to it
+    #[command(
+        after_help = "Examples:\n  slimpack why app.tar /usr/lib/x86_64-linux-gnu/libz.so.1\n  slimpack why app.tar /usr/bin/perl   that nothing leads to it, and how much it could spare\n\nExit status: 0 something leads to it, 1 nothing does, 2 anything else."
+    )]
+    Why(WhyArgs),
     /// List what programs need beside libraries, or which of it a program needs
     #[command(
         after_help = "Examples:\n  slimpack needs                      all needs: the sign, and what each adds\n  slimpack needs ./app                which of them this program shows\n  slimpack needs ./app -u www-data -e TZ=Europe/Paris"
@@ -110,6 +115,16 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack inspect app.tar            configuration, layers, the largest files\n  slimpack inspect --files app.tar    every file, as a tree\n  docker save app | slimpack inspect -"
     )]
     Inspect(InspectArgs),
+    /// Compare two images, roots or ELF files: files, modes, links, content, configuration
+    #[command(
+        after_help = "Examples:\n  slimpack diff app-1.tar app-2.tar   what a new release changes\n  slimpack diff app.tar ./root        an image and a folder\n  slimpack diff libz.so.1.2 libz.so.1.3   needed libraries, versions, sections\n\nExit status: 0 equal, 1 different, 2 anything else."
+    )]
+    Diff(DiffArgs),
+    /// Print a table to compare images by: layers, files, bytes plain and compressed
+    #[command(
+        after_help = "Examples:\n  slimpack size app.tar app-slim.tar  the ratio is that of the plain bytes\n  slimpack size --json docker-daemon:app"
+    )]
+    Size(SizeArgs),
     /// Write a program or library without debug information and symbol table
     #[command(
         after_help = "Examples:\n  slimpack strip app -o app.small\n  slimpack strip app -o app --debug-file debug    then: gdb -iex 'set debug-file-directory debug' app\n\nWhat is loaded stays as it is, byte for byte. A file that holds data of its own behind its\nsections, as self-extracting programs do, is copied unchanged."

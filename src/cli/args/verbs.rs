@@ -137,6 +137,24 @@ pub(in crate::cli) struct NeedsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(in crate::cli) struct WhyArgs {
+    /// An image of any kind that inspect reads
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// A path of the image
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Take this for a program that is started, too (repeatable)
+    #[arg(long = "program", value_name = "PATH")]
+    pub programs: Vec<PathBuf>,
+    /// Print JSON: one object for each platform
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
 pub(in crate::cli) struct TreeArgs {
     /// Programs and shared libraries; or images, of which the program that they start is shown
     #[arg(value_name = "FILE|IMAGE", required = true)]
@@ -147,21 +165,54 @@ pub(in crate::cli) struct TreeArgs {
     /// Print one JSON object for each FILE
     #[arg(long, conflicts_with = "list")]
     pub json: bool,
+    /// Print the graph in the DOT language, for Graphviz
+    #[arg(long, conflicts_with_all = ["json", "list", "mermaid"])]
+    pub dot: bool,
+    /// Print the graph for Mermaid, as code hosts draw it in Markdown
+    #[arg(long, conflicts_with_all = ["json", "list"])]
+    pub mermaid: bool,
     /// Print paths only, one a line
     #[arg(long)]
     pub list: bool,
     /// Print which versions each object needs of which other, what is missing, and the
     /// lowest glibc that the program runs on
-    #[arg(long, conflicts_with_all = ["json", "list"])]
+    #[arg(long, conflicts_with_all = ["json", "list", "dot", "mermaid"])]
     pub versions: bool,
     /// Print symbols that nothing defines, and needed libraries of which nothing is used
-    #[arg(long, conflicts_with_all = ["json", "list"])]
+    #[arg(long, conflicts_with_all = ["json", "list", "dot", "mermaid"])]
     pub symbols: bool,
     /// Resolve as if this variable were set, such as LD_LIBRARY_PATH (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env)]
     pub env: Vec<String>,
     #[command(flatten)]
     pub source: SourceArgs,
+    #[command(flatten)]
+    pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DiffArgs {
+    /// An image of any kind that inspect reads, a root folder, or an ELF file
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Another one
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SizeArgs {
+    /// Images of any kind that inspect reads
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub reading: ImageArgs,
 }

@@ -28,7 +28,7 @@ mod vfs;
 mod waste;
 
 pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
-pub use compression::Compression;
+pub use compression::{Budget, Compression};
 pub use documents::{Description, ImagePlatform};
 pub use duplicates::Duplicate;
 pub use error::{Fault, ReadError};
@@ -47,10 +47,11 @@ use std::sync::Arc;
 
 use documents::{differs, promised_compression};
 use layer::{IndexedLayer, Shared, index_file};
+use members::TarError;
 use parts::{Opened, Part, Parts, within};
 use verify::{Task, faults};
 
-use crate::bytes::{ReadAt, Slice};
+use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::store::Store;
 use crate::vfs::View;
 
@@ -138,6 +139,16 @@ pub struct Layer {
     pub files: usize,
 }
 
+/// A layer as a tar.
+pub struct LayerTar<'i> {
+    /// How the blob is packed.
+    pub compression: Compression,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// The tar in it.
+    pub tar: Box<dyn io::Read + Send + 'i>,
+}
+
 /// Opens `path` (`-` is standard input) and reads its documents.
 ///
 /// # Errors
@@ -205,6 +216,39 @@ impl Images {
             Source::Described(_, images) => images.len(),
             Source::Root(_) | Source::Folder(_) => 1,
         }
+    }
+
+    /// The tars of the layers of one image, the lowest first.
+    ///
+    /// # Errors
+    /// When a layer is missing, is no file that can be read again, or is packed in a way that is
+    /// not known.
+    ///
+    /// # Panics
+    /// When there is no image of that number.
+    pub fn layer_tars(&self, number: usize) -> Result<Vec<LayerTar<'_>>, ReadError> {
+        let Source::Described(parts, images) = &self.source else {
+            return Ok(Vec::new());
+        };
+        let description = &images[number];
+        let by = description.digest.as_deref().unwrap_or("manifest.json");
+        let budget = Budget::new(self.shared.limits);
+        let mut tars = Vec::new();
+        for layer in &description.layers {
+            let fail = |error| within(TarError::Io(error), &layer.name);
+            let Part::File(blob) = parts.part(&layer.name, by)? else {
+                return Err(fail(io::ErrorKind::NotSeekable.into()));
+            };
+            let start = blob.prefix(0, Compression::MAGIC as u64).map_err(fail)?;
+            let compression = Compression::of(&start);
+            let stored = Sequential::new(blob.clone());
+            tars.push(LayerTar {
+                compression,
+                size: blob.size(),
+                tar: compression.decoder(stored, &budget).map_err(fail)?,
+            });
+        }
+        Ok(tars)
     }
 
     /// Reads the layers of one image.

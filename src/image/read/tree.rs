@@ -95,6 +95,14 @@ impl Tree {
         Ok((at, &self.nodes[at as usize]))
     }
 
+    /// The node of that number, which [`Self::walk`] or [`Self::node`] gave.
+    ///
+    /// # Panics
+    /// When neither did.
+    pub fn numbered(&self, number: u32) -> &Node {
+        &self.nodes[number as usize]
+    }
+
     /// All nodes with their paths, folders before what is in them, siblings in order. The
     /// number is the node's: hard links share one.
     pub fn walk(&self) -> impl Iterator<Item = (PathBuf, u32, &Node)> {

@@ -53,6 +53,41 @@ impl Plan {
     }
 }
 
+/// The programs that an image starts: by its entrypoint, its arguments and its health check.
+///
+/// # Errors
+/// When it starts none.
+pub fn started(
+    image: Option<&Description>,
+    name: &Path,
+    source: &Source,
+) -> Result<Vec<PathBuf>, PackError> {
+    let config = image.and_then(|image| image.config.config().as_ref());
+    let words = |words: Option<&Vec<String>>| words.cloned().unwrap_or_default();
+    let entrypoint = words(config.and_then(|config| config.entrypoint().as_ref()));
+    let cmd = words(config.and_then(|config| config.cmd().as_ref()));
+    let healthcheck = image.and_then(|image| image.healthcheck.as_ref());
+    let start = Start::of(image);
+    all_programs(&start, source, &entrypoint, &cmd, healthcheck, name)
+}
+
+fn all_programs(
+    start: &Start,
+    source: &Source,
+    entrypoint: &[String],
+    cmd: &[String],
+    healthcheck: Option<&serde_json::Value>,
+    name: &Path,
+) -> Result<Vec<PathBuf>, PackError> {
+    let mut programs = start::programs(start, &source.view, entrypoint, cmd, name)?;
+    for program in start::checkers(start, &source.view, healthcheck) {
+        if !programs.contains(&program) {
+            programs.push(program);
+        }
+    }
+    Ok(programs)
+}
+
 fn inherit(
     options: &Options,
     name: &Path,
@@ -94,17 +129,8 @@ fn inherit(
             config.cmd().clone().unwrap_or_default(),
         ),
     };
-    let mut programs = start::programs(&start, &source.view, &entrypoint, &cmd, name)?;
-    for program in start::checkers(
-        &start,
-        &source.view,
-        inherited.configured.healthcheck.as_ref(),
-    ) {
-        if !programs.contains(&program) {
-            programs.push(program);
-        }
-    }
-    inherited.programs = programs;
+    let healthcheck = inherited.configured.healthcheck.as_ref();
+    inherited.programs = all_programs(&start, source, &entrypoint, &cmd, healthcheck, name)?;
     inherited.entrypoint = Some(entrypoint);
     inherited.configured.cmd = cmd;
     Ok(inherited)

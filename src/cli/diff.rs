@@ -1,0 +1,224 @@
+//! `slimpack diff A B`.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::args::{Common, DiffArgs};
+use super::error::CliError;
+use super::inspect;
+use super::progress::Progress;
+use crate::bytes::{ReadAt, is_same};
+use crate::diff::{ElfChange, Setting, TreeDiff, elf_changes, settings};
+use crate::image::read::{Head, Image, Images, Interest};
+use crate::report;
+use crate::vfs::HostFile;
+
+/// What differs, as schema 1.
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    a: String,
+    b: String,
+    equal: bool,
+    /// Of images, a comparison for each platform.
+    images: Vec<Compared>,
+    /// Of two ELF files.
+    elf: Vec<ElfChange>,
+}
+
+#[derive(Serialize)]
+struct Compared {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    /// Which of the two has no image for this platform: `a` or `b`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only_in: Option<&'static str>,
+    #[serde(flatten)]
+    files: TreeDiff,
+    config: Vec<Setting>,
+    layers: [usize; 2],
+}
+
+impl Compared {
+    fn is_equal(&self) -> bool {
+        self.only_in.is_none() && self.files.is_empty() && self.config.is_empty()
+    }
+}
+
+pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let progress = Progress::start("comparing".to_owned(), common.quiet);
+    let mut document = Document {
+        schema: 1,
+        a: args.a.display().to_string(),
+        b: args.b.display().to_string(),
+        equal: true,
+        images: Vec::new(),
+        elf: Vec::new(),
+    };
+    match (elf_file(&args.a)?, elf_file(&args.b)?) {
+        (Some(a), Some(b)) => {
+            document.elf = elf_changes(&a, &b);
+            document.equal = is_same(&a, &b).map_err(|error| unread(&args.a, error))?;
+        }
+        (None, None) => {
+            document.images = compare_images(args)?;
+            document.equal = document.images.iter().all(Compared::is_equal);
+        }
+        (Some(_), None) => return Err(unrelated(&args.a, &args.b)),
+        (None, Some(_)) => return Err(unrelated(&args.b, &args.a)),
+    }
+    drop(progress);
+    let mut out = super::stdout();
+    if args.json {
+        serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else if !common.quiet {
+        document.tell(&mut out)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::from(u8::from(!document.equal)))
+}
+
+impl Document {
+    fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
+        for compared in &self.images {
+            if let (Some(platform), true) = (&compared.platform, self.images.len() > 1) {
+                writeln!(out, "{platform}")?;
+            }
+            match compared.only_in {
+                Some("a") => writeln!(out, "only {} has it", self.a)?,
+                Some(_) => writeln!(out, "only {} has it", self.b)?,
+                None => {}
+            }
+            report::diff(&compared.files, out)?;
+            report::diff_settings(&compared.config, out)?;
+            if let [one, other] = compared.layers
+                && one != other
+                && compared.only_in.is_none()
+            {
+                writeln!(out, "layers  {one} → {other}")?;
+            }
+        }
+        if self.elf.is_empty() && self.images.is_empty() && !self.equal {
+            return writeln!(out, "they differ in what is in their sections");
+        }
+        report::diff_elf(&self.elf, out)
+    }
+}
+
+/// The file at a path, if it is an ELF file.
+fn elf_file(path: &Path) -> Result<Option<HostFile>, CliError> {
+    if inspect::is_name(path) {
+        return Ok(None);
+    }
+    let file = File::open(path).map_err(|error| unread(path, error))?;
+    if !file
+        .metadata()
+        .map_err(|error| unread(path, error))?
+        .is_file()
+    {
+        return Ok(None);
+    }
+    let file = HostFile::new(file).map_err(|error| unread(path, error))?;
+    let start = file
+        .prefix(0, Head::LENGTH as u64)
+        .map_err(|error| unread(path, error))?;
+    Ok((Head::of(&start) == Head::Elf).then_some(file))
+}
+
+fn unread(path: &Path, error: io::Error) -> CliError {
+    CliError::File(path.to_path_buf(), error)
+}
+
+fn unrelated(elf: &Path, other: &Path) -> CliError {
+    CliError::Usage(format!(
+        "cannot compare {} with {}: the one is an ELF file and the other none; name two images, two \
+         folders or two ELF files",
+        elf.display(),
+        other.display()
+    ))
+}
+
+fn compare_images(args: &DiffArgs) -> Result<Vec<Compared>, CliError> {
+    if args.a == Path::new("-") && args.b == Path::new("-") {
+        return Err(CliError::Usage(
+            "standard input is one image; name a file for the other".into(),
+        ));
+    }
+    let mut left = inspect::open(&args.a, &args.reading, Interest::Contents)?;
+    let mut right = inspect::open(&args.b, &args.reading, Interest::Contents)?;
+    let left = read_all(&args.a, &mut left)?;
+    let right = read_all(&args.b, &mut right)?;
+    let mut compared = Vec::new();
+    if let ([one], [other]) = (&left[..], &right[..]) {
+        compared.push(compare(args, one, other)?);
+    } else {
+        // Images of several platforms are compared by platform.
+        for one in &left {
+            let other = right.iter().find(|other| platform(other) == platform(one));
+            compared.push(match other {
+                Some(other) => compare(args, one, other)?,
+                None => only(one, "a"),
+            });
+        }
+        let is_new = |other: &&Image| !left.iter().any(|one| platform(one) == platform(other));
+        compared.extend(right.iter().filter(is_new).map(|other| only(other, "b")));
+    }
+    for (path, images) in [(&args.a, left), (&args.b, right)] {
+        for image in images {
+            inspect::check(path, image)?;
+        }
+    }
+    Ok(compared)
+}
+
+fn read_all(path: &Path, images: &mut Images) -> Result<Vec<Image>, CliError> {
+    let numbers = 0..images.count();
+    numbers
+        .map(|number| inspect::read_one(path, images, number))
+        .collect()
+}
+
+fn platform(image: &Image) -> Option<String> {
+    image
+        .description
+        .as_ref()
+        .map(|description| description.platform.to_string())
+}
+
+fn only(image: &Image, side: &'static str) -> Compared {
+    Compared {
+        platform: platform(image),
+        only_in: Some(side),
+        files: TreeDiff::default(),
+        config: Vec::new(),
+        layers: [image.layers.len(); 2],
+    }
+}
+
+fn compare(args: &DiffArgs, one: &Image, other: &Image) -> Result<Compared, CliError> {
+    let files = TreeDiff::of(&one.tree, &other.tree).map_err(|(path, error)| {
+        let of = format!(
+            "{} of {} or {}",
+            path.display(),
+            args.a.display(),
+            args.b.display()
+        );
+        CliError::File(of.into(), error)
+    })?;
+    Ok(Compared {
+        platform: platform(one),
+        only_in: None,
+        files,
+        // A bare root configures nothing, and is not asked.
+        config: match (&one.description, &other.description) {
+            (Some(one), Some(other)) => settings(one, other),
+            _ => Vec::new(),
+        },
+        layers: [one.layers.len(), other.layers.len()],
+    })
+}

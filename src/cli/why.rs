@@ -1,0 +1,112 @@
+//! `slimpack why IMAGE PATH`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::args::{Common, WhyArgs};
+use super::error::CliError;
+use super::inspect;
+use super::progress::Progress;
+use crate::image::read::{Image, Interest};
+use crate::image::{Start, recorded};
+use crate::loader::Environment;
+use crate::pack::started;
+use crate::report;
+use crate::source::Source;
+use crate::suggest::{did_you_mean, nearest};
+use crate::why::{Graph, Why};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    image: String,
+    needed: bool,
+    #[serde(flatten)]
+    why: &'a Why,
+}
+
+pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let progress = format!("reading {}", args.image.display());
+    let progress = Progress::start(progress, common.quiet);
+    let mut images = inspect::open(&args.image, &args.reading, Interest::Closures)?;
+    let mut answers = Vec::new();
+    for number in 0..images.count() {
+        let image = inspect::read_one(&args.image, &mut images, number)?;
+        answers.push(answer(args, &image)?);
+        inspect::check(&args.image, image)?;
+    }
+    drop(progress);
+    let mut out = super::stdout();
+    for why in &answers {
+        if args.json {
+            let document = Document {
+                schema: 1,
+                image: args.image.display().to_string(),
+                needed: why.is_needed(),
+                why,
+            };
+            serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            report::why(why, common.verbose > 0, &mut out)?;
+        }
+    }
+    out.flush()?;
+    let is_needed = answers.iter().all(Why::is_needed);
+    Ok(ExitCode::from(u8::from(!is_needed)))
+}
+
+fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
+    let description = image.description.as_ref();
+    let start = Start::of(description);
+    let source = Source::of_image(&args.image, image.view(), &start.working_dir);
+    let environment = source.environment(&[], Environment::with_variables(&start.env));
+    let mut graph = Graph::new(&source, &environment, &start.env);
+    // A root without configuration starts nothing: what is asked is then what needs the file.
+    let programs = match started(description, &args.image, &source) {
+        Ok(programs) => programs,
+        Err(_) if !args.programs.is_empty() => Vec::new(),
+        Err(error) => {
+            return Err(CliError::Usage(format!(
+                "{error}, or say what starts with --program"
+            )));
+        }
+    };
+    for path in &programs {
+        graph.add(path, "entrypoint");
+    }
+    for path in &args.programs {
+        graph.add(&source.locate(path), "--program");
+    }
+    for (path, reason) in description.map(recorded).unwrap_or_default() {
+        graph.add(Path::new(&path), &reason);
+    }
+    let path = source.locate(&args.path);
+    graph.why(&path).map_err(|errno| {
+        let near = did_you_mean(near(image, &path).as_deref());
+        CliError::Usage(format!(
+            "{} is not in {}: {}{near}",
+            args.path.display(),
+            args.image.display(),
+            errno.message()
+        ))
+    })
+}
+
+/// A path of the image that may be meant: one with the same name, else the nearest.
+fn near(image: &Image, path: &Path) -> Option<String> {
+    /// Edits after which nobody means the other.
+    const MOST: usize = 4;
+    let paths: Vec<PathBuf> = image.tree.walk().map(|(path, _, _)| path).collect();
+    let same_name = paths
+        .iter()
+        .find(|other| other.file_name() == path.file_name());
+    if let Some(same) = same_name {
+        return same.to_str().map(str::to_owned);
+    }
+    let known = paths.iter().filter_map(|path| path.to_str());
+    nearest(path.to_str()?, known, MOST).map(str::to_owned)
+}

@@ -1,0 +1,263 @@
+//! Why a file is in an image.
+//!
+//! In: an image that has been read, and a path of it. Out: every chain from what the image
+//! starts, or from what its record says that it needs, to the file, with the rule at each step. The
+//! chains are worked out anew from the files; the record of a pack tells what no loader does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::closure::{Closure, Program};
+use crate::image::Interpreters;
+use crate::loader::{Environment, FoundVia, LD_SO_CACHE, Loaded, Rules};
+use crate::source::Source;
+use crate::vfs::{Errno, NodeKind, Walk};
+
+/// Most chains that are told of one file: in a mesh of libraries there are more than anybody reads.
+const MAX_CHAINS: usize = 500;
+/// Most steps that are tried to find them.
+const MAX_STEPS: usize = 100_000;
+
+/// One step of a chain: a file, and why the one before leads to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Step {
+    /// The file.
+    pub path: PathBuf,
+    /// The rule: `entrypoint`, `needed as libz.so.1, ld.so.cache`.
+    pub rule: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Why {
+    /// The path, without links on the way to it.
+    pub path: PathBuf,
+    /// `file`, `folder`, `link` or `special`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Bytes of a file.
+    pub bytes: u64,
+    /// The chains that lead to it, the shortest first.
+    pub chains: Vec<Vec<Step>>,
+    /// Whether there are more.
+    pub has_more_chains: bool,
+    /// Of a folder: paths in it that something leads to.
+    pub needed_below: usize,
+}
+
+impl Why {
+    /// Whether anything in the image leads to it.
+    pub fn is_needed(&self) -> bool {
+        !self.chains.is_empty() || self.needed_below > 0
+    }
+}
+
+/// Why a file is there: the file that leads to it, if any does, and the rule.
+type Cause = (Option<PathBuf>, String);
+
+/// Everything that leads from one file of an image to another.
+pub struct Graph<'s> {
+    source: &'s Source,
+    environment: &'s Environment,
+    env: &'s [String],
+    /// Real paths, of links too.
+    causes: BTreeMap<PathBuf, BTreeSet<Cause>>,
+}
+
+impl<'s> Graph<'s> {
+    /// A graph of nothing; programs resolve in `environment` and are found with the variables
+    /// `env`.
+    pub fn new(source: &'s Source, environment: &'s Environment, env: &'s [String]) -> Self {
+        Self {
+            source,
+            environment,
+            env,
+            causes: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a file that is there for `rule`, with all that it loads or is run by.
+    pub fn add(&mut self, path: &Path, rule: &str) {
+        self.lead(None, path, rule, 0);
+    }
+
+    fn lead(&mut self, by: Option<&Path>, path: &Path, rule: &str, depth: usize) {
+        /// A script is run by a program, and env by another.
+        const DEEPEST: usize = 3;
+        let view = &self.source.view;
+        let by = by.map(Path::to_path_buf);
+        let Ok(walk) = view.walk(path) else {
+            // A link that leads nowhere is there all the same.
+            let at = location(self.source, path).unwrap_or_else(|_| path.to_path_buf());
+            self.note(at, (by, rule.to_owned()));
+            return;
+        };
+        let is_new = !self.causes.contains_key(&walk.real);
+        self.note_way(&walk, path, (by, rule.to_owned()));
+        if !is_new || walk.metadata.kind != NodeKind::File || depth > DEEPEST {
+            return;
+        }
+        match Program::find(view, path) {
+            Ok(program) => {
+                let loaders = &self.source.loaders;
+                if let Ok(closure) = Closure::of(&program, view, loaders, self.environment) {
+                    self.add_closure(&closure);
+                }
+            }
+            Err(_) => {
+                if let Some(Ok(found)) = Interpreters::of(view, self.env, path) {
+                    let script = Some(walk.real.as_path());
+                    self.lead(script, &found.interpreter, "runs the script", depth + 1);
+                    if let Some(command) = found.command {
+                        self.lead(script, &command, "in the script's first line", depth + 1);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_closure(&mut self, closure: &Closure) {
+        let objects = closure.map.objects();
+        let real = |index: usize| objects[index].walk.real.clone();
+        let shown = |index: usize| objects[index].opened_as.clone();
+        for edge in &closure.edges {
+            let Some(target) = edge.target.filter(|&target| target != 0) else {
+                continue;
+            };
+            let object: &Loaded = edge.alias.as_deref().unwrap_or(&objects[target]);
+            let how = match object.requester == Some(edge.requester) {
+                true => object.via.rule(edge.requester, &shown),
+                false => "loaded already".to_owned(),
+            };
+            let rule = format!("needed as {}, {how}", edge.name.display());
+            let cause = (Some(real(edge.requester)), rule);
+            self.note_way(&object.walk, &object.opened_as, cause);
+        }
+        let interpreters = objects
+            .iter()
+            .filter(|object| object.via == FoundVia::Interpreter);
+        for object in interpreters {
+            let cause = (Some(real(0)), "interpreter".to_owned());
+            self.note_way(&object.walk, &object.opened_as, cause);
+        }
+        let Some(rules) = &closure.rules else { return };
+        let cache = matches!(rules.as_ref(), Rules::Glibc(_)).then_some(Path::new(LD_SO_CACHE));
+        for file in rules.configuration().into_iter().chain(cache) {
+            if let Ok(walk) = self.source.view.walk(file) {
+                let cause = (Some(real(0)), "read by its loader".to_owned());
+                self.note_way(&walk, file, cause);
+            }
+        }
+    }
+
+    /// Notes a file, and the links on the way to it.
+    fn note_way(&mut self, walk: &Walk, path: &Path, cause: Cause) {
+        for link in &walk.links {
+            let rule = format!("on the way to {}", path.display());
+            self.note(link.at.clone(), (Some(walk.real.clone()), rule));
+        }
+        self.note(walk.real.clone(), cause);
+    }
+
+    fn note(&mut self, at: PathBuf, cause: Cause) {
+        self.causes.entry(at).or_default().insert(cause);
+    }
+
+    /// Why `path` is there.
+    ///
+    /// # Errors
+    /// The error number of the lookup.
+    pub fn why(&self, path: &Path) -> Result<Why, Errno> {
+        let at = location(self.source, path)?;
+        let metadata = self.source.view.lookup(&at)?;
+        let search = Search {
+            causes: &self.causes,
+            steps: Vec::new(),
+        };
+        let (chains, has_more_chains) = search.run(&at);
+        let below = self.causes.keys();
+        Ok(Why {
+            kind: match metadata.kind {
+                NodeKind::File => "file",
+                NodeKind::Directory => "folder",
+                NodeKind::Symlink => "link",
+                NodeKind::Special => "special",
+            },
+            bytes: metadata.size,
+            chains,
+            has_more_chains,
+            needed_below: match metadata.kind {
+                NodeKind::Directory => below
+                    .filter(|node| node.starts_with(&at) && **node != at)
+                    .count(),
+                _ => 0,
+            },
+            path: at,
+        })
+    }
+}
+
+/// Where the node at `path` itself stands: links on the way are followed, it is not.
+fn location(source: &Source, path: &Path) -> Result<PathBuf, Errno> {
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => Ok(source.view.walk(folder)?.real.join(name)),
+        _ => Ok(source.view.walk(path)?.real.clone()),
+    }
+}
+
+/// A walk from a file back to what is started, all ways at once: the shortest chains come first.
+struct Search<'g> {
+    causes: &'g BTreeMap<PathBuf, BTreeSet<Cause>>,
+    /// What has been walked: the file, why it is there, and the step behind it.
+    steps: Vec<(&'g Path, &'g Cause, Option<usize>)>,
+}
+
+impl<'g> Search<'g> {
+    /// The chains that lead to `at`, and whether there are more.
+    fn run(mut self, at: &'g Path) -> (Vec<Vec<Step>>, bool) {
+        let mut chains = Vec::new();
+        self.extend(at, None);
+        let mut next = 0;
+        while let Some((_, (by, _), _)) = self.steps.get(next) {
+            match by {
+                None => chains.push(self.chain(next)),
+                Some(by) => self.extend(by, Some(next)),
+            }
+            next += 1;
+            if chains.len() == MAX_CHAINS || self.steps.len() > MAX_STEPS {
+                return (chains, true);
+            }
+        }
+        (chains, false)
+    }
+
+    /// Steps before the one at `behind`; no file stands in a chain twice.
+    fn extend(&mut self, at: &'g Path, behind: Option<usize>) {
+        let after: Vec<&Path> = self.after(behind).map(|(at, _)| at).collect();
+        if after.contains(&at) {
+            return;
+        }
+        for cause in self.causes.get(at).into_iter().flatten() {
+            self.steps.push((at, cause, behind));
+        }
+    }
+
+    fn after(&self, from: Option<usize>) -> impl Iterator<Item = (&'g Path, &'g Cause)> {
+        let mut number = from;
+        std::iter::from_fn(move || {
+            let (at, cause, behind) = self.steps[number?];
+            number = behind;
+            Some((at, cause))
+        })
+    }
+
+    fn chain(&self, from: usize) -> Vec<Step> {
+        let steps = self.after(Some(from)).map(|(path, (_, rule))| Step {
+            path: path.to_path_buf(),
+            rule: rule.clone(),
+        });
+        steps.collect()
+    }
+}
