@@ -46,8 +46,8 @@ pub struct Config {
 pub struct ImageSection {
     /// By what the command line picks the image [default: the file name of the first program]
     pub name: Option<String>,
-    /// Programs and scripts; the first is the one that the image starts
-    #[serde(default)]
+    /// Programs and scripts; the first is the one that the image starts. With from, paths or
+    /// commands of that image; none for what it starts
     pub file: Few<String>,
     /// Where the image goes [default: NAME.tar beside this file]
     pub output: Option<String>,
@@ -81,6 +81,8 @@ pub struct ImageSection {
     pub allow_missing: Option<bool>,
     /// Fail unless the program is static
     pub require_static: Option<bool>,
+    /// Write files of the same bytes once
+    pub hardlink: Option<bool>,
     /// debug or all: what is stripped of programs and libraries
     pub strip: Option<String>,
     /// A folder for what is stripped, for debuggers
@@ -89,7 +91,7 @@ pub struct ImageSection {
     pub max_size: Option<Size>,
     /// DIR or ARCH=DIR: where libraries come from instead of this machine
     pub root: Option<Few<String>>,
-    /// The image to take programs and libraries from; file then names paths of it
+    /// The image to take programs and libraries from
     pub from: Option<String>,
     /// OS/ARCH: which of several images to take
     pub image_platform: Option<String>,

@@ -162,3 +162,57 @@ fn debug_files_of_an_image_serve_a_debugger() {
     // Without --strip there is nothing to keep.
     fail_with(2, slimpack().arg(&program).arg("--debug-file").arg(&debug));
 }
+
+#[test]
+fn files_of_the_same_bytes_are_written_once_and_libraries_are_not() {
+    let folder = temporary();
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    let library = compile(
+        folder.path(),
+        "libone.so",
+        "int one;",
+        &["-shared", "-fPIC"],
+    );
+    for name in ["a", "b", "c"] {
+        fs::write(tree.join(name), vec![b'x'; 100_000]).unwrap();
+    }
+    fs::write(tree.join("other"), vec![b'y'; 100_000]).unwrap();
+    let program = compile(folder.path(), "program", SOURCE, &[]);
+    fs::copy(&program, tree.join("copy")).unwrap();
+    for name in ["one.so", "two.so"] {
+        fs::copy(&library, tree.join(name)).unwrap();
+    }
+    let image = folder.path().join("image.tar");
+    let add = format!("--add={}:/data", tree.display());
+    let pack = |flags: &[&str]| {
+        let mut command = slimpack();
+        command
+            .arg(&program)
+            .args([&add, "--json", "-o"])
+            .arg(&image)
+            .args(flags);
+        let plan: serde_json::Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+        plan["bytes"].as_u64().unwrap()
+    };
+    let (plain, linked) = (pack(&[]), pack(&["--hardlink"]));
+    let program_size = fs::metadata(&program).unwrap().len();
+    assert_eq!(plain - linked, 200_000 + program_size);
+    let nodes = common::layer(&image);
+    assert_eq!(nodes["data/b"], "same as data/a");
+    assert_eq!(nodes["data/c"], "same as data/a");
+    assert!(nodes["data/other"].starts_with("file "));
+    assert!(
+        nodes["usr/local/bin/program"].starts_with("same as data/copy"),
+        "{nodes:?}"
+    );
+    for library in ["data/one.so", "data/two.so"] {
+        assert!(nodes[library].starts_with("file "), "{library}");
+    }
+    if have(common::CONTAINER_TOOLS) && common::is_root() {
+        assert_eq!(text(&common::run_image(&image, &[])), "it runs\n");
+    }
+    // Stripped copies are copies.
+    pack(&["--hardlink", "--strip"]);
+    assert!(common::layer(&image)["usr/local/bin/program"].starts_with("same as "));
+}

@@ -65,6 +65,8 @@ pub struct Plan {
     pub missing: Vec<MissingLibrary>,
     /// Symbols that will be missed when they are first called.
     pub missed_calls: Vec<MissedCall>,
+    /// Bytes that `--hardlink` spares.
+    pub linked: u64,
     /// The image that it is made from.
     pub minimized: Option<Minimized>,
     /// What stripping did, or could do.
@@ -143,6 +145,10 @@ impl Plan {
             rootfs.exclude(&options.exclude);
         }
         let stripping = strip::strip(&mut rootfs, &source.view, options)?;
+        let linked = match options.hardlink {
+            true => rootfs.link_duplicates(&source.view),
+            false => 0,
+        };
         let rootfs = Arc::new(rootfs);
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;
@@ -185,6 +191,7 @@ impl Plan {
             missed_calls,
             stripping,
             minimized: None,
+            linked,
             hints: resolved.provisions.hints.into_iter().collect(),
             unserved: resolved.provisions.warnings.into_iter().collect(),
             script_commands: resolved.script_commands,

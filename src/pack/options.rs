@@ -38,6 +38,8 @@ pub struct Options {
     pub allow_missing: bool,
     /// Whether a program that needs a loader is an error.
     pub require_static: bool,
+    /// Whether files of the same bytes become one.
+    pub hardlink: bool,
     /// What is stripped of programs and libraries.
     pub strip: Option<Level>,
     /// Whether what is stripped is kept in files for debuggers.

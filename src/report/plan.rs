@@ -169,6 +169,9 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             size(after)
         )?;
     }
+    if plan.linked > 0 {
+        writeln!(out, "{DIM}hard links{DIM:#} spare {}", size(plan.linked))?;
+    }
     let (could_save, bytes) = (stripping.could_save, plan.rootfs.bytes());
     if could_save.saturating_mul(100) / bytes.max(1) > WORTH {
         writeln!(

@@ -26,6 +26,7 @@ struct Document<'a> {
     stripped: Vec<Stripped>,
     not_stripped: Vec<NotStripped>,
     strippable_bytes: u64,
+    linked_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<From<'a>>,
     missing: Vec<Missing>,
@@ -193,6 +194,7 @@ pub fn plan_json(
             })
             .collect(),
         strippable_bytes: plan.stripping.could_save,
+        linked_bytes: plan.linked,
         missing: plan
             .missing
             .iter()

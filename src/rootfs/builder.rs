@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
-use crate::bytes::is_same;
 use crate::vfs::{Link, MAX_LINKS, View};
 
 /// Permission bits of folders that nothing else is said about.
@@ -140,7 +139,7 @@ impl Builder {
             reasons: Vec::new(),
         });
         match &mut node.content {
-            Content::File(held) if held.id() == file.id() || same_bytes(held, file, source) => {
+            Content::File(held) if held.is_copy_of(file, source) => {
                 held.executable |= file.executable;
                 if held.id() != file.id() {
                     rootfs.merged.insert(file.id(), held.id());
@@ -240,15 +239,6 @@ impl Builder {
         left.retain(|folder| folder.parent().is_some());
         Ok((real, left))
     }
-}
-
-/// Whether two files of the source hold the same; a file that cannot be read is like no
-/// other.
-fn same_bytes(one: &SourceFile, other: &SourceFile, source: &View) -> bool {
-    let (Ok(left), Ok(right)) = (one.open(source), other.open(source)) else {
-        return false;
-    };
-    is_same(left.as_ref(), right.as_ref()).unwrap_or(false)
 }
 
 fn reversed_components(path: &Path) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@
 //! link `/bin -> usr/bin` that another file came by.
 
 mod builder;
+mod duplicates;
 mod place;
 mod provide;
 mod vfs;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::bytes::ReadAt;
+use crate::bytes::{ReadAt, is_same};
 use crate::needs::BY_HAND;
 use crate::strip::{Assembled, Strip};
 use crate::vfs::{Errno, FileId, MAX_LINKS, View, Walk};
@@ -207,6 +208,16 @@ impl SourceFile {
             }
             Bytes::Made(bytes, _) => Ok(Box::new(bytes.clone())),
         }
+    }
+
+    /// Whether two files of the source hold the same; a file that cannot be read is like no
+    /// other.
+    fn is_copy_of(&self, other: &Self, source: &View) -> bool {
+        let is_same = || {
+            let (left, right) = (self.open(source).ok()?, other.open(source).ok()?);
+            is_same(left.as_ref(), right.as_ref()).ok()
+        };
+        self.id() == other.id() || is_same().unwrap_or(false)
     }
 
     fn described(&self) -> PathBuf {

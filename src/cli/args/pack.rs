@@ -33,7 +33,12 @@ pub(in crate::cli) struct PackArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, help_heading = "Output")]
     pub depfile: Option<Option<PathBuf>>,
     /// Push the image to a registry under this name (repeatable)
-    #[arg(long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "NAME[:TAG]",
+        help_heading = "Output"
+    )]
     pub push: Vec<String>,
     /// Hand the image to docker, or else to podman
     #[arg(long, help_heading = "Output")]
@@ -112,9 +117,9 @@ pub(in crate::cli) struct PackArgs {
     /// Fail unless the program is static
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub require_static: bool,
-    /// Leave out debug information and symbol tables [=debug: debug information only]
+    /// Leave out symbol tables and debug information
     ///
-    /// What is loaded stays as it is; data that a program keeps behind its sections, too.
+    /// =debug leaves out debug information only. What is loaded stays as it is; data that a program keeps behind its sections, too.
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = Level::parse, help_heading = "Contents")]
     pub strip: Option<Level>,
     /// Keep what --strip leaves out in files for debuggers below DIR
@@ -126,6 +131,9 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub debug_file: Option<PathBuf>,
+    /// Write files of the same bytes once, the others as hard links; libraries stay files
+    #[arg(hide_short_help = true, long, help_heading = "Contents")]
+    pub hardlink: bool,
     /// Fail when the files of the image have more than BYTES, such as 10MB
     #[arg(hide_short_help = true, long, value_name = "BYTES", value_parser = values::bytes, help_heading = "Contents")]
     pub max_size: Option<u64>,
@@ -148,7 +156,7 @@ pub(in crate::cli) struct PackArgs {
     /// What the image starts [default: the program]
     ///
     /// Words as in a shell, or a JSON list.
-    #[arg(long, value_name = "WORDS", value_parser = values::words, help_heading = "Image configuration")]
+    #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, help_heading = "Image configuration")]
     pub entrypoint: Option<Words>,
     /// Its default arguments, as words or as a JSON list
     #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true, help_heading = "Image configuration")]

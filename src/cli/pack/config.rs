@@ -145,6 +145,7 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     words.flag("--hwcaps", section.hwcaps);
     words.flag("--allow-missing", section.allow_missing);
     words.flag("--require-static", section.require_static);
+    words.flag("--hardlink", section.hardlink);
     words.text("--strip", section.strip.as_deref());
     if let Some(folder) = &section.debug_file {
         words.path("--debug-file", folder);
@@ -297,6 +298,7 @@ fn overlay(args: &mut PackArgs, typed: &PackArgs, path: &Path) {
     args.hwcaps |= typed.hwcaps;
     args.allow_missing |= typed.allow_missing;
     args.require_static |= typed.require_static;
+    args.hardlink |= typed.hardlink;
     replace(&mut args.strip, &typed.strip);
     replace(&mut args.debug_file, &typed.debug_file);
     replace(&mut args.max_size, &typed.max_size);

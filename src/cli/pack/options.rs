@@ -29,6 +29,7 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         busybox: args.busybox.clone(),
         allow_missing: args.allow_missing,
         require_static: args.require_static,
+        hardlink: args.hardlink,
         strip: args.strip,
         wants_debug_files: args.debug_file.is_some(),
         max_size: args.max_size,

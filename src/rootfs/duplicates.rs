@@ -1,0 +1,56 @@
+//! Files that hold the same bytes, once.
+//!
+//! In: the finished tree. Out: the same tree, in which all but the first of them are hard links
+//! to it. Shared libraries stay files of their own: a loader tells them apart by their inode.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Content, Rootfs, SourceFile};
+use crate::elf::Linkage;
+use crate::vfs::View;
+
+impl Rootfs {
+    /// Lets files of the same bytes and mode be one file; returns how many bytes that spares.
+    /// Files that cannot be read stay as they are.
+    pub fn link_duplicates(&mut self, source: &View) -> u64 {
+        let mut by_size: BTreeMap<(u64, bool), Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
+        for (path, node) in &self.nodes {
+            if let Content::File(file) = &node.content
+                && file.size() > 0
+                && !is_library(file, source)
+            {
+                let key = (file.size(), file.executable);
+                by_size
+                    .entry(key)
+                    .or_default()
+                    .push((path.clone(), file.clone()));
+            }
+        }
+        let mut spared = 0_u64;
+        for group in by_size.into_values().filter(|group| group.len() > 1) {
+            // The first file of each content.
+            let mut firsts: Vec<SourceFile> = Vec::new();
+            for (path, file) in group {
+                let Some(first) = firsts.iter().find(|first| first.is_copy_of(&file, source))
+                else {
+                    firsts.push(file);
+                    continue;
+                };
+                if first.id() != file.id() {
+                    spared = spared.saturating_add(file.size());
+                    self.merged.insert(file.id(), first.id());
+                    if let Some(node) = self.nodes.get_mut(&path) {
+                        node.content = Content::File(first.clone());
+                    }
+                }
+            }
+        }
+        spared
+    }
+}
+
+fn is_library(file: &SourceFile, source: &View) -> bool {
+    let facts = file.walk().and_then(|walk| source.facts(walk).ok());
+    matches!(facts, Some(Ok(object)) if object.linkage() == Linkage::Library)
+}
