@@ -413,7 +413,7 @@ fn an_unknown_need_is_refused_with_the_nearest() {
         let said = refused(2, &[hello, flag, "user"]);
         assert!(said.contains("did you mean users?"), "{said}");
     }
-    let said = refused(2, &[hello, "--with", "users=root"]);
+    let said = refused(2, &[hello, "--with", "hosts=root"]);
     assert!(said.contains("takes nothing"), "{said}");
 }
 
@@ -465,6 +465,16 @@ fn all_and_none_are_every_need_and_no_need() {
     assert!(!none.said.contains("needs "), "{}", none.said);
     let one = pack(&[word, "--with", "none,users"]);
     assert!(one.has("etc/passwd"), "{}", one.said);
+    let others = pack(&[word, "--with", "users=daemon+bin"]);
+    let getent = |database: &str, name: &str| {
+        common::succeed(std::process::Command::new("getent").args([database, name]))
+    };
+    for user in ["daemon", "bin"] {
+        assert!(others.file("etc/passwd").contains(&getent("passwd", user)));
+        assert!(others.file("etc/group").contains(&format!("{user}:x:")));
+    }
+    let said = refused(2, &[word, "--with", "users=no-such-user"]);
+    assert!(said.contains("there is no user no-such-user"), "{said}");
     let convert = common::compile(folder.path(), "convert", CONVERT, &[]);
     let all = pack(&[convert.to_str().unwrap(), "--with", "all"]);
     assert!(all.said.contains("needs gconv"), "{}", all.said);

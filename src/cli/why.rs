@@ -71,7 +71,8 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
         Err(_) if !args.programs.is_empty() => Vec::new(),
         Err(error) => {
             return Err(CliError::Usage(format!(
-                "{error}, or say what starts with --program"
+                "{}; say it with --program PATH",
+                error.to_string().trim_end_matches("; name a FILE of it")
             )));
         }
     };

@@ -170,6 +170,8 @@ pub struct Scene<'a> {
     pub env: &'a [String],
     /// The user that the image is started as.
     pub user: &'a str,
+    /// Whether the files are those of an image.
+    pub is_image: bool,
     /// Which needs are served.
     pub selection: &'a Selection,
     /// Whether hints are worth the time.
@@ -301,6 +303,7 @@ impl Loop<'_> {
             source: scene.source,
             process: &process,
             arguments: scene.selection.arguments(rule),
+            is_image: scene.is_image,
         };
         let additions = match (rule.supply)(&supply) {
             Ok(additions) => additions,

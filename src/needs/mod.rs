@@ -73,4 +73,6 @@ pub struct Supply<'a> {
     pub process: &'a Process<'a>,
     /// What stands behind the `=` of `--with NAME=…`.
     pub arguments: &'a [String],
+    /// Whether the files are those of an image: what it has is what its programs know.
+    pub is_image: bool,
 }

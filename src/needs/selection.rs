@@ -36,7 +36,7 @@ pub struct Selection {
 }
 
 /// Needs that take arguments.
-const WITH_ARGUMENTS: [&str; 5] = ["dlopen", "gconv", "tzdata", "locale", "commands"];
+const WITH_ARGUMENTS: [&str; 6] = ["users", "dlopen", "gconv", "tzdata", "locale", "commands"];
 
 impl Selection {
     /// Adds one word of `--with` or `--without`: `NAME`, `NAME=A+B`, `all`, `none`.
@@ -131,6 +131,6 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("did you mean hosts?"), "{error}");
-        assert!(Selection::default().add("users=x", true).is_err());
+        assert!(Selection::default().add("hosts=x", true).is_err());
     }
 }

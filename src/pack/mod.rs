@@ -370,6 +370,7 @@ fn resolve(
         environment: &environment,
         env: &options.configured.env,
         user: options.configured.user.as_deref().unwrap_or_default(),
+        is_image: source.is_image(),
         selection: &options.needs,
         wants_hints: options.wants_hints,
         shown: &|path| source.shown(path),

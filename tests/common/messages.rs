@@ -26,6 +26,7 @@ use slimpack::proof::ProofError;
 use slimpack::registry::RegistryError;
 use slimpack::rootfs::{ProvideError, RootfsError};
 use slimpack::source::SourceError;
+use slimpack::strip::LeftAlone;
 use slimpack::vfs::Errno;
 
 use crate::Told;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Told> {
     all.extend(writing());
     all.extend(reading());
     all.extend(words());
+    all.extend(left_alone());
     all.extend(pack());
     all.extend(pack_of_many());
     all
@@ -360,9 +362,33 @@ fn missing(name: &str, requester: &str) -> MissingLibrary {
     }
 }
 
+fn left_alone() -> Vec<Told> {
+    vec![
+        told(LeftAlone::Nothing),
+        told(LeftAlone::NotLinked),
+        told(LeftAlone::Misfit),
+        told(LeftAlone::Appended(4_096)),
+        told(LeftAlone::Unnamed(0x3000)),
+        told(LeftAlone::Special("pydata".to_owned())),
+        told(LeftAlone::Checksum(
+            "/usr/lib/.libcrypto.so.3.hmac".to_owned(),
+        )),
+        told(LeftAlone::Enclosed),
+        told(LeftAlone::Referred("a table of relocations")),
+        told(LeftAlone::Read(ElfError::Empty)),
+    ]
+}
+
 fn pack() -> Vec<Told> {
     let not_text = OsStr::from_bytes(b"/usr/local/bin/caf\xe9");
     vec![
+        told(PackError::NoEntrypoint {
+            image: "app.tar".into(),
+        }),
+        told(PackError::EntrypointGone {
+            image: "app.tar".into(),
+            word: "nginx".to_owned(),
+        }),
         told(program("./app")),
         told(PackError::Script {
             path: "./run.sh".into(),

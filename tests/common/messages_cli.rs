@@ -35,10 +35,20 @@ const REFUSED: &[&[&str]] = &[
     &["./app", "-o", "./app"],
     &["./app", "-o", "app.tar", "--depfile=./app.tar"],
     &["./app", "-o", "root/", "--if-changed"],
+    &["diff", "-", "-"],
+    &["diff", "./app", "./root.tar.gz"],
     &["help", "maek"],
     &["lint", "--config", "./reason.toml", "./app"],
     &["lint", "--explain", "SP0001"],
     &["tree", "./root.tar.gz"],
+    &["why", "./root.tar.gz", "/usr/bin/app"],
+    &[
+        "why",
+        "./root.tar.gz",
+        "--program",
+        "/usr/bin/app",
+        "/usr/bin/ap",
+    ],
 ];
 
 /// Configurations by name.
@@ -89,6 +99,14 @@ pub fn all() -> Vec<Told> {
     told.push(run("Usage", command.env("SOURCE_DATE_EPOCH", "now")));
     told.push(run("Program", &mut slimpack(&["needs", "./none"])));
     told.push(run("Image", &mut slimpack(&["inspect", "./none.tar"])));
+    told.push(run(
+        "File",
+        &mut slimpack(&["strip", "./none", "-o", "out"]),
+    ));
+    told.push(run(
+        "Strip",
+        &mut slimpack(&["strip", "./notes", "-o", "out"]),
+    ));
     // Less than a program has is kept of each file.
     let words = ["lint", "./root.tar.gz", "--limit", "kept=4000"];
     told.push(run("Unread", &mut slimpack(&words)));
@@ -147,9 +165,9 @@ fn text(stderr: &str, folder: &Path) -> String {
 fn interrupted(folder: &Path) -> String {
     let program = folder.join("large");
     fs::copy(common::hello(), &program).unwrap();
-    // A gigabyte of zeros behind the program: long enough to be caught in the act.
+    // Zeros behind the program: long enough to be caught in the act.
     let file = File::options().write(true).open(&program).unwrap();
-    file.set_len(1 << 30).unwrap();
+    file.set_len(1 << 28).unwrap();
     let target = folder.join("target");
     fs::create_dir(&target).unwrap();
     let child = common::slimpack()

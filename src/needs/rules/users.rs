@@ -1,6 +1,6 @@
 //! Users and groups.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::View;
@@ -22,6 +22,8 @@ const READERS: [&str; 14] = [
     "getlogin",
     "cuserid",
 ];
+/// What is read.
+const FILES: [&str; 2] = ["/etc/passwd", "/etc/group"];
 /// Largest file of the source that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
 /// The number of a user that nobody knows.
@@ -33,7 +35,8 @@ pub(super) static RULE: Rule = Rule {
     what: "users and groups (/etc/passwd)",
     sign: "an import of getpwnam, getpwuid, getgrnam and the like, or the string /etc/passwd in a static \
            program; a user given by -u",
-    adds: "/etc/passwd and /etc/group with root, nobody and the user of -u",
+    adds: "/etc/passwd and /etc/group with root, nobody and the user of -u; users=NAME+NAME adds others; \
+           those of an image whole",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/passwd")),
@@ -57,15 +60,22 @@ fn is_number(text: &str) -> bool {
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
-    let (passwd, group) = entries(supply.source, supply.process.user);
+    let is_there = |file: &Path| supply.source.walk(file).is_ok();
+    if supply.is_image && FILES.iter().all(|file| is_there(Path::new(file))) {
+        // Configuration of the image may name any user of it.
+        return Ok(FILES.map(|file| Addition::File(file.into())).to_vec());
+    }
+    let (passwd, group) = entries(supply.source, supply.process.user, supply.arguments)?;
+    let [passwd_file, group_file] = FILES.map(PathBuf::from);
     Ok(vec![
-        Addition::Made("/etc/passwd".into(), passwd.into_bytes()),
-        Addition::Made("/etc/group".into(), group.into_bytes()),
+        Addition::Made(passwd_file, passwd.into_bytes()),
+        Addition::Made(group_file, group.into_bytes()),
     ])
 }
 
-/// The two files: root, nobody, and the user with its group, as the source has them or made up.
-fn entries(source: &View, user: &str) -> (String, String) {
+/// The two files: root, nobody, the user with its group, as the source has them or made up, and
+/// `others` of the source.
+fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, String), String> {
     let (user, group) = user.split_once(':').unwrap_or((user, ""));
     let mut passwd = vec![
         "root:x:0:0:root:/root:/bin/sh".to_owned(),
@@ -111,7 +121,18 @@ fn entries(source: &View, user: &str) -> (String, String) {
         add(&mut passwd, user_line);
         add(&mut groups, group_line);
     }
-    (passwd.join("\n") + "\n", groups.join("\n") + "\n")
+    for name in others {
+        let user = find(source, "/etc/passwd", name);
+        let user = user.ok_or_else(|| format!("there is no user {name} in /etc/passwd"))?;
+        if let Some(group) = find(source, "/etc/group", &field(&user, 3)) {
+            add(
+                &mut groups,
+                format!("{}:x:{}:", field(&group, 0), field(&group, 2)),
+            );
+        }
+        add(&mut passwd, user);
+    }
+    Ok((passwd.join("\n") + "\n", groups.join("\n") + "\n"))
 }
 
 /// Adds an entry unless its name or its number is there.
@@ -164,7 +185,7 @@ mod tests {
             .file("/etc/group", "web:x:34:alice,bob\n");
         let view = View::new(Box::new(vfs), Arc::new(Store::default()));
         let last = |user: &str| {
-            let (passwd, group) = entries(&view, user);
+            let (passwd, group) = entries(&view, user, &[]).unwrap();
             let last = |text: &str| text.lines().last().unwrap().to_owned();
             (last(&passwd), last(&group))
         };
