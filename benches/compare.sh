@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One program in images made in six ways, as a Markdown table: the bytes of the archive, the regular
-# files in the image, its layers, and what `slimpack lint` says of it.
+# files in the image, its layers, the bytes of the layers in zstd (whatever they are stored in), and
+# what `slimpack lint` says of it: errors, warnings, and data that programs would miss (SP401).
 #
 #   benches/compare.sh ROOT CURLROOT
 #
@@ -135,16 +136,21 @@ by_hand() { # PROGRAM PATH-IN-IMAGE FOLDER
 row() { # NAME ARCHIVE
     "$slimpack" inspect --json "$2" >inspect.json
     "$slimpack" lint --format json "$2" --fail-on never >lint.json
+    "$slimpack" size --json "$2" >size.json
     python3 - "$1" "$2" <<'PYTHON'
 import json, os, sys
 
 name, path = sys.argv[1:]
 image = json.load(open("inspect.json"))["images"][0]
-summary = json.load(open("lint.json"))["summary"]
+report = json.load(open("lint.json"))
+summary = report["summary"]
+findings = [finding for target in report["targets"] for finding in target["findings"]]
+missed = sum(finding["rule"] == "SP401" for finding in findings)
+zstd = json.load(open("size.json"))["images"][0]["zstd"]
 methods = sorted({layer["compression"] for layer in image["layers"]} - {"none"})
 layers = ", ".join([str(len(image["layers"])), *methods])
 print(f'| {name} | {os.path.getsize(path):,} | {image["totals"]["files"]:,} | {layers} '
-      f'| {summary["error"]} / {summary["warning"]} |')
+      f'| {zstd:,} | {summary["error"]} | {summary["warning"]} | {missed} |')
 PYTHON
     rm "$2"
 }
@@ -179,7 +185,7 @@ layer "$root" debian.tar "${downloads[@]}" .
 added "$root" "$curl_root" >added
 layer "$curl_root" curl-layer.tar "${downloads[@]}" --no-recursion --null --files-from="$work/added"
 
-echo '| image | bytes | files | layers | lint errors / warnings |'
-echo '|---|--:|--:|--:|--:|'
+echo '| image | bytes | files | layers | in zstd | errors | warnings | data missed |'
+echo '|---|--:|--:|--:|--:|--:|--:|--:|'
 compare hello ./hello /usr/local/bin/hello hello-layer.tar
 compare curl /usr/bin/curl /usr/bin/curl curl-layer.tar

@@ -74,8 +74,7 @@ pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError
     drop(progress);
     let mut out = super::stdout();
     if args.json {
-        serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
-        writeln!(out)?;
+        writeln!(out, "{}", super::json(&document)?)?;
     } else if !common.quiet {
         document.tell(&mut out)?;
     }

@@ -76,6 +76,11 @@ fn stdout() -> io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>> {
     io::BufWriter::with_capacity(64 << 10, anstream::stdout().lock())
 }
 
+/// A document of a verb as JSON, on one line.
+fn json(document: &impl serde::Serialize) -> io::Result<String> {
+    serde_json::to_string(document).map_err(io::Error::from)
+}
+
 /// Writes to standard error; what goes wrong there has nowhere to be told.
 fn say(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     let _ = write(&mut anstream::stderr().lock());

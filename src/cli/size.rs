@@ -69,8 +69,7 @@ pub(super) fn run(args: &SizeArgs, common: &Common) -> Result<ExitCode, CliError
             schema: 1,
             images: &sizes,
         };
-        serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
-        writeln!(out)?;
+        writeln!(out, "{}", super::json(&document)?)?;
     } else {
         table(&sizes, &mut out)?;
     }
@@ -162,7 +161,7 @@ fn compressed(tar: &mut dyn Read, is: read::Compression, stored: u64) -> io::Res
         if known.is_none() {
             let counter = Counter::default();
             let method = Compression::parse(name).map_err(io::Error::other)?;
-            writers.push((*name, counter.clone(), method.writer(counter)?));
+            writers.push((*name, counter.clone(), method.writer(Box::new(counter))?));
         }
     }
     let (mut plain, mut piece) = (0, vec![0; PIECE]);

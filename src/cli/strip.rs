@@ -68,8 +68,7 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
     }
     if args.json {
         let mut out = super::stdout();
-        serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
-        writeln!(out)?;
+        writeln!(out, "{}", super::json(&document)?)?;
         out.flush()?;
     } else if !common.quiet {
         super::say(|out| document.tell(out));

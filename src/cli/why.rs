@@ -1,6 +1,6 @@
 //! `slimpack why IMAGE PATH`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,8 +48,7 @@ pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError>
                 needed: why.is_needed(),
                 why,
             };
-            serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
-            writeln!(out)?;
+            writeln!(out, "{}", super::json(&document)?)?;
         } else {
             report::why(why, common.verbose > 0, &mut out)?;
         }

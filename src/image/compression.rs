@@ -58,24 +58,24 @@ impl Compression {
         }
     }
 
-    /// A writer that compresses into `file`.
+    /// A writer that compresses into `target`.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn writer<W: Write + Send + 'static>(self, file: W) -> io::Result<Compressor<W>> {
+    pub fn writer(self, target: Target) -> io::Result<Compressor> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(match self {
-            Self::None => Compressor::None(file),
+            Self::None => Compressor::None(target),
             Self::Gzip(level) => {
                 let builder = ParCompressBuilder::<Gzip>::new().num_threads(cores);
                 let builder = builder.map_err(io::Error::other)?;
                 let level = gzp::Compression::new(level);
                 Compressor::Gzip(Parallel(Some(
-                    builder.compression_level(level).from_writer(file),
+                    builder.compression_level(level).from_writer(target),
                 )))
             }
             Self::Zstd(level) => {
-                let mut encoder = zstd::Encoder::new(file, level)?;
+                let mut encoder = zstd::Encoder::new(target, level)?;
                 encoder.multithread(u32::try_from(cores).unwrap_or(1))?;
                 Compressor::Zstd(Box::new(encoder))
             }
@@ -83,17 +83,20 @@ impl Compression {
     }
 }
 
+/// What compressed bytes are written to: one type, so that the compressors are compiled once.
+pub type Target = Box<dyn Write + Send>;
+
 /// A compressor at work.
-pub enum Compressor<W: Write + Send + 'static> {
+pub enum Compressor {
     /// None: what is written goes through.
-    None(W),
+    None(Target),
     /// gzip.
-    Gzip(Parallel<W>),
+    Gzip(Parallel),
     /// zstd.
-    Zstd(Box<zstd::Encoder<'static, W>>),
+    Zstd(Box<zstd::Encoder<'static, Target>>),
 }
 
-impl<W: Write + Send + 'static> Compressor<W> {
+impl Compressor {
     /// Writes what is left.
     ///
     /// # Errors
@@ -109,9 +112,9 @@ impl<W: Write + Send + 'static> Compressor<W> {
 
 /// gzip on all cores. The library's own type panics when it is written to, or dropped, after its file
 /// has failed: this one says no.
-pub struct Parallel<W: Write + Send + 'static>(Option<ParCompress<'static, Gzip, W>>);
+pub struct Parallel(Option<ParCompress<'static, Gzip, Target>>);
 
-impl<W: Write + Send + 'static> Parallel<W> {
+impl Parallel {
     fn finish(&mut self) -> io::Result<()> {
         match self.0.take() {
             Some(mut writer) => writer.finish().map(drop).map_err(plain),
@@ -120,7 +123,7 @@ impl<W: Write + Send + 'static> Parallel<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Write for Parallel<W> {
+impl Write for Parallel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.0.as_mut().ok_or_else(failed)?.write(bytes);
         if written.is_err() {
@@ -135,7 +138,7 @@ impl<W: Write + Send + 'static> Write for Parallel<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Drop for Parallel<W> {
+impl Drop for Parallel {
     fn drop(&mut self) {
         // Whoever drops it unfinished has an error to tell already.
         let _ = self.finish();
@@ -154,7 +157,7 @@ fn plain(error: gzp::GzpError) -> io::Error {
     }
 }
 
-impl<W: Write + Send + 'static> Write for Compressor<W> {
+impl Write for Compressor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::None(file) => file.write(bytes),

@@ -50,7 +50,7 @@ impl Part<'_> {
     ) -> Result<(LayerBlob, File), ImageError> {
         let mut file = tempfile::tempfile().map_err(ImageError::Temporary)?;
         let compress = || -> Result<Blob, ImageError> {
-            let mut writer = compression.writer(file.try_clone()?)?;
+            let mut writer = compression.writer(Box::new(file.try_clone()?))?;
             let plain = self.tar(&mut writer)?;
             writer.finish()?;
             Ok(plain)

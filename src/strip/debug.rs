@@ -31,12 +31,7 @@ impl DebugFile {
     /// Why that is left alone.
     pub fn of(file: &dyn ReadAt, level: Level, name: &OsStr) -> Result<Self, LeftAlone> {
         let object = Object::read(file).map_err(LeftAlone::Read)?;
-        let sections = Sections::read(&object, file)?;
-        let removed = sections.removed(level);
-        if !removed.contains(&true) {
-            return Err(LeftAlone::Nothing);
-        }
-        sections.check(file)?;
+        let (sections, _) = Sections::to_strip(&object, file, level)?;
         let pieces = Arc::new(write(&sections, file)?);
         let checksum = checksum(&Assembled::new(pieces.clone(), file))
             .map_err(|error| LeftAlone::Read(ElfError::from(error)))?;

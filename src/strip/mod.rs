@@ -147,12 +147,7 @@ impl Strip {
         link: Option<&DebugFile>,
     ) -> Result<Self, LeftAlone> {
         let object = Object::read(file).map_err(LeftAlone::Read)?;
-        let sections = Sections::read(&object, file)?;
-        let removed = sections.removed(level);
-        if !removed.contains(&true) {
-            return Err(LeftAlone::Nothing);
-        }
-        sections.check(file)?;
+        let (sections, removed) = Sections::to_strip(&object, file, level)?;
         let pieces = table::write(&sections, file, &removed, link)?;
         let before = file.size();
         match pieces.size() < before {

@@ -82,6 +82,24 @@ impl<'o> Sections<'o> {
         }
     }
 
+    /// The sections, and for each whether it goes.
+    ///
+    /// # Errors
+    /// Why the file is left alone.
+    pub fn to_strip(
+        object: &'o Object,
+        file: &dyn ReadAt,
+        level: Level,
+    ) -> Result<(Self, Vec<bool>), LeftAlone> {
+        let sections = Self::read(object, file)?;
+        let removed = sections.removed(level);
+        if !removed.contains(&true) {
+            return Err(LeftAlone::Nothing);
+        }
+        sections.check(file)?;
+        Ok((sections, removed))
+    }
+
     /// The name of a section.
     pub fn name(&self, header: &SectionHeader) -> &[u8] {
         let rest = self.names.get(header.sh_name..).unwrap_or_default();
@@ -135,7 +153,7 @@ impl<'o> Sections<'o> {
     }
 
     /// Whether the file can be put together anew without what is removed.
-    pub fn check(&self, file: &dyn ReadAt) -> Result<(), LeftAlone> {
+    fn check(&self, file: &dyn ReadAt) -> Result<(), LeftAlone> {
         for header in &self.headers {
             let name = self.name(header);
             if !is_loaded(header) && SPECIAL.contains(&name) {

@@ -89,10 +89,7 @@ fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
     let name = first.rsplit('/').next().unwrap_or(first);
     if SHELLS.contains(&name) {
         let is_command = |word: &&str| word.starts_with('-') && word.ends_with('c');
-        let text = rest
-            .iter()
-            .position(|word| is_command(&word))
-            .map(|at| at + 1);
+        let text = rest.iter().position(is_command).map(|at| at + 1);
         let text = text
             .and_then(|at| rest.get(at))
             .copied()
