@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::vfs::View;
 
+/// Where dpkg keeps its lists.
+const DPKG: &str = "/var/lib/dpkg/info";
 /// Largest list of one package, in bytes.
 const MAX_LIST: u64 = 8 << 20;
 /// Largest database of all, in bytes.
@@ -46,15 +48,78 @@ impl Packages {
     }
 }
 
+/// One package.
+#[derive(Debug)]
+pub struct Package {
+    files: Vec<u8>,
+}
+
+impl Package {
+    /// The package that brought the file at a real path; `None` where no record tells.
+    pub fn of(view: &View, path: &Path) -> Option<Self> {
+        let names = names_of(path);
+        if let Ok(lists) = view.read_dir(Path::new(DPKG)) {
+            let lists = lists
+                .iter()
+                .filter(|name| name.as_bytes().ends_with(b".list"));
+            return lists.take(MAX_PACKAGES).find_map(|name| {
+                let files = view.read(&Path::new(DPKG).join(name), MAX_LIST).ok()?;
+                let package = Self { files };
+                names
+                    .iter()
+                    .any(|name| package.lists(name))
+                    .then_some(package)
+            });
+        }
+        let packages = apk(view)?;
+        let mut all = packages.files.into_values();
+        let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
+        let mut files = Vec::new();
+        for file in all.find(is_own)? {
+            // A record of apk names files, and folders only by them.
+            for path in file.ancestors() {
+                files.extend(path.as_os_str().as_bytes());
+                files.push(b'\n');
+            }
+        }
+        Some(Self { files })
+    }
+
+    /// Whether it brought the file or folder at `path`.
+    pub fn has(&self, path: &Path) -> bool {
+        names_of(path).iter().any(|name| self.lists(name))
+    }
+
+    fn lists(&self, path: &Path) -> bool {
+        let name = path.as_os_str().as_bytes();
+        memchr::memmem::find_iter(&self.files, name).any(|at| {
+            let before = at.checked_sub(1).map(|at| self.files[at]);
+            let after = self.files.get(at + name.len());
+            before.is_none_or(|byte| byte == b'\n') && after.is_none_or(|byte| *byte == b'\n')
+        })
+    }
+}
+
+/// How records may write a path: where `/lib` leads to `/usr/lib`, some have the shorter one.
+fn names_of(path: &Path) -> Vec<PathBuf> {
+    let short = path
+        .strip_prefix("/usr")
+        .ok()
+        .map(|rest| Path::new("/").join(rest));
+    [Some(path.to_path_buf()), short]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 fn dpkg(view: &View) -> Option<Packages> {
-    const FOLDER: &str = "/var/lib/dpkg/info";
-    let names = view.read_dir(Path::new(FOLDER)).ok()?;
+    let names = view.read_dir(Path::new(DPKG)).ok()?;
     let mut packages = Packages::default();
     for name in names.iter().take(MAX_PACKAGES * 8) {
         let Some(package) = name.to_str().and_then(|name| name.strip_suffix(".list")) else {
             continue;
         };
-        let Ok(list) = view.read(&Path::new(FOLDER).join(name), MAX_LIST) else {
+        let Ok(list) = view.read(&Path::new(DPKG).join(name), MAX_LIST) else {
             continue;
         };
         let lines = list.split(|byte| *byte == b'\n');

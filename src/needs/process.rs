@@ -110,7 +110,7 @@ impl Process<'_> {
 
     /// Whether an object is the C library or its loader, whose symbols and strings name nearly
     /// everything.
-    fn is_libc(&self, index: usize) -> bool {
+    pub(super) fn is_libc(&self, index: usize) -> bool {
         let object = &self.objects()[index];
         object.via == FoundVia::Interpreter
             || object
@@ -152,12 +152,12 @@ impl Process<'_> {
         })
     }
 
-    /// All texts in the read-only data of the program itself, as far as a guess looks.
-    pub fn program_texts(&self) -> Arc<Vec<String>> {
-        let program = &self.objects()[0];
-        self.view.texts(&program.walk, || {
-            let file = self.view.open(&program.walk).ok()?;
-            Some(texts(&program.object, file.as_ref()))
+    /// All texts in the read-only data of an object, as far as a guess looks.
+    pub fn texts(&self, index: usize) -> Arc<Vec<String>> {
+        let object = &self.objects()[index];
+        self.view.texts(&object.walk, || {
+            let file = self.view.open(&object.walk).ok()?;
+            Some(texts(&object.object, file.as_ref()))
         })
     }
 

@@ -17,6 +17,7 @@ pub use options::{Add, Options};
 pub use strip::{StrippedFile, Stripping, debug_path};
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -381,9 +382,14 @@ fn resolve(
         .zip(&closures)
         .flat_map(|(typed, closure)| missing_libraries(source, typed, closure))
         .collect();
+    let sonames = sonames(&closures, &provisions.started);
     for started in &provisions.started {
         let path = source.shown(&started.path);
-        missing.extend(missing_libraries(source, &path, &started.closure));
+        let lacks = missing_libraries(source, &path, &started.closure).into_iter();
+        let is_plugin = started.closure.program().object.linkage() == Linkage::Library;
+        // A plugin is opened by a process that has libraries already: libjvm.so stands where no
+        // loader looks for it, and every library of Java needs it.
+        missing.extend(lacks.filter(|library| !is_plugin || !sonames.contains(&library.name)));
     }
     let scripts = subjects
         .iter()
@@ -398,6 +404,18 @@ fn resolve(
         script_commands,
         globbed: Vec::new(),
     })
+}
+
+/// The names of all libraries of the image.
+fn sonames(closures: &[Closure], started: &[needs::Started]) -> BTreeSet<OsString> {
+    let started = started.iter().map(|started| &started.closure);
+    let objects = closures
+        .iter()
+        .chain(started)
+        .flat_map(|closure| closure.map.objects());
+    objects
+        .filter_map(|object| object.object.soname().cloned())
+        .collect()
 }
 
 /// Places a program or a script: the path by which it is started, and that of the program.

@@ -78,7 +78,7 @@ fn commands(process: &Process<'_>) -> Vec<(String, PathBuf)> {
         .unwrap_or_default();
     let own = format!("{}-", program.display());
     let installed = installed(process);
-    let texts = process.program_texts();
+    let texts = process.texts(0);
     let names = texts.iter().filter(|text| {
         // A single letter, or a punctuation mark, is hardly ever meant as a command.
         text.len() > 1 && **text != *program.to_string_lossy() && installed.contains(text.as_str())

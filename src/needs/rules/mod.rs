@@ -9,9 +9,12 @@ mod hosts;
 mod libgcc;
 mod locale;
 mod nss;
+mod openssl;
 mod paths;
+mod plugins;
 mod services;
 mod shell;
+mod stdlib;
 mod terminfo;
 mod tmp;
 mod tzdata;
@@ -34,6 +37,9 @@ pub static RULES: &[&Rule] = &[
     &locale::RULE,
     &gconv::RULE,
     &services::RULE,
+    &stdlib::RULE,
+    &openssl::RULE,
+    &plugins::RULE,
     &commands::RULE,
     &paths::RULE,
     &busybox::RULE,

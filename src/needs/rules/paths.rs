@@ -82,7 +82,7 @@ fn path_of(addition: &Addition) -> Option<&Path> {
 }
 
 fn additions(process: &Process<'_>) -> BTreeSet<Addition> {
-    let texts = process.program_texts();
+    let texts = process.texts(0);
     let additions = texts.iter().filter_map(|text| addition(process, text));
     additions.collect()
 }

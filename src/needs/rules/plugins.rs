@@ -1,0 +1,164 @@
+//! Folders of plugins and data that belong to a program.
+//!
+//! A program opens what it finds in a folder whose path it, or a library of it, holds as a string.
+//! Any program holds many paths; those of its own package are its own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{openssl, stdlib, told};
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::packages::Package;
+use crate::vfs::{NodeKind, View};
+
+/// Where packages put what their programs open.
+const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
+/// Folders that rules of their own are about, or that nothing is opened from.
+const ELSEWHERE: [&str; 10] = [
+    "/usr/share/locale",
+    "/usr/share/zoneinfo",
+    "/usr/share/terminfo",
+    "/usr/share/doc",
+    "/usr/share/man",
+    "/usr/share/info",
+    "/usr/share/bash-completion",
+    "/usr/share/pixmaps",
+    "/usr/share/applications",
+    "/usr/lib/ssl",
+];
+/// Folders that a sign tells.
+const TOLD: usize = 3;
+/// Most bytes that one folder may have.
+const MAX_BYTES: u64 = 512 << 20;
+/// Most files that are counted.
+const MAX_FILES: usize = 100_000;
+
+pub(super) static RULE: Rule = Rule {
+    name: "plugins",
+    mode: Mode::Hint,
+    what: "plugins and data of the program's own package",
+    sign: "strings of the program or of a library that are folders below /usr/lib, /usr/share and \
+           /usr/libexec, which by the records of dpkg or apk came with it",
+    adds: "these folders, with what programs and libraries in them load",
+    fires,
+    supply,
+    is_met: None,
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    if !process.is_packed || process.is_static() {
+        return None;
+    }
+    let folders = folders(process);
+    let (object, _) = folders.first()?;
+    let paths: Vec<String> = folders
+        .iter()
+        .map(|(_, path)| path.display().to_string())
+        .collect();
+    Some(Sign {
+        object: *object,
+        text: format!("holds folders of its package: {}", told(&paths, TOLD)?),
+    })
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let folders = folders(supply.process);
+    if folders.is_empty() {
+        return Err(
+            "neither the program nor a library of it holds a folder of its package".to_owned(),
+        );
+    }
+    for (_, folder) in &folders {
+        let bytes = bytes(supply.source, folder);
+        if bytes > MAX_BYTES {
+            return Err(format!(
+                "the folder {} has over {} MiB, so that --add has to say what of it is needed",
+                folder.display(),
+                MAX_BYTES >> 20
+            ));
+        }
+    }
+    Ok(folders
+        .into_iter()
+        .map(|(_, path)| Addition::Tree(path))
+        .collect())
+}
+
+/// The folders, each with the object that holds it.
+fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
+    let mut found: BTreeSet<(PathBuf, usize)> = BTreeSet::new();
+    let objects = process.objects();
+    // The program, and the libraries that it names itself: others are not made for it.
+    let direct =
+        (0..objects.len()).filter(|&index| index == 0 || objects[index].requester == Some(0));
+    for index in direct.filter(|&index| !process.is_libc(index)) {
+        let candidates: BTreeSet<PathBuf> = process
+            .texts(index)
+            .iter()
+            .filter_map(|text| candidate(process.view, text))
+            .collect();
+        if candidates.is_empty() {
+            continue;
+        }
+        let Some(package) = Package::of(process.view, &objects[index].walk.real) else {
+            continue;
+        };
+        // Where its libraries stand, those of everybody do.
+        let is_shared = |path: &Path| {
+            objects
+                .iter()
+                .any(|object| object.walk.real.parent() == Some(path))
+        };
+        let candidates = candidates.into_iter().filter(|path| !is_shared(path));
+        let own = candidates.filter(|path| package.has(path));
+        found.extend(own.map(|path| (path, index)));
+    }
+    let mut folders: Vec<(usize, PathBuf)> = Vec::new();
+    for (path, index) in found {
+        // What lies in another folder comes with it.
+        let is_inside = folders.iter().any(|(_, folder)| path.starts_with(folder));
+        if !is_inside {
+            folders.push((index, path));
+        }
+    }
+    // The library of an interpreter has a need of its own.
+    let library = stdlib::paths(process);
+    folders.retain(|(_, path)| !library.iter().any(|own| path.starts_with(own)));
+    folders
+}
+
+/// The folder that a text is the path of.
+fn candidate(view: &View, text: &str) -> Option<PathBuf> {
+    if !HOMES.iter().any(|home| text.starts_with(home)) {
+        return None;
+    }
+    let path: PathBuf = Path::new(text).components().collect();
+    let is_openssl = openssl::MODULES.iter().any(|name| path.ends_with(name));
+    let is_elsewhere = is_openssl || ELSEWHERE.iter().any(|folder| path.starts_with(folder));
+    // /usr/lib/ARCH, /usr/share and the like are everybody's.
+    let is_own = path.components().count() > 3 && !is_elsewhere;
+    let kind = || Some(view.walk(&path).ok()?.metadata.kind);
+    (is_own && kind() == Some(NodeKind::Directory)).then_some(path)
+}
+
+/// Bytes of all files of a folder; counting ends where it is too much anyway.
+fn bytes(view: &View, folder: &Path) -> u64 {
+    let (mut pending, mut bytes, mut files) = (vec![folder.to_path_buf()], 0_u64, 0);
+    while let Some(folder) = pending.pop() {
+        for name in view.read_dir(&folder).unwrap_or_default() {
+            let path = folder.join(name);
+            let Ok(found) = view.lookup(&path) else {
+                continue;
+            };
+            match found.kind {
+                NodeKind::Directory => pending.push(path),
+                _ => bytes = bytes.saturating_add(found.size),
+            }
+            files += 1;
+            if bytes > MAX_BYTES || files > MAX_FILES {
+                return MAX_BYTES + 1;
+            }
+        }
+    }
+    bytes
+}

@@ -1,0 +1,270 @@
+//! The standard library of an interpreter.
+//!
+//! Where it is, each interpreter finds out in its own way, and slimpack does the same without
+//! running it: Python by the landmark `os.py` in a folder above the program (`Modules/getpath.py`),
+//! Java by the folder that its launcher stands in (`src/java.base/unix/native/libjli`), Perl, Ruby,
+//! PHP and Tcl by paths that were compiled in (`perl -V`, `RbConfig`, `php --ini`).
+
+use std::path::{Path, PathBuf};
+
+use super::told;
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::vfs::{NodeKind, View};
+
+/// Folders that a sign tells.
+const TOLD: usize = 3;
+/// Where distributions install Python.
+const PYTHON_PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
+/// Folders that hold no part of a library.
+const ELSEWHERE: [&str; 2] = ["/var", "/usr/include"];
+/// What a Java runtime consists of, in its folder.
+const JAVA_PARTS: [&str; 3] = ["lib", "conf", "release"];
+
+/// A language whose interpreter holds the folders of its library, as strings.
+struct Compiled {
+    language: &'static str,
+    /// How the soname of its library begins.
+    library: &'static str,
+    /// How its program is called, with a version behind it or none.
+    program: &'static str,
+    /// What stands in the path of each folder.
+    word: &'static str,
+}
+
+const COMPILED: [Compiled; 4] = [
+    Compiled {
+        language: "Perl",
+        library: "libperl.so",
+        program: "perl",
+        word: "perl",
+    },
+    Compiled {
+        language: "Ruby",
+        library: "libruby",
+        program: "ruby",
+        word: "ruby",
+    },
+    Compiled {
+        language: "PHP",
+        library: "libphp",
+        program: "php",
+        word: "php",
+    },
+    Compiled {
+        language: "Tcl",
+        library: "libtcl",
+        program: "tclsh",
+        word: "tcl",
+    },
+];
+
+pub(super) static RULE: Rule = Rule {
+    name: "stdlib",
+    mode: Mode::Hint,
+    what: "the standard library of an interpreter",
+    sign: "the name or a library of Python, Perl, Ruby, PHP, Tcl or Java",
+    adds: "the installed folders of its library, with what modules in them load",
+    fires,
+    supply,
+    is_met: None,
+};
+
+/// An interpreter: its language, the object that shows it, and what its library consists of.
+struct Interpreter {
+    language: String,
+    object: usize,
+    paths: Vec<PathBuf>,
+}
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    if !process.is_packed {
+        return None;
+    }
+    let found = interpreter(process)?;
+    let paths: Vec<String> = found
+        .paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Some(Sign {
+        object: found.object,
+        text: format!("runs {} from {}", found.language, told(&paths, TOLD)?),
+    })
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let found = interpreter(supply.process)
+        .ok_or("the program is no interpreter of Python, Perl, Ruby, PHP, Tcl or Java")?;
+    if found.paths.is_empty() {
+        return Err(format!(
+            "the standard library of {} is not there",
+            found.language
+        ));
+    }
+    Ok(found.paths.into_iter().map(Addition::Tree).collect())
+}
+
+/// The folders of the program's standard library; none of a program that is no interpreter.
+pub(super) fn paths(process: &Process<'_>) -> Vec<PathBuf> {
+    interpreter(process)
+        .map(|found| found.paths)
+        .unwrap_or_default()
+}
+
+fn interpreter(process: &Process<'_>) -> Option<Interpreter> {
+    python(process).or_else(|| java(process)).or_else(|| {
+        COMPILED
+            .iter()
+            .find_map(|language| compiled(process, language))
+    })
+}
+
+/// The version behind the name of a file: `python3.11` is 3.11.
+fn python_version(name: &str) -> Option<&str> {
+    let rest = name
+        .strip_prefix("libpython")
+        .or_else(|| name.strip_prefix("python"))?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(rest.len());
+    let version = rest[..end].trim_end_matches('.');
+    let (major, minor) = version.split_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (major == "3" && is_number(minor)).then_some(version)
+}
+
+fn python(process: &Process<'_>) -> Option<Interpreter> {
+    let program = &process.objects()[0];
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    let by_name = name(&program.walk.real).filter(|name| name.starts_with("python"));
+    let (object, name) = match by_name {
+        Some(name) => (0, name),
+        None => {
+            let object = process.loaded("libpython3.")?;
+            let soname = process.objects()[object].object.soname()?;
+            (object, soname.to_str()?.to_owned())
+        }
+    };
+    let version = python_version(&name)?;
+    let library = Path::new("lib").join(format!("python{version}"));
+    let above = program
+        .opened_as
+        .ancestors()
+        .chain(program.walk.real.ancestors())
+        .skip(1);
+    let mut prefixes: Vec<&Path> = above.chain(PYTHON_PREFIXES.map(Path::new)).collect();
+    prefixes.dedup();
+    let has_landmark = |prefix: &&&Path| {
+        let landmark = prefix.join(&library).join("os.py");
+        kind(process.view, &landmark) == Some(NodeKind::File)
+    };
+    let mut paths = Vec::new();
+    if let Some(prefix) = prefixes.iter().find(has_landmark) {
+        paths.push(prefix.join(&library));
+    }
+    // A virtual environment has packages of its own, and a file that says whose child it is.
+    let own = program.opened_as.parent().and_then(Path::parent);
+    if let Some(own) = own.filter(|own| process.view.walk(&own.join("pyvenv.cfg")).is_ok()) {
+        paths.push(own.join("pyvenv.cfg"));
+        let packages = own.join(&library);
+        if !paths.contains(&packages) && kind(process.view, &packages).is_some() {
+            paths.push(packages);
+        }
+    }
+    Some(Interpreter {
+        language: format!("Python {version}"),
+        object,
+        paths,
+    })
+}
+
+fn java(process: &Process<'_>) -> Option<Interpreter> {
+    let object = process.loaded("libjli.so")?;
+    let program = &process.objects()[0].walk.real;
+    let home = program.parent()?.parent()?;
+    let parts = JAVA_PARTS.iter().map(|part| home.join(part));
+    let mut paths: Vec<PathBuf> = parts
+        .filter(|path| process.view.walk(path).is_ok())
+        .collect();
+    // Debian keeps the configuration below /etc, and links to it.
+    let configuration = linked_folders(process.view, &home.join("conf"));
+    paths.extend(configuration);
+    Some(Interpreter {
+        language: "Java".to_owned(),
+        object,
+        paths,
+    })
+}
+
+/// The folders outside of `folder` that links in it lead to.
+fn linked_folders(view: &View, folder: &Path) -> Vec<PathBuf> {
+    let names = view.read_dir(folder).unwrap_or_default();
+    let targets = names
+        .iter()
+        .filter_map(|name| view.walk(&folder.join(name)).ok());
+    let folders = targets.filter_map(|walk| Some(walk.real.parent()?.to_path_buf()));
+    let mut folders: Vec<PathBuf> = folders.collect();
+    folders.sort();
+    folders.dedup();
+    let real = view.walk(folder).map(|walk| walk.real.clone());
+    folders.retain(|target| real.as_ref().is_ok_and(|real| !target.starts_with(real)));
+    folders
+}
+
+fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
+    let name = process.objects()[0].walk.real.file_name()?.to_str()?;
+    let version = name.strip_prefix(language.program);
+    let is_program = version.is_some_and(|version| {
+        version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-')
+    });
+    let object = match process.loaded(language.library) {
+        Some(object) => object,
+        None if is_program => 0,
+        None => return None,
+    };
+    let texts = process.texts(object);
+    let mut paths: Vec<PathBuf> = texts
+        .iter()
+        // Several folders may stand in one string, as in a PATH.
+        .flat_map(|text| text.split(':'))
+        .filter(|text| text.starts_with('/') && text.contains(language.word))
+        .map(|text| Path::new(text).components().collect::<PathBuf>())
+        .filter(|path| {
+            path.components().count() > 2 && !ELSEWHERE.iter().any(|top| path.starts_with(top))
+        })
+        .filter(|path| kind(process.view, path) == Some(NodeKind::Directory))
+        .collect();
+    paths.sort();
+    // What lies in another folder comes with it.
+    paths.dedup_by(|path, before| path.starts_with(before));
+    Some(Interpreter {
+        language: language.language.to_owned(),
+        object,
+        paths,
+    })
+}
+
+fn kind(view: &View, path: &Path) -> Option<NodeKind> {
+    Some(view.walk(path).ok()?.metadata.kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_python_stand_behind_names() {
+        for (name, version) in [
+            ("python3.11", Some("3.11")),
+            ("libpython3.12.so.1.0", Some("3.12")),
+            ("python3.13t", Some("3.13")),
+            ("python", None),
+            ("python2.7", None),
+            ("python3.x", None),
+        ] {
+            assert_eq!(python_version(name), version, "{name}");
+        }
+    }
+}

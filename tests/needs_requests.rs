@@ -1,0 +1,155 @@
+//! Needs that are served where they are asked for: standard libraries, plugins, OpenSSL.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/packing.rs"]
+mod packing;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use packing::{pack, refused};
+
+/// A program that holds `text`, installed as `name` in a root with the loader of this machine.
+fn installed(folder: &Path, name: &str, text: &str) -> (PathBuf, PathBuf) {
+    let root = folder.join("root");
+    let bin = root.join("usr/bin");
+    fs::create_dir_all(&bin).unwrap();
+    let source = format!("#include <stdio.h>\nint main(void) {{ puts(\"{text}\"); return 0; }}\n");
+    let program = common::compile(&bin, name, &source, &[]);
+    for object in [
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/x86_64-linux-gnu/libc.so.6",
+    ] {
+        let target = root.join(object.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(object, target).unwrap();
+    }
+    fs::remove_file(bin.join(format!("{name}.c"))).ok();
+    (root, program)
+}
+
+fn words<'a>(root: &'a Path, program: &'a Path, flags: &[&'a str]) -> Vec<&'a str> {
+    let mut words = vec!["--root", root.to_str().unwrap(), program.to_str().unwrap()];
+    words.extend(flags);
+    words
+}
+
+#[test]
+fn a_standard_library_is_for_interpreters_that_have_one() {
+    let hello = common::hello().to_str().unwrap();
+    let said = refused(2, &[hello, "--with", "stdlib"]);
+    assert!(said.contains("no interpreter of Python, Perl"), "{said}");
+    let folder = common::temporary();
+    let (root, python) = installed(folder.path(), "python3.11", "a");
+    let said = refused(2, &words(&root, &python, &["--with", "stdlib"]));
+    assert!(
+        said.contains("the standard library of Python 3.11 is not there"),
+        "{said}"
+    );
+    // The landmark of CPython's own search, above the program.
+    let library = root.join("usr/lib/python3.11");
+    fs::create_dir_all(library.join("json")).unwrap();
+    fs::write(library.join("os.py"), "").unwrap();
+    fs::write(library.join("json/__init__.py"), "").unwrap();
+    let plain = pack(&words(&root, &python, &[]));
+    assert!(plain.said.contains("--with stdlib"), "{}", plain.said);
+    let packed = pack(&words(&root, &python, &["--with", "stdlib"]));
+    assert!(packed.has("usr/lib/python3.11/json/__init__.py"));
+}
+
+#[test]
+fn a_virtual_environment_brings_its_packages_and_its_parent() {
+    let python = Path::new("/usr/bin/python3");
+    if !common::have(&["/usr/bin/python3"]) || !Path::new("/usr/lib/python3.11/os.py").exists() {
+        return;
+    }
+    let folder = common::temporary();
+    let venv = folder.path().join("venv");
+    common::succeed(
+        Command::new(python)
+            .args(["-m", "venv", "--without-pip"])
+            .arg(&venv),
+    );
+    fs::write(
+        venv.join("lib/python3.11/site-packages/own.py"),
+        "answer = 42\n",
+    )
+    .unwrap();
+    let program = venv.join("bin/python3");
+    let place = format!("--dest={}", program.display());
+    let packed = pack(&[program.to_str().unwrap(), "--with=stdlib", &place]);
+    if packing::runs_containers() {
+        let words = [
+            program.to_str().unwrap(),
+            "-c",
+            "import own, json; print(own.answer)",
+        ];
+        assert_eq!(packed.prints(&words), "42\n");
+    }
+}
+
+#[test]
+fn plugins_are_folders_of_the_same_package() {
+    let folder = common::temporary();
+    let (root, program) = installed(folder.path(), "app", "/usr/lib/app-plugins");
+    let data = root.join("usr/lib/app-plugins");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("one.conf"), "one").unwrap();
+    let info = root.join("var/lib/dpkg/info");
+    fs::create_dir_all(&info).unwrap();
+    let flags = ["--with", "plugins"];
+    // Nothing says whose it is.
+    let said = refused(2, &words(&root, &program, &flags));
+    assert!(said.contains("holds a folder of its package"), "{said}");
+    // Another package's.
+    fs::write(
+        info.join("other.list"),
+        "/.\n/usr/lib\n/usr/lib/app-plugins\n",
+    )
+    .unwrap();
+    fs::write(info.join("app.list"), "/.\n/usr/bin\n/usr/bin/app\n").unwrap();
+    refused(2, &words(&root, &program, &flags));
+    // A record that is no text.
+    fs::write(info.join("app.list"), [0xff, 0, b'\n', 0xfe]).unwrap();
+    refused(2, &words(&root, &program, &flags));
+    // Its own.
+    fs::write(
+        info.join("app.list"),
+        "/.\n/usr/bin/app\n/usr/lib/app-plugins\n",
+    )
+    .unwrap();
+    let plain = pack(&words(&root, &program, &[]));
+    assert!(
+        plain.said.contains("/usr/lib/app-plugins; --with plugins"),
+        "{}",
+        plain.said
+    );
+    let packed = pack(&words(&root, &program, &flags));
+    assert!(packed.has("usr/lib/app-plugins/one.conf"));
+    // Two gigabytes, of which nothing is on the disk.
+    fs::File::create(data.join("large"))
+        .unwrap()
+        .set_len(2 << 30)
+        .unwrap();
+    let said = refused(2, &words(&root, &program, &flags));
+    assert!(said.contains("has over 512 MiB"), "{said}");
+}
+
+#[test]
+fn packages_of_apk_own_files_too() {
+    let folder = common::temporary();
+    let (root, program) = installed(folder.path(), "app", "/usr/lib/app-plugins");
+    let data = root.join("usr/lib/app-plugins");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("one.conf"), "one").unwrap();
+    let database = root.join("lib/apk/db/installed");
+    fs::create_dir_all(database.parent().unwrap()).unwrap();
+    let text =
+        "P:other\nF:usr/share\nR:b\n\nP:app\nF:usr/bin\nR:app\nF:usr/lib/app-plugins\nR:one.conf\n";
+    fs::write(&database, text).unwrap();
+    let packed = pack(&words(&root, &program, &["--with", "plugins"]));
+    assert!(packed.has("usr/lib/app-plugins/one.conf"));
+}
