@@ -153,3 +153,33 @@ fn packages_of_apk_own_files_too() {
     let packed = pack(&words(&root, &program, &["--with", "plugins"]));
     assert!(packed.has("usr/lib/app-plugins/one.conf"));
 }
+
+#[test]
+fn lint_names_the_data_that_an_image_lacks() {
+    if !common::have(&["/usr/bin/python3"]) {
+        return;
+    }
+    let folder = common::temporary();
+    for (flags, lacks) in [(&[][..], true), (&["--with=stdlib,services"], false)] {
+        let image = folder.path().join("image.tar");
+        let mut pack = common::slimpack();
+        pack.args(["/usr/bin/python3", "-q", "-o"])
+            .arg(&image)
+            .args(flags);
+        common::succeed(&mut pack);
+        let mut lint = common::slimpack();
+        let said = common::output(lint.args(["lint", "--runtime"]).arg(&image));
+        let text = common::text(&said);
+        assert_eq!(said.status.code(), Some(i32::from(lacks)), "{text}");
+        assert_eq!(text.contains("runs Python 3"), lacks, "{text}");
+    }
+    // A program that starts with what it has.
+    let image = folder.path().join("hello.tar");
+    common::succeed(
+        common::slimpack()
+            .arg(common::hello())
+            .arg("-o")
+            .arg(&image),
+    );
+    common::succeed(common::slimpack().args(["lint", "--runtime"]).arg(&image));
+}

@@ -55,6 +55,9 @@ struct Run {
     contains: String,
 }
 
+/// The variable that names the file for README's table.
+const TABLE: &str = "SLIMPACK_TEST_TABLE";
+
 /// What has to be the same.
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -71,6 +74,8 @@ struct Done {
     bytes: u64,
     stripped: u64,
     zstd: u64,
+    /// Bytes without the needs that this run can do without.
+    smallest: u64,
     /// What slimpack saw.
     signs: Vec<String>,
     /// Hints that were not acted on, and were not needed.
@@ -114,6 +119,40 @@ impl Run {
             true => Ok(serde_json::from_slice(&said.stdout).unwrap()),
             false => Err(format!("{}: {}", self.name, text(&said))),
         }
+    }
+
+    /// Whether the program did in the image what it did here.
+    fn is_same(&self, here: &Output, there: &Output) -> bool {
+        let is_same = match self.same {
+            Same::Output => text(here) == text(there),
+            Same::Status => true,
+        };
+        is_same && here.status.code() == there.status.code() && text(there).contains(&self.contains)
+    }
+
+    /// Leaves out one need after the other, as long as the run goes well: the bytes of the image
+    /// that is left.
+    fn smallest(&self, folder: &Path, plan: &Value, here: &Output, words: &[&str]) -> u64 {
+        let image = folder.with_file_name("smallest.tar");
+        let (mut flags, mut bytes) = (self.flags(), plan["bytes"].as_u64().unwrap());
+        let asked = |need: &str| {
+            self.with
+                .iter()
+                .any(|with| with.split('=').next() == Some(need))
+        };
+        for need in strings(&plan["needs"], "need")
+            .into_iter()
+            .filter(|need| !asked(need))
+        {
+            flags.push(format!("--without={need}"));
+            let smaller = self.pack(folder, &flags, &image);
+            let works = || self.is_same(here, &common::run_image(&image, words));
+            match smaller {
+                Ok(plan) if works() => bytes = plan["bytes"].as_u64().unwrap(),
+                _ => drop(flags.pop()),
+            }
+        }
+        bytes
     }
 
     fn flags(&self) -> Vec<String> {
@@ -164,11 +203,7 @@ fn done(run: &Run) -> Result<Done, String> {
     let here = run.on_this_machine(&dir);
     // What the image holds is what was there before the program ran here.
     let there = common::run_image(&image, &words);
-    let same = match run.same {
-        Same::Output => (text(&here), here.status.code()) == (text(&there), there.status.code()),
-        Same::Status => here.status.code() == there.status.code(),
-    };
-    if !same || !text(&there).contains(&run.contains) {
+    if !run.is_same(&here, &there) {
         return Err(format!(
             "{}: here {}: {}\nin the image {}: {}",
             run.name,
@@ -185,6 +220,10 @@ fn done(run: &Run) -> Result<Done, String> {
     )?;
     let flags = ["--strip".to_owned(), "--compress=zstd".to_owned()];
     run.pack(&dir, &[&run.flags()[..], &flags].concat(), &other)?;
+    let smallest = match std::env::var_os(TABLE) {
+        Some(_) => run.smallest(&dir, &plan, &here, &words),
+        None => 0,
+    };
     let needs = strings(&plan["needs"], "need")
         .into_iter()
         .map(str::to_owned);
@@ -194,6 +233,7 @@ fn done(run: &Run) -> Result<Done, String> {
             .any(|need| need.split('=').next() == Some(hint))
     };
     Ok(Done {
+        smallest,
         files: plan["files"].as_u64().unwrap(),
         bytes: plan["bytes"].as_u64().unwrap(),
         stripped: stripped["bytes"].as_u64().unwrap(),
@@ -232,8 +272,7 @@ fn programs_of_the_table_still_run() {
         return;
     }
     let runs = table();
-    let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some()
-        || std::env::var_os("SLIMPACK_TEST_TABLE").is_some();
+    let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some() || std::env::var_os(TABLE).is_some();
     let wanted = std::env::var("SLIMPACK_TEST_PROGRAM").ok();
     let runs: Vec<Run> = runs
         .into_iter()
@@ -262,7 +301,7 @@ fn programs_of_the_table_still_run() {
         bad.extend(wrong);
     }
     println!("{} of {} runs", good.len(), runs.len());
-    if let Some(file) = std::env::var_os("SLIMPACK_TEST_TABLE") {
+    if let Some(file) = std::env::var_os(TABLE) {
         write_table(good, &PathBuf::from(file));
     }
     assert!(
@@ -284,25 +323,48 @@ fn write_table(mut done: Vec<Done>, file: &Path) {
             "| {} | {} | {} | {} | {} | {} | {} |\n",
             done.run.name,
             done.files,
-            done.bytes,
-            done.stripped,
-            done.zstd,
+            thousands(done.bytes),
+            thousands(done.stripped),
+            thousands(done.zstd),
             done.signs.join(", "),
             done.run.told()
         );
     }
+    let is_plain = |run: &Run| run.with.is_empty() && run.add.is_empty();
+    let is_added = |run: &Run| !run.add.is_empty() && !run.hinted;
     let count = |is: &dyn Fn(&Run) -> bool| done.iter().filter(|done| is(&done.run)).count();
-    let adds = |run: &Run| !run.add.is_empty() && !run.hinted;
-    let plain = count(&|run| run.with.is_empty() && run.add.is_empty());
-    let added = count(&adds);
-    let vain: usize = done.iter().map(|done| done.vain.len()).sum();
+    let (plain, added) = (count(&is_plain), count(&is_added));
+    let sum = |of: fn(&Done) -> u64| done.iter().map(of).sum::<u64>();
+    let (bytes, smallest) = (sum(|done| done.bytes), sum(|done| done.smallest));
+    let mut vain: BTreeMap<&str, usize> = BTreeMap::new();
+    for hint in done.iter().flat_map(|done| &done.vain) {
+        *vain.entry(hint).or_default() += 1;
+    }
+    let hints: Vec<String> = vain
+        .iter()
+        .map(|(hint, count)| format!("{hint} {count}"))
+        .collect();
     text += &format!(
-        "\n{} runs: {plain} with no flag, {} with flags that slimpack suggests, {added} with --add; \
-         {vain} hints were not needed.\n",
+        "\n{} runs: {plain} with no flag, {} with flags that slimpack suggests, {added} with --add. \
+         Needs that the runs could do without have {} of {} bytes. Hints that they could do without: \
+         {}.\n",
         done.len(),
-        done.len() - plain - added
+        done.len() - plain - added,
+        thousands(bytes - smallest),
+        thousands(bytes),
+        hints.join(", ")
     );
     fs::write(file, text).unwrap();
+}
+
+/// 1234567 as 1,234,567.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<&str> = groups
+        .map(|group| std::str::from_utf8(group).unwrap())
+        .collect();
+    groups.join(",")
 }
 
 #[test]

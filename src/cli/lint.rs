@@ -23,6 +23,8 @@ use crate::report::lint as report;
 use crate::report::lint::Linted;
 use crate::source::{Source, choose_root};
 
+/// The rule about data that is read while a program runs.
+const RUNTIME: &str = "SP401";
 /// The file of a policy, beside the target.
 const POLICY_FILE: &str = "slimpack.toml";
 /// Largest policy file that is read, in bytes.
@@ -60,14 +62,15 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
             }
         }
     }
+    let shows_all = common.verbose > 0 || args.runtime;
     match args.format {
         LintFormat::Text if args.stamp.is_some() => {
             let told: Vec<_> = linted.into_iter().filter(Linted::has_findings).collect();
             if !told.is_empty() {
-                report::text(&told, common.verbose > 0, common.quiet, &mut out)?;
+                report::text(&told, shows_all, common.quiet, &mut out)?;
             }
         }
-        LintFormat::Text => report::text(&linted, common.verbose > 0, common.quiet, &mut out)?,
+        LintFormat::Text => report::text(&linted, shows_all, common.quiet, &mut out)?,
         LintFormat::Github => report::github(&linted, &mut out)?,
         LintFormat::Json => {
             serde_json::to_writer(&mut out, &report::json(&linted)).map_err(io::Error::from)?;
@@ -100,16 +103,20 @@ fn usage(error: PolicyError) -> CliError {
 /// What the command line says, and the file that it names.
 fn policy(args: &LintArgs) -> Result<Policy, CliError> {
     let ignore = args.ignore.iter().map(|text| Ignore::parse(text));
-    let only = args.only.iter().map(|id| known_rule(id));
+    let runtime = args.runtime.then_some(RUNTIME);
+    let only = args.only.iter().map(String::as_str).chain(runtime);
+    let only = only.map(known_rule);
     let mut policy = Policy {
         ignore: ignore.collect::<Result<_, _>>().map_err(usage)?,
         only: only.collect::<Result<_, _>>().map_err(usage)?,
-        fail_on: args
-            .fail_on
-            .map_or(Some(lint::Severity::Error), lint::FailOn::severity),
+        fail_on: match (args.fail_on, args.runtime) {
+            (Some(fail_on), _) => fail_on.severity(),
+            (None, true) => Some(lint::Severity::Info),
+            (None, false) => Some(lint::Severity::Error),
+        },
     };
     if let Some(path) = &args.config {
-        add_file(&mut policy, path, args.fail_on.is_some())?;
+        add_file(&mut policy, path, args.fail_on.is_some() || args.runtime)?;
     }
     Ok(policy)
 }
@@ -157,7 +164,11 @@ impl Linter<'_> {
         };
         let beside = folder.join(POLICY_FILE);
         if self.args.config.is_none() && target != Path::new("-") && beside.is_file() {
-            add_file(&mut policy, &beside, self.args.fail_on.is_some())?;
+            add_file(
+                &mut policy,
+                &beside,
+                self.args.fail_on.is_some() || self.args.runtime,
+            )?;
         }
         Ok(policy)
     }

@@ -289,7 +289,9 @@ impl Loop<'_> {
         let sign = (rule.fires)(&process);
         let is_served = sign.is_some() && scene.selection.serves(rule);
         if !demanded && !is_served {
-            if let Some(sign) = sign.filter(|_| rule.mode == Mode::Hint) {
+            // What the source does not have no flag brings.
+            let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(&process));
+            if let Some(sign) = sign.filter(|_| rule.mode == Mode::Hint).filter(is_there) {
                 let object = (scene.shown)(&process.objects()[sign.object].opened_as);
                 self.result.hints.insert(Hint {
                     need: rule.name,

@@ -66,8 +66,15 @@ pub(super) static RULE: Rule = Rule {
     adds: "the installed folders of its library, with what modules in them load",
     fires,
     supply,
-    is_met: None,
+    is_met: Some(is_installed),
 };
+
+/// Whether the library is there, as far as its place can be told without the program's strings,
+/// which are not kept of compressed layers.
+fn is_installed(process: &Process<'_>) -> bool {
+    let found = python(process).or_else(|| java(process));
+    found.is_none_or(|found| !found.paths.is_empty())
+}
 
 /// An interpreter: its language, the object that shows it, and what its library consists of.
 struct Interpreter {
@@ -88,7 +95,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .collect();
     Some(Sign {
         object: found.object,
-        text: format!("runs {} from {}", found.language, told(&paths, TOLD)?),
+        text: match told(&paths, TOLD) {
+            Some(paths) => format!("runs {} from {paths}", found.language),
+            None => format!("runs {}", found.language),
+        },
     })
 }
 
