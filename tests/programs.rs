@@ -58,6 +58,9 @@ struct Run {
 /// The variable that names the file for README's table.
 const TABLE: &str = "SLIMPACK_TEST_TABLE";
 
+/// The variable that names the folder of packages.
+const TREES: &str = "SLIMPACK_TEST_TREES";
+
 /// What has to be the same.
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +91,11 @@ impl Run {
         Self {
             program: text(&self.program),
             args: self.args.iter().map(text).collect(),
+            env: self
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect(),
             ..self.clone()
         }
     }
@@ -146,7 +154,7 @@ impl Run {
         {
             flags.push(format!("--without={need}"));
             let smaller = self.pack(folder, &flags, &image);
-            let works = || self.is_same(here, &common::run_image(&image, words));
+            let works = || self.is_same(here, &common::run_image_as_docker(&image, words));
             match smaller {
                 Ok(plan) if works() => bytes = plan["bytes"].as_u64().unwrap(),
                 _ => drop(flags.pop()),
@@ -202,7 +210,7 @@ fn done(run: &Run) -> Result<Done, String> {
     words.extend(run.args.iter().map(String::as_str));
     let here = run.on_this_machine(&dir);
     // What the image holds is what was there before the program ran here.
-    let there = common::run_image(&image, &words);
+    let there = common::run_image_as_docker(&image, &words);
     if !run.is_same(&here, &there) {
         return Err(format!(
             "{}: here {}: {}\nin the image {}: {}",
@@ -218,6 +226,13 @@ fn done(run: &Run) -> Result<Done, String> {
         &[&run.flags()[..], &["--strip".to_owned()]].concat(),
         &other,
     )?;
+    // Stripped programs do what they did.
+    if runs_all() {
+        let stripped = common::run_image_as_docker(&other, &words);
+        if !run.is_same(&here, &stripped) {
+            return Err(format!("{}, stripped: {}", run.name, text(&stripped)));
+        }
+    }
     let flags = ["--strip".to_owned(), "--compress=zstd".to_owned()];
     run.pack(&dir, &[&run.flags()[..], &flags].concat(), &other)?;
     let smallest = match std::env::var_os(TABLE) {
@@ -260,6 +275,25 @@ fn strings<'v>(list: &'v Value, field: &str) -> Vec<&'v str> {
         .collect()
 }
 
+/// Whether every run is wanted, and everything about it.
+fn runs_all() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    is_set("SLIMPACK_TEST_ALL") || is_set(TABLE)
+}
+
+/// Whether there are packages that bring their own libraries: `.ci/run` downloads them.
+fn has_trees() -> bool {
+    let is_set = std::env::var_os(TREES).is_some();
+    if !is_set {
+        eprintln!("skipped: {TREES} names no trees");
+        assert!(
+            std::env::var_os(common::REQUIRE_TOOLS).is_none(),
+            "{TREES} is not set"
+        );
+    }
+    is_set
+}
+
 fn table() -> Vec<Run> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs.toml");
     let table: Table = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -272,7 +306,7 @@ fn programs_of_the_table_still_run() {
         return;
     }
     let runs = table();
-    let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some() || std::env::var_os(TABLE).is_some();
+    let all = runs_all();
     let wanted = std::env::var("SLIMPACK_TEST_PROGRAM").ok();
     let runs: Vec<Run> = runs
         .into_iter()
@@ -282,6 +316,7 @@ fn programs_of_the_table_still_run() {
                 .as_ref()
                 .is_none_or(|wanted| run.name.contains(wanted))
         })
+        .filter(|run| !run.setup.contains(TREES) || has_trees())
         .filter(|run| run.program.starts_with("DIR") || have(&[&run.program]))
         .map(|mut run| {
             if let Some(found) = common::find(&run.program) {

@@ -90,6 +90,10 @@ fn the_plan_says_what_stripping_saves_and_would_save() {
     assert!(said.contains("--strip would save"), "{said}");
     let said = text(&output(slimpack().arg(&program).arg("--strip")));
     assert!(said.contains("stripped 1 file, "), "{said}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("/usr/local/bin/program"));
+    assert!(line.unwrap().contains(" of "), "{said}");
     assert!(!said.contains("would save"), "{said}");
     // Nothing is said where there is little to save.
     let said = text(&output(slimpack().arg("/bin/ls")));

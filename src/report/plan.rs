@@ -339,12 +339,18 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
                 path.display(),
                 target.display(),
             )?,
-            Content::File(file) => writeln!(
-                out,
-                "{:>10}  {}  {DIM}{reason}{more}{DIM:#}",
-                size(file.size()),
-                path.display(),
-            )?,
+            Content::File(file) => {
+                let before = match file.saved() {
+                    0 => String::new(),
+                    saved => format!("{DIM} of {}{DIM:#}", size(file.size() + saved)),
+                };
+                writeln!(
+                    out,
+                    "{:>10}{before}  {}  {DIM}{reason}{more}{DIM:#}",
+                    size(file.size()),
+                    path.display(),
+                )?;
+            }
             Content::Directory(_) if node.reasons.is_empty() => {}
             Content::Directory(_) => writeln!(
                 out,

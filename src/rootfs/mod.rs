@@ -159,6 +159,14 @@ impl SourceFile {
         }
     }
 
+    /// Bytes that stripping spares.
+    pub fn saved(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Stripped(_, strip) => strip.saved(),
+            Bytes::Source(_) | Bytes::Made(..) => 0,
+        }
+    }
+
     /// Identity of the content.
     pub fn id(&self) -> FileId {
         match &self.bytes {

@@ -226,28 +226,38 @@ pub fn container_beside(archive: &Path, arguments: &[&str]) -> (tempfile::TempDi
     container(archive, arguments, |config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.retain(|namespace| namespace["type"] != "network");
-        // What docker and podman give.
-        let capabilities = [
-            "CAP_CHOWN",
-            "CAP_DAC_OVERRIDE",
-            "CAP_FOWNER",
-            "CAP_SETUID",
-            "CAP_SETGID",
-            "CAP_NET_BIND_SERVICE",
-            "CAP_KILL",
-        ];
-        for set in ["ambient", "inheritable"] {
-            config["process"]["capabilities"][set] = serde_json::json!([]);
-        }
-        for set in ["bounding", "effective", "permitted"] {
-            config["process"]["capabilities"][set] = capabilities.into();
-        }
+        give_capabilities(config);
         // The kernel lets nobody mount /sys anew in the network of another.
         let mounts = config["mounts"].as_array_mut().unwrap();
         mounts.retain(|mount| {
             mount["destination"] != "/sys" && mount["destination"] != "/sys/fs/cgroup"
         });
     })
+}
+
+/// Runs a packed archive in runc, without network and with the capabilities of docker.
+pub fn run_image_as_docker(archive: &Path, arguments: &[&str]) -> Output {
+    let (_folder, mut command) = container(archive, arguments, give_capabilities);
+    output(&mut command)
+}
+
+/// Those that docker and podman give.
+fn give_capabilities(config: &mut serde_json::Value) {
+    let capabilities = [
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FOWNER",
+        "CAP_SETUID",
+        "CAP_SETGID",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_KILL",
+    ];
+    for set in ["ambient", "inheritable"] {
+        config["process"]["capabilities"][set] = serde_json::json!([]);
+    }
+    for set in ["bounding", "effective", "permitted"] {
+        config["process"]["capabilities"][set] = capabilities.into();
+    }
 }
 
 fn container(

@@ -10,6 +10,7 @@ mod libgcc;
 mod locale;
 mod nss;
 mod openssl;
+mod pam;
 mod paths;
 mod plugins;
 mod services;
@@ -19,6 +20,8 @@ mod terminfo;
 mod tmp;
 mod tzdata;
 mod users;
+
+use std::path::Path;
 
 use super::{Process, Rule, Sign};
 
@@ -39,6 +42,7 @@ pub static RULES: &[&Rule] = &[
     &services::RULE,
     &stdlib::RULE,
     &openssl::RULE,
+    &pam::RULE,
     &plugins::RULE,
     &commands::RULE,
     &paths::RULE,
@@ -59,6 +63,12 @@ fn told(names: &[String], most: usize) -> Option<String> {
         None | Some(0) => Some(first),
         Some(more) => Some(format!("{first} and {more} more")),
     }
+}
+
+/// The same of paths.
+fn told_paths<'p>(paths: impl IntoIterator<Item = &'p Path>, most: usize) -> Option<String> {
+    let paths = paths.into_iter().map(|path| path.display().to_string());
+    told(&paths.collect::<Vec<_>>(), most)
 }
 
 /// The rule of that name.

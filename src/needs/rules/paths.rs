@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use super::told;
+use super::told_paths;
 use crate::image::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -56,11 +56,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     }
     let additions = additions(process);
     let paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
-    let paths: Vec<String> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let paths = told(&paths, TOLD)?;
+    let paths = told_paths(paths, TOLD)?;
     Some(Sign {
         object: 0,
         text: format!("holds the paths {paths}"),

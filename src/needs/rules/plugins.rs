@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{openssl, stdlib, told};
+use super::{openssl, stdlib, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::packages::Package;
 use crate::vfs::{NodeKind, View};
@@ -51,13 +51,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     }
     let folders = folders(process);
     let (object, _) = folders.first()?;
-    let paths: Vec<String> = folders
-        .iter()
-        .map(|(_, path)| path.display().to_string())
-        .collect();
+    let paths = folders.iter().map(|(_, path)| path.as_path());
     Some(Sign {
         object: *object,
-        text: format!("holds folders of its package: {}", told(&paths, TOLD)?),
+        text: format!("holds folders of its package: {}", told_paths(paths, TOLD)?),
     })
 }
 

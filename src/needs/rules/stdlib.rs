@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::told;
+use super::told_paths;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
@@ -88,14 +88,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let found = interpreter(process)?;
-    let paths: Vec<String> = found
-        .paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
     Some(Sign {
         object: found.object,
-        text: match told(&paths, TOLD) {
+        text: match told_paths(found.paths.iter().map(PathBuf::as_path), TOLD) {
             Some(paths) => format!("runs {} from {paths}", found.language),
             None => format!("runs {}", found.language),
         },

@@ -1,0 +1,63 @@
+//! The modules and the configuration of PAM.
+
+use std::path::{Path, PathBuf};
+
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::vfs::NodeKind;
+
+/// Functions by which a program asks PAM.
+const USERS: [&str; 1] = ["pam_start"];
+/// What PAM and its usual modules read (`pam.conf(5)`, `pam_limits(8)`, `login.defs(5)`). Passwords
+/// are nobody's business.
+const CONFIGURATION: [&str; 5] = [
+    "/etc/pam.d",
+    "/etc/pam.conf",
+    "/etc/security",
+    "/etc/login.defs",
+    "/etc/environment",
+];
+/// The folder of the modules, beside the library.
+const MODULES: &str = "security";
+
+pub(super) static RULE: Rule = Rule {
+    name: "pam",
+    mode: Mode::Hint,
+    what: "the modules and the configuration of PAM",
+    sign: "an import of pam_start by the program itself",
+    adds: "/etc/pam.d, /etc/security, /etc/login.defs and the installed modules; no passwords",
+    fires,
+    supply,
+    is_met: Some(|process| process.has("/etc/pam.d")),
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    process.program_imports(&USERS)
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let process = supply.process;
+    let library = process
+        .loaded("libpam.so")
+        .ok_or("the program does not load libpam")?;
+    let library = &process.objects()[library];
+    let folders = [&library.opened_as, &library.walk.real];
+    let modules = folders
+        .iter()
+        .filter_map(|path| Some(path.parent()?.join(MODULES)));
+    let is_folder = |path: &PathBuf| {
+        let walk = supply.source.walk(path);
+        walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::Directory)
+    };
+    let modules = modules
+        .into_iter()
+        .find(is_folder)
+        .ok_or("no modules of PAM stand beside libpam")?;
+    let there = CONFIGURATION
+        .iter()
+        .filter(|path| supply.source.walk(Path::new(path)).is_ok());
+    let configuration = there.map(|path| Addition::Tree(PathBuf::from(path)));
+    Ok([Addition::Tree(modules)]
+        .into_iter()
+        .chain(configuration)
+        .collect())
+}
