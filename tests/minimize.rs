@@ -298,3 +298,47 @@ fn programs_of_an_image_are_named_by_path_or_command() {
         .arg(&full);
     fail_with(2, &mut command);
 }
+
+#[test]
+fn a_layout_of_several_images_is_not_one() {
+    if !have(&["skopeo"]) {
+        return;
+    }
+    let folder = temporary();
+    let place = |name: &str| folder.path().join(name);
+    for (program, tag) in [("/bin/ls", "a"), ("/bin/cat", "b")] {
+        succeed(slimpack().arg(program).arg("-o").arg(place("image.tar")));
+        let source = format!("oci-archive:{}", place("image.tar").display());
+        let target = format!("oci:{}:{tag}", place("layout").display());
+        succeed(Command::new("skopeo").args(["copy", "-q", &source, &target]));
+    }
+    let slim = place("slim.tar");
+    let mut command = slimpack();
+    command
+        .arg("--from")
+        .arg(place("layout"))
+        .arg("-o")
+        .arg(&slim);
+    let said = fail_with(2, &mut command);
+    assert!(said.contains("holds several images for linux/"), "{said}");
+    assert!(!slim.exists());
+}
+
+#[test]
+fn an_image_of_slimpack_made_smaller_again_is_the_same() {
+    let folder = temporary();
+    let [one, other] = ["one.tar", "other.tar"].map(|name| folder.path().join(name));
+    let flags = ["-e", "A=1", "-t", "ls:1"];
+    for program in ["/bin/ls", "/usr/bin/env"] {
+        succeed(slimpack().arg(program).args(flags).arg("-o").arg(&one));
+        succeed(
+            slimpack()
+                .arg("--from")
+                .arg(&one)
+                .args(["-t", "ls:1", "-o"])
+                .arg(&other),
+        );
+        let said = output(slimpack().arg("diff").arg(&one).arg(&other));
+        assert_eq!(said.status.code(), Some(0), "{program}: {}", text(&said));
+    }
+}

@@ -111,7 +111,17 @@ impl Run {
         output(&mut command)
     }
 
+    /// Packs the program with the folder as setup leaves it: an earlier run may have written there.
     fn pack(&self, folder: &Path, flags: &[String], image: &Path) -> Result<Value, String> {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir(folder).unwrap();
+        if !self.setup.is_empty() {
+            succeed(
+                Command::new("sh")
+                    .args(["-ec", &self.setup])
+                    .current_dir(folder),
+            );
+        }
         let mut command = slimpack();
         command
             .arg(&self.program)
@@ -183,14 +193,6 @@ impl Run {
 fn done(run: &Run) -> Result<Done, String> {
     let folder = temporary();
     let dir = folder.path().join("dir");
-    fs::create_dir(&dir).unwrap();
-    if !run.setup.is_empty() {
-        succeed(
-            Command::new("sh")
-                .args(["-ec", &run.setup])
-                .current_dir(&dir),
-        );
-    }
     let run = run.in_folder(&dir);
     let [image, other] = ["image.tar", "other.tar"].map(|name| folder.path().join(name));
     let plain = run.pack(&dir, &[], &other)?;
@@ -209,7 +211,6 @@ fn done(run: &Run) -> Result<Done, String> {
     let mut words = vec![program];
     words.extend(run.args.iter().map(String::as_str));
     let here = run.on_this_machine(&dir);
-    // What the image holds is what was there before the program ran here.
     let there = common::run_image_as_docker(&image, &words);
     if !run.is_same(&here, &there) {
         return Err(format!(

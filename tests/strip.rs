@@ -428,6 +428,24 @@ fn a_running_file_is_replaced_and_a_read_only_one_is_not() {
 }
 
 #[test]
+fn a_table_of_names_that_symbols_share_is_not_written_anew() {
+    let folder = temporary();
+    let program = compile(folder.path(), "program", PROGRAM, &["-g"]);
+    let mut bytes = fs::read(&program).unwrap();
+    let (table, count) = (word(&bytes, 0x28, 8, true), word(&bytes, 0x3c, 2, true));
+    let names = word(&bytes, 0x3e, 2, true) as u32;
+    // sh_type of Elf64_Shdr stands at 4, sh_link at 40, elf(5); SHT_SYMTAB is 2.
+    let symbols = (0..count).map(|number| (table + number * 64) as usize);
+    let symbols: Vec<usize> = symbols
+        .filter(|&at| word(&bytes, at + 4, 4, true) == 2)
+        .collect();
+    bytes[symbols[0] + 40..symbols[0] + 44].copy_from_slice(&names.to_le_bytes());
+    let debug = stripped(&bytes, Level::Debug);
+    assert!(matches!(debug, Err(LeftAlone::Referred(_))), "{debug:?}");
+    assert!(stripped(&bytes, Level::All).is_ok());
+}
+
+#[test]
 fn damaged_files_are_left_alone_and_never_grow() {
     let folder = temporary();
     let program = compile(folder.path(), "program", PROGRAM, &["-g"]);

@@ -89,7 +89,8 @@ pub(super) fn strip(
             }
             Err(why) => {
                 known.insert(walk.metadata.id, None);
-                if !matches!(why, LeftAlone::Nothing) {
+                // Object files are data here.
+                if !matches!(why, LeftAlone::Nothing | LeftAlone::NotLinked) {
                     stripping.left_alone.push((path, why));
                 }
             }

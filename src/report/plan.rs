@@ -150,12 +150,22 @@ fn minimized(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     /// Percent of the image from which on stripping is worth a word.
     const WORTH: u64 = 10;
+    /// Files that are named; the rest is counted.
+    const NAMED: usize = 5;
     let stripping = &plan.stripping;
-    for (path, why) in &stripping.left_alone {
+    for (path, why) in stripping.left_alone.iter().take(NAMED) {
         let path = path.display();
         writeln!(
             out,
             "{WARNING}note:{WARNING:#} {path} is not stripped: {why}"
+        )?;
+    }
+    let more = stripping.left_alone.len().saturating_sub(NAMED);
+    if more > 0 {
+        let files = count(more, "more file");
+        writeln!(
+            out,
+            "{WARNING}note:{WARNING:#} nor are {files}; --json names all"
         )?;
     }
     if !stripping.files.is_empty() {

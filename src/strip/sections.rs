@@ -97,7 +97,21 @@ impl<'o> Sections<'o> {
             return Err(LeftAlone::Nothing);
         }
         sections.check(file)?;
-        Ok((sections, removed))
+        let shares_names = |(header, gone): (&SectionHeader, &bool)| {
+            !gone
+                && header.sh_type == SHT_SYMTAB
+                && header.sh_link as usize == sections.names_number()
+        };
+        match sections.headers.iter().zip(&removed).any(shares_names) {
+            // The names of sections are written anew, those of symbols would be lost.
+            true => Err(LeftAlone::Referred("a symbol table")),
+            false => Ok((sections, removed)),
+        }
+    }
+
+    /// The number of the section that holds the names of all.
+    pub fn names_number(&self) -> usize {
+        usize::from(self.object.header.e_shstrndx)
     }
 
     /// The name of a section.
@@ -114,7 +128,11 @@ impl<'o> Sections<'o> {
             !is_loaded(header) && header.sh_type != SHT_NULL && (is_symbols || is_debug)
         };
         let mut removed: Vec<bool> = self.headers.iter().map(goes).collect();
-        let names = usize::from(self.object.header.e_shstrndx);
+        let names = self.names_number();
+        // Whatever it is called: the names of the others stand in it.
+        if let Some(names) = removed.get_mut(names) {
+            *names = false;
+        }
         for (number, header) in self.headers.iter().enumerate() {
             if is_loaded(header) || removed[number] || number == names {
                 continue;

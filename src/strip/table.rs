@@ -83,7 +83,7 @@ pub(super) fn write(
         });
         body.bytes(content);
     }
-    let names = numbers[usize::from(sections.object.header.e_shstrndx)];
+    let names = numbers[sections.names_number()];
     finish(
         sections,
         file,
@@ -127,7 +127,7 @@ fn place(
     kept: &mut [Section<'_>],
     body: &mut Pieces,
 ) -> Result<(), LeftAlone> {
-    let names = numbers[usize::from(sections.object.header.e_shstrndx)];
+    let names = numbers[sections.names_number()];
     let moves = |(number, section): &(usize, &Section<'_>)| {
         let header = &section.header;
         !is_loaded(header)

@@ -116,8 +116,19 @@ fn from_image(
     let mut plans = Vec::new();
     for number in 0..images.count() {
         let image = inspect::read_one(path, &mut images, number)?;
-        plans.push(Plan::from_image(options, path, &image)?);
+        let plan = Plan::from_image(options, path, &image)?;
         inspect::check(path, image)?;
+        let platform = &plan.settings.platform;
+        if plans
+            .iter()
+            .any(|other: &Plan| other.settings.platform == *platform)
+        {
+            return Err(CliError::Usage(format!(
+                "{} holds several images for {platform}; save the one that is meant alone",
+                path.display()
+            )));
+        }
+        plans.push(plan);
     }
     Ok((plans, images))
 }
