@@ -16,7 +16,7 @@ mod servers;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use authority::Authority;
 use common::{fail_with, have, image_config, output, slimpack, succeed, temporary, text};
@@ -24,6 +24,8 @@ use serde_json::Value;
 use servers::{answer, free_port, page_of, serve};
 
 const TOOLS: [&str; 5] = ["buildah", "runc", "umoci", "tar", "skopeo"];
+/// One image is built at a time: each takes three times the room of the root.
+static BUILDING: Mutex<()> = Mutex::new(());
 /// What the image of nginx listens on.
 static PORT: OnceLock<u16> = OnceLock::new();
 
@@ -47,6 +49,7 @@ fn image(
     config: &[&str],
     destination: &str,
 ) -> PathBuf {
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let buildah = |arguments: &[&str]| {
         let mut command = Command::new("buildah");
         command.args(["--storage-driver", "vfs", "--root"]);
@@ -64,7 +67,9 @@ fn image(
     }
     buildah(&[&["config"], config, &[&container]].concat());
     buildah(&["commit", "-q", &container, destination]);
+    // Two copies of the root: they are not needed any more.
     docker::unmount_below(folder);
+    fs::remove_dir_all(folder.join("store")).unwrap();
     let path = destination.split(':').nth(1).unwrap();
     folder.join(path)
 }
