@@ -90,7 +90,11 @@ impl<'s> Graph<'s> {
         let by = by.map(Path::to_path_buf);
         let Ok(walk) = view.walk(path) else {
             // A link that leads nowhere is there all the same.
-            let at = location(self.source, path).unwrap_or_else(|_| path.to_path_buf());
+            let at = self
+                .source
+                .view
+                .location(path)
+                .unwrap_or_else(|_| path.to_path_buf());
             self.note(at, (by, rule.to_owned()));
             return;
         };
@@ -170,7 +174,7 @@ impl<'s> Graph<'s> {
     /// # Errors
     /// The error number of the lookup.
     pub fn why(&self, path: &Path) -> Result<Why, Errno> {
-        let at = location(self.source, path)?;
+        let at = self.source.view.location(path)?;
         let metadata = self.source.view.lookup(&at)?;
         let search = Search {
             causes: &self.causes,
@@ -179,12 +183,7 @@ impl<'s> Graph<'s> {
         let (chains, has_more_chains) = search.run(&at);
         let below = self.causes.keys();
         Ok(Why {
-            kind: match metadata.kind {
-                NodeKind::File => "file",
-                NodeKind::Directory => "folder",
-                NodeKind::Symlink => "link",
-                NodeKind::Special => "special",
-            },
+            kind: metadata.kind.as_str(),
             bytes: metadata.size,
             chains,
             has_more_chains,
@@ -196,14 +195,6 @@ impl<'s> Graph<'s> {
             },
             path: at,
         })
-    }
-}
-
-/// Where the node at `path` itself stands: links on the way are followed, it is not.
-fn location(source: &Source, path: &Path) -> Result<PathBuf, Errno> {
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => Ok(source.view.walk(folder)?.real.join(name)),
-        _ => Ok(source.view.walk(path)?.real.clone()),
     }
 }
 

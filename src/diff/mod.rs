@@ -194,17 +194,8 @@ fn folder(path: &Path) -> PathBuf {
 fn entry(path: &Path, node: &Node) -> Entry {
     Entry {
         path: path.to_path_buf(),
-        kind: kind(node),
+        kind: node.kind().as_str(),
         bytes: node.size,
-    }
-}
-
-fn kind(node: &Node) -> &'static str {
-    match node.kind() {
-        NodeKind::File => "file",
-        NodeKind::Directory => "folder",
-        NodeKind::Symlink => "link",
-        NodeKind::Special => "special",
     }
 }
 
@@ -212,8 +203,8 @@ fn changes(one: &Node, other: &Node) -> io::Result<Vec<Change>> {
     let mut changes = Vec::new();
     if one.kind() != other.kind() {
         changes.push(Change::Type {
-            before: kind(one),
-            after: kind(other),
+            before: one.kind().as_str(),
+            after: other.kind().as_str(),
         });
         return Ok(changes);
     }

@@ -124,10 +124,7 @@ impl Interpreters {
     }
 
     fn find(view: &View, env: &[String], start: &[u8]) -> Result<Self, String> {
-        let is_file = |path: &Path| {
-            let walk = view.walk(path);
-            walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-        };
+        let is_file = |path: &Path| view.kind(path) == Some(NodeKind::File);
         let line = shebang(start).ok_or("its first line names no interpreter")?;
         let interpreter = Path::new("/").join(&line.interpreter);
         if !is_file(&interpreter) {
@@ -205,14 +202,17 @@ impl Start {
     /// The file that is started for `word`: the first that can be executed, else the first that
     /// is there at all.
     pub fn command(&self, view: &View, word: &str) -> Option<PathBuf> {
-        let mode = |path: &Path| {
-            let walk = view.walk(path).ok()?;
-            (walk.metadata.kind == NodeKind::File).then_some(walk.metadata.mode)
-        };
-        let is_executable = |path: &Path| mode(path).is_some_and(|mode| mode & 0o111 != 0);
-        command_path(word, &self.env, &self.working_dir, is_executable).or_else(|| {
-            command_path(word, &self.env, &self.working_dir, |path| {
-                mode(path).is_some()
+        let is_file = |path: &Path| view.kind(path) == Some(NodeKind::File);
+        self.executable(view, word)
+            .or_else(|| command_path(word, &self.env, &self.working_dir, is_file))
+    }
+
+    /// The first file for `word` that can be executed.
+    pub fn executable(&self, view: &View, word: &str) -> Option<PathBuf> {
+        command_path(word, &self.env, &self.working_dir, |path| {
+            let walk = view.walk(path);
+            walk.is_ok_and(|walk| {
+                walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0
             })
         })
     }

@@ -93,11 +93,6 @@ fn subject(
     }
 }
 
-fn is_file(view: &View, path: &Path) -> bool {
-    let walk = view.walk(path);
-    walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
-}
-
 /// What `--add` brings.
 #[derive(Default)]
 pub(super) struct ByHand {
@@ -226,7 +221,7 @@ pub(super) fn script_commands(source: &Source, options: &Options, script: &Path)
     };
     let text = String::from_utf8_lossy(&text);
     commands_in(&text, &options.configured.env, &|path| {
-        is_file(&source.view, path)
+        source.view.kind(path) == Some(NodeKind::File)
     })
 }
 

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::inspect::{Inspected, history};
 use crate::image::read::{Description, Layer, Node};
 use crate::inspect::{Figures, FileKind};
-use crate::vfs::NodeKind;
 
 /// Paths that a list in the report names at most; `--files` names all.
 const MOST: usize = 100;
@@ -166,15 +165,9 @@ fn figures(figures: &Figures, value: &mut Map<String, Value>) {
 }
 
 fn file(path: &Path, number: u32, node: &Node) -> Value {
-    let kind = match node.kind() {
-        NodeKind::File => "file",
-        NodeKind::Directory => "folder",
-        NodeKind::Symlink => "link",
-        NodeKind::Special => "special",
-    };
     json!({
         "path": path.display().to_string(),
-        "kind": kind,
+        "kind": node.kind().as_str(),
         "mode": format!("{:04o}", node.mode),
         "uid": node.uid,
         "gid": node.gid,

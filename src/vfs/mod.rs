@@ -44,6 +44,18 @@ pub enum NodeKind {
     Special,
 }
 
+impl NodeKind {
+    /// The word used in reports and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "folder",
+            Self::Symlink => "link",
+            Self::Special => "special",
+        }
+    }
+}
+
 /// What `lstat(2)` says about a node, as far as a loader or an image needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {

@@ -98,16 +98,29 @@ impl View {
         self.vfs.lookup(path)
     }
 
+    /// What kind of node `path` leads to; `None` when it leads nowhere.
+    pub fn kind(&self, path: &Path) -> Option<NodeKind> {
+        Some(self.walk(path).ok()?.metadata.kind)
+    }
+
+    /// Where the node at `path` itself stands: links in the folders above it are followed, it is
+    /// not.
+    ///
+    /// # Errors
+    /// The error number that `stat(2)` gives for the folder.
+    pub fn location(&self, path: &Path) -> Result<PathBuf, Errno> {
+        match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => Ok(self.walk(folder)?.real.join(name)),
+            _ => Ok(self.walk(path)?.real.clone()),
+        }
+    }
+
     /// The target of the symbolic link at `path`; links in the folders above it are followed.
     ///
     /// # Errors
     /// The error number that `readlink(2)` would give.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf, Errno> {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(other(rustix::io::Errno::INVAL));
-        };
-        let walk = self.walk(folder)?;
-        let node = walk.real.join(name);
+        let node = self.location(path)?;
         match self.vfs.lookup(&node)?.kind {
             NodeKind::Symlink => self.vfs.read_link(&node),
             _ => Err(other(rustix::io::Errno::INVAL)),

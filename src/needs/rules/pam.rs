@@ -44,10 +44,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let modules = folders
         .iter()
         .filter_map(|path| Some(path.parent()?.join(MODULES)));
-    let is_folder = |path: &PathBuf| {
-        let walk = supply.source.walk(path);
-        walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::Directory)
-    };
+    let is_folder = |path: &PathBuf| supply.source.kind(path) == Some(NodeKind::Directory);
     let modules = modules
         .into_iter()
         .find(is_folder)

@@ -96,20 +96,19 @@ fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
     if is_command || is_elsewhere || WRITTEN.iter().any(|written| path == Path::new(written)) {
         return None;
     }
-    let kind = |path: &Path| Some(process.view.walk(path).ok()?.metadata.kind);
     let parent = path.parent()?;
     // What stands there is this machine's: logs, locks, data. Its place is what a program needs.
     if path.starts_with("/var") || path.starts_with("/run") {
-        let folder = match kind(&path) {
+        let folder = match process.view.kind(&path) {
             Some(NodeKind::Directory) => &path,
             _ => parent,
         };
-        let is_folder = kind(folder) == Some(NodeKind::Directory);
+        let is_folder = process.view.kind(folder) == Some(NodeKind::Directory);
         return (is_folder && folder != Path::new("/var"))
             .then(|| Addition::Folder(folder.to_path_buf(), 0o755));
     }
     let name = process.objects()[0].opened_as.file_name()?;
-    match kind(&path)? {
+    match process.view.kind(&path)? {
         // `/etc/app/app.conf` includes its neighbours.
         NodeKind::File if path.starts_with("/etc") && parent != Path::new("/etc") => {
             Some(Addition::Tree(parent.to_path_buf()))

@@ -110,6 +110,9 @@ fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         let own = candidates.filter(|path| package.has(path));
         found.extend(own.map(|path| (path, index)));
     }
+    if found.is_empty() {
+        return Vec::new();
+    }
     let mut folders: Vec<(usize, PathBuf)> = Vec::new();
     for (path, index) in found {
         // What lies in another folder comes with it.
@@ -134,8 +137,7 @@ fn candidate(view: &View, text: &str) -> Option<PathBuf> {
     let is_elsewhere = is_openssl || ELSEWHERE.iter().any(|folder| path.starts_with(folder));
     // /usr/lib/ARCH, /usr/share and the like are everybody's.
     let is_own = path.components().count() > 3 && !is_elsewhere;
-    let kind = || Some(view.walk(&path).ok()?.metadata.kind);
-    (is_own && kind() == Some(NodeKind::Directory)).then_some(path)
+    (is_own && view.kind(&path) == Some(NodeKind::Directory)).then_some(path)
 }
 
 /// Bytes of all files of a folder; counting ends where it is too much anyway.

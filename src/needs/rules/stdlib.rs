@@ -161,7 +161,7 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     prefixes.dedup();
     let has_landmark = |prefix: &&&Path| {
         let landmark = prefix.join(&library).join("os.py");
-        kind(process.view, &landmark) == Some(NodeKind::File)
+        process.view.kind(&landmark) == Some(NodeKind::File)
     };
     let mut paths = Vec::new();
     if let Some(prefix) = prefixes.iter().find(has_landmark) {
@@ -172,7 +172,7 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     if let Some(own) = own.filter(|own| process.view.walk(&own.join("pyvenv.cfg")).is_ok()) {
         paths.push(own.join("pyvenv.cfg"));
         let packages = own.join(&library);
-        if !paths.contains(&packages) && kind(process.view, &packages).is_some() {
+        if !paths.contains(&packages) && process.view.kind(&packages).is_some() {
             paths.push(packages);
         }
     }
@@ -239,7 +239,7 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
         .filter(|path| {
             path.components().count() > 2 && !ELSEWHERE.iter().any(|top| path.starts_with(top))
         })
-        .filter(|path| kind(process.view, path) == Some(NodeKind::Directory))
+        .filter(|path| process.view.kind(path) == Some(NodeKind::Directory))
         .collect();
     paths.sort();
     // What lies in another folder comes with it.
@@ -249,10 +249,6 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
         object,
         paths,
     })
-}
-
-fn kind(view: &View, path: &Path) -> Option<NodeKind> {
-    Some(view.walk(path).ok()?.metadata.kind)
 }
 
 #[cfg(test)]

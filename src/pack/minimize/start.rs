@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::image::{Start, command_path};
+use crate::image::Start;
 use crate::pack::PackError;
 use crate::pack::subjects::commands_in;
 use crate::vfs::{NodeKind, View};
@@ -72,7 +72,7 @@ pub(super) fn programs(
     // An entrypoint that prepares things starts what it is handed: docker-entrypoint.sh redis-server.
     if !entrypoint.is_empty()
         && let Some(word) = cmd.first()
-        && let Some(path) = executable(start, view, word)
+        && let Some(path) = start.executable(view, word)
     {
         add(path);
         let cmd: Vec<&str> = cmd.iter().map(String::as_str).collect();
@@ -94,7 +94,9 @@ fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
             .and_then(|at| rest.get(at))
             .copied()
             .unwrap_or_default();
-        return commands_in(text, &start.env, &|path| is_file(view, path));
+        return commands_in(text, &start.env, &|path| {
+            view.kind(path) == Some(NodeKind::File)
+        });
     }
     if !STARTERS.contains(&name) {
         return Vec::new();
@@ -102,7 +104,7 @@ fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
     // Users and numbers stand before the command, too: what is in PATH counts.
     let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
     let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
-    let found = commands.find_map(|(at, word)| Some((at, executable(start, view, word)?)));
+    let found = commands.find_map(|(at, word)| Some((at, start.executable(view, word)?)));
     let Some((at, path)) = found else {
         return Vec::new();
     };
@@ -125,22 +127,8 @@ pub(super) fn checkers(
         ["CMD-SHELL", text, ..] => vec!["/bin/sh", "-c", text],
         _ => return Vec::new(),
     };
-    let first = words.first().and_then(|word| executable(start, view, word));
+    let first = words.first().and_then(|word| start.executable(view, word));
     let mut found: Vec<PathBuf> = first.into_iter().collect();
     found.extend(started_by(start, view, &words));
     found
-}
-
-fn executable(start: &Start, view: &View, word: &str) -> Option<PathBuf> {
-    command_path(word, &start.env, &start.working_dir, |path| {
-        let walk = view.walk(path);
-        walk.is_ok_and(|walk| {
-            walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0
-        })
-    })
-}
-
-fn is_file(view: &View, path: &Path) -> bool {
-    let walk = view.walk(path);
-    walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)
 }
