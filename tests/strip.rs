@@ -395,6 +395,13 @@ fn files_with_data_of_their_own_are_copied_as_they_are() {
     let said = strip_to(&archive, &small, &[]);
     assert!(said.contains("belong to no section"), "{said}");
     assert_eq!(fs::read(&small).unwrap(), bytes);
+    // What is verified by a checksum beside it would not be itself any more.
+    let checksum = folder.path().join(".program.hmac");
+    fs::write(&checksum, "0123").unwrap();
+    let said = strip_to(&program, &small, &[]);
+    assert!(said.contains("holds a checksum of it"), "{said}");
+    assert_eq!(fs::read(&small).unwrap(), fs::read(&program).unwrap());
+    fs::remove_file(&checksum).unwrap();
     // A table that lies is no table.
     let mut lying = fs::read(&program).unwrap();
     lying[0x28..0x30].copy_from_slice(&(end as u64 - 8).to_le_bytes());

@@ -15,7 +15,7 @@ use crate::bytes::ReadAt;
 use crate::elf::{Notes, Object};
 use crate::output::{Output, OutputError};
 use crate::report::size;
-use crate::strip::{Assembled, DebugFile, LeftAlone, Strip};
+use crate::strip::{Assembled, DebugFile, LeftAlone, Strip, checksum_of};
 use crate::vfs::HostFile;
 
 /// What was done, as schema 1.
@@ -93,6 +93,10 @@ impl Document {
 type Stripped = (Strip, Option<(OsString, DebugFile)>);
 
 fn stripped(args: &StripArgs, file: &dyn ReadAt) -> Result<Stripped, LeftAlone> {
+    let checksum = checksum_of(&args.file).filter(|path| path.exists());
+    if let Some(checksum) = checksum {
+        return Err(LeftAlone::Checksum(checksum.display().to_string()));
+    }
     let level = args.level;
     let debug = match &args.debug_file {
         None => None,

@@ -13,7 +13,7 @@ use super::{Options, PackError};
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 use crate::rootfs::{Content, Rootfs};
-use crate::strip::{DebugFile, LeftAlone, Level, Strip, strippable_bytes};
+use crate::strip::{DebugFile, LeftAlone, Level, Strip, checksum_of, strippable_bytes};
 use crate::vfs::{View, Walk};
 
 /// What stripping did, or could do.
@@ -72,8 +72,9 @@ pub(super) fn strip(
         }
         let file = source.open(&walk);
         let file = file.map_err(|errno| PackError::Read(walk.real.clone(), errno))?;
-        let stripped = match signature(source, &walk.real) {
-            Some(signature) => Err(LeftAlone::Checksum(signature.display().to_string())),
+        let checksum = checksum_of(&walk.real).filter(|path| source.walk(path).is_ok());
+        let stripped = match checksum {
+            Some(checksum) => Err(LeftAlone::Checksum(checksum.display().to_string())),
             None => stripped(file.as_ref(), level, options.wants_debug_files, &path),
         };
         match stripped {
@@ -155,14 +156,4 @@ fn could_save(rootfs: &Rootfs, source: &View) -> u64 {
     }
     seen.values()
         .fold(0, |sum, bytes| sum.saturating_add(*bytes))
-}
-
-/// A file beside `path` that holds a checksum of it, as those that FIPS modules verify
-/// themselves by (`.libcrypto.so.3.hmac`).
-fn signature(source: &View, path: &Path) -> Option<PathBuf> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name()?);
-    name.push(".hmac");
-    let signature = path.with_file_name(name);
-    source.walk(&signature).is_ok().then_some(signature)
 }

@@ -15,7 +15,9 @@ pub use debug::DebugFile;
 pub use pieces::{Assembled, Pieces};
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -105,6 +107,15 @@ pub fn strippable_bytes(object: &Object, file: &dyn ReadAt) -> u64 {
     };
     let bytes = sections.removed_bytes(&sections.removed(Level::All));
     bytes.min(file.size().saturating_sub(sections.loaded))
+}
+
+/// Where a checksum of the file at `path` would stand: FIPS modules verify themselves by one
+/// (`.libcrypto.so.3.hmac`).
+pub fn checksum_of(path: &Path) -> Option<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name()?);
+    name.push(".hmac");
+    Some(path.with_file_name(name))
 }
 
 /// The sections of `object`, which is `file`, and their sizes in bytes; those that share a name
