@@ -62,16 +62,21 @@ fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
     Ok(out)
 }
 
-/// Opens an image that was named on the command line.
-pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Opened, CliError> {
+/// The limits that were asked for.
+pub(super) fn limits(args: &ImageArgs) -> read::Limits {
     let mut limits = read::Limits::default();
     for (name, value) in &args.limits {
         if let Some(limit) = limits.get_mut(name) {
             *limit = *value;
         }
     }
+    limits
+}
+
+/// Opens an image that was named on the command line.
+pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Opened, CliError> {
     let options = Options {
-        limits,
+        limits: limits(args),
         platform: args.platform.clone(),
         interest,
     };

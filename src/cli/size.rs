@@ -87,7 +87,7 @@ fn measure(path: &Path, args: &SizeArgs) -> Result<Vec<Sizes>, CliError> {
         let fail = |error| CliError::File(path.to_path_buf(), error);
         let (plain, gzip, zstd) = match images.kind {
             Kind::Rootfs => (0, None, None),
-            Kind::RootfsTar => root_tar(stored).map_err(fail)?,
+            Kind::RootfsTar => root_tar(stored, inspect::limits(&args.reading)).map_err(fail)?,
             _ => layers(path, &images, number)?,
         };
         let image = inspect::read_one(path, &mut images, number)?;
@@ -123,7 +123,7 @@ fn of_image(path: &Path, image: &Image, kind: Kind, bytes: Bytes) -> Sizes {
 }
 
 /// The tar of a root, which is compressed itself or not.
-fn root_tar(path: &Path) -> io::Result<Bytes> {
+fn root_tar(path: &Path, limits: read::Limits) -> io::Result<Bytes> {
     let mut start = Vec::new();
     let mut file = File::open(path)?;
     let stored = file.metadata()?.len();
@@ -131,7 +131,7 @@ fn root_tar(path: &Path) -> io::Result<Bytes> {
         .take(read::Compression::MAGIC as u64)
         .read_to_end(&mut start)?;
     let compression = read::Compression::of(&start);
-    let budget = read::Budget::new(read::Limits::default());
+    let budget = read::Budget::new(limits);
     let mut tar = compression.decoder(File::open(path)?, &budget)?;
     compressed(&mut tar, compression, stored)
 }

@@ -13,6 +13,7 @@ use clap::Parser;
 use crate::cli::args::{Cli, PackArgs};
 use crate::cli::error::CliError;
 use crate::cli::help::nearest;
+use crate::cli::inspect;
 use crate::config::{Config, Depfile, Few, ImageSection, MAX_SIZE, Size};
 use crate::suggest::did_you_mean;
 
@@ -160,7 +161,7 @@ fn args(section: &ImageSection, name: &str, folder: &Path) -> Result<PackArgs, S
     }
     if let Some(image) = &section.from {
         // A name of docker or of a registry is no path here.
-        match image.contains("://") || image.starts_with(crate::engine::PREFIX) {
+        match inspect::is_name(Path::new(image)) {
             true => words.text("--from", Some(image)),
             false => words.path("--from", image),
         }
