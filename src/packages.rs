@@ -114,7 +114,7 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
 
 fn dpkg(view: &View) -> Option<Packages> {
     let names = view.read_dir(Path::new(DPKG)).ok()?;
-    let mut packages = Packages::default();
+    let (mut packages, mut bytes) = (Packages::default(), 0);
     for name in names.iter().take(MAX_PACKAGES * 8) {
         let Some(package) = name.to_str().and_then(|name| name.strip_suffix(".list")) else {
             continue;
@@ -122,6 +122,10 @@ fn dpkg(view: &View) -> Option<Packages> {
         let Ok(list) = view.read(&Path::new(DPKG).join(name), MAX_LIST) else {
             continue;
         };
+        bytes += list.len() as u64;
+        if bytes > MAX_DATABASE {
+            break;
+        }
         let lines = list.split(|byte| *byte == b'\n');
         let paths = lines.filter(|line| line.starts_with(b"/") && *line != b"/.");
         let paths = paths.map(|line| PathBuf::from(OsStr::from_bytes(line)));

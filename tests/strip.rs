@@ -452,6 +452,63 @@ fn a_table_of_names_that_symbols_share_is_not_written_anew() {
     assert!(stripped(&bytes, Level::All).is_ok());
 }
 
+/// A program with as many section headers as a file can have, each a copy of `header`, and
+/// `names` for their names.
+fn with_sections(program: &Path, header: &[u8; 64], names: &[u8]) -> Vec<u8> {
+    const COUNT: u16 = 60_000;
+    let mut bytes = fs::read(program).unwrap();
+    let end = bytes.len() as u64;
+    bytes.extend(names);
+    let mut table: Vec<[u8; 64]> = vec![*header; usize::from(COUNT)];
+    table[0] = [0; 64];
+    // The last one holds the names: a string table at the old end.
+    let last = &mut table[usize::from(COUNT) - 1];
+    *last = [0; 64];
+    last[4..8].copy_from_slice(&3_u32.to_le_bytes());
+    last[24..32].copy_from_slice(&end.to_le_bytes());
+    last[32..40].copy_from_slice(&(names.len() as u64).to_le_bytes());
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    let start = bytes.len() as u64;
+    bytes.extend(table.as_flattened());
+    bytes[0x28..0x30].copy_from_slice(&start.to_le_bytes());
+    bytes[0x3c..0x3e].copy_from_slice(&COUNT.to_le_bytes());
+    bytes[0x3e..0x40].copy_from_slice(&(COUNT - 1).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn tables_made_to_cost_much_are_left_alone() {
+    use slimpack::strip::DebugFile;
+    let folder = temporary();
+    let program = compile(folder.path(), "program", PROGRAM, &["-g"]);
+    // A name without an end, for every section.
+    let endless = with_sections(&program, &[0; 64], &vec![b'a'; 8 << 20]);
+    let left = stripped(&endless, Level::All);
+    assert!(
+        matches!(left, Err(LeftAlone::Misfit)),
+        "{:?}",
+        left.map(|file| file.len())
+    );
+    // Sections that are all one megabyte of names: string tables, symbol tables, debug information.
+    let names = [&b"\0.debug_info\0"[..], &vec![0; 1 << 20]].concat();
+    let end = fs::metadata(&program).unwrap().len();
+    for (kind, name) in [(3_u32, 0_u32), (2, 0), (1, 1)] {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&name.to_le_bytes());
+        header[4..8].copy_from_slice(&kind.to_le_bytes());
+        header[24..32].copy_from_slice(&end.to_le_bytes());
+        header[32..40].copy_from_slice(&(1_u64 << 20).to_le_bytes());
+        let bytes = with_sections(&program, &header, &names);
+        for level in [Level::All, Level::Debug] {
+            if let Ok(small) = stripped(&bytes, level) {
+                assert!(small.len() < bytes.len());
+            }
+            let debug = DebugFile::of(&bytes, level, "a.debug".as_ref());
+            assert!(debug.is_err(), "{kind} {level}");
+        }
+    }
+}
+
 #[test]
 fn damaged_files_are_left_alone_and_never_grow() {
     let folder = temporary();

@@ -33,6 +33,10 @@ impl DebugFile {
         let object = Object::read(file).map_err(LeftAlone::Read)?;
         let (sections, _) = Sections::to_strip(&object, file, level)?;
         let pieces = Arc::new(write(&sections, file)?);
+        // Sections that share their bytes would be written once for each.
+        if pieces.size() > file.size().saturating_mul(2) {
+            return Err(LeftAlone::Misfit);
+        }
         let checksum = checksum(&Assembled::new(pieces.clone(), file))
             .map_err(|error| LeftAlone::Read(ElfError::from(error)))?;
         Ok(Self {

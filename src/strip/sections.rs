@@ -17,6 +17,8 @@ use crate::elf::{ElfError, Object};
 
 /// Largest table of section names that is read, in bytes.
 const MAX_NAMES: u64 = 16 << 20;
+/// Longest name of a section, in bytes.
+const MAX_NAME: usize = 1024;
 /// Bytes read at a time.
 const CHUNK: u64 = 64 << 10;
 /// Zero bytes at the end of a file that are padding: patchelf leaves them.
@@ -70,6 +72,12 @@ impl<'o> Sections<'o> {
             names,
         };
         for header in &sections.headers {
+            // Each name is looked at; a table without an end would be read once for each.
+            let name = sections.names.get(header.sh_name..).unwrap_or_default();
+            let name = name.get(..MAX_NAME).unwrap_or(name);
+            if name.len() == MAX_NAME && !name.contains(&0) {
+                return Err(LeftAlone::Misfit);
+            }
             let end = end(header).filter(|end| *end <= file.size());
             let end = end.ok_or(LeftAlone::Misfit)?;
             if is_loaded(header) {
@@ -97,6 +105,12 @@ impl<'o> Sections<'o> {
             return Err(LeftAlone::Nothing);
         }
         sections.check(file)?;
+        // There is one symbol table (System V ABI, "Sections"), and it is written anew.
+        let symbols = sections.headers.iter().zip(&removed);
+        let symbols = symbols.filter(|(header, gone)| !**gone && header.sh_type == SHT_SYMTAB);
+        if symbols.count() > 1 {
+            return Err(LeftAlone::Misfit);
+        }
         let shares_names = |(header, gone): (&SectionHeader, &bool)| {
             !gone
                 && header.sh_type == SHT_SYMTAB
@@ -133,6 +147,7 @@ impl<'o> Sections<'o> {
         if let Some(names) = removed.get_mut(names) {
             *names = false;
         }
+        let only_by_removed = self.used_only_by(&removed);
         for (number, header) in self.headers.iter().enumerate() {
             if is_loaded(header) || removed[number] || number == names {
                 continue;
@@ -142,7 +157,7 @@ impl<'o> Sections<'o> {
                 SHT_REL | SHT_RELA => goes(header.sh_link) || goes(header.sh_info),
                 SHT_GROUP | SHT_SYMTAB_SHNDX => goes(header.sh_link),
                 // The names of a symbol table go with it, if nothing else uses them.
-                SHT_STRTAB => self.is_used_only_by(number, |user| removed[user]),
+                SHT_STRTAB => only_by_removed[number],
                 _ => false,
             };
             removed[number] = follows;
@@ -150,11 +165,20 @@ impl<'o> Sections<'o> {
         removed
     }
 
-    /// Whether a section is linked to, and only by sections of which `is_meant` holds.
-    fn is_used_only_by(&self, section: usize, is_meant: impl Fn(usize) -> bool) -> bool {
-        let is_user = |(_, header): &(usize, &SectionHeader)| header.sh_link as usize == section;
-        let mut users = self.headers.iter().enumerate().filter(is_user).peekable();
-        users.peek().is_some() && users.all(|(number, _)| is_meant(number))
+    /// For each section whether others link to it, and all of them go.
+    fn used_only_by(&self, removed: &[bool]) -> Vec<bool> {
+        let (mut used, mut stays) = (vec![false; removed.len()], vec![false; removed.len()]);
+        for (header, gone) in self.headers.iter().zip(removed) {
+            let linked = header.sh_link as usize;
+            if linked < removed.len() {
+                used[linked] = true;
+                stays[linked] |= !gone;
+            }
+        }
+        used.iter()
+            .zip(stays)
+            .map(|(used, stays)| *used && !stays)
+            .collect()
     }
 
     /// Whether something that goes lies before the end of what is loaded.
