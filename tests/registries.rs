@@ -461,7 +461,10 @@ fn liar(answers: Vec<(String, Vec<u8>)>, cut: bool) -> u16 {
             let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
             let found = answers.iter().find(|(end, _)| path.ends_with(end.as_str()));
             let Some((_, body)) = found else {
-                let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+                // Without "close" the client would ask again on a connection that is gone.
+                let _ = stream.write_all(
+                    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                );
                 continue;
             };
             let head = format!(
