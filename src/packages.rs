@@ -2,11 +2,12 @@
 //!
 //! In: a file tree. Out: packages with the files that they brought. dpkg keeps one list of paths
 //! for each package (`/var/lib/dpkg/info/NAME.list`, dpkg-query(1)); apk one database of all
-//! (`/lib/apk/db/installed`, "P:" names a package, "F:" a folder, "R:" a file in it). Records that
-//! make no sense are passed over: nothing is decided by them alone.
+//! (`/lib/apk/db/installed`, "P:" names a package, "o:" what it was built from, "D:"
+//! what it needs, "F:" a folder, "R:" a file in it). Records that make no sense are passed over:
+//! nothing is decided by them alone.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ use crate::vfs::View;
 
 /// Where dpkg keeps its lists.
 const DPKG: &str = "/var/lib/dpkg/info";
+/// Where it keeps what it knows of each package.
+const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 /// Largest list of one package, in bytes.
 const MAX_LIST: u64 = 8 << 20;
 /// Largest database of all, in bytes.
@@ -27,6 +30,8 @@ const MAX_PACKAGES: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Packages {
     files: BTreeMap<String, Vec<PathBuf>>,
+    /// What they were built from, as far as the record of all says so.
+    origins: Origins,
 }
 
 impl Packages {
@@ -48,8 +53,9 @@ impl Packages {
     }
 }
 
-/// One package.
-#[derive(Debug)]
+/// One package, with those that it needs and that were built beside it: `libmagic1` with
+/// `libmagic-mgc`, `cmake` with `cmake-data`.
+#[derive(Debug, Default)]
 pub struct Package {
     files: Vec<u8>,
 }
@@ -59,30 +65,52 @@ impl Package {
     pub fn of(view: &View, path: &Path) -> Option<Self> {
         let names = names_of(path);
         if let Ok(lists) = view.read_dir(Path::new(DPKG)) {
-            let lists = lists
-                .iter()
-                .filter(|name| name.as_bytes().ends_with(b".list"));
-            return lists.take(MAX_PACKAGES).find_map(|name| {
-                let files = view.read(&Path::new(DPKG).join(name), MAX_LIST).ok()?;
-                let package = Self { files };
-                names
-                    .iter()
-                    .any(|name| package.lists(name))
-                    .then_some(package)
-            });
+            return Self::of_dpkg(view, &lists, &names);
         }
         let packages = apk(view)?;
-        let mut all = packages.files.into_values();
         let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
-        let mut files = Vec::new();
-        for file in all.find(is_own)? {
+        let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
+        let siblings = packages.origins.siblings(own);
+        let files = siblings.iter().filter_map(|name| packages.files.get(*name));
+        let mut all = Vec::new();
+        for file in files.flatten() {
             // A record of apk names files, and folders only by them.
             for path in file.ancestors() {
-                files.extend(path.as_os_str().as_bytes());
-                files.push(b'\n');
+                all.extend(path.as_os_str().as_bytes());
+                all.push(b'\n');
             }
         }
-        Some(Self { files })
+        Some(Self { files: all })
+    }
+
+    fn of_dpkg(view: &View, lists: &[OsString], names: &[PathBuf]) -> Option<Self> {
+        let lists = lists.iter().take(MAX_PACKAGES * 8);
+        let lists: Vec<(&OsString, &str)> = lists
+            .filter_map(|name| Some((name, package_of_list(name)?)))
+            .collect();
+        let read = |name: &OsString| {
+            let files = view.read(&Path::new(DPKG).join(name), MAX_LIST).ok()?;
+            Some(Self { files })
+        };
+        let (own, mut package) = lists.iter().find_map(|(name, package)| {
+            let files = read(name)?;
+            let is_own = names.iter().any(|name| files.lists(name));
+            is_own.then_some((*package, files))
+        })?;
+        let origins = Origins::of_dpkg(view);
+        let siblings = origins.siblings(own);
+        for (name, _) in lists
+            .iter()
+            .filter(|(_, name)| *name != own && siblings.contains(name))
+        {
+            if package.files.len() as u64 > MAX_DATABASE {
+                break;
+            }
+            let sibling = read(name).unwrap_or_default();
+            package.files.push(b'\n');
+            package.files.extend(sibling.files);
+        }
+        Some(package)
     }
 
     /// Whether it brought the file or folder at `path`.
@@ -110,6 +138,78 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// The package whose files a list of dpkg names: `libc6:amd64.list`.
+fn package_of_list(name: &OsStr) -> Option<&str> {
+    let name = name.to_str()?.strip_suffix(".list")?;
+    Some(name.split_once(':').map_or(name, |(package, _)| package))
+}
+
+/// What packages were built from, and what they need.
+#[derive(Debug, Default)]
+struct Origins(BTreeMap<String, Origin>);
+
+#[derive(Debug, Default)]
+struct Origin {
+    source: String,
+    needs: Vec<String>,
+}
+
+impl Origins {
+    /// As dpkg keeps it (`deb-control(5)`; "Source" is left out where it has the same name).
+    fn of_dpkg(view: &View) -> Self {
+        let status = view.read(Path::new(DPKG_STATUS), MAX_DATABASE);
+        let status = String::from_utf8_lossy(&status.unwrap_or_default()).into_owned();
+        let (mut origins, mut package) = (Self::default(), "");
+        for line in status.lines() {
+            let Some((field, value)) = line.split_once(": ") else {
+                continue;
+            };
+            match field {
+                "Package" if origins.0.len() < MAX_PACKAGES => {
+                    package = value;
+                    let origin = origins.0.entry(value.to_owned()).or_default();
+                    value.clone_into(&mut origin.source);
+                }
+                "Source" => {
+                    let source = value.split_whitespace().next().unwrap_or_default();
+                    origins.note(package, |origin| source.clone_into(&mut origin.source));
+                }
+                "Depends" | "Pre-Depends" => {
+                    let names = value.split([',', '|']);
+                    let names = names.filter_map(|name| name.split_whitespace().next());
+                    let names = names.filter_map(|name| name.split(':').next());
+                    origins.note(package, |origin| {
+                        origin.needs.extend(names.map(str::to_owned));
+                    });
+                }
+                _ => {}
+            }
+        }
+        origins
+    }
+
+    fn note(&mut self, package: &str, note: impl FnOnce(&mut Origin)) {
+        if let Some(origin) = self.0.get_mut(package) {
+            note(origin);
+        }
+    }
+
+    /// A package with those that it needs and that come from the same source.
+    fn siblings<'o>(&'o self, package: &'o str) -> BTreeSet<&'o str> {
+        let source = self.0.get(package).map(|origin| &origin.source);
+        let (mut siblings, mut pending) = (BTreeSet::new(), vec![package]);
+        while let Some(name) = pending.pop() {
+            let origin = self.0.get(name);
+            let is_sibling = name == package || origin.map(|origin| &origin.source) == source;
+            if is_sibling && siblings.insert(name) {
+                let needs = origin.into_iter().flat_map(|origin| &origin.needs);
+                pending.extend(needs.map(String::as_str));
+            }
+        }
+        siblings
+    }
 }
 
 fn dpkg(view: &View) -> Option<Packages> {
@@ -148,6 +248,20 @@ fn apk(view: &View) -> Option<Packages> {
             b"P:" if packages.files.len() < MAX_PACKAGES => {
                 package = String::from_utf8_lossy(value).into_owned();
                 packages.files.entry(package.clone()).or_default();
+                packages.origins.0.entry(package.clone()).or_default();
+            }
+            b"o:" => {
+                let source = String::from_utf8_lossy(value).into_owned();
+                packages.origins.note(&package, |origin| origin.source = source);
+            }
+            b"D:" => {
+                let needs = String::from_utf8_lossy(value);
+                let needs = needs.split_whitespace();
+                // `cmd:NAME` and `so:NAME` are not packages; a version stands behind the name.
+                let needs = needs.filter_map(|name| name.split(['=', '<', '>', '~']).next());
+                packages.origins.note(&package, |origin| {
+                    origin.needs.extend(needs.map(str::to_owned));
+                });
             }
             // A folder that no path can have is none: each file repeats it.
             b"F:" if value.len() > MAX_PATH => folder = PathBuf::from("/"),

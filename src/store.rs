@@ -13,7 +13,7 @@ use foldhash::HashMap;
 use crate::bytes::ReadAt;
 use crate::elf::{Definitions, ElfError, Notes, Object, References, Versions};
 use crate::loader::SystemFolders;
-use crate::needs::Places;
+use crate::needs::{Places, Texts};
 use crate::vfs::{Errno, FileId, View, Walk};
 
 /// Facts of one file, or why it has none.
@@ -26,7 +26,7 @@ pub struct Store {
     system: Known<FileId, Arc<SystemFolders>>,
     notes: Known<FileId, Arc<Notes>>,
     strings: Known<FileId, Arc<Places>>,
-    texts: Known<FileId, Arc<Vec<String>>>,
+    texts: Known<FileId, Arc<Texts>>,
     functions: Known<FileId, Arc<HashSet<String>>>,
 }
 
@@ -142,8 +142,8 @@ impl View {
     pub fn texts(
         &self,
         walk: &Walk,
-        look: impl FnOnce() -> Option<Vec<String>>,
-    ) -> Arc<Vec<String>> {
+        look: impl FnOnce() -> Option<Texts>,
+    ) -> Arc<Texts> {
         let look = || look().map(Arc::new).ok_or(());
         let texts = self.store().texts.get(walk.metadata.id, look);
         texts.unwrap_or_default()

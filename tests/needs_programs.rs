@@ -75,7 +75,7 @@ fn a_script_of_bash_runs_pipes() {
     )
     .unwrap();
     let mut words = vec![script.display().to_string()];
-    words.extend(pack(&words).suggested());
+    words.push(pack(&words).suggested());
     assert_eq!(pack(&words).prints(&[]), "a\n");
 
     let bash = installed("bash");

@@ -53,6 +53,8 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         environment: &environment,
         env: &args.env,
         user: args.user.as_deref().unwrap_or_default(),
+        arguments: &[],
+        script: None,
         is_packed: true,
         looks_into_static: true,
     };

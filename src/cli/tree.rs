@@ -163,6 +163,8 @@ impl<'a> Asked<'a> {
             environment,
             env: self.env,
             user: "",
+            arguments: &[],
+            script: None,
             is_packed: true,
             looks_into_static: true,
         };

@@ -10,6 +10,7 @@ mod error;
 mod machine;
 mod mapped;
 mod notes;
+mod pointers;
 mod relocations;
 mod sections;
 mod symbols;

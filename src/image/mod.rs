@@ -14,6 +14,7 @@ mod layout;
 mod part;
 pub mod read;
 mod reference;
+mod shell;
 
 pub use archive::{
     Destination, ImageError, Style, Written, WrittenImage, native, own_architecture, size_hint,
@@ -28,3 +29,4 @@ pub use format::Format;
 pub use layout::write_layout;
 pub use part::{LayerBlob, Part};
 pub use reference::{Tag, TagError};
+pub use shell::{command_line, commands_in, is_shell};

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::process::Process;
 use super::rules::RULES;
 use super::selection::Selection;
-use super::{Mode, Rule, Sign, Supply};
+use super::{Mode, Rule, SCRIPT, Sign, Supply};
 use crate::closure::{Closure, ClosureError, Program};
 use crate::image::Interpreters;
 use crate::loader::{Environment, Loaders};
@@ -99,6 +99,8 @@ pub struct Hint {
     pub why: String,
     /// What it would add.
     pub adds: &'static str,
+    /// What acts on it: `--with gconv=UTF-16`.
+    pub flag: String,
 }
 
 /// Everything that was added.
@@ -170,6 +172,10 @@ pub struct Scene<'a> {
     pub env: &'a [String],
     /// The user that the image is started as.
     pub user: &'a str,
+    /// The words that the first program is started with.
+    pub arguments: &'a [String],
+    /// For each program the script that it runs.
+    pub scripts: &'a [Option<PathBuf>],
     /// Whether the files are those of an image.
     pub is_image: bool,
     /// Which needs are served.
@@ -193,23 +199,22 @@ pub fn provide(
         scene,
         result: Provisions::default(),
         known: HashSet::new(),
+        elsewhere: Vec::new(),
     };
     for provision in added {
         loop_.add(provision)?;
     }
+    loop_.elsewhere = loop_.shown_by_others(closures);
     for (number, closure) in closures.iter_mut().enumerate() {
-        let role = match number {
-            0 => Role::First,
-            _ => Role::Packed,
-        };
-        loop_.serve(closure, role)?;
+        loop_.serve(closure, &Role::Packed(number))?;
     }
     let mut next = 0;
     while next < loop_.result.started.len() {
         // Out of the list while it is looked at: its needs may add to the list.
         let placeholder = Closure::empty(loop_.result.started[next].closure.program());
         let mut closure = std::mem::replace(&mut loop_.result.started[next].closure, placeholder);
-        loop_.serve(&mut closure, Role::Added)?;
+        let role = Role::of(&loop_.result.started[next].cause);
+        loop_.serve(&mut closure, &role)?;
         loop_.result.started[next].closure = closure;
         next += 1;
     }
@@ -217,14 +222,24 @@ pub fn provide(
 }
 
 /// Why a program is looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Role {
-    /// It is the one that is started: what is asked for by name is for it.
-    First,
-    /// Somebody asked for it.
-    Packed,
+    /// Somebody asked for it. The first is the one that is started: what is asked for by name is
+    /// for it.
+    Packed(usize),
+    /// It runs a script that somebody asked for.
+    Runs(Option<PathBuf>),
     /// A need or `--add` brought it.
     Added,
+}
+
+impl Role {
+    fn of(cause: &Cause) -> Self {
+        match cause.need {
+            SCRIPT => Self::Runs(cause.object.clone()),
+            _ => Self::Added,
+        }
+    }
 }
 
 struct Loop<'a> {
@@ -232,11 +247,61 @@ struct Loop<'a> {
     result: Provisions,
     /// Programs and libraries that have been added, by source and destination.
     known: HashSet<(PathBuf, Option<PathBuf>)>,
+    /// Needs that were asked for by name and whose signs another program than the first shows.
+    elsewhere: Vec<&'static str>,
 }
 
-impl Loop<'_> {
+impl<'a> Loop<'a> {
+    /// A program as the rules see it.
+    fn process<'p>(&self, closure: &'p Closure, role: &'p Role) -> Process<'p>
+    where
+        'a: 'p,
+    {
+        let scene = self.scene;
+        Process {
+            view: scene.source,
+            closure,
+            environment: scene.environment,
+            env: scene.env,
+            user: scene.user,
+            arguments: match role {
+                Role::Packed(0) => scene.arguments,
+                _ => &[],
+            },
+            script: match role {
+                Role::Packed(number) => scene.scripts.get(*number).and_then(Option::as_deref),
+                Role::Runs(script) => script.as_deref(),
+                Role::Added => None,
+            },
+            is_packed: *role != Role::Added,
+            looks_into_static: true,
+        }
+    }
+
+    /// Needs that were asked for by name and whose signs another program than the first shows:
+    /// `env` that starts Python for a script needs no library of Python.
+    fn shown_by_others(&self, closures: &[Closure]) -> Vec<&'static str> {
+        let demanded = RULES.iter().filter(|rule| self.scene.selection.demands(rule));
+        let packed = closures.iter().enumerate().skip(1);
+        let packed = packed.map(|(number, closure)| (closure, Role::Packed(number)));
+        let started = self.result.started.iter();
+        let started = started.map(|started| (&started.closure, Role::of(&started.cause)));
+        let others: Vec<_> = packed
+            .chain(started)
+            .filter(|(_, role)| *role != Role::Added)
+            .collect();
+        let shows = |rule: &Rule| {
+            let mut others = others.iter();
+            others.any(|(closure, role)| (rule.fires)(&self.process(closure, role)).is_some())
+        };
+        demanded
+            .filter(|rule| shows(rule))
+            .map(|rule| rule.name)
+            .collect()
+    }
+
     /// Serves the needs of one process until no library is opened any more.
-    fn serve(&mut self, closure: &mut Closure, role: Role) -> Result<(), NeedError> {
+    fn serve(&mut self, closure: &mut Closure, role: &Role) -> Result<(), NeedError> {
         let mut opened = HashSet::new();
         loop {
             let mut libraries = Vec::new();
@@ -265,10 +330,12 @@ impl Loop<'_> {
         &mut self,
         rule: &'static Rule,
         closure: &Closure,
-        role: Role,
+        role: &Role,
     ) -> Result<Vec<(usize, String, &'static str)>, NeedError> {
         let scene = self.scene;
-        let demanded = role == Role::First && scene.selection.demands(rule);
+        let demanded = *role == Role::Packed(0)
+            && scene.selection.demands(rule)
+            && !self.elsewhere.contains(&rule.name);
         let is_silent = match rule.mode {
             Mode::Automatic => false,
             Mode::Hint => !scene.wants_hints && !scene.selection.serves(rule),
@@ -277,26 +344,27 @@ impl Loop<'_> {
         if scene.selection.forbids(rule) || (is_silent && !demanded) {
             return Ok(Vec::new());
         }
-        let process = Process {
-            view: scene.source,
-            closure,
-            environment: scene.environment,
-            env: scene.env,
-            user: scene.user,
-            is_packed: role != Role::Added,
-            looks_into_static: true,
-        };
+        let process = self.process(closure, role);
         let sign = (rule.fires)(&process);
-        let is_served = sign.is_some() && scene.selection.serves(rule);
+        let is_served = sign.as_ref().is_some_and(|sign| !sign.is_weak) && scene.selection.serves(rule);
         if !demanded && !is_served {
             // What the source does not have no flag brings.
             let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(&process));
-            if let Some(sign) = sign.filter(|_| rule.mode == Mode::Hint).filter(is_there) {
+            let is_hint = |sign: &Sign| rule.mode == Mode::Hint || sign.is_weak;
+            if let Some(sign) = sign.filter(is_hint).filter(is_there) {
                 let object = (scene.shown)(&process.objects()[sign.object].opened_as);
+                let (flag, adds) = match &sign.arguments[..] {
+                    [] => (format!("--with {}", rule.name), rule.adds),
+                    names => {
+                        let flag = format!("--with {}={}", rule.name, names.join("+"));
+                        (flag, "what it names, and no more")
+                    }
+                };
                 self.result.hints.insert(Hint {
                     need: rule.name,
                     why: format!("{} {}", object.display(), sign.text),
-                    adds: rule.adds,
+                    adds,
+                    flag,
                 });
             }
             return Ok(Vec::new());

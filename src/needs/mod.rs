@@ -9,6 +9,7 @@ mod process;
 mod rules;
 mod selection;
 mod strings;
+mod texts;
 
 pub use engine::{
     Addition, Cause, Hint, NeedError, Provision, Provisions, Scene, Started, provide,
@@ -17,11 +18,14 @@ pub use process::{Process, Sign};
 pub use rules::{RULES, nearest, rule, signs};
 pub use selection::{Selection, SelectionError};
 pub use strings::Places;
+pub use texts::Texts;
 
 use crate::vfs::View;
 
 /// What stands for a need where a person adds something.
 pub const BY_HAND: &str = "--add";
+/// What stands for a need where a script names what runs it.
+pub const SCRIPT: &str = "script";
 
 /// When a rule acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A program with all it loads, as the rules see it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use crate::closure::Closure;
 use crate::image::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Scene, Target};
-use crate::vfs::View;
+use crate::vfs::{NodeKind, View};
 
-use super::strings::{Places, texts};
+use super::strings::Places;
+use super::texts::{Texts, mentions, names};
 
 /// What a rule was told by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,22 @@ pub struct Sign {
     pub object: usize,
     /// What it shows, such as `imports getpwuid`.
     pub text: String,
+    /// What of the need it asks for, as behind the `=` of `--with`; nothing where it does not say.
+    pub arguments: Vec<String>,
+    /// Whether it is worth a hint only, also where the need is served by itself.
+    pub is_weak: bool,
+}
+
+impl Sign {
+    /// A sign that asks for a need as a whole.
+    pub fn new(object: usize, text: impl Into<String>) -> Self {
+        Self {
+            object,
+            text: text.into(),
+            arguments: Vec::new(),
+            is_weak: false,
+        }
+    }
 }
 
 /// A program with all it loads, and what is configured for it.
@@ -32,6 +50,10 @@ pub struct Process<'a> {
     pub env: &'a [String],
     /// The user that the image is started as; empty for root.
     pub user: &'a str,
+    /// The words that the program is started with.
+    pub arguments: &'a [String],
+    /// The script that the program runs.
+    pub script: Option<&'a Path>,
     /// Whether somebody asked for the program, rather than a need.
     pub is_packed: bool,
     /// Whether the symbol table and the strings of a static program tell of the C library in it.
@@ -87,10 +109,8 @@ impl Process<'_> {
                 .to_str()
                 .is_some_and(|name| symbols.contains(&name))
         })?;
-        Some(Sign {
-            object: index,
-            text: format!("imports {}", found.name.display()),
-        })
+        let text = format!("imports {}", found.name.display());
+        Some(Sign::new(index, text))
     }
 
     /// One of these functions in the symbol table of a static program: a linker takes from an
@@ -102,10 +122,7 @@ impl Process<'_> {
         let program = &self.objects()[0];
         let functions = self.view.functions(&program.walk, &program.object);
         let found = symbols.iter().find(|name| functions.contains(**name))?;
-        Some(Sign {
-            object: 0,
-            text: format!("is linked with {found}"),
-        })
+        Some(Sign::new(0, format!("is linked with {found}")))
     }
 
     /// Whether an object is the C library or its loader, whose symbols and strings name nearly
@@ -122,10 +139,8 @@ impl Process<'_> {
     /// One of these strings in the read-only data of the program itself.
     pub fn program_string(&self, texts: &[&str]) -> Option<Sign> {
         let found = self.string_of(0, texts)?;
-        Some(Sign {
-            object: 0,
-            text: format!("holds the string {}", found.trim_matches('\0')),
-        })
+        let text = format!("holds the string {}", found.trim_matches('\0'));
+        Some(Sign::new(0, text))
     }
 
     /// One of these strings in the data of a static program; those of the C library that it has
@@ -153,12 +168,28 @@ impl Process<'_> {
     }
 
     /// All texts in the read-only data of an object, as far as a guess looks.
-    pub fn texts(&self, index: usize) -> Arc<Vec<String>> {
+    pub fn texts(&self, index: usize) -> Arc<Texts> {
         let object = &self.objects()[index];
         self.view.texts(&object.walk, || {
             let file = self.view.open(&object.walk).ok()?;
-            Some(texts(&object.object, file.as_ref()))
+            Some(Texts::of(&object.object, file.as_ref()))
         })
+    }
+
+    /// The names that are strings of the program.
+    pub(super) fn names(&self, is_wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+        let program = &self.objects()[0];
+        let file = self.view.open(&program.walk);
+        file.map(|file| names(&program.object, file.as_ref(), is_wanted))
+            .unwrap_or_default()
+    }
+
+    /// Which of `names` the texts of the program mention.
+    pub(super) fn mentions<'n>(&self, names: &'n [String]) -> BTreeSet<&'n str> {
+        let program = &self.objects()[0];
+        let file = self.view.open(&program.walk);
+        file.map(|file| mentions(&program.object, file.as_ref(), names))
+            .unwrap_or_default()
     }
 
     /// The index of the object with one of these sonames.
@@ -181,6 +212,11 @@ impl Process<'_> {
         };
         let answer = rules.request(&scene, &self.closure.map, OsStr::new(name), by);
         !matches!(answer, Answer::Missing(_))
+    }
+
+    /// Whether a path leads to a file.
+    pub fn has_file(&self, path: &Path) -> bool {
+        self.view.kind(path) == Some(NodeKind::File)
     }
 
     /// Whether a path leads to something.

@@ -1,9 +1,7 @@
 //! Strings in the constant data of an object.
 //!
 //! In: the ranges of a file that a loader maps without write permission. Out: which of the strings
-//! that rules look for it holds, and, for guesses, all texts of it.
-
-use std::collections::BTreeSet;
+//! that rules look for it holds.
 
 use aho_corasick::Span;
 use aho_corasick::packed::Searcher;
@@ -13,11 +11,6 @@ use crate::elf::Object;
 
 /// Constant data of an object that is looked through for the strings of sure rules, in bytes.
 const MAX_SCAN: u64 = 256 << 20;
-/// The same for guesses: a program of more data hardly starts others by name, and is not worth the
-/// time.
-const MAX_GUESS: u64 = 8 << 20;
-/// Longest text that a guess is made from, in bytes: `PATH_MAX`.
-const MAX_TEXT: usize = 4096;
 /// A piece that stays in the cache is searched faster than it is read.
 const PIECE: usize = 256 << 10;
 
@@ -88,38 +81,4 @@ impl Places {
         }
         Some(())
     }
-}
-
-/// The NUL-terminated texts in the constants of an object that may be names or paths, each once and
-/// in order; none of an object that is too large for a guess.
-pub(super) fn texts(object: &Object, file: &dyn ReadAt) -> Vec<String> {
-    let names = object.dynamic_strings();
-    let is_name = |at: u64| names.is_some_and(|(start, length)| at >= start && at - start < length);
-    let mut found = Vec::new();
-    let total = object.constant_ranges().map(|(_, length)| length);
-    if total.fold(0, u64::saturating_add) > MAX_GUESS {
-        return found;
-    }
-    for (offset, length) in object.constant_ranges() {
-        let Ok(bytes) = file.prefix(offset, length) else {
-            continue;
-        };
-        let (mut texts, mut start) = (BTreeSet::new(), 0);
-        for end in memchr::memchr_iter(0, &bytes) {
-            let (text, at) = (&bytes[start..end], offset + start as u64);
-            start = end + 1;
-            let is_word = (2..MAX_TEXT).contains(&text.len())
-                && text
-                    .iter()
-                    .all(|b| b.is_ascii_alphanumeric() || b"/._+-@".contains(b));
-            if is_word
-                && !is_name(at)
-                && let Ok(text) = std::str::from_utf8(text)
-            {
-                texts.insert(text);
-            }
-        }
-        found.extend(texts.into_iter().map(str::to_owned));
-    }
-    found
 }

@@ -76,8 +76,6 @@ pub struct Plan {
     pub hints: Vec<Hint>,
     /// Needs that the source cannot serve.
     pub unserved: Vec<String>,
-    /// Commands that a packed script seems to start, as paths of the source.
-    pub script_commands: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -195,7 +193,6 @@ impl Plan {
             linked,
             hints: resolved.provisions.hints.into_iter().collect(),
             unserved: resolved.provisions.warnings.into_iter().collect(),
-            script_commands: resolved.script_commands,
         })
     }
 
@@ -328,7 +325,6 @@ struct Resolved {
     programs: Vec<(Subject, Closure)>,
     provisions: Provisions,
     missing: Vec<MissingLibrary>,
-    script_commands: Vec<PathBuf>,
     /// Folders in which globs were matched.
     globbed: Vec<PathBuf>,
 }
@@ -365,12 +361,18 @@ fn resolve(
             },
         });
     }
+    let entrypoint = options.entrypoint.as_deref().unwrap_or_default();
+    let arguments = entrypoint.iter().skip(1).chain(&options.configured.cmd);
+    let arguments: Vec<String> = arguments.cloned().collect();
+    let scripts: Vec<_> = subjects.iter().map(|subject| subject.script.clone()).collect();
     let scene = needs::Scene {
         source: &source.view,
         loaders: &source.loaders,
         environment: &environment,
         env: &options.configured.env,
         user: options.configured.user.as_deref().unwrap_or_default(),
+        arguments: &arguments,
+        scripts: &scripts,
         is_image: source.is_image(),
         selection: &options.needs,
         wants_hints: options.wants_hints,
@@ -391,17 +393,10 @@ fn resolve(
         // loader looks for it, and every library of Java needs it.
         missing.extend(lacks.filter(|library| !is_plugin || !sonames.contains(&library.name)));
     }
-    let scripts = subjects
-        .iter()
-        .filter_map(|subject| subject.script.as_ref());
-    let script_commands = scripts
-        .flat_map(|script| subjects::script_commands(source, options, script))
-        .collect();
     Ok(Resolved {
         programs: subjects.into_iter().zip(closures).collect(),
         provisions,
         missing,
-        script_commands,
         globbed: Vec::new(),
     })
 }
@@ -433,7 +428,9 @@ fn place(
         Some(script) => {
             let path = placer.place_script(script, destination)?;
             let reason = Reason::InterpreterOf(path.clone());
-            let interpreter = placer.place(closure, None, &reason)?;
+            // The first line of the script says where it stands.
+            let place = &closure.program().opened_as;
+            let interpreter = placer.place(closure, Some(place), &reason)?;
             Ok((path, interpreter.program))
         }
     }

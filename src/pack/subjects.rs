@@ -10,13 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use super::{Add, Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
-use crate::image::{Interpreters, command_path};
-use crate::needs::{Addition, BY_HAND, Cause, Provision};
+use crate::image::Interpreters;
+use crate::needs::{Addition, BY_HAND, Cause, Provision, SCRIPT};
 use crate::source::Source;
-use crate::vfs::{NodeKind, View};
+use crate::vfs::View;
 
-/// Largest script whose commands are looked for, in bytes.
-const MAX_SCRIPT: u64 = 1 << 20;
 /// From this many matches on, a glob is refused.
 const MAX_MATCHES: usize = 10_000;
 
@@ -78,9 +76,9 @@ fn subject(
             more.extend(command.map(|command| Provision {
                 addition: Addition::Program(command),
                 cause: Cause {
-                    need: "script",
-                    object: None,
-                    sign: "the command that env starts for it".to_owned(),
+                    need: SCRIPT,
+                    object: Some(path.clone()),
+                    sign: "has env start it".to_owned(),
                 },
             }));
             Ok(Subject {
@@ -212,61 +210,3 @@ fn below(view: &View, folder: &Path, glob: &OsStr) -> Vec<PathBuf> {
     });
     names.map(|name| folder.join(name)).collect()
 }
-
-/// Commands that a shell script seems to start and that the source has, with their paths. A
-/// guess: words where commands stand.
-pub(super) fn script_commands(source: &Source, options: &Options, script: &Path) -> Vec<PathBuf> {
-    let Ok(text) = source.view.read(script, MAX_SCRIPT) else {
-        return Vec::new();
-    };
-    let text = String::from_utf8_lossy(&text);
-    commands_in(&text, &options.configured.env, &|path| {
-        source.view.kind(path) == Some(NodeKind::File)
-    })
-}
-
-/// The commands of a text in the language of the shell: words where commands stand, that are
-/// files in the `PATH` of `env`.
-pub(super) fn commands_in(
-    text: &str,
-    env: &[String],
-    is_file: &dyn Fn(&Path) -> bool,
-) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for line in text.lines() {
-        let code = line.split(" #").next().unwrap_or_default();
-        if code.trim_start().starts_with('#') {
-            continue;
-        }
-        for piece in code.split(['|', ';', '&', '(', ')', '`', '{', '}']) {
-            let is_prefix = |word: &&str| word.contains('=') || KEYWORDS.contains(word);
-            let Some(word) = piece.split_whitespace().find(|word| !is_prefix(word)) else {
-                continue;
-            };
-            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/[".contains(c);
-            if !word.chars().all(is_plain) || BUILTINS.contains(&word) {
-                continue;
-            }
-            if let Some(path) = command_path(word, env, Path::new("/"), is_file)
-                && !found.contains(&path)
-            {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-/// Words after which a command stands.
-const KEYWORDS: [&str; 14] = [
-    "if", "then", "else", "elif", "while", "until", "do", "time", "!", "exec", "command", "fi",
-    "done", "in",
-];
-/// What shells do by themselves.
-const BUILTINS: [&str; 34] = [
-    "[", "test", "echo", "printf", "cd", "exit", "return", "set", "unset", "export", "local",
-    "read", "shift", "trap", "true", "false", "eval", "source", ".", ":", "case", "esac", "for",
-    "function", "wait", "kill", "umask", "ulimit", "type", "hash", "alias", "pwd", "getopts",
-    "break",
-];

@@ -88,11 +88,6 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
     served
 }
 
-/// What acts on a hint.
-pub(super) fn flag(hint: &Hint) -> String {
-    format!("--with {}", hint.need)
-}
-
 /// What programs need beside their libraries: what the image has of it, and what it may want.
 fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (_, reason) in served(plan) {
@@ -102,19 +97,10 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{WARNING}warning:{WARNING:#} {unserved}")?;
     }
     for hint in &plan.hints {
-        let (flag, Hint { why, adds, .. }) = (flag(hint), hint);
+        let Hint {
+            flag, why, adds, ..
+        } = hint;
         writeln!(out, "{WARNING}hint:{WARNING:#} {why}; {flag} adds {adds}")?;
-    }
-    if !plan.script_commands.is_empty() {
-        let commands = plan.script_commands.iter();
-        let flags: Vec<_> = commands
-            .map(|path| format!("--add {}", plan.source.shown(path).display()))
-            .collect();
-        writeln!(
-            out,
-            "{WARNING}hint:{WARNING:#} the script seems to start other commands; bring them with {}",
-            flags.join(" ")
-        )?;
     }
     Ok(())
 }

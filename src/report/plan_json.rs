@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::plan::{flag, served};
+use super::plan::served;
 use crate::image::{Blob, Written};
 use crate::pack::{Census, Plan};
 use crate::rootfs::{Content, Node};
@@ -165,7 +165,7 @@ pub fn plan_json(
                 need: hint.need,
                 why: hint.why.clone(),
                 adds: hint.adds,
-                flag: flag(hint),
+                flag: hint.flag.clone(),
             })
             .collect(),
         warnings: plan.unserved.clone(),

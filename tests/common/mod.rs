@@ -237,8 +237,13 @@ pub fn container_beside(archive: &Path, arguments: &[&str]) -> (tempfile::TempDi
 
 /// Runs a packed archive in runc, without network and with the capabilities of docker.
 pub fn run_image_as_docker(archive: &Path, arguments: &[&str]) -> Output {
-    let (_folder, mut command) = container(archive, arguments, give_capabilities);
+    let (_folder, mut command) = container_as_docker(archive, arguments);
     output(&mut command)
+}
+
+/// A command that does so, while the folder is there.
+pub fn container_as_docker(archive: &Path, arguments: &[&str]) -> (tempfile::TempDir, Command) {
+    container(archive, arguments, give_capabilities)
 }
 
 /// Those that docker and podman give.

@@ -94,14 +94,12 @@ impl Packed {
         panic!("the layer has no {path}\n{}", self.said);
     }
 
-    /// The flags of the hint about a script's commands.
-    pub fn suggested(&self) -> Vec<String> {
-        let hint = self
-            .said
-            .lines()
-            .find_map(|line| line.split_once("bring them with "));
-        let (_, flags) = hint.unwrap_or_else(|| panic!("no commands are suggested\n{}", self.said));
-        flags.split_whitespace().map(str::to_owned).collect()
+    /// The flag of the hint about a script's commands.
+    pub fn suggested(&self) -> String {
+        let mut words = self.said.split_whitespace();
+        let flag = words.find(|word| word.starts_with("commands="));
+        let flag = flag.unwrap_or_else(|| panic!("no commands are suggested\n{}", self.said));
+        format!("--with={flag}")
     }
 
     /// Runs the image; `arguments` replace its command when there are any.

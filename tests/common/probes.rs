@@ -1,5 +1,25 @@
 //! Small C programs, each of which needs one thing beside its libraries.
 
+#![allow(dead_code)] // Each test program uses a part of it.
+
+/// The source of the program of that name.
+pub fn named(name: &str) -> &'static str {
+    let all = [
+        ("users", USERS),
+        ("hosts", HOSTS),
+        ("tmp", TMP),
+        ("shell", SHELL),
+        ("cancel", CANCEL),
+        ("exit", EXIT),
+        ("clock", CLOCK),
+        ("codeset", CODESET),
+        ("convert", CONVERT),
+        ("service", SERVICE),
+    ];
+    let found = all.iter().find(|(known, _)| *known == name);
+    found.unwrap_or_else(|| panic!("there is no probe {name}")).1
+}
+
 pub const USERS: &str = r#"
 #include <pwd.h>
 #include <stdio.h>

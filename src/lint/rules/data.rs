@@ -21,6 +21,8 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         environment: process.environment,
         env: &context.start.env,
         user: "",
+        arguments: &[],
+        script: None,
         is_packed: true,
         // One image has the same findings however it is packed.
         looks_into_static: false,

@@ -22,10 +22,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .find_map(|(index, object)| {
             let notes = process.view.notes(&object.walk, &object.object);
             let note = notes.dlopen.first()?;
-            Some(Sign {
-                object: index,
-                text: format!("says in a note that it opens {}", note.soname.join(" or ")),
-            })
+            let names = note.soname.join(" or ");
+            Some(Sign::new(index, format!("says in a note that it opens {names}")))
         })
 }
 

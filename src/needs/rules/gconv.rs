@@ -1,9 +1,44 @@
 //! Converters of character sets of glibc; musl has them built in.
+//!
+//! Which module converts what stands in `gconv-modules` and, since glibc 2.34, in the files of
+//! `gconv-modules.d` (`iconv/gconv_conf.c`). For some character sets slimpack writes a file that
+//! names these alone, and no `gconv-modules.cache`, which glibc would read instead of it.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use super::told;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::View;
+
+/// The file that says which module converts what.
+const CONFIGURATION: &str = "gconv-modules";
+/// Largest such file, in bytes; glibc's own have 60 KB.
+const MAX_CONFIGURATION: u64 = 4 << 20;
+/// Character sets that a sign tells.
+const TOLD: usize = 3;
+/// What all modules convert from and to.
+const INTERNAL: &str = "INTERNAL";
+/// What glibc converts by itself (`iconv/gconv_builtin.h`).
+const BUILT_IN: [&str; 16] = [
+    INTERNAL,
+    "ISO-10646/UCS4/",
+    "UCS-4LE",
+    "ISO-10646/UTF8/",
+    "ISO-10646/UCS2/",
+    "ANSI_X3.4-1968",
+    "UNICODELITTLE",
+    "UNICODEBIG",
+    "UTF-8",
+    "UTF8",
+    "UCS-4",
+    "UCS4",
+    "UCS-2",
+    "ASCII",
+    "US-ASCII",
+    "WCHAR_T",
+];
 
 pub(super) static RULE: Rule = Rule {
     name: "gconv",
@@ -17,20 +52,31 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    match process.is_glibc() {
-        true => process.program_imports(&["iconv_open"]),
-        false => None,
+    if !process.is_glibc() {
+        return None;
     }
+    let mut sign = process.program_imports(&["iconv_open"])?;
+    let words = process.arguments.iter();
+    if process.arguments.is_empty() {
+        return Some(sign);
+    }
+    // Which sets an image converts may stand in what it is started with.
+    let converters = folder(process.view, process)
+        .map(|folder| Converters::read(process.view, &folder))
+        .unwrap_or_default();
+    let is_meant = |word: &&String| {
+        let name = name_of(word);
+        !is_built_in(&name) && converters.known(&name).is_some_and(|name| !is_built_in(name))
+    };
+    sign.arguments = words.filter(is_meant).cloned().collect();
+    match told(&sign.arguments, TOLD) {
+        Some(names) => sign.text = format!("{} and is told {names}", sign.text),
+        // Nothing that it is told, and nothing that it knows by itself: it converts to the locale.
+        None if !process.texts(0).words.iter().any(|word| is_meant(&word)) => return None,
+        None => {}
+    }
+    Some(sign)
 }
-
-/// Other names of the modules that people ask for (`gconv-modules`).
-const ALIASES: [(&str, &str); 5] = [
-    ("LATIN1", "ISO8859-1"),
-    ("LATIN2", "ISO8859-2"),
-    ("LATIN9", "ISO8859-15"),
-    ("UTF-16LE", "UTF-16"),
-    ("UTF-16BE", "UTF-16"),
-];
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let Some(folder) = folder(supply.source, supply.process) else {
@@ -39,38 +85,24 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     if supply.arguments.is_empty() {
         return Ok(vec![Addition::Tree(folder)]);
     }
-    let mut additions = Vec::new();
-    for name in ["gconv-modules", "gconv-modules.cache"] {
-        let path = folder.join(name);
-        if supply.source.walk(&path).is_ok() {
-            additions.push(Addition::File(path));
-        }
+    let converters = Converters::read(supply.source, &folder);
+    let (text, modules) = converters.of(supply.arguments)?;
+    if modules.is_empty() {
+        return Ok(Vec::new());
     }
-    let more = folder.join("gconv-modules.d");
-    if supply.source.walk(&more).is_ok() {
-        additions.push(Addition::Tree(more));
-    }
-    for charset in supply.arguments {
-        let upper = charset.to_uppercase();
-        let alias = ALIASES
-            .iter()
-            .find(|(alias, _)| *alias == upper)
-            .map(|(_, name)| *name);
-        let plain = upper.replacen("ISO-", "ISO", 1);
-        let names = [alias.unwrap_or(&upper), &plain].map(|name| folder.join(format!("{name}.so")));
-        match names
-            .into_iter()
-            .find(|path| supply.source.walk(path).is_ok())
-        {
-            Some(path) => additions.push(Addition::Tree(path)),
-            None => {
-                return Err(format!(
-                    "there is no converter of {charset} in {}; its modules are named by character \
-                     set, such as UTF-16 or ISO8859-1",
-                    folder.display()
-                ));
-            }
+    let mut additions = vec![Addition::Made(
+        folder.join(CONFIGURATION),
+        text.into_bytes(),
+    )];
+    for name in modules {
+        let path = folder.join(&name);
+        if supply.source.walk(&path).is_err() {
+            return Err(format!(
+                "{} names {name}, which is not there",
+                folder.join(CONFIGURATION).display()
+            ));
         }
+        additions.push(Addition::Tree(path));
     }
     Ok(additions)
 }
@@ -84,4 +116,194 @@ fn folder(view: &View, process: &Process<'_>) -> Option<PathBuf> {
     usual
         .into_iter()
         .find(|path: &PathBuf| view.walk(path).is_ok())
+}
+
+/// One step from a character set to another.
+struct Module {
+    from: String,
+    to: String,
+    /// The file in the folder of modules.
+    file: String,
+    /// The line that says so.
+    line: String,
+}
+
+/// What the configuration says.
+#[derive(Default)]
+struct Converters {
+    modules: Vec<Module>,
+    /// Names of character sets, each with the one that it stands for.
+    aliases: BTreeMap<String, String>,
+}
+
+impl Converters {
+    fn read(view: &View, folder: &Path) -> Self {
+        let more = folder.join("gconv-modules.d");
+        let names = view.read_dir(&more).unwrap_or_default();
+        let names = names.iter().filter(|name| {
+            // As glibc does.
+            Path::new(name).extension().is_some_and(|end| end == "conf")
+        });
+        let files = [folder.join(CONFIGURATION)]
+            .into_iter()
+            .chain(names.map(|name| more.join(name)));
+        let mut converters = Self::default();
+        for file in files {
+            let text = view.read(&file, MAX_CONFIGURATION).unwrap_or_default();
+            for line in String::from_utf8_lossy(&text).lines() {
+                converters.add(line);
+            }
+        }
+        converters
+    }
+
+    fn add(&mut self, line: &str) {
+        let code = line.split('#').next().unwrap_or_default();
+        let words: Vec<&str> = code.split_whitespace().collect();
+        match words[..] {
+            ["alias", name, of] => {
+                // The first one counts.
+                self.aliases.entry(name_of(name)).or_insert(name_of(of));
+            }
+            // A path that leads out of the folder is that of somebody else's module.
+            ["module", from, to, file, ..] if !file.contains('/') => self.modules.push(Module {
+                from: name_of(from),
+                to: name_of(to),
+                file: match file.strip_suffix(".so") {
+                    Some(_) => file.to_owned(),
+                    None => format!("{file}.so"),
+                },
+                line: words.join("\t"),
+            }),
+            _ => {}
+        }
+    }
+
+    /// A configuration for these character sets alone, and the files of its modules.
+    fn of(&self, names: &[String]) -> Result<(String, BTreeSet<String>), String> {
+        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        let mut pending: Vec<&str> = Vec::new();
+        let upper: Vec<String> = names.iter().map(|name| name_of(name)).collect();
+        for (name, upper) in names.iter().zip(&upper) {
+            pending.push(self.known(upper).ok_or_else(|| {
+                let all = self.modules.iter().map(|module| module.from.as_str());
+                let known = all.chain(self.aliases.keys().map(String::as_str));
+                format!(
+                    "glibc has no converter of {name} here{}; iconv -l lists what there is",
+                    did_you_mean(nearest(upper, known, 3))
+                )
+            })?);
+        }
+        while let Some(name) = pending.pop() {
+            if is_built_in(name) || !wanted.insert(name) {
+                continue;
+            }
+            // Some sets are converted by way of another one.
+            let next = self.modules.iter().filter(|module| module.from == name);
+            pending.extend(next.map(|module| module.to.as_str()));
+        }
+        let is_wanted = |name: &str| is_built_in(name) || wanted.contains(name);
+        let mut steps: Vec<&Module> = self
+            .modules
+            .iter()
+            .filter(|module| wanted.contains(module.from.as_str()) || wanted.contains(module.to.as_str()))
+            .filter(|module| is_wanted(&module.from) && is_wanted(&module.to))
+            .collect();
+        steps.sort_by_key(|module| &module.line);
+        steps.dedup_by_key(|module| &module.line);
+        let aliases = self.aliases.iter().filter(|(alias, _)| {
+            let known = self.known(alias);
+            known.is_some_and(|name| wanted.contains(name))
+        });
+        let aliases = aliases.map(|(alias, of)| format!("alias\t{alias}//\t{of}//\n"));
+        let lines = steps.iter().map(|module| format!("{}\n", module.line));
+        let text = aliases.chain(lines).collect();
+        let files = steps.iter().map(|module| module.file.clone());
+        Ok((text, files.collect()))
+    }
+
+    /// The character set that a name stands for, when there is a converter of it.
+    fn known<'c>(&'c self, name: &'c str) -> Option<&'c str> {
+        /// Most names that stand for one another.
+        const MAX_HOPS: usize = 8;
+        let mut name = name;
+        for _ in 0..MAX_HOPS {
+            match self.aliases.get(name) {
+                Some(of) => name = of,
+                None => break,
+            }
+        }
+        let mut modules = self.modules.iter();
+        let is_there = modules.any(|module| module.from == name || module.to == name);
+        (is_built_in(name) || is_there).then_some(name)
+    }
+}
+
+fn is_built_in(name: &str) -> bool {
+    BUILT_IN.contains(&name)
+}
+
+/// The name of a character set as glibc compares it: in upper case, without the empty error
+/// handling behind it (`upstr` and `strip` in `iconv/gconv_charset.h`).
+fn name_of(word: &str) -> String {
+    let upper = word.to_ascii_uppercase();
+    match upper.strip_suffix("//") {
+        Some(name) => name.to_owned(),
+        None => upper,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn converters(text: &str) -> Converters {
+        let mut converters = Converters::default();
+        text.lines().for_each(|line| converters.add(line));
+        converters
+    }
+
+    const CONFIGURATION: &str = "\
+# comment
+alias\tLATIN1//\tISO-8859-1//
+alias L1// LATIN1//
+alias\tOTHER//\tUTF-16//
+module\tISO-8859-1//\tINTERNAL\tISO8859-1\t1
+module\tINTERNAL\tISO-8859-1//\tISO8859-1\t1
+module\tUTF-16//\tINTERNAL\tUTF-16\t1
+module\tFAR//\tUTF-16//\tFAR.so\t1
+module\tEVIL//\tINTERNAL\t../../evil\t1
+alias A// B//
+alias B// A//
+";
+
+    fn of(names: &[&str]) -> Result<(String, Vec<String>), String> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let (text, files) = converters(CONFIGURATION).of(&names)?;
+        Ok((text, files.into_iter().collect()))
+    }
+
+    #[test]
+    fn a_configuration_names_what_was_asked_for() {
+        let (text, files) = of(&["l1"]).unwrap();
+        assert_eq!(files, ["ISO8859-1.so"]);
+        assert_eq!(
+            text,
+            "alias\tL1//\tLATIN1//\nalias\tLATIN1//\tISO-8859-1//\n\
+             module\tINTERNAL\tISO-8859-1//\tISO8859-1\t1\nmodule\tISO-8859-1//\tINTERNAL\tISO8859-1\t1\n"
+        );
+        // By way of another one.
+        assert_eq!(of(&["FAR"]).unwrap().1, ["FAR.so", "UTF-16.so"]);
+        // And nothing that is converted by way of it.
+        assert_eq!(of(&["UTF-16"]).unwrap().1, ["UTF-16.so"]);
+    }
+
+    #[test]
+    fn what_is_built_in_needs_nothing_and_what_is_unknown_is_told() {
+        assert_eq!(of(&["utf-8"]).unwrap(), (String::new(), Vec::new()));
+        assert!(of(&["UTF-61"]).unwrap_err().contains("UTF-16"));
+        for name in ["EVIL", "A"] {
+            assert!(of(&[name]).is_err(), "{name}");
+        }
+    }
 }

@@ -31,9 +31,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     let (variable, value) = configured(process)?;
     process
         .imports(&["setlocale", "newlocale"])
-        .map(|sign| Sign {
-            object: sign.object,
-            text: format!("{} and is started with {variable}={value}", sign.text),
+        .map(|sign| {
+            let text = format!("{} and is started with {variable}={value}", sign.text);
+            Sign::new(sign.object, text)
         })
 }
 

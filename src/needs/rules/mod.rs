@@ -49,6 +49,9 @@ pub static RULES: &[&Rule] = &[
     &busybox::RULE,
 ];
 
+/// Where packages put what their programs open and start.
+const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
+
 /// The rules whose signs a process shows, with the signs.
 pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static Rule, Sign)> + 'p {
     let signs = RULES.iter().copied();

@@ -39,7 +39,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .ok_or("the program does not load libcrypto")?;
     let has = |path: &Path| supply.source.walk(path).is_ok();
     let mut additions = Vec::new();
-    for folder in process.texts(library).iter().map(Path::new) {
+    for folder in process.texts(library).words.iter().map(Path::new) {
         let configuration = folder.join(CONFIGURATION);
         if !folder.is_absolute() || !has(folder) {
             continue;

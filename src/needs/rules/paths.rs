@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use super::told_paths;
+use super::{plugins, stdlib, told_paths};
 use crate::image::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -11,7 +11,7 @@ use crate::vfs::NodeKind;
 /// Paths that a sign tells.
 const TOLD: usize = 4;
 /// Folders that engines provide, that are a person's own, or that a rule of their own is about.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "/proc",
     "/sys",
     "/dev",
@@ -22,6 +22,7 @@ const ELSEWHERE: [&str; 12] = [
     "/usr/share/locale",
     "/usr/share/zoneinfo",
     "/usr/src",
+    "/usr/include",
     "/etc/ssl",
     "/etc/pki",
 ];
@@ -36,6 +37,9 @@ const WRITTEN: [&str; 8] = [
     "/etc/localtime",
     "/etc/ld.so.cache",
 ];
+
+/// Folders in which a path alone is no sign.
+const SHARED: [Option<&str>; 3] = [Some("/"), Some("/etc"), Some("/var")];
 
 pub(super) static RULE: Rule = Rule {
     name: "paths",
@@ -55,12 +59,22 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let additions = additions(process);
-    let paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
+    let mut paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    // What rules of their own hint at.
+    let mut others = stdlib::paths(process);
+    others.extend(plugins::paths(process));
+    paths.retain(|path| !others.iter().any(|other| path.starts_with(other)));
+    // What stands in /etc itself is a wish of the machine's owner, and /run or /var/log everybody's:
+    // programs do without.
+    let is_weak = |path: &&Path| path.parent().is_some_and(|folder| SHARED.contains(&folder.to_str()));
+    if paths.iter().all(is_weak) {
+        return None;
+    }
     let paths = told_paths(paths, TOLD)?;
-    Some(Sign {
-        object: 0,
-        text: format!("holds the paths {paths}"),
-    })
+    Some(Sign::new(0, format!("holds the paths {paths}")))
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
@@ -79,7 +93,7 @@ fn path_of(addition: &Addition) -> Option<&Path> {
 
 fn additions(process: &Process<'_>) -> BTreeSet<Addition> {
     let texts = process.texts(0);
-    let additions = texts.iter().filter_map(|text| addition(process, text));
+    let additions = texts.words.iter().filter_map(|text| addition(process, text));
     additions.collect()
 }
 

@@ -6,13 +6,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{openssl, stdlib, told_paths};
+use super::{HOMES, openssl, stdlib, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::packages::Package;
 use crate::vfs::{NodeKind, View};
 
-/// Where packages put what their programs open.
-const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
 /// Folders that rules of their own are about, or that nothing is opened from.
 const ELSEWHERE: [&str; 10] = [
     "/usr/share/locale",
@@ -26,6 +24,8 @@ const ELSEWHERE: [&str; 10] = [
     "/usr/share/applications",
     "/usr/lib/ssl",
 ];
+/// How the paths of folders begin that a program looks for below its own prefix.
+const RELATIVE: [&str; 3] = ["share/", "lib/", "libexec/"];
 /// Folders that a sign tells.
 const TOLD: usize = 3;
 /// Most bytes that one folder may have.
@@ -52,10 +52,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     let folders = folders(process);
     let (object, _) = folders.first()?;
     let paths = folders.iter().map(|(_, path)| path.as_path());
-    Some(Sign {
-        object: *object,
-        text: format!("holds folders of its package: {}", told_paths(paths, TOLD)?),
-    })
+    let text = format!("holds folders of its package: {}", told_paths(paths, TOLD)?);
+    Some(Sign::new(*object, text))
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
@@ -66,6 +64,9 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         );
     }
     for (_, folder) in &folders {
+        if supply.source.kind(folder) != Some(NodeKind::Directory) {
+            continue;
+        }
         let bytes = bytes(supply.source, folder);
         if bytes > MAX_BYTES {
             return Err(format!(
@@ -81,6 +82,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
+/// The folders.
+pub(super) fn paths(process: &Process<'_>) -> Vec<PathBuf> {
+    let folders = folders(process).into_iter();
+    folders.map(|(_, path)| path).collect()
+}
+
 /// The folders, each with the object that holds it.
 fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     let mut found: BTreeSet<(PathBuf, usize)> = BTreeSet::new();
@@ -89,11 +96,7 @@ fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     let direct =
         (0..objects.len()).filter(|&index| index == 0 || objects[index].requester == Some(0));
     for index in direct.filter(|&index| !process.is_libc(index)) {
-        let candidates: BTreeSet<PathBuf> = process
-            .texts(index)
-            .iter()
-            .filter_map(|text| candidate(process.view, text))
-            .collect();
+        let candidates = candidates(process, index);
         if candidates.is_empty() {
             continue;
         }
@@ -125,6 +128,40 @@ fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     let library = stdlib::paths(process);
     folders.retain(|(_, path)| !library.iter().any(|own| path.starts_with(own)));
     folders
+}
+
+/// What the texts of an object may be the paths of.
+fn candidates(process: &Process<'_>, index: usize) -> BTreeSet<PathBuf> {
+    let view = process.view;
+    let texts = process.texts(index);
+    // Some programs find their folders from the one that they stand in: `/usr/bin/../share/NAME`.
+    let prefix = process.objects()[index].walk.real.parent().and_then(Path::parent);
+    let mut found = BTreeSet::new();
+    for text in &texts.words {
+        let relative = text.trim_start_matches("../").trim_start_matches('/');
+        let below = prefix.filter(|_| RELATIVE.iter().any(|start| relative.starts_with(start)));
+        let places = [Some(text.clone()), below.map(|prefix| format!("{}/{relative}", prefix.display()))];
+        for place in places.into_iter().flatten() {
+            let Some(path) = candidate(view, &place) else {
+                continue;
+            };
+            found.extend(beside(view, &path));
+            found.insert(path);
+        }
+    }
+    found
+}
+
+/// Files that are made of the one at `path`, or of the folder: `magic` is compiled to `magic.mgc`.
+fn beside(view: &View, path: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Vec::new();
+    };
+    let start = format!("{}.", name.display());
+    let names = view.read_dir(folder).unwrap_or_default();
+    let names = names.iter().filter(|name| name.to_string_lossy().starts_with(&start));
+    let paths = names.map(|name| folder.join(name));
+    paths.filter(|path| view.kind(path) == Some(NodeKind::File)).collect()
 }
 
 /// The folder that a text is the path of.

@@ -2,8 +2,10 @@
 //!
 //! Where it is, each interpreter finds out in its own way, and slimpack does the same without
 //! running it: Python by the landmark `os.py` in a folder above the program (`Modules/getpath.py`),
-//! Java by the folder that its launcher stands in (`src/java.base/unix/native/libjli`), Perl, Ruby,
-//! PHP and Tcl by paths that were compiled in (`perl -V`, `RbConfig`, `php --ini`).
+//! Java by the folder that its launcher's library stands in (`src/java.base/unix/native/libjli`) and
+//! the file `release` above it, Perl, Ruby, PHP, Tcl and Node.js by paths that were compiled in
+//! (`perl -V`, `RbConfig`, `php --ini`). Node.js has its library inside, save where a distribution
+//! took parts of it out.
 
 use std::path::{Path, PathBuf};
 
@@ -17,8 +19,12 @@ const TOLD: usize = 3;
 const PYTHON_PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
 /// Folders that hold no part of a library.
 const ELSEWHERE: [&str; 2] = ["/var", "/usr/include"];
-/// What a Java runtime consists of, in its folder.
-const JAVA_PARTS: [&str; 3] = ["lib", "conf", "release"];
+/// The file that says which Java a folder has, and what it is made of (JEP 223).
+const JAVA_RELEASE: &str = "release";
+/// Largest such file, in bytes.
+const MAX_RELEASE: u64 = 64 << 10;
+/// What a Java runtime consists of, in its folder; `jre` before Java 9.
+const JAVA_PARTS: [&str; 4] = ["lib", "conf", "jre", JAVA_RELEASE];
 
 /// A language whose interpreter holds the folders of its library, as strings.
 struct Compiled {
@@ -29,32 +35,45 @@ struct Compiled {
     program: &'static str,
     /// What stands in the path of each folder.
     word: &'static str,
+    /// Whether the program may have its library inside.
+    may_be_whole: bool,
 }
 
-const COMPILED: [Compiled; 4] = [
+const COMPILED: [Compiled; 5] = [
     Compiled {
         language: "Perl",
         library: "libperl.so",
         program: "perl",
         word: "perl",
+        may_be_whole: false,
     },
     Compiled {
         language: "Ruby",
         library: "libruby",
         program: "ruby",
         word: "ruby",
+        may_be_whole: false,
     },
     Compiled {
         language: "PHP",
         library: "libphp",
         program: "php",
         word: "php",
+        may_be_whole: false,
     },
     Compiled {
         language: "Tcl",
         library: "libtcl",
         program: "tclsh",
         word: "tcl",
+        may_be_whole: false,
+    },
+    Compiled {
+        language: "Node.js",
+        library: "libnode.so",
+        program: "node",
+        word: "nodejs",
+        may_be_whole: true,
     },
 ];
 
@@ -62,7 +81,7 @@ pub(super) static RULE: Rule = Rule {
     name: "stdlib",
     mode: Mode::Hint,
     what: "the standard library of an interpreter",
-    sign: "the name or a library of Python, Perl, Ruby, PHP, Tcl or Java",
+    sign: "the name or a library of Python, Perl, Ruby, PHP, Tcl, Node.js or Java",
     adds: "the installed folders of its library, with what modules in them load",
     fires,
     supply,
@@ -88,18 +107,17 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let found = interpreter(process)?;
-    Some(Sign {
-        object: found.object,
-        text: match told_paths(found.paths.iter().map(PathBuf::as_path), TOLD) {
-            Some(paths) => format!("runs {} from {paths}", found.language),
-            None => format!("runs {}", found.language),
-        },
-    })
+    let text = match told_paths(found.paths.iter().map(PathBuf::as_path), TOLD) {
+        Some(paths) => format!("runs {} from {paths}", found.language),
+        None => format!("runs {}", found.language),
+    };
+    Some(Sign::new(found.object, text))
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let found = interpreter(supply.process)
-        .ok_or("the program is no interpreter of Python, Perl, Ruby, PHP, Tcl or Java")?;
+        .ok_or("the program is no interpreter with a library of its own (Python, Perl, Ruby, PHP, Tcl, \
+             Node.js, Java)")?;
     if found.paths.is_empty() {
         return Err(format!(
             "the standard library of {} is not there",
@@ -160,8 +178,7 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     let mut prefixes: Vec<&Path> = above.chain(PYTHON_PREFIXES.map(Path::new)).collect();
     prefixes.dedup();
     let has_landmark = |prefix: &&&Path| {
-        let landmark = prefix.join(&library).join("os.py");
-        process.view.kind(&landmark) == Some(NodeKind::File)
+        process.has_file(&prefix.join(&library).join("os.py"))
     };
     let mut paths = Vec::new();
     if let Some(prefix) = prefixes.iter().find(has_landmark) {
@@ -185,8 +202,14 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
 
 fn java(process: &Process<'_>) -> Option<Interpreter> {
     let object = process.loaded("libjli.so")?;
-    let program = &process.objects()[0].walk.real;
-    let home = program.parent()?.parent()?;
+    let library = &process.objects()[object].walk.real;
+    // In `lib`, or in a folder of `lib` as before Java 9.
+    let has_release = |home: &&Path| process.has_file(&home.join(JAVA_RELEASE));
+    let home = library.ancestors().skip(1).take(4).find(has_release)?;
+    let release = process.view.read(&home.join(JAVA_RELEASE), MAX_RELEASE);
+    let release = String::from_utf8_lossy(&release.unwrap_or_default()).into_owned();
+    let mut lines = release.lines();
+    let version = lines.find_map(|line| line.strip_prefix("JAVA_VERSION="));
     let parts = JAVA_PARTS.iter().map(|part| home.join(part));
     let mut paths: Vec<PathBuf> = parts
         .filter(|path| process.view.walk(path).is_ok())
@@ -195,7 +218,10 @@ fn java(process: &Process<'_>) -> Option<Interpreter> {
     let configuration = linked_folders(process.view, &home.join("conf"));
     paths.extend(configuration);
     Some(Interpreter {
-        language: "Java".to_owned(),
+        language: match version {
+            Some(version) => format!("Java {}", version.trim_matches('"')),
+            None => "Java".to_owned(),
+        },
         object,
         paths,
     })
@@ -231,19 +257,26 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
     };
     let texts = process.texts(object);
     let mut paths: Vec<PathBuf> = texts
+        .words
         .iter()
-        // Several folders may stand in one string, as in a PATH.
-        .flat_map(|text| text.split(':'))
         .filter(|text| text.starts_with('/') && text.contains(language.word))
         .map(|text| Path::new(text).components().collect::<PathBuf>())
         .filter(|path| {
             path.components().count() > 2 && !ELSEWHERE.iter().any(|top| path.starts_with(top))
         })
-        .filter(|path| process.view.kind(path) == Some(NodeKind::Directory))
+        .filter(|path| match process.view.kind(path) {
+            Some(NodeKind::Directory) => true,
+            // What was taken out of the program are single files.
+            Some(NodeKind::File) => language.may_be_whole,
+            _ => false,
+        })
         .collect();
     paths.sort();
     // What lies in another folder comes with it.
     paths.dedup_by(|path, before| path.starts_with(before));
+    if paths.is_empty() && language.may_be_whole {
+        return None;
+    }
     Some(Interpreter {
         language: language.language.to_owned(),
         object,

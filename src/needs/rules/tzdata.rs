@@ -8,12 +8,13 @@ pub(super) static RULE: Rule = Rule {
     name: "tzdata",
     mode: Mode::Automatic,
     what: "the time zone",
-    sign: "a zone given by -e TZ=Area/City",
+    sign: "a zone given by -e TZ=Area/City; a hint: the string /usr/share/zoneinfo",
     adds: "that zone; with tzdata=ZONE+ZONE those, with --with tzdata all",
     fires,
     supply,
-    is_met: Some(|process| {
-        zone(process).is_none_or(|zone| process.has(&format!("{FOLDER}/{zone}")))
+    is_met: Some(|process| match zone(process) {
+        Some(zone) => process.has(&format!("{FOLDER}/{zone}")),
+        None => process.has(FOLDER),
     }),
 };
 
@@ -31,17 +32,33 @@ fn is_zone(name: &str) -> bool {
 }
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
+    configured(process).or_else(|| reads_zones(process))
+}
+
+fn configured(process: &Process<'_>) -> Option<Sign> {
     let zone = zone(process)?;
     // `EST5EDT` is a rule and a file; only what looks like a name has to be a file.
-    (zone.contains('/') || process.has(&format!("{FOLDER}/{zone}"))).then(|| Sign {
-        object: 0,
-        text: format!("is started with TZ={zone}"),
+    let is_name = zone.contains('/') || process.has(&format!("{FOLDER}/{zone}"));
+    is_name.then(|| Sign::new(0, format!("is started with TZ={zone}")))
+}
+
+/// A program that looks for zones by itself, beside the C library.
+fn reads_zones(process: &Process<'_>) -> Option<Sign> {
+    if !process.is_packed || process.is_static() {
+        return None;
+    }
+    let texts = process.texts(0);
+    let mut paths = texts.words.iter();
+    let path = paths.find(|text| text.trim_end_matches('/') == FOLDER)?;
+    Some(Sign {
+        is_weak: true,
+        ..Sign::new(0, format!("holds the path {path}"))
     })
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let mut zones: Vec<&str> = supply.arguments.iter().map(String::as_str).collect();
-    let configured = fires(supply.process).and_then(|_| zone(supply.process));
+    let configured = configured(supply.process).and_then(|_| zone(supply.process));
     if zones.is_empty() && configured.is_none() {
         return match supply.source.walk(FOLDER.as_ref()) {
             Ok(_) => Ok(vec![Addition::Tree(FOLDER.into())]),

@@ -45,10 +45,8 @@ pub(super) static RULE: Rule = Rule {
 fn fires(process: &Process<'_>) -> Option<Sign> {
     let is_named = process.user.split(':').any(|part| !is_number(part));
     if is_named {
-        return Some(Sign {
-            object: 0,
-            text: format!("is started as the user {}", process.user),
-        });
+        let text = format!("is started as the user {}", process.user);
+        return Some(Sign::new(0, text));
     }
     process
         .imports(&READERS)

@@ -5,9 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::image::Start;
+use crate::image::{Start, command_line, commands_in};
 use crate::pack::PackError;
-use crate::pack::subjects::commands_in;
 use crate::vfs::{NodeKind, View};
 
 /// Commands that start the one that stands behind their options.
@@ -29,8 +28,6 @@ const STARTERS: [&str; 16] = [
     "docker-init",
     "exec",
 ];
-/// Shells, whose `-c` takes a command line.
-const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
 
 /// The program that a person typed: a name alone is looked up as the engine does.
 pub(super) fn named(start: &Start, view: &View, typed: &Path) -> PathBuf {
@@ -87,13 +84,7 @@ fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
         return Vec::new();
     };
     let name = first.rsplit('/').next().unwrap_or(first);
-    if SHELLS.contains(&name) {
-        let is_command = |word: &&str| word.starts_with('-') && word.ends_with('c');
-        let text = rest.iter().position(is_command).map(|at| at + 1);
-        let text = text
-            .and_then(|at| rest.get(at))
-            .copied()
-            .unwrap_or_default();
+    if let Some(text) = command_line(name, rest) {
         return commands_in(text, &start.env, &|path| {
             view.kind(path) == Some(NodeKind::File)
         });

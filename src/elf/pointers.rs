@@ -1,0 +1,182 @@
+//! Which addresses an object points at, from its data and from its code.
+//!
+//! In: addresses of which a guess wants to know whether they mean something. Out: those that a
+//! word of the data holds, or that an instruction makes. Linkers let strings share their ends
+//! (`SHF_MERGE` with `SHF_STRINGS` in the gABI), so the middle of a string is a string of its own
+//! just where something points at it.
+
+use std::collections::HashSet;
+use std::io;
+
+use goblin::elf::header::{EM_AARCH64, EM_X86_64, ET_EXEC};
+use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
+
+use super::Object;
+use crate::bytes::ReadAt;
+
+/// Most bytes of an object that are looked through.
+const MAX_SCAN: u64 = 64 << 20;
+/// Bytes that are read at a time.
+const PIECE: u64 = 1 << 20;
+/// Bytes that two pieces share: more than two instructions that make one address.
+const OVERLAP: u64 = 64;
+/// Instructions of AArch64 between the two that make one address.
+const MAX_GAP: usize = 8;
+
+impl Object {
+    /// The address at which a byte of the file is mapped.
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
+        let mut loads = self.segments.iter().filter(|s| s.p_type == PT_LOAD);
+        loads.find_map(|segment| {
+            let inside = offset.checked_sub(segment.p_offset)?;
+            let is_inside = inside < segment.p_filesz;
+            is_inside.then(|| segment.p_vaddr.wrapping_add(inside))
+        })
+    }
+
+    /// Whether [`Object::pointed_at`] knows how code of this machine makes addresses.
+    pub fn tells_pointers(&self) -> bool {
+        matches!(self.header.e_machine, EM_X86_64 | EM_AARCH64)
+    }
+
+    /// Which of `wanted` something in the object points at, as far as that can be told: in code
+    /// by the instructions of x86-64 and AArch64, in data by every aligned word, so that addends
+    /// of relocations count whatever their kind.
+    ///
+    /// # Errors
+    /// When `file` cannot be read.
+    pub fn pointed_at(&self, file: &dyn ReadAt, wanted: &[u64]) -> io::Result<HashSet<u64>> {
+        let (Some(&first), Some(&last)) = (wanted.iter().min(), wanted.iter().max()) else {
+            return Ok(HashSet::new());
+        };
+        let mut search = Search {
+            object: self,
+            range: first..=last,
+            wanted: wanted.iter().copied().collect(),
+            found: HashSet::new(),
+        };
+        let mut left = MAX_SCAN;
+        for segment in self.segments.iter().filter(|s| s.p_type == PT_LOAD) {
+            let length = segment.p_filesz.min(left);
+            left -= length;
+            search.segment(file, segment, length)?;
+        }
+        Ok(search.found)
+    }
+}
+
+struct Search<'a> {
+    object: &'a Object,
+    range: std::ops::RangeInclusive<u64>,
+    wanted: HashSet<u64>,
+    found: HashSet<u64>,
+}
+
+impl Search<'_> {
+    fn segment(
+        &mut self,
+        file: &dyn ReadAt,
+        segment: &ProgramHeader,
+        length: u64,
+    ) -> io::Result<()> {
+        let is_code = segment.p_flags & PF_X != 0;
+        let mut at = 0;
+        while at < length && self.found.len() < self.wanted.len() {
+            let wanted = PIECE.min(length - at);
+            let bytes = file.prefix(segment.p_offset.saturating_add(at), wanted)?;
+            let address = segment.p_vaddr.wrapping_add(at);
+            match self.object.header.e_machine {
+                EM_X86_64 if is_code => self.x86_64(&bytes, address),
+                EM_AARCH64 if is_code => self.aarch64(&bytes, address),
+                _ => {}
+            }
+            // A linker may have put constants and code into one segment.
+            self.words(&bytes, address);
+            if (bytes.len() as u64) < wanted || at + wanted >= length {
+                break;
+            }
+            at += wanted - OVERLAP;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, address: u64) {
+        if self.range.contains(&address) && self.wanted.contains(&address) {
+            self.found.insert(address);
+        }
+    }
+
+    fn words(&mut self, bytes: &[u8], address: u64) {
+        let size = match self.object.header.container() {
+            Ok(container) if container.is_big() => 8,
+            _ => 4,
+        };
+        let is_big_endian = self.object.is_big_endian();
+        let skip = (size as u64 - address % size as u64) % size as u64;
+        let words = bytes.get(skip as usize..).unwrap_or_default();
+        for word in words.chunks_exact(size) {
+            let mut wide = [0; 8];
+            let value = match is_big_endian {
+                true => {
+                    wide[8 - size..].copy_from_slice(word);
+                    u64::from_be_bytes(wide)
+                }
+                false => {
+                    wide[..size].copy_from_slice(word);
+                    u64::from_le_bytes(wide)
+                }
+            };
+            self.note(value);
+        }
+    }
+
+    /// `lea` with an address relative to the next instruction; in a program that is not moved
+    /// also every immediate of four bytes (`mov`, `push`).
+    fn x86_64(&mut self, bytes: &[u8], address: u64) {
+        /// The opcode of `lea`.
+        const LEA: u8 = 0x8d;
+        /// The bits of ModRM that say "relative to the next instruction".
+        const RELATIVE: (u8, u8) = (0xc7, 0x05);
+        for at in memchr::memchr_iter(LEA, bytes) {
+            if let Some(&[_, how, a, b, c, d]) = bytes.get(at..at + 6)
+                && how & RELATIVE.0 == RELATIVE.1
+            {
+                let next = address.wrapping_add(at as u64 + 6);
+                let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
+                self.note(next.wrapping_add_signed(distance));
+            }
+        }
+        if self.object.header.e_type == ET_EXEC {
+            for window in bytes.windows(4) {
+                let value = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
+                self.note(u64::from(value));
+            }
+        }
+    }
+
+    /// `adrp`, the page of an address, and the `add` behind it that has the rest.
+    fn aarch64(&mut self, bytes: &[u8], address: u64) {
+        let skip = ((4 - address % 4) % 4) as usize;
+        let words = bytes.get(skip..).unwrap_or_default().chunks_exact(4);
+        let code: Vec<u32> = words
+            .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect();
+        for (at, page) in code.iter().enumerate() {
+            if page & 0x9f00_0000 != 0x9000_0000 {
+                continue;
+            }
+            let low = i64::from(page >> 29 & 3);
+            let high = i64::from((page << 8) as i32 >> 13) << 2;
+            let here = address.wrapping_add((skip + at * 4) as u64) & !0xfff;
+            let base = here.wrapping_add_signed((high | low) << 12);
+            let register = page & 31;
+            let rest = &code[at + 1..code.len().min(at + 1 + MAX_GAP)];
+            for add in rest {
+                // add Xd, Xn, #imm12
+                if add & 0xffc0_0000 == 0x9100_0000 && add >> 5 & 31 == register {
+                    self.note(base.wrapping_add(u64::from(add >> 10 & 0xfff)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The smallest set of files with which a program still does what it did, found by removal.
+//!
+//! Files that a run does not read are taken away first, all together; what is left then by halves.
+//! What stays is needed: without it the run goes wrong.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::common::{output, succeed};
+use crate::program_runs::Stage;
+
+/// A container whose files are taken away and put back.
+struct Trial<'a> {
+    stage: &'a Stage,
+    here: &'a Output,
+    folder: tempfile::TempDir,
+    command: Command,
+    removed: u64,
+}
+
+/// Bytes of the files of an image that its program can do without.
+pub fn spare_bytes(stage: &Stage, image: &Path, here: &Output) -> u64 {
+    let (folder, command) = stage.container(image);
+    let mut trial = Trial {
+        stage,
+        here,
+        folder,
+        command,
+        removed: 0,
+    };
+    fs::create_dir(trial.stash()).unwrap();
+    trial.keep_own_folder();
+    let files = trial.files();
+    for (path, _) in &files {
+        let old = fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH);
+        let file = fs::File::options().read(true).open(path).unwrap();
+        file.set_times(old).unwrap();
+    }
+    assert!(trial.works(), "{}: smallest", stage.run.name);
+    let is_read = |path: &Path| fs::metadata(path).unwrap().atime() != 0;
+    let (read, unread): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_read(path));
+    trial.remove(&unread);
+    trial.remove(&read);
+    trial.removed
+}
+
+impl Trial<'_> {
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("bundle/rootfs")
+    }
+
+    fn stash(&self) -> PathBuf {
+        self.folder.path().join("stash")
+    }
+
+    /// The run's own folder in the image.
+    fn own_folder(&self) -> PathBuf {
+        let folder = self.stage.folder.strip_prefix("/").unwrap();
+        self.root().join(folder)
+    }
+
+    fn keep_own_folder(&self) {
+        let kept = self.folder.path().join("kept");
+        if self.own_folder().exists() {
+            succeed(Command::new("cp").arg("-a").arg(self.own_folder()).arg(kept));
+        }
+    }
+
+    /// The regular files of the image, largest first, without the folder that the run brings.
+    fn files(&self) -> Vec<(PathBuf, u64)> {
+        let (mut files, mut pending) = (Vec::new(), vec![self.root()]);
+        while let Some(folder) = pending.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let metadata = fs::symlink_metadata(&path).unwrap();
+                if metadata.is_dir() && path != self.own_folder() {
+                    pending.push(path);
+                } else if metadata.is_file() {
+                    files.push((path, metadata.len()));
+                }
+            }
+        }
+        files.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
+        files
+    }
+
+    fn works(&mut self) -> bool {
+        let there = output(&mut self.command);
+        // As it was before the run.
+        let (own, kept) = (self.own_folder(), self.folder.path().join("kept"));
+        if kept.exists() {
+            fs::remove_dir_all(&own).unwrap();
+            succeed(Command::new("cp").arg("-a").arg(kept).arg(own));
+        }
+        let tmp = self.root().join("tmp");
+        if tmp.exists() && !self.own_folder().starts_with(&tmp) {
+            for entry in fs::read_dir(tmp).unwrap() {
+                let path = entry.unwrap().path();
+                let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            }
+        }
+        self.stage.is_same(self.here, &there)
+    }
+
+    /// Takes away as many of the files as can be.
+    fn remove(&mut self, files: &[(PathBuf, u64)]) {
+        if files.is_empty() {
+            return;
+        }
+        let stash = self.stash();
+        let place = |number: usize| stash.join(number.to_string());
+        for (number, (path, _)) in files.iter().enumerate() {
+            fs::rename(path, place(number)).unwrap();
+        }
+        let works = self.works();
+        for (number, (path, bytes)) in files.iter().enumerate() {
+            if works {
+                fs::remove_file(place(number)).unwrap();
+                self.removed += bytes;
+            } else {
+                let _ = fs::remove_file(path);
+                fs::rename(place(number), path).unwrap();
+            }
+        }
+        if !works && files.len() > 1 {
+            let (first, second) = files.split_at(files.len() / 2);
+            self.remove(first);
+            self.remove(second);
+        }
+    }
+}
