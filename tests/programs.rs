@@ -162,9 +162,13 @@ fn programs_of_the_table_still_run() {
         .map(found)
         .collect();
     let start = || (Vec::new(), Vec::new());
-    let threads = machine::on_two_threads(&runs, start, |run, (good, bad)| match done(run) {
-        Ok(done) => good.push(done),
-        Err(why) => bad.push(why),
+    let threads = machine::on_two_threads(&runs, start, |run, (good, bad)| {
+        // What a setup or a server says when it fails stands above.
+        let failed = |_| Err(format!("{}: it cannot be set up", run.name));
+        match std::panic::catch_unwind(|| done(run)).unwrap_or_else(failed) {
+            Ok(done) => good.push(done),
+            Err(why) => bad.push(why),
+        }
     });
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (more, wrong) in threads {

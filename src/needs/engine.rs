@@ -91,7 +91,7 @@ pub struct Started {
 }
 
 /// A need that may be there, with the flag that acts on it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
     /// The need.
     pub need: &'static str,
@@ -101,6 +101,8 @@ pub struct Hint {
     pub adds: &'static str,
     /// What acts on it: `--with gconv=UTF-16`.
     pub flag: String,
+    /// Programs that show the same sign, beside the first.
+    pub more: usize,
 }
 
 /// Everything that was added.
@@ -112,8 +114,8 @@ pub struct Provisions {
     pub started: Vec<Started>,
     /// Folders whose entries were all added.
     pub folders: BTreeSet<PathBuf>,
-    /// What might be needed as well.
-    pub hints: BTreeSet<Hint>,
+    /// What might be needed as well, those of the first program first.
+    pub hints: Vec<Hint>,
     /// Needs that the source cannot serve.
     pub warnings: BTreeSet<String>,
 }
@@ -200,6 +202,7 @@ pub fn provide(
         result: Provisions::default(),
         known: HashSet::new(),
         elsewhere: Vec::new(),
+        told: HashSet::new(),
     };
     for provision in added {
         loop_.add(provision)?;
@@ -249,6 +252,8 @@ struct Loop<'a> {
     known: HashSet<(PathBuf, Option<PathBuf>)>,
     /// Needs that were asked for by name and whose signs another program than the first shows.
     elsewhere: Vec<&'static str>,
+    /// Hints that were given, by flag and reason.
+    told: HashSet<(String, String)>,
 }
 
 impl<'a> Loop<'a> {
@@ -346,7 +351,9 @@ impl<'a> Loop<'a> {
         }
         let process = self.process(closure, role);
         let sign = (rule.fires)(&process);
-        let is_served = sign.as_ref().is_some_and(|sign| !sign.is_weak) && scene.selection.serves(rule);
+        let selection = scene.selection;
+        let is_enough = |sign: &Sign| !sign.is_weak || selection.demands(rule);
+        let is_served = selection.serves(rule) && sign.as_ref().is_some_and(is_enough);
         if !demanded && !is_served {
             // What the source does not have no flag brings.
             let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(&process));
@@ -360,11 +367,12 @@ impl<'a> Loop<'a> {
                         (flag, "what it names, and no more")
                     }
                 };
-                self.result.hints.insert(Hint {
+                self.hint(Hint {
                     need: rule.name,
                     why: format!("{} {}", object.display(), sign.text),
                     adds,
                     flag,
+                    more: 0,
                 });
             }
             return Ok(Vec::new());
@@ -400,6 +408,18 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(libraries)
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        // A program is looked at again when it has opened a library.
+        if !self.told.insert((hint.flag.clone(), hint.why.clone())) {
+            return;
+        }
+        let hints = &mut self.result.hints;
+        match hints.iter_mut().find(|known| known.flag == hint.flag) {
+            Some(known) => known.more += 1,
+            None => hints.push(hint),
+        }
     }
 
     /// Adds files; those that are programs or libraries bring what they load.

@@ -191,7 +191,7 @@ impl Plan {
             stripping,
             minimized: None,
             linked,
-            hints: resolved.provisions.hints.into_iter().collect(),
+            hints: resolved.provisions.hints,
             unserved: resolved.provisions.warnings.into_iter().collect(),
         })
     }

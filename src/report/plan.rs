@@ -100,7 +100,11 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         let Hint {
             flag, why, adds, ..
         } = hint;
-        writeln!(out, "{WARNING}hint:{WARNING:#} {why}; {flag} adds {adds}")?;
+        let more = match hint.more {
+            0 => String::new(),
+            more => format!(", and {} so", count(more, "more program")),
+        };
+        writeln!(out, "{WARNING}hint:{WARNING:#} {why}{more}; {flag} adds {adds}")?;
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ use crate::servers::{Server, free_port};
 /// The variable that names the folder of packages.
 pub const TREES: &str = "SLIMPACK_TEST_TREES";
 
+/// Longest that a run may take in its image, in seconds.
+const MAX_SECONDS: &str = "60";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -231,10 +234,15 @@ impl Stage {
 
     /// A container of the image: without network, unless a server of this machine is spoken to.
     pub fn container(&self, image: &Path) -> (tempfile::TempDir, Command) {
-        match self.server {
+        let (folder, runc) = match self.server {
             Some(_) => common::container_beside(image, &[]),
             None => common::container_as_docker(image, &[]),
-        }
+        };
+        // What waits for something that the image lacks would wait for ever.
+        let mut command = Command::new("timeout");
+        command.arg(MAX_SECONDS).arg(runc.get_program());
+        command.args(runc.get_args());
+        (folder, command)
     }
 
     /// What the program does in the image.

@@ -25,12 +25,15 @@ fn configured<'p>(process: &'p Process<'_>) -> Option<(&'static str, &'p str)> {
 }
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    if !process.is_glibc() {
-        return None;
-    }
     let (variable, value) = configured(process)?;
+    // Of musl no locale is read, whatever a static program calls.
+    let readers: &[&str] = match process.is_static() {
+        true => &["_nl_load_locale"],
+        false if process.is_glibc() => &["setlocale", "newlocale"],
+        false => return None,
+    };
     process
-        .imports(&["setlocale", "newlocale"])
+        .imports(readers)
         .map(|sign| {
             let text = format!("{} and is started with {variable}={value}", sign.text);
             Sign::new(sign.object, text)

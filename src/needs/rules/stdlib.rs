@@ -1,7 +1,8 @@
 //! The standard library of an interpreter.
 //!
 //! Where it is, each interpreter finds out in its own way, and slimpack does the same without
-//! running it: Python by the landmark `os.py` in a folder above the program (`Modules/getpath.py`),
+//! running it: Python by the landmark `os.py` in a folder above the real program, or above the one
+//! that `pyvenv.cfg` names (`Modules/getpath.py`),
 //! Java by the folder that its launcher's library stands in (`src/java.base/unix/native/libjli`) and
 //! the file `release` above it, Perl, Ruby, PHP, Tcl and Node.js by paths that were compiled in
 //! (`perl -V`, `RbConfig`, `php --ini`). Node.js has its library inside, save where a distribution
@@ -21,8 +22,10 @@ const PYTHON_PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
 const ELSEWHERE: [&str; 2] = ["/var", "/usr/include"];
 /// The file that says which Java a folder has, and what it is made of (JEP 223).
 const JAVA_RELEASE: &str = "release";
-/// Largest such file, in bytes.
-const MAX_RELEASE: u64 = 64 << 10;
+/// The file that makes a folder a virtual environment of Python.
+const PYTHON_ENVIRONMENT: &str = "pyvenv.cfg";
+/// Largest of these files, in bytes.
+const MAX_SETTINGS: u64 = 64 << 10;
 /// What a Java runtime consists of, in its folder; `jre` before Java 9.
 const JAVA_PARTS: [&str; 4] = ["lib", "conf", "jre", JAVA_RELEASE];
 
@@ -170,13 +173,14 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     };
     let version = python_version(&name)?;
     let library = Path::new("lib").join(format!("python{version}"));
-    let above = program
-        .opened_as
-        .ancestors()
-        .chain(program.walk.real.ancestors())
-        .skip(1);
-    let mut prefixes: Vec<&Path> = above.chain(PYTHON_PREFIXES.map(Path::new)).collect();
-    prefixes.dedup();
+    let environment = virtual_environment(process);
+    // A virtual environment says whose child it is; else the real program's place counts.
+    let start = match environment.as_ref().and_then(|(_, home)| home.as_deref()) {
+        Some(home) => home,
+        None => program.walk.real.parent()?,
+    };
+    let mut prefixes: Vec<&Path> = start.ancestors().collect();
+    prefixes.extend(PYTHON_PREFIXES.map(Path::new));
     let has_landmark = |prefix: &&&Path| {
         process.has_file(&prefix.join(&library).join("os.py"))
     };
@@ -184,11 +188,10 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     if let Some(prefix) = prefixes.iter().find(has_landmark) {
         paths.push(prefix.join(&library));
     }
-    // A virtual environment has packages of its own, and a file that says whose child it is.
-    let own = program.opened_as.parent().and_then(Path::parent);
-    if let Some(own) = own.filter(|own| process.view.walk(&own.join("pyvenv.cfg")).is_ok()) {
-        paths.push(own.join("pyvenv.cfg"));
-        let packages = own.join(&library);
+    // Beside it stand the packages that were installed for it alone.
+    if let Some((folder, _)) = environment {
+        paths.push(folder.join(PYTHON_ENVIRONMENT));
+        let packages = folder.join(&library);
         if !paths.contains(&packages) && process.view.kind(&packages).is_some() {
             paths.push(packages);
         }
@@ -200,13 +203,28 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     })
 }
 
+/// The folder of the virtual environment that the program stands in, and the folder of the program
+/// that it was made from (PEP 405).
+fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf>)> {
+    let program = &process.objects()[0].opened_as;
+    let mut folders = program.ancestors().skip(1).take(2);
+    let folder = folders.find(|folder| process.has_file(&folder.join(PYTHON_ENVIRONMENT)))?;
+    let text = process.view.read(&folder.join(PYTHON_ENVIRONMENT), MAX_SETTINGS);
+    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+    let home = text.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "home").then(|| PathBuf::from(value.trim()))
+    });
+    Some((folder.to_path_buf(), home.filter(|home| home.is_absolute())))
+}
+
 fn java(process: &Process<'_>) -> Option<Interpreter> {
     let object = process.loaded("libjli.so")?;
     let library = &process.objects()[object].walk.real;
     // In `lib`, or in a folder of `lib` as before Java 9.
     let has_release = |home: &&Path| process.has_file(&home.join(JAVA_RELEASE));
     let home = library.ancestors().skip(1).take(4).find(has_release)?;
-    let release = process.view.read(&home.join(JAVA_RELEASE), MAX_RELEASE);
+    let release = process.view.read(&home.join(JAVA_RELEASE), MAX_SETTINGS);
     let release = String::from_utf8_lossy(&release.unwrap_or_default()).into_owned();
     let mut lines = release.lines();
     let version = lines.find_map(|line| line.strip_prefix("JAVA_VERSION="));

@@ -49,7 +49,7 @@ fn reads_zones(process: &Process<'_>) -> Option<Sign> {
     }
     let texts = process.texts(0);
     let mut paths = texts.words.iter();
-    let path = paths.find(|text| text.trim_end_matches('/') == FOLDER)?;
+    let path = paths.find(|text| text.starts_with(FOLDER))?;
     Some(Sign {
         is_weak: true,
         ..Sign::new(0, format!("holds the path {path}"))
