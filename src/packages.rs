@@ -252,7 +252,9 @@ fn apk(view: &View) -> Option<Packages> {
             }
             b"o:" => {
                 let source = String::from_utf8_lossy(value).into_owned();
-                packages.origins.note(&package, |origin| origin.source = source);
+                packages
+                    .origins
+                    .note(&package, |origin| origin.source = source);
             }
             b"D:" => {
                 let needs = String::from_utf8_lossy(value);

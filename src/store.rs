@@ -139,11 +139,7 @@ impl View {
     }
 
     /// The texts in the walked file that guesses are made from; `look` is asked once.
-    pub fn texts(
-        &self,
-        walk: &Walk,
-        look: impl FnOnce() -> Option<Texts>,
-    ) -> Arc<Texts> {
+    pub fn texts(&self, walk: &Walk, look: impl FnOnce() -> Option<Texts>) -> Arc<Texts> {
         let look = || look().map(Arc::new).ok_or(());
         let texts = self.store().texts.get(walk.metadata.id, look);
         texts.unwrap_or_default()

@@ -41,7 +41,10 @@ fn words<'a>(root: &'a Path, program: &'a Path, flags: &[&'a str]) -> Vec<&'a st
 fn a_standard_library_is_for_interpreters_that_have_one() {
     let hello = common::hello().to_str().unwrap();
     let said = refused(2, &[hello, "--with", "stdlib"]);
-    assert!(said.contains("no interpreter with a library of its own"), "{said}");
+    assert!(
+        said.contains("no interpreter with a library of its own"),
+        "{said}"
+    );
     let folder = common::temporary();
     let (root, python) = installed(folder.path(), "python3.11", "a");
     let said = refused(2, &words(&root, &python, &["--with", "stdlib"]));
@@ -152,6 +155,51 @@ fn packages_of_apk_own_files_too() {
     fs::write(&database, text).unwrap();
     let packed = pack(&words(&root, &program, &["--with", "plugins"]));
     assert!(packed.has("usr/lib/app-plugins/one.conf"));
+}
+
+/// A root with `app`, which holds `/usr/share/app/data`, of a package of its own.
+fn data_of_another_package(folder: &Path, status: &str) -> (PathBuf, PathBuf) {
+    let (root, program) = installed(folder, "app", "/usr/share/app/data");
+    let data = root.join("usr/share/app");
+    fs::create_dir_all(data.join("data")).unwrap();
+    fs::write(data.join("data/one"), "one").unwrap();
+    fs::write(data.join("data.db"), "compiled").unwrap();
+    let info = root.join("var/lib/dpkg/info");
+    fs::create_dir_all(&info).unwrap();
+    let lists = [
+        ("app", "/.\n/usr/bin\n/usr/bin/app\n"),
+        (
+            "app-data:all",
+            "/.\n/usr/share/app\n/usr/share/app/data\n/usr/share/app/data.db\n",
+        ),
+    ];
+    for (name, list) in lists {
+        fs::write(info.join(format!("{name}.list")), list).unwrap();
+    }
+    fs::write(root.join("var/lib/dpkg/status"), status).unwrap();
+    (root, program)
+}
+
+#[test]
+fn packages_of_one_source_that_need_each_other_are_one() {
+    let status = |source: &str, needs: &str| {
+        format!(
+            "Package: app\nDepends: libc6 (>= 2.34), {needs}\nSource: suite (1.0)\n\n\
+             Package: app-data\nSource: {source}\nVersion: 1\n"
+        )
+    };
+    let folder = common::temporary();
+    let one = status("suite", "app-data (= 1.0)");
+    let (root, program) = data_of_another_package(folder.path(), &one);
+    let flags = ["--with", "plugins"];
+    let packed = pack(&words(&root, &program, &flags));
+    // With what was compiled from it, which no string names.
+    assert!(packed.has("usr/share/app/data/one") && packed.has("usr/share/app/data.db"));
+    for other in [status("other", "app-data"), status("suite", "libapp")] {
+        let folder = common::temporary();
+        let (root, program) = data_of_another_package(folder.path(), &other);
+        refused(2, &words(&root, &program, &flags));
+    }
 }
 
 #[test]

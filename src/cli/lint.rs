@@ -12,13 +12,14 @@ use super::error::CliError;
 use super::inspect;
 use super::progress::Progress;
 use crate::binding::Binder;
-use crate::image::Start;
-use crate::image::read::{AnomalyKind, Head, Image, Interest, Kind, ReadError, Tree};
+use crate::image::read::{AnomalyKind, Description, Head, Image, Interest, Kind, ReadError, Tree};
+use crate::image::{Interpreters, Start};
 use crate::lint::{
-    self, Context, Findings, Ignore, Policy, PolicyError, Scope, Survey, known_rule,
+    self, Context, Findings, Ignore, Policy, PolicyError, Runtime, Scope, Survey, known_rule,
 };
 use crate::loader::Environment;
 use crate::output::Output;
+use crate::pack::started;
 use crate::report::lint as report;
 use crate::report::lint::Linted;
 use crate::source::{Source, choose_root};
@@ -193,6 +194,7 @@ impl Linter<'_> {
             binder: Binder::new(&source.view),
             start: Start::default(),
             started: None,
+            runtime: None,
             platform: None,
             layers: &[],
             environment,
@@ -223,7 +225,12 @@ impl Linter<'_> {
         policy: &Policy,
         linted: &mut Vec<Linted>,
     ) -> Result<(), CliError> {
-        let mut images = match inspect::open(path, &self.args.reading, Interest::Symbols) {
+        // What a program reads, its strings tell.
+        let interest = match self.args.runtime {
+            true => Interest::Contents,
+            false => Interest::Symbols,
+        };
+        let mut images = match inspect::open(path, &self.args.reading, interest) {
             Ok(images) => images,
             // A document that is not what another promises: there is nothing else to check.
             Err(CliError::Image {
@@ -294,6 +301,9 @@ impl Linter<'_> {
             scope: Scope::Root(&image.tree),
             binder: Binder::new(&source.view),
             started: start.program(&source.view).ok(),
+            runtime: self.args.runtime.then(|| Runtime {
+                programs: programs_started(path, image.description.as_ref(), &source),
+            }),
             platform: image
                 .description
                 .as_ref()
@@ -312,6 +322,20 @@ impl Linter<'_> {
             .map_err(|error| CliError::image(path, error.into()))?;
         Ok((findings, context.survey.unreadable))
     }
+}
+
+/// The programs that an image starts, and what runs those of them that are scripts; none where it
+/// does not say.
+fn programs_started(name: &Path, image: Option<&Description>, source: &Source) -> Vec<PathBuf> {
+    let mut programs = started(image, name, source).unwrap_or_default();
+    let env = Start::of(image).env;
+    for program in programs.clone() {
+        if let Some(Ok(found)) = Interpreters::of(&source.view, &env, &program) {
+            programs.push(found.interpreter);
+            programs.extend(found.command);
+        }
+    }
+    programs
 }
 
 /// Whether a file is a program or library; images and folders are not.

@@ -56,7 +56,7 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         arguments: &[],
         script: None,
         is_packed: true,
-        looks_into_static: true,
+        has_contents: true,
     };
     let signs: Vec<_> = needs::signs(&process).collect();
     let mut text = Vec::new();

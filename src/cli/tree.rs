@@ -166,7 +166,7 @@ impl<'a> Asked<'a> {
             arguments: &[],
             script: None,
             is_packed: true,
-            looks_into_static: true,
+            has_contents: true,
         };
         let sure = needs::RULES
             .iter()

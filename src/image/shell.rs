@@ -28,11 +28,7 @@ pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
 
 /// The commands of a text in the language of the shell: words where commands stand, that are
 /// files in the `PATH` of `env`.
-pub fn commands_in(
-    text: &str,
-    env: &[String],
-    is_file: &dyn Fn(&Path) -> bool,
-) -> Vec<PathBuf> {
+pub fn commands_in(text: &str, env: &[String], is_file: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for line in text.lines() {
         let code = line.split(" #").next().unwrap_or_default();

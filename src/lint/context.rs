@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub start: Start,
     /// The program that it starts, where it is found.
     pub started: Option<PathBuf>,
+    /// Where only data that is read at run time counts, whose.
+    pub runtime: Option<Runtime>,
     /// What the image says it is for.
     pub platform: Option<ImagePlatform>,
     /// Its layers.
@@ -42,6 +44,20 @@ pub struct Context<'a> {
     pub environment: Environment,
     /// Libraries of the survey by file name and by soname.
     pub names: OnceLock<HashMap<OsString, Vec<usize>>>,
+}
+
+/// The programs whose data is looked for, with the contents of all files at hand.
+pub struct Runtime {
+    /// Programs that the image starts; none where it does not say, and then all count.
+    pub programs: Vec<PathBuf>,
+}
+
+impl Runtime {
+    /// Whether the program at a path counts.
+    pub fn starts(&self, context: &Context<'_>, path: &Path) -> bool {
+        let is_same = |program: &PathBuf| context.is_same(program, path);
+        self.programs.is_empty() || self.programs.iter().any(is_same)
+    }
 }
 
 impl Context<'_> {
@@ -78,11 +94,14 @@ impl Context<'_> {
 
     /// Whether a path is that of the program that the image starts, links followed.
     pub fn is_started(&self, path: &Path) -> bool {
-        let Some(started) = &self.started else {
-            return false;
-        };
+        let started = self.started.as_ref();
+        started.is_some_and(|started| self.is_same(started, path))
+    }
+
+    /// Whether two paths lead to one file.
+    fn is_same(&self, one: &Path, other: &Path) -> bool {
         let id = |path: &Path| self.source.view.walk(path).map(|walk| walk.metadata.id);
-        started == path || matches!((id(started), id(path)), (Ok(one), Ok(other)) if one == other)
+        one == other || matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
     }
 
     /// What the loader of a program is told.

@@ -12,7 +12,7 @@ mod rules;
 mod survey;
 
 pub use catalogue::{RULES, Rule, Severity};
-pub use context::{Context, Scope};
+pub use context::{Context, Runtime, Scope};
 pub use finding::Finding;
 pub use policy::{FailOn, known_rule};
 pub use policy::{Ignore, LintSection, Policy, PolicyError};

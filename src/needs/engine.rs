@@ -5,7 +5,8 @@
 //! rule adds may have needs of its own, so everything that is added is looked at in its turn.
 
 use std::collections::{BTreeSet, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -36,6 +37,13 @@ pub enum Addition {
     File(PathBuf),
     /// A folder with everything in it.
     Tree(PathBuf),
+    /// The same, without entries of the folder itself that match a glob.
+    Part {
+        /// The folder.
+        path: PathBuf,
+        /// The globs.
+        without: &'static [&'static str],
+    },
     /// A file or folder under another path.
     Copy {
         /// Where it is.
@@ -279,14 +287,16 @@ impl<'a> Loop<'a> {
                 Role::Added => None,
             },
             is_packed: *role != Role::Added,
-            looks_into_static: true,
+            has_contents: true,
         }
     }
 
     /// Needs that were asked for by name and whose signs another program than the first shows:
     /// `env` that starts Python for a script needs no library of Python.
     fn shown_by_others(&self, closures: &[Closure]) -> Vec<&'static str> {
-        let demanded = RULES.iter().filter(|rule| self.scene.selection.demands(rule));
+        let demanded = RULES
+            .iter()
+            .filter(|rule| self.scene.selection.demands(rule));
         let packed = closures.iter().enumerate().skip(1);
         let packed = packed.map(|(number, closure)| (closure, Role::Packed(number)));
         let started = self.result.started.iter();
@@ -428,8 +438,9 @@ impl<'a> Loop<'a> {
         match addition {
             Addition::Program(path) => self.start(&path, None, &cause),
             Addition::File(path) => self.file(&path, None, &cause),
-            Addition::Tree(path) => self.tree(&path, None, &cause),
-            Addition::Copy { from, to } => self.tree(&from, Some(&to), &cause),
+            Addition::Tree(path) => self.tree(&path, None, &[], &cause),
+            Addition::Part { path, without } => self.tree(&path, None, without, &cause),
+            Addition::Copy { from, to } => self.tree(&from, Some(&to), &[], &cause),
             addition => {
                 self.note(addition, &cause);
                 Ok(())
@@ -540,7 +551,13 @@ impl<'a> Loop<'a> {
 
     /// A file, or a folder with everything in it. A link inside stays a link, and brings what it
     /// leads to.
-    fn tree(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+    fn tree(
+        &mut self,
+        path: &Path,
+        to: Option<&Path>,
+        without: &[&str],
+        cause: &Cause,
+    ) -> Result<(), NeedError> {
         let source = self.scene.source;
         let mut pending = vec![(path.to_path_buf(), to.map(Path::to_path_buf))];
         let mut seen = HashSet::new();
@@ -573,7 +590,11 @@ impl<'a> Loop<'a> {
                         let folder = to.clone().unwrap_or_else(|| walk.real.clone());
                         self.note(Addition::Folder(folder, 0o755), cause);
                     }
-                    for name in names.iter().rev() {
+                    let is_wanted = |name: &&OsString| {
+                        let mut globs = without.iter().filter(|_| count == 1);
+                        !globs.any(|glob| fast_glob::glob_match(glob.as_bytes(), name.as_bytes()))
+                    };
+                    for name in names.iter().rev().filter(is_wanted) {
                         pending.push((path.join(name), to.as_ref().map(|to| to.join(name))));
                     }
                 }

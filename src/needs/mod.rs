@@ -15,7 +15,7 @@ pub use engine::{
     Addition, Cause, Hint, NeedError, Provision, Provisions, Scene, Started, provide,
 };
 pub use process::{Process, Sign};
-pub use rules::{RULES, nearest, rule, signs};
+pub use rules::{RULES, absent_paths, nearest, rule, signs, told_paths};
 pub use selection::{Selection, SelectionError};
 pub use strings::Places;
 pub use texts::Texts;

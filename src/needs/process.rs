@@ -56,9 +56,9 @@ pub struct Process<'a> {
     pub script: Option<&'a Path>,
     /// Whether somebody asked for the program, rather than a need.
     pub is_packed: bool,
-    /// Whether the symbol table and the strings of a static program tell of the C library in it.
-    /// Of compressed layers neither is kept.
-    pub looks_into_static: bool,
+    /// Whether symbol tables and strings can be looked at: of compressed layers neither is kept,
+    /// unless a whole image was asked for.
+    pub has_contents: bool,
 }
 
 impl Process<'_> {
@@ -116,7 +116,7 @@ impl Process<'_> {
     /// One of these functions in the symbol table of a static program: a linker takes from an
     /// archive what is called.
     fn linked(&self, symbols: &[&str]) -> Option<Sign> {
-        if !self.looks_into_static {
+        if !self.has_contents {
             return None;
         }
         let program = &self.objects()[0];
@@ -146,7 +146,7 @@ impl Process<'_> {
     /// One of these strings in the data of a static program; those of the C library that it has
     /// inside are there if it uses them.
     pub fn static_string(&self, texts: &[&str]) -> Option<Sign> {
-        match self.is_static() && self.looks_into_static {
+        match self.is_static() && self.has_contents {
             true => self.program_string(texts),
             false => None,
         }

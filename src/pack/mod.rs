@@ -364,7 +364,10 @@ fn resolve(
     let entrypoint = options.entrypoint.as_deref().unwrap_or_default();
     let arguments = entrypoint.iter().skip(1).chain(&options.configured.cmd);
     let arguments: Vec<String> = arguments.cloned().collect();
-    let scripts: Vec<_> = subjects.iter().map(|subject| subject.script.clone()).collect();
+    let scripts: Vec<_> = subjects
+        .iter()
+        .map(|subject| subject.script.clone())
+        .collect();
     let scene = needs::Scene {
         source: &source.view,
         loaders: &source.loaders,

@@ -104,7 +104,10 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             0 => String::new(),
             more => format!(", and {} so", count(more, "more program")),
         };
-        writeln!(out, "{WARNING}hint:{WARNING:#} {why}{more}; {flag} adds {adds}")?;
+        writeln!(
+            out,
+            "{WARNING}hint:{WARNING:#} {why}{more}; {flag} adds {adds}"
+        )?;
     }
     Ok(())
 }

@@ -85,7 +85,10 @@ impl Placer<'_> {
             }
             Addition::Busybox(path) => self.busybox(path, &reason)?,
             // The engine has taken these apart.
-            Addition::Tree(_) | Addition::Program(_) | Addition::Library { .. } => {}
+            Addition::Tree(_)
+            | Addition::Part { .. }
+            | Addition::Program(_)
+            | Addition::Library { .. } => {}
         }
         Ok(())
     }

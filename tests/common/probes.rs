@@ -17,7 +17,9 @@ pub fn named(name: &str) -> &'static str {
         ("service", SERVICE),
     ];
     let found = all.iter().find(|(known, _)| *known == name);
-    found.unwrap_or_else(|| panic!("there is no probe {name}")).1
+    found
+        .unwrap_or_else(|| panic!("there is no probe {name}"))
+        .1
 }
 
 pub const USERS: &str = r#"

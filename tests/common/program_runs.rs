@@ -53,6 +53,8 @@ pub struct Run {
     pub why: String,
     pub same: Same,
     pub contains: String,
+    /// Whether it is meant to end with another status than 0.
+    pub fails: bool,
 }
 
 /// A small program in C, built in several ways: one run for each.
@@ -281,4 +283,3 @@ impl Run {
         needs.map(|need| need.split('=').next().unwrap())
     }
 }
-

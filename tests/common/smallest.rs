@@ -66,7 +66,12 @@ impl Trial<'_> {
     fn keep_own_folder(&self) {
         let kept = self.folder.path().join("kept");
         if self.own_folder().exists() {
-            succeed(Command::new("cp").arg("-a").arg(self.own_folder()).arg(kept));
+            succeed(
+                Command::new("cp")
+                    .arg("-a")
+                    .arg(self.own_folder())
+                    .arg(kept),
+            );
         }
     }
 

@@ -62,7 +62,7 @@ pub(in crate::cli) struct LintArgs {
     /// Check these rules only
     #[arg(long, value_name = "RULE,...", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Check only for data that programs probably read and that is not there (SP401)
+    /// Check only for data that the programs an image starts probably read and that is not there
     #[arg(long, conflicts_with = "only")]
     pub runtime: bool,
     /// Take ignores from this file [default: slimpack.toml beside the target]

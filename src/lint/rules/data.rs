@@ -15,40 +15,90 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
     if context.tree().is_none() || process.closure.program().object.linkage() == Linkage::Library {
         return Vec::new();
     }
+    let runtime = context.runtime.as_ref();
+    let path = &process.closure.program().opened_as;
+    if runtime.is_some_and(|runtime| !runtime.starts(context, path)) {
+        return Vec::new();
+    }
+    let is_started = context.is_started(path);
+    let arguments = context.start.words.get(1..).filter(|_| is_started);
     let asked = needs::Process {
         view: process.view,
         closure: process.closure,
         environment: process.environment,
         env: &context.start.env,
         user: "",
-        arguments: &[],
+        arguments: arguments.unwrap_or_default(),
         script: None,
         is_packed: true,
         // One image has the same findings however it is packed.
-        looks_into_static: false,
+        has_contents: runtime.is_some(),
     };
     let mut findings = Vec::new();
     for rule in needs::RULES {
-        if rule.is_met.is_none_or(|is_met| is_met(&asked)) {
+        let Some((sign, why)) = lacks(rule, &asked) else {
             continue;
-        }
-        if let Some(sign) = (rule.fires)(&asked) {
-            let path = process.path(sign.object);
-            let message = format!(
-                "{} {} and may want {}, which is not there",
-                path.display(),
-                sign.text,
-                rule.what
-            );
-            let finding = Finding::new(&SP401, Path::new("/"), rule.name, message)
-                .evidence("need", rule.name)
-                .evidence("sign", sign.text);
-            findings.push(process.finding_by(sign.object, finding));
-        }
+        };
+        let path = process.path(sign.object);
+        let message = format!(
+            "{} {} and may want {}{}",
+            path.display(),
+            sign.text,
+            rule.what,
+            match why {
+                None => ", which is not there".to_owned(),
+                Some(why) => format!(": {why}"),
+            }
+        );
+        let finding = Finding::new(&SP401, Path::new("/"), rule.name, message)
+            .evidence("need", rule.name)
+            .evidence("sign", sign.text);
+        findings.push(process.finding_by(sign.object, finding));
+    }
+    if runtime.is_some() {
+        findings.extend(paths(process, &asked));
     }
     findings.extend(name_services(process, &asked));
     findings
 }
+
+/// The sign of a need that the image does not serve; and what exactly it lacks, where only a look
+/// at the contents of files tells.
+fn lacks(rule: &needs::Rule, asked: &needs::Process<'_>) -> Option<(needs::Sign, Option<String>)> {
+    match rule.is_met {
+        Some(is_met) if !is_met(asked) => Some(((rule.fires)(asked)?, None)),
+        _ if asked.has_contents && rule.mode != needs::Mode::Request => {
+            let sign = (rule.fires)(asked)?;
+            let supply = needs::Supply {
+                source: asked.view,
+                process: asked,
+                arguments: &sign.arguments,
+                is_image: true,
+            };
+            let why = (rule.supply)(&supply).err()?;
+            Some((sign, Some(why)))
+        }
+        _ => None,
+    }
+}
+
+/// Paths below the folders of packages that the program or a library of its own holds, where
+/// nothing is.
+fn paths(process: &Process<'_>, asked: &needs::Process<'_>) -> Option<Finding> {
+    let absent = needs::absent_paths(asked);
+    let (first, _) = absent.first()?;
+    let told = absent.iter().map(|(_, path)| path.as_path());
+    let message = format!(
+        "{} holds {}, where nothing is",
+        process.path(*first).display(),
+        needs::told_paths(told, MAX_TOLD)?
+    );
+    let finding = Finding::new(&SP401, Path::new("/"), "paths", message).evidence("need", "paths");
+    Some(process.finding_by(*first, finding))
+}
+
+/// Paths that one finding tells.
+const MAX_TOLD: usize = 5;
 
 /// Functions that look up what `/etc/nsswitch.conf` speaks of.
 const LOOKUPS: [(&str, &[&str]); 3] = [

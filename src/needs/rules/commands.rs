@@ -127,7 +127,8 @@ fn name<'p>(process: &'p Process<'_>) -> &'p str {
 /// The commands whose names the program holds; those that are called after it come first.
 fn held(process: &Process<'_>) -> Vec<PathBuf> {
     // What a shell or an interpreter starts stands in scripts.
-    let runs_scripts = is_shell(name(process)) || !stdlib::paths(process).is_empty();
+    let runs_scripts =
+        process.script.is_some() || is_shell(name(process)) || !stdlib::paths(process).is_empty();
     if runs_scripts || process.program_imports(&STARTERS).is_none() {
         return Vec::new();
     }
@@ -178,7 +179,9 @@ fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
         .iter()
         .filter(|text| HOMES.iter().any(|home| text.starts_with(home)))
         .map(|text| Path::new(text).components().collect::<PathBuf>())
-        .filter(|path| path.components().count() > 3 && view.kind(path) == Some(NodeKind::Directory))
+        .filter(|path| {
+            path.components().count() > 3 && view.kind(path) == Some(NodeKind::Directory)
+        })
         .collect();
     for _ in 0..2 {
         let below = folders.iter().flat_map(|folder| {
@@ -207,6 +210,8 @@ fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
             let path = folder.join(&name);
             if let Ok(name) = name.into_string()
                 && name.len() > 1
+                // A library may be executable.
+                && !name.contains(".so")
                 && is_program(process, &path)
             {
                 helpers.entry(name).or_insert(path);
@@ -218,7 +223,8 @@ fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
 
 /// A version is often too short for a string of its own.
 fn is_number(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    name.bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 /// The names in the folders of PATH.

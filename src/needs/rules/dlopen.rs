@@ -23,7 +23,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
             let notes = process.view.notes(&object.walk, &object.object);
             let note = notes.dlopen.first()?;
             let names = note.soname.join(" or ");
-            Some(Sign::new(index, format!("says in a note that it opens {names}")))
+            Some(Sign::new(
+                index,
+                format!("says in a note that it opens {names}"),
+            ))
         })
 }
 

@@ -16,28 +16,57 @@ use crate::vfs::View;
 const CONFIGURATION: &str = "gconv-modules";
 /// Largest such file, in bytes; glibc's own have 60 KB.
 const MAX_CONFIGURATION: u64 = 4 << 20;
+/// Shortest name of a character set that a program holds for one, in bytes.
+const MIN_NAME: usize = 4;
 /// Character sets that a sign tells.
 const TOLD: usize = 3;
 /// What all modules convert from and to.
 const INTERNAL: &str = "INTERNAL";
 /// What glibc converts by itself (`iconv/gconv_builtin.h`).
-const BUILT_IN: [&str; 16] = [
+const BUILT_IN: [&str; 43] = [
     INTERNAL,
+    "WCHAR_T",
     "ISO-10646/UCS4/",
+    "UCS4",
+    "UCS-4",
+    "UCS-4BE",
     "UCS-4LE",
+    "CSUCS4",
+    "ISO-10646",
+    "10646-1:1993",
+    "10646-1:1993/UCS4/",
+    "OSF00010104",
+    "OSF00010105",
+    "OSF00010106",
     "ISO-10646/UTF8/",
+    "ISO-10646/UTF-8/",
+    "UTF8",
+    "UTF-8",
+    "ISO-IR-193",
+    "OSF05010001",
     "ISO-10646/UCS2/",
-    "ANSI_X3.4-1968",
+    "UCS2",
+    "UCS-2",
+    "UCS-2LE",
+    "UCS-2BE",
     "UNICODELITTLE",
     "UNICODEBIG",
-    "UTF-8",
-    "UTF8",
-    "UCS-4",
-    "UCS4",
-    "UCS-2",
+    "OSF00010100",
+    "OSF00010101",
+    "OSF00010102",
+    "ANSI_X3.4-1968",
+    "ANSI_X3.4",
+    "ANSI_X3.4-1986",
+    "ISO-IR-6",
+    "ISO_646.IRV:1991",
     "ASCII",
+    "ISO646-US",
     "US-ASCII",
-    "WCHAR_T",
+    "US",
+    "IBM367",
+    "CP367",
+    "CSASCII",
+    "OSF00010020",
 ];
 
 pub(super) static RULE: Rule = Rule {
@@ -64,15 +93,20 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     let converters = folder(process.view, process)
         .map(|folder| Converters::read(process.view, &folder))
         .unwrap_or_default();
-    let is_meant = |word: &&String| {
+    let is_meant = |word: &str| {
         let name = name_of(word);
-        !is_built_in(&name) && converters.known(&name).is_some_and(|name| !is_built_in(name))
+        !is_built_in(&name)
+            && converters
+                .known(&name)
+                .is_some_and(|name| !is_built_in(name))
     };
-    sign.arguments = words.filter(is_meant).cloned().collect();
+    // `de` and `no` are languages, too.
+    let is_own_word = |word: &str| word.len() >= MIN_NAME && is_meant(word);
+    sign.arguments = words.filter(|word| is_meant(word)).cloned().collect();
     match told(&sign.arguments, TOLD) {
         Some(names) => sign.text = format!("{} and is told {names}", sign.text),
         // Nothing that it is told, and nothing that it knows by itself: it converts to the locale.
-        None if !process.texts(0).words.iter().any(|word| is_meant(&word)) => return None,
+        None if process.names(&is_own_word).is_empty() => return None,
         None => {}
     }
     Some(sign)
@@ -206,7 +240,9 @@ impl Converters {
         let mut steps: Vec<&Module> = self
             .modules
             .iter()
-            .filter(|module| wanted.contains(module.from.as_str()) || wanted.contains(module.to.as_str()))
+            .filter(|module| {
+                wanted.contains(module.from.as_str()) || wanted.contains(module.to.as_str())
+            })
             .filter(|module| is_wanted(&module.from) && is_wanted(&module.to))
             .collect();
         steps.sort_by_key(|module| &module.line);

@@ -32,12 +32,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         false if process.is_glibc() => &["setlocale", "newlocale"],
         false => return None,
     };
-    process
-        .imports(readers)
-        .map(|sign| {
-            let text = format!("{} and is started with {variable}={value}", sign.text);
-            Sign::new(sign.object, text)
-        })
+    process.imports(readers).map(|sign| {
+        let text = format!("{} and is started with {variable}={value}", sign.text);
+        Sign::new(sign.object, text)
+    })
 }
 
 fn has_locale(process: &Process<'_>, name: &str) -> bool {

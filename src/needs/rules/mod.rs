@@ -21,6 +21,8 @@ mod tmp;
 mod tzdata;
 mod users;
 
+pub use paths::absent as absent_paths;
+
 use std::path::Path;
 
 use super::{Process, Rule, Sign};
@@ -69,7 +71,7 @@ fn told(names: &[String], most: usize) -> Option<String> {
 }
 
 /// The same of paths.
-fn told_paths<'p>(paths: impl IntoIterator<Item = &'p Path>, most: usize) -> Option<String> {
+pub fn told_paths<'p>(paths: impl IntoIterator<Item = &'p Path>, most: usize) -> Option<String> {
     let paths = paths.into_iter().map(|path| path.display().to_string());
     told(&paths.collect::<Vec<_>>(), most)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use super::{plugins, stdlib, told_paths};
+use super::{HOMES, plugins, stdlib, told_paths};
 use crate::image::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -69,7 +69,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     paths.retain(|path| !others.iter().any(|other| path.starts_with(other)));
     // What stands in /etc itself is a wish of the machine's owner, and /run or /var/log everybody's:
     // programs do without.
-    let is_weak = |path: &&Path| path.parent().is_some_and(|folder| SHARED.contains(&folder.to_str()));
+    let is_weak = |path: &&Path| {
+        path.parent()
+            .is_some_and(|folder| SHARED.contains(&folder.to_str()))
+    };
     if paths.iter().all(is_weak) {
         return None;
     }
@@ -93,7 +96,10 @@ fn path_of(addition: &Addition) -> Option<&Path> {
 
 fn additions(process: &Process<'_>) -> BTreeSet<Addition> {
     let texts = process.texts(0);
-    let additions = texts.words.iter().filter_map(|text| addition(process, text));
+    let additions = texts
+        .words
+        .iter()
+        .filter_map(|text| addition(process, text));
     additions.collect()
 }
 
@@ -134,6 +140,39 @@ fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
             .then_some(Addition::Tree(path)),
         NodeKind::Symlink | NodeKind::Special => None,
     }
+}
+
+/// Paths below the folders of packages, where nothing is, each with the object that holds it: the
+/// program or a library that it names itself.
+pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
+    let objects = process.objects();
+    let own = (0..objects.len()).filter(|&index| {
+        (index == 0 || objects[index].requester == Some(0)) && !process.is_libc(index)
+    });
+    let mut found: BTreeSet<(usize, PathBuf)> = BTreeSet::new();
+    for index in own {
+        let texts = process.texts(index);
+        let paths = texts.words.iter().filter_map(|text| plain(text));
+        let paths = paths.filter(|path| {
+            let is_of_package = HOMES.iter().any(|home| path.starts_with(home));
+            let is_elsewhere = ELSEWHERE.iter().chain(&plugins::ELSEWHERE);
+            is_of_package
+                && path.components().count() > 3
+                && !is_elsewhere
+                    .into_iter()
+                    .any(|folder| path.starts_with(folder))
+                && process.view.walk(path).is_err()
+        });
+        found.extend(paths.map(|path| (index, path)));
+    }
+    // What lies in another folder goes with it.
+    let mut absent: Vec<(usize, PathBuf)> = Vec::new();
+    for (index, path) in found {
+        if !absent.iter().any(|(_, folder)| path.starts_with(folder)) {
+            absent.push((index, path));
+        }
+    }
+    absent
 }
 
 /// A path of at least two components that says where it leads by itself.

@@ -12,7 +12,7 @@ use crate::packages::Package;
 use crate::vfs::{NodeKind, View};
 
 /// Folders that rules of their own are about, or that nothing is opened from.
-const ELSEWHERE: [&str; 10] = [
+pub(super) const ELSEWHERE: [&str; 10] = [
     "/usr/share/locale",
     "/usr/share/zoneinfo",
     "/usr/share/terminfo",
@@ -135,12 +135,19 @@ fn candidates(process: &Process<'_>, index: usize) -> BTreeSet<PathBuf> {
     let view = process.view;
     let texts = process.texts(index);
     // Some programs find their folders from the one that they stand in: `/usr/bin/../share/NAME`.
-    let prefix = process.objects()[index].walk.real.parent().and_then(Path::parent);
+    let prefix = process.objects()[index]
+        .walk
+        .real
+        .parent()
+        .and_then(Path::parent);
     let mut found = BTreeSet::new();
     for text in &texts.words {
         let relative = text.trim_start_matches("../").trim_start_matches('/');
         let below = prefix.filter(|_| RELATIVE.iter().any(|start| relative.starts_with(start)));
-        let places = [Some(text.clone()), below.map(|prefix| format!("{}/{relative}", prefix.display()))];
+        let places = [
+            Some(text.clone()),
+            below.map(|prefix| format!("{}/{relative}", prefix.display())),
+        ];
         for place in places.into_iter().flatten() {
             let Some(path) = candidate(view, &place) else {
                 continue;
@@ -159,9 +166,13 @@ fn beside(view: &View, path: &Path) -> Vec<PathBuf> {
     };
     let start = format!("{}.", name.display());
     let names = view.read_dir(folder).unwrap_or_default();
-    let names = names.iter().filter(|name| name.to_string_lossy().starts_with(&start));
+    let names = names
+        .iter()
+        .filter(|name| name.to_string_lossy().starts_with(&start));
     let paths = names.map(|name| folder.join(name));
-    paths.filter(|path| view.kind(path) == Some(NodeKind::File)).collect()
+    paths
+        .filter(|path| view.kind(path) == Some(NodeKind::File))
+        .collect()
 }
 
 /// The folder that a text is the path of.

@@ -16,6 +16,11 @@ use crate::vfs::{NodeKind, View};
 
 /// Folders that a sign tells.
 const TOLD: usize = 3;
+/// The file by which Python knows the folder of its library.
+const PYTHON_LANDMARK: &str = "os.py";
+/// What the library of Python has for those who build Python itself, link it into another program
+/// or test it (`sysconfig`'s LIBPL, package `test`).
+const PYTHON_UNUSED: &[&str] = &["config-3*", "test"];
 /// Where distributions install Python.
 const PYTHON_PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
 /// Folders that hold no part of a library.
@@ -118,16 +123,26 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
-    let found = interpreter(supply.process)
-        .ok_or("the program is no interpreter with a library of its own (Python, Perl, Ruby, PHP, Tcl, \
-             Node.js, Java)")?;
+    let found = interpreter(supply.process).ok_or(
+        "the program is no interpreter with a library of its own (Python, Perl, Ruby, PHP, Tcl, \
+             Node.js, Java)",
+    )?;
     if found.paths.is_empty() {
         return Err(format!(
             "the standard library of {} is not there",
             found.language
         ));
     }
-    Ok(found.paths.into_iter().map(Addition::Tree).collect())
+    let paths = found.paths.into_iter();
+    Ok(paths
+        .map(|path| match path.join(PYTHON_LANDMARK) {
+            landmark if supply.process.has_file(&landmark) => Addition::Part {
+                path,
+                without: PYTHON_UNUSED,
+            },
+            _ => Addition::Tree(path),
+        })
+        .collect())
 }
 
 /// The folders of the program's standard library; none of a program that is no interpreter.
@@ -181,9 +196,8 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     };
     let mut prefixes: Vec<&Path> = start.ancestors().collect();
     prefixes.extend(PYTHON_PREFIXES.map(Path::new));
-    let has_landmark = |prefix: &&&Path| {
-        process.has_file(&prefix.join(&library).join("os.py"))
-    };
+    let has_landmark =
+        |prefix: &&&Path| process.has_file(&prefix.join(&library).join(PYTHON_LANDMARK));
     let mut paths = Vec::new();
     if let Some(prefix) = prefixes.iter().find(has_landmark) {
         paths.push(prefix.join(&library));
@@ -209,7 +223,9 @@ fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf
     let program = &process.objects()[0].opened_as;
     let mut folders = program.ancestors().skip(1).take(2);
     let folder = folders.find(|folder| process.has_file(&folder.join(PYTHON_ENVIRONMENT)))?;
-    let text = process.view.read(&folder.join(PYTHON_ENVIRONMENT), MAX_SETTINGS);
+    let text = process
+        .view
+        .read(&folder.join(PYTHON_ENVIRONMENT), MAX_SETTINGS);
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
     let home = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
