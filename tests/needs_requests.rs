@@ -231,3 +231,54 @@ fn lint_names_the_data_that_an_image_lacks() {
     );
     common::succeed(common::slimpack().args(["lint", "--runtime"]).arg(&image));
 }
+
+/// What `lint --runtime` says of an image that is packed with these words, and its status.
+fn runtime(words: &[&str]) -> (String, Option<i32>) {
+    let packed = pack(words);
+    let said = common::output(
+        common::slimpack()
+            .args(["lint", "--runtime"])
+            .arg(&packed.archive),
+    );
+    (common::text(&said), said.status.code())
+}
+
+#[test]
+fn lint_speaks_of_what_the_image_starts() {
+    if !common::have(&["/usr/bin/python3", "/usr/bin/perl"]) {
+        return;
+    }
+    let [python, perl] = ["/usr/bin/python3", "/usr/bin/perl"];
+    let hello = common::hello().to_str().unwrap();
+    // However the layer is packed: what a program is, its strings say.
+    for compression in ["--compress=none", "--compress=gzip", "--compress=zstd"] {
+        let (said, status) = runtime(&[hello, python, perl, compression]);
+        assert_eq!(status, Some(0), "{compression}: {said}");
+        let (said, status) = runtime(&[perl, hello, python, compression]);
+        assert_eq!(status, Some(1), "{compression}: {said}");
+        assert!(
+            said.contains("the standard library of Perl is not there"),
+            "{said}"
+        );
+        assert!(!said.contains("Python"), "{said}");
+    }
+    // What the entrypoint is told to start counts, too.
+    let words = ["--entrypoint", r#"["/usr/bin/env", "python3"]"#];
+    let (said, _) = runtime(&[&["/usr/bin/env", python][..], &words].concat());
+    assert!(said.contains("runs Python 3"), "{said}");
+}
+
+#[test]
+fn lint_names_the_folders_that_a_program_holds_and_that_are_not_there() {
+    if !common::have(&["/usr/bin/file"]) {
+        return;
+    }
+    let (said, status) = runtime(&["/usr/bin/file", "--compress=gzip"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        said.contains("libmagic.so.1 holds /usr/share/misc/magic, where nothing is"),
+        "{said}"
+    );
+    let (said, status) = runtime(&["/usr/bin/file", "--with=plugins"]);
+    assert_eq!(status, Some(0), "{said}");
+}

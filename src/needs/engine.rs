@@ -4,171 +4,18 @@
 //! opened at run time, further programs that are started, and the files that are read. What a
 //! rule adds may have needs of its own, so everything that is added is looked at in its turn.
 
-use std::collections::{BTreeSet, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use super::process::Process;
+use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
 use super::rules::RULES;
 use super::selection::Selection;
 use super::{Mode, Rule, SCRIPT, Sign, Supply};
-use crate::closure::{Closure, ClosureError, Program};
-use crate::image::Interpreters;
+use crate::closure::Closure;
 use crate::loader::{Environment, Loaders};
-use crate::vfs::{NodeKind, View};
-
-/// Most files that one folder may bring.
-const MAX_FILES: usize = 100_000;
-/// Most programs and libraries that are looked at.
-const MAX_PROCESSES: usize = 2_000;
-
-/// Something that a rule, or a person, adds to an image. Paths are those of the source, and are
-/// kept in the image unless it says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Addition {
-    /// A file that slimpack writes.
-    Made(PathBuf, Vec<u8>),
-    /// A folder with these permission bits.
-    Folder(PathBuf, u32),
-    /// A file, with the links that lead to it.
-    File(PathBuf),
-    /// A folder with everything in it.
-    Tree(PathBuf),
-    /// The same, without entries of the folder itself that match a glob.
-    Part {
-        /// The folder.
-        path: PathBuf,
-        /// The globs.
-        without: &'static [&'static str],
-    },
-    /// A file or folder under another path.
-    Copy {
-        /// Where it is.
-        from: PathBuf,
-        /// Where it goes.
-        to: PathBuf,
-    },
-    /// A symbolic link and its target.
-    Link(PathBuf, PathBuf),
-    /// A program that is started, with all it loads.
-    Program(PathBuf),
-    /// A library that the object with this index opens by name.
-    Library {
-        /// Who opens it.
-        by: usize,
-        /// The name.
-        name: String,
-    },
-    /// busybox with its commands.
-    Busybox(PathBuf),
-}
-
-/// Why something is added.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cause {
-    /// The need, or `--add`.
-    pub need: &'static str,
-    /// The object that shows the sign; `None` for what a person asked for.
-    pub object: Option<PathBuf>,
-    /// The sign.
-    pub sign: String,
-}
-
-/// Something added, and why.
-#[derive(Clone, Debug)]
-pub struct Provision {
-    /// What.
-    pub addition: Addition,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// A program or library that was added, with all it loads.
-pub struct Started {
-    /// Where it is in the source.
-    pub path: PathBuf,
-    /// Where it goes in the image, when that is another path.
-    pub to: Option<PathBuf>,
-    /// What it loads.
-    pub closure: Closure,
-    /// Why it is there.
-    pub cause: Cause,
-}
-
-/// A need that may be there, with the flag that acts on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
-    /// The need.
-    pub need: &'static str,
-    /// The object that shows the sign, and the sign.
-    pub why: String,
-    /// What it would add.
-    pub adds: &'static str,
-    /// What acts on it: `--with gconv=UTF-16`.
-    pub flag: String,
-    /// Programs that show the same sign, beside the first.
-    pub more: usize,
-}
-
-/// Everything that was added.
-#[derive(Default)]
-pub struct Provisions {
-    /// Files, folders and links.
-    pub provisions: Vec<Provision>,
-    /// Programs and libraries.
-    pub started: Vec<Started>,
-    /// Folders whose entries were all added.
-    pub folders: BTreeSet<PathBuf>,
-    /// What might be needed as well, those of the first program first.
-    pub hints: Vec<Hint>,
-    /// Needs that the source cannot serve.
-    pub warnings: BTreeSet<String>,
-}
-
-/// Why a need that was asked for cannot be served.
-#[derive(Debug, Error)]
-pub enum NeedError {
-    /// The source lacks what it adds.
-    #[error("cannot serve the need {need}: {why}; install it, or leave the need out of --with")]
-    Absent {
-        /// The need.
-        need: &'static str,
-        /// What is lacking.
-        why: String,
-    },
-    /// Something that was added cannot be used.
-    #[error("cannot add {}: {why}", .path.display())]
-    Path {
-        /// The path in the source.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// A program that was added has no closure.
-    #[error("cannot add {}: {error}", .path.display())]
-    Program {
-        /// The path in the source.
-        path: PathBuf,
-        /// Why.
-        error: ClosureError,
-    },
-    /// More files than can be looked at.
-    #[error(
-        "cannot add {}: it brings more than {MAX_FILES} files; add a part of it",
-        .0.display()
-    )]
-    TooManyFiles(PathBuf),
-    /// More programs than can be looked at.
-    #[error(
-        "cannot add {}: more than {MAX_PROCESSES} programs and libraries would come with it; add a \
-         part of what was asked for",
-        .0.display()
-    )]
-    TooManyPrograms(PathBuf),
-}
+use crate::vfs::View;
 
 /// What the loop works with.
 pub struct Scene<'a> {
@@ -253,11 +100,12 @@ impl Role {
     }
 }
 
-struct Loop<'a> {
-    scene: &'a Scene<'a>,
-    result: Provisions,
+/// The loop at work.
+pub(super) struct Loop<'a> {
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) result: Provisions,
     /// Programs and libraries that have been added, by source and destination.
-    known: HashSet<(PathBuf, Option<PathBuf>)>,
+    pub(super) known: HashSet<(PathBuf, Option<PathBuf>)>,
     /// Needs that were asked for by name and whose signs another program than the first shows.
     elsewhere: Vec<&'static str>,
     /// Hints that were given, by flag and reason.
@@ -430,178 +278,6 @@ impl<'a> Loop<'a> {
             Some(known) => known.more += 1,
             None => hints.push(hint),
         }
-    }
-
-    /// Adds files; those that are programs or libraries bring what they load.
-    fn add(&mut self, provision: Provision) -> Result<(), NeedError> {
-        let Provision { addition, cause } = provision;
-        match addition {
-            Addition::Program(path) => self.start(&path, None, &cause),
-            Addition::File(path) => self.file(&path, None, &cause),
-            Addition::Tree(path) => self.tree(&path, None, &[], &cause),
-            Addition::Part { path, without } => self.tree(&path, None, without, &cause),
-            Addition::Copy { from, to } => self.tree(&from, Some(&to), &[], &cause),
-            addition => {
-                self.note(addition, &cause);
-                Ok(())
-            }
-        }
-    }
-
-    fn note(&mut self, addition: Addition, cause: &Cause) {
-        let is_new = !self
-            .result
-            .provisions
-            .iter()
-            .any(|known| known.addition == addition && known.cause.need == cause.need);
-        if is_new {
-            self.result.provisions.push(Provision {
-                addition,
-                cause: cause.clone(),
-            });
-        }
-    }
-
-    /// A program or library with all it loads.
-    fn start(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
-        let key = (path.to_path_buf(), to.map(Path::to_path_buf));
-        if !self.known.insert(key) {
-            return Ok(());
-        }
-        if self.known.len() > MAX_PROCESSES {
-            return Err(NeedError::TooManyPrograms((self.scene.shown)(path)));
-        }
-        let fail = |error| NeedError::Program {
-            path: (self.scene.shown)(path),
-            error,
-        };
-        let program = Program::find(self.scene.source, path).map_err(fail)?;
-        let Scene {
-            source,
-            loaders,
-            environment,
-            ..
-        } = self.scene;
-        let closure = Closure::of(&program, source, loaders, environment).map_err(fail)?;
-        self.result.started.push(Started {
-            path: path.to_path_buf(),
-            to: to.map(Path::to_path_buf),
-            closure,
-            cause: cause.clone(),
-        });
-        Ok(())
-    }
-
-    fn file(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
-        let walk = self
-            .scene
-            .source
-            .walk(path)
-            .map_err(|errno| self.unusable(path, &errno.message()))?;
-        if walk.metadata.kind != NodeKind::File {
-            return Err(self.unusable(path, "it is a device, a socket or a pipe; leave it out"));
-        }
-        let facts = self.scene.source.facts(&walk);
-        let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
-        if is_loaded {
-            return self.start(path, to, cause);
-        }
-        if walk.metadata.mode & 0o111 != 0 {
-            self.script(path, cause)?;
-        }
-        let addition = match to {
-            None => Addition::File(path.to_path_buf()),
-            Some(to) => Addition::Copy {
-                from: path.to_path_buf(),
-                to: to.to_path_buf(),
-            },
-        };
-        self.note(addition, cause);
-        Ok(())
-    }
-
-    /// What runs a file if it is a script.
-    fn script(&mut self, path: &Path, cause: &Cause) -> Result<(), NeedError> {
-        let scene = self.scene;
-        match Interpreters::of(scene.source, scene.env, path) {
-            None => {}
-            Some(Err(why)) => {
-                let path = (scene.shown)(path);
-                let warning = format!("{} will not start: {why}", path.display());
-                self.result.warnings.insert(warning);
-            }
-            Some(Ok(found)) => {
-                for program in [Some(found.interpreter), found.command]
-                    .into_iter()
-                    .flatten()
-                {
-                    self.start(&program, None, cause)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn unusable(&self, path: &Path, why: &str) -> NeedError {
-        NeedError::Path {
-            path: (self.scene.shown)(path),
-            why: why.to_owned(),
-        }
-    }
-
-    /// A file, or a folder with everything in it. A link inside stays a link, and brings what it
-    /// leads to.
-    fn tree(
-        &mut self,
-        path: &Path,
-        to: Option<&Path>,
-        without: &[&str],
-        cause: &Cause,
-    ) -> Result<(), NeedError> {
-        let source = self.scene.source;
-        let mut pending = vec![(path.to_path_buf(), to.map(Path::to_path_buf))];
-        let mut seen = HashSet::new();
-        let mut count = 0;
-        while let Some((path, to)) = pending.pop() {
-            count += 1;
-            if count > MAX_FILES {
-                return Err(NeedError::TooManyFiles((self.scene.shown)(&path)));
-            }
-            if count > 1
-                && let Some(to) = &to
-                && let Ok(target) = source.read_link(&path)
-            {
-                self.note(Addition::Link(to.clone(), target), cause);
-                continue;
-            }
-            // What leads nowhere is not followed, and without another place it stays away.
-            let walk = match source.walk(&path) {
-                Ok(walk) => walk,
-                Err(errno) if count == 1 => return Err(self.unusable(&path, &errno.message())),
-                Err(_) => continue,
-            };
-            match walk.metadata.kind {
-                NodeKind::File => self.file(&path, to.as_deref(), cause)?,
-                NodeKind::Directory if seen.insert((walk.real.clone(), to.clone())) => {
-                    self.result.folders.insert(walk.real.clone());
-                    let names = source.read_dir(&path);
-                    let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
-                    if names.is_empty() {
-                        let folder = to.clone().unwrap_or_else(|| walk.real.clone());
-                        self.note(Addition::Folder(folder, 0o755), cause);
-                    }
-                    let is_wanted = |name: &&OsString| {
-                        let mut globs = without.iter().filter(|_| count == 1);
-                        !globs.any(|glob| fast_glob::glob_match(glob.as_bytes(), name.as_bytes()))
-                    };
-                    for name in names.iter().rev().filter(is_wanted) {
-                        pending.push((path.join(name), to.as_ref().map(|to| to.join(name))));
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 

@@ -4,17 +4,18 @@
 //! libraries that it reads, starts or opens by itself, each with the sign that says so. The rules
 //! were measured on the programs of a distribution: sure ones are on by default, the others hint.
 
+mod additions;
 mod engine;
 mod process;
+mod provision;
 mod rules;
 mod selection;
 mod strings;
 mod texts;
 
-pub use engine::{
-    Addition, Cause, Hint, NeedError, Provision, Provisions, Scene, Started, provide,
-};
+pub use engine::{Scene, provide};
 pub use process::{Process, Sign};
+pub use provision::{Addition, Cause, Hint, NeedError, Provision, Provisions, Started};
 pub use rules::{RULES, absent_paths, nearest, rule, signs, told_paths};
 pub use selection::{Selection, SelectionError};
 pub use strings::Places;

@@ -1,0 +1,199 @@
+//! Adding: what is named becomes files, programs with what they load, and folders.
+//!
+//! In: additions of rules and of people. Out: provisions for the tree, and programs for the engine
+//! to look at in their turn.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::engine::{Loop, Scene};
+use super::provision::{Addition, Cause, NeedError, Provision, Started};
+use crate::closure::{Closure, Program};
+use crate::image::Interpreters;
+use crate::vfs::NodeKind;
+
+/// Most files that one folder may bring.
+pub(super) const MAX_FILES: usize = 100_000;
+/// Most programs and libraries that are looked at.
+pub(super) const MAX_PROCESSES: usize = 2_000;
+
+impl Loop<'_> {
+    /// Adds files; those that are programs or libraries bring what they load.
+    pub(super) fn add(&mut self, provision: Provision) -> Result<(), NeedError> {
+        let Provision { addition, cause } = provision;
+        match addition {
+            Addition::Program(path) => self.start(&path, None, &cause),
+            Addition::File(path) => self.file(&path, None, &cause),
+            Addition::Tree(path) => self.tree(&path, None, &[], &cause),
+            Addition::Part { path, without } => self.tree(&path, None, without, &cause),
+            Addition::Copy { from, to } => self.tree(&from, Some(&to), &[], &cause),
+            addition => {
+                self.note(addition, &cause);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, addition: Addition, cause: &Cause) {
+        let is_new = !self
+            .result
+            .provisions
+            .iter()
+            .any(|known| known.addition == addition && known.cause.need == cause.need);
+        if is_new {
+            self.result.provisions.push(Provision {
+                addition,
+                cause: cause.clone(),
+            });
+        }
+    }
+
+    /// A program or library with all it loads.
+    fn start(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+        let key = (path.to_path_buf(), to.map(Path::to_path_buf));
+        if !self.known.insert(key) {
+            return Ok(());
+        }
+        if self.known.len() > MAX_PROCESSES {
+            return Err(NeedError::TooManyPrograms((self.scene.shown)(path)));
+        }
+        let fail = |error| NeedError::Program {
+            path: (self.scene.shown)(path),
+            error,
+        };
+        let program = Program::find(self.scene.source, path).map_err(fail)?;
+        let Scene {
+            source,
+            loaders,
+            environment,
+            ..
+        } = self.scene;
+        let closure = Closure::of(&program, source, loaders, environment).map_err(fail)?;
+        self.result.started.push(Started {
+            path: path.to_path_buf(),
+            to: to.map(Path::to_path_buf),
+            closure,
+            cause: cause.clone(),
+        });
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+        let walk = self
+            .scene
+            .source
+            .walk(path)
+            .map_err(|errno| self.unusable(path, &errno.message()))?;
+        if walk.metadata.kind != NodeKind::File {
+            return Err(self.unusable(path, "it is a device, a socket or a pipe; leave it out"));
+        }
+        let facts = self.scene.source.facts(&walk);
+        let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
+        if is_loaded {
+            return self.start(path, to, cause);
+        }
+        if walk.metadata.mode & 0o111 != 0 {
+            self.script(path, cause)?;
+        }
+        let addition = match to {
+            None => Addition::File(path.to_path_buf()),
+            Some(to) => Addition::Copy {
+                from: path.to_path_buf(),
+                to: to.to_path_buf(),
+            },
+        };
+        self.note(addition, cause);
+        Ok(())
+    }
+
+    /// What runs a file if it is a script.
+    fn script(&mut self, path: &Path, cause: &Cause) -> Result<(), NeedError> {
+        let scene = self.scene;
+        match Interpreters::of(scene.source, scene.env, path) {
+            None => {}
+            Some(Err(why)) => {
+                let path = (scene.shown)(path);
+                let warning = format!("{} will not start: {why}", path.display());
+                self.result.warnings.insert(warning);
+            }
+            Some(Ok(found)) => {
+                for program in [Some(found.interpreter), found.command]
+                    .into_iter()
+                    .flatten()
+                {
+                    self.start(&program, None, cause)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, path: &Path, why: &str) -> NeedError {
+        NeedError::Path {
+            path: (self.scene.shown)(path),
+            why: why.to_owned(),
+        }
+    }
+
+    /// A file, or a folder with everything in it. A link inside stays a link, and brings what it
+    /// leads to.
+    fn tree(
+        &mut self,
+        path: &Path,
+        to: Option<&Path>,
+        without: &[&str],
+        cause: &Cause,
+    ) -> Result<(), NeedError> {
+        let source = self.scene.source;
+        let mut pending = vec![(path.to_path_buf(), to.map(Path::to_path_buf))];
+        let mut seen = HashSet::new();
+        let mut count = 0;
+        while let Some((path, to)) = pending.pop() {
+            count += 1;
+            if count > MAX_FILES {
+                return Err(NeedError::TooManyFiles((self.scene.shown)(&path)));
+            }
+            if count > 1
+                && let Some(to) = &to
+                && let Ok(target) = source.read_link(&path)
+            {
+                self.note(Addition::Link(to.clone(), target), cause);
+                continue;
+            }
+            // What leads nowhere is not followed, and without another place it stays away.
+            let walk = match source.walk(&path) {
+                Ok(walk) => walk,
+                Err(errno) if count == 1 => return Err(self.unusable(&path, &errno.message())),
+                Err(_) => continue,
+            };
+            match walk.metadata.kind {
+                NodeKind::File => self.file(&path, to.as_deref(), cause)?,
+                NodeKind::Directory if seen.insert((walk.real.clone(), to.clone())) => {
+                    self.result.folders.insert(walk.real.clone());
+                    let names = source.read_dir(&path);
+                    let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
+                    if names.is_empty() {
+                        let folder = to.clone().unwrap_or_else(|| walk.real.clone());
+                        self.note(Addition::Folder(folder, 0o755), cause);
+                        // No file in it leads the way.
+                        for link in walk.links.iter().filter(|_| to.is_none()) {
+                            let link = Addition::Link(link.at.clone(), link.target.clone());
+                            self.note(link, cause);
+                        }
+                    }
+                    let is_wanted = |name: &&OsString| {
+                        let mut globs = without.iter().filter(|_| count == 1);
+                        !globs.any(|glob| fast_glob::glob_match(glob.as_bytes(), name.as_bytes()))
+                    };
+                    for name in names.iter().rev().filter(is_wanted) {
+                        pending.push((path.join(name), to.as_ref().map(|to| to.join(name))));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
