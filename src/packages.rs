@@ -6,6 +6,7 @@
 //! what it needs, "F:" a folder, "R:" a file in it). Records that make no sense are passed over:
 //! nothing is decided by them alone.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -60,14 +61,30 @@ pub struct Package {
     files: Vec<u8>,
 }
 
-impl Package {
-    /// The package that brought the file at a real path; `None` where no record tells.
-    pub fn of(view: &View, path: &Path) -> Option<Self> {
-        let names = names_of(path);
-        if let Ok(lists) = view.read_dir(Path::new(DPKG)) {
-            return Self::of_dpkg(view, &lists, &names);
+/// The records of a tree, read when they are asked for, each once.
+pub struct Records<'v> {
+    view: &'v View,
+    origins: OnceCell<Origins>,
+    apk: OnceCell<Option<Packages>>,
+}
+
+impl<'v> Records<'v> {
+    /// Those of `view`.
+    pub fn of(view: &'v View) -> Self {
+        Self {
+            view,
+            origins: OnceCell::new(),
+            apk: OnceCell::new(),
         }
-        let packages = apk(view)?;
+    }
+
+    /// The package that brought the file at a real path; `None` where no record tells.
+    pub fn package_of(&self, path: &Path) -> Option<Package> {
+        let names = names_of(path);
+        if let Ok(lists) = self.view.read_dir(Path::new(DPKG)) {
+            return self.package_of_dpkg(&lists, &names);
+        }
+        let packages = self.apk.get_or_init(|| apk(self.view)).as_ref()?;
         let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
         let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
         let siblings = packages.origins.siblings(own);
@@ -80,24 +97,24 @@ impl Package {
                 all.push(b'\n');
             }
         }
-        Some(Self { files: all })
+        Some(Package { files: all })
     }
 
-    fn of_dpkg(view: &View, lists: &[OsString], names: &[PathBuf]) -> Option<Self> {
+    fn package_of_dpkg(&self, lists: &[OsString], names: &[PathBuf]) -> Option<Package> {
         let lists = lists.iter().take(MAX_PACKAGES * 8);
         let lists: Vec<(&OsString, &str)> = lists
             .filter_map(|name| Some((name, package_of_list(name)?)))
             .collect();
         let read = |name: &OsString| {
-            let files = view.read(&Path::new(DPKG).join(name), MAX_LIST).ok()?;
-            Some(Self { files })
+            let files = self.view.read(&Path::new(DPKG).join(name), MAX_LIST).ok()?;
+            Some(Package { files })
         };
         let (own, mut package) = lists.iter().find_map(|(name, package)| {
             let files = read(name)?;
             let is_own = names.iter().any(|name| files.lists(name));
             is_own.then_some((*package, files))
         })?;
-        let origins = Origins::of_dpkg(view);
+        let origins = self.origins.get_or_init(|| Origins::of_dpkg(self.view));
         let siblings = origins.siblings(own);
         for (name, _) in lists
             .iter()
@@ -112,7 +129,9 @@ impl Package {
         }
         Some(package)
     }
+}
 
+impl Package {
     /// Whether it brought the file or folder at `path`.
     pub fn has(&self, path: &Path) -> bool {
         names_of(path).iter().any(|name| self.lists(name))

@@ -167,6 +167,7 @@ impl<'a> Asked<'a> {
             script: None,
             is_packed: true,
             has_contents: true,
+            memo: needs::Memo::default(),
         };
         let sure = needs::RULES
             .iter()

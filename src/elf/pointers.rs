@@ -1,12 +1,12 @@
 //! Which addresses an object points at, from its data and from its code.
 //!
-//! In: addresses of which a guess wants to know whether they mean something. Out: those that a
-//! word of the data holds, or that an instruction makes. Linkers let strings share their ends
+//! In: a range of addresses of which a guess wants to know which mean something. Out: those that
+//! a word of the data holds, or that an instruction makes. Linkers let strings share their ends
 //! (`SHF_MERGE` with `SHF_STRINGS` in the gABI), so the middle of a string is a string of its own
 //! just where something points at it.
 
-use std::collections::HashSet;
 use std::io;
+use std::ops::Range;
 
 use goblin::elf::header::{EM_AARCH64, EM_X86_64, ET_EXEC};
 use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
@@ -24,36 +24,33 @@ const OVERLAP: u64 = 64;
 const MAX_GAP: usize = 8;
 
 impl Object {
-    /// The address at which a byte of the file is mapped.
-    pub fn address_of(&self, offset: u64) -> Option<u64> {
+    /// The addresses at which a range of the file is mapped.
+    pub fn addresses_of(&self, offset: u64, length: u64) -> Option<Range<u64>> {
         let mut loads = self.segments.iter().filter(|s| s.p_type == PT_LOAD);
         loads.find_map(|segment| {
             let inside = offset.checked_sub(segment.p_offset)?;
-            let is_inside = inside < segment.p_filesz;
-            is_inside.then(|| segment.p_vaddr.wrapping_add(inside))
+            let is_inside = inside.checked_add(length)? <= segment.p_filesz;
+            let start = segment.p_vaddr.checked_add(inside)?;
+            is_inside.then_some(start..start.checked_add(length)?)
         })
     }
 
-    /// Whether [`Object::pointed_at`] knows how code of this machine makes addresses.
+    /// Whether [`Object::pointers`] knows how code of this machine makes addresses.
     pub fn tells_pointers(&self) -> bool {
         matches!(self.header.e_machine, EM_X86_64 | EM_AARCH64)
     }
 
-    /// Which of `wanted` something in the object points at, as far as that can be told: in code
-    /// by the instructions of x86-64 and AArch64, in data by every aligned word, so that addends
-    /// of relocations count whatever their kind.
+    /// The addresses in `wanted` that something in the object points at, in order, as far as that
+    /// can be told: in code by the instructions of x86-64 and AArch64, in data by every aligned
+    /// word, so that addends of relocations count whatever their kind.
     ///
     /// # Errors
     /// When `file` cannot be read.
-    pub fn pointed_at(&self, file: &dyn ReadAt, wanted: &[u64]) -> io::Result<HashSet<u64>> {
-        let (Some(&first), Some(&last)) = (wanted.iter().min(), wanted.iter().max()) else {
-            return Ok(HashSet::new());
-        };
+    pub fn pointers(&self, file: &dyn ReadAt, wanted: Range<u64>) -> io::Result<Vec<u64>> {
         let mut search = Search {
             object: self,
-            range: first..=last,
-            wanted: wanted.iter().copied().collect(),
-            found: HashSet::new(),
+            wanted,
+            found: Vec::new(),
         };
         let mut left = MAX_SCAN;
         for segment in self.segments.iter().filter(|s| s.p_type == PT_LOAD) {
@@ -61,15 +58,17 @@ impl Object {
             left -= length;
             search.segment(file, segment, length)?;
         }
-        Ok(search.found)
+        let mut found = search.found;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 }
 
 struct Search<'a> {
     object: &'a Object,
-    range: std::ops::RangeInclusive<u64>,
-    wanted: HashSet<u64>,
-    found: HashSet<u64>,
+    wanted: Range<u64>,
+    found: Vec<u64>,
 }
 
 impl Search<'_> {
@@ -81,7 +80,7 @@ impl Search<'_> {
     ) -> io::Result<()> {
         let is_code = segment.p_flags & PF_X != 0;
         let mut at = 0;
-        while at < length && self.found.len() < self.wanted.len() {
+        while at < length {
             let wanted = PIECE.min(length - at);
             let bytes = file.prefix(segment.p_offset.saturating_add(at), wanted)?;
             let address = segment.p_vaddr.wrapping_add(at);
@@ -101,8 +100,8 @@ impl Search<'_> {
     }
 
     fn note(&mut self, address: u64) {
-        if self.range.contains(&address) && self.wanted.contains(&address) {
-            self.found.insert(address);
+        if self.wanted.contains(&address) {
+            self.found.push(address);
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::process::Process;
+use super::process::{Memo, Process};
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
 use super::rules::RULES;
 use super::selection::Selection;
@@ -136,6 +136,7 @@ impl<'a> Loop<'a> {
             },
             is_packed: *role != Role::Added,
             has_contents: true,
+            memo: Memo::default(),
         }
     }
 
@@ -166,10 +167,16 @@ impl<'a> Loop<'a> {
     /// Serves the needs of one process until no library is opened any more.
     fn serve(&mut self, closure: &mut Closure, role: &Role) -> Result<(), NeedError> {
         let mut opened = HashSet::new();
+        let mut is_first = true;
         loop {
             let mut libraries = Vec::new();
+            let process = self.process(closure, role);
             for rule in RULES {
-                libraries.extend(self.apply(rule, closure, role)?);
+                // Hints are about the program and what it names itself.
+                let is_hint = rule.mode == Mode::Hint && !self.scene.selection.serves(rule);
+                if is_first || !is_hint {
+                    libraries.extend(self.apply(rule, &process, role)?);
+                }
             }
             libraries.retain(|library: &(usize, String, &'static str)| {
                 opened.insert((library.0, library.1.clone()))
@@ -177,6 +184,7 @@ impl<'a> Loop<'a> {
             if libraries.is_empty() {
                 return Ok(());
             }
+            is_first = false;
             for (by, name, need) in libraries {
                 let path = closure.program().opened_as.clone();
                 let fail = |error| NeedError::Program { path, error };
@@ -192,7 +200,7 @@ impl<'a> Loop<'a> {
     fn apply(
         &mut self,
         rule: &'static Rule,
-        closure: &Closure,
+        process: &Process<'_>,
         role: &Role,
     ) -> Result<Vec<(usize, String, &'static str)>, NeedError> {
         let scene = self.scene;
@@ -207,14 +215,13 @@ impl<'a> Loop<'a> {
         if scene.selection.forbids(rule) || (is_silent && !demanded) {
             return Ok(Vec::new());
         }
-        let process = self.process(closure, role);
-        let sign = (rule.fires)(&process);
+        let sign = (rule.fires)(process);
         let selection = scene.selection;
         let is_enough = |sign: &Sign| !sign.is_weak || selection.demands(rule);
         let is_served = selection.serves(rule) && sign.as_ref().is_some_and(is_enough);
         if !demanded && !is_served {
             // What the source does not have no flag brings.
-            let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(&process));
+            let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(process));
             let is_hint = |sign: &Sign| rule.mode == Mode::Hint || sign.is_weak;
             if let Some(sign) = sign.filter(is_hint).filter(is_there) {
                 let object = (scene.shown)(&process.objects()[sign.object].opened_as);
@@ -237,7 +244,7 @@ impl<'a> Loop<'a> {
         }
         let supply = Supply {
             source: scene.source,
-            process: &process,
+            process,
             arguments: scene.selection.arguments(rule),
             is_image: scene.is_image,
         };
@@ -254,7 +261,7 @@ impl<'a> Loop<'a> {
                 return Ok(Vec::new());
             }
         };
-        let cause = cause(rule, &process, sign);
+        let cause = cause(rule, process, sign);
         let mut libraries = Vec::new();
         for addition in additions {
             match addition {

@@ -14,7 +14,7 @@ mod strings;
 mod texts;
 
 pub use engine::{Scene, provide};
-pub use process::{Process, Sign};
+pub use process::{Memo, Process, Sign};
 pub use provision::{Addition, Cause, Hint, NeedError, Provision, Provisions, Started};
 pub use rules::{RULES, absent_paths, nearest, rule, signs, told_paths};
 pub use selection::{Selection, SelectionError};

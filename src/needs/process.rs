@@ -1,8 +1,9 @@
 //! A program with all it loads, as the rules see it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::closure::Closure;
@@ -59,6 +60,17 @@ pub struct Process<'a> {
     /// Whether symbol tables and strings can be looked at: of compressed layers neither is kept,
     /// unless a whole image was asked for.
     pub has_contents: bool,
+    /// What several rules ask for.
+    pub memo: Memo,
+}
+
+/// What several rules ask for, and what is worked out once.
+#[derive(Default)]
+pub struct Memo {
+    /// Folders of the standard library.
+    pub(super) library: OnceCell<Vec<PathBuf>>,
+    /// Folders of plugins, each with the object that holds it.
+    pub(super) plugins: OnceCell<Vec<(usize, PathBuf)>>,
 }
 
 impl Process<'_> {

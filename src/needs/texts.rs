@@ -17,8 +17,6 @@ const MAX_GUESS: u64 = 16 << 20;
 const MAX_TEXT: usize = 4096;
 /// Longest name that is looked for at the end of another text, in bytes.
 const MAX_NAME: usize = 64;
-/// Most names that are looked at.
-const MAX_NAMES: usize = 10_000;
 
 /// What the constants of an object say.
 #[derive(Debug, Default)]
@@ -91,36 +89,38 @@ pub(super) fn names(
     file: &dyn ReadAt,
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> BTreeSet<String> {
-    let mut ends: Vec<(u64, String)> = Vec::new();
-    let tells_pointers = object.tells_pointers();
+    let mut names = BTreeSet::new();
     for (offset, bytes) in constants(object, file) {
-        let mut start = 0;
-        for end in memchr::memchr_iter(0, &bytes) {
-            let text = &bytes[start..end];
-            start = end + 1;
-            let word = text.iter().rev().take(MAX_NAME);
-            let longest = word.take_while(|byte| is_of_word(**byte)).count();
-            let shortest = match tells_pointers {
-                true => 2,
-                false => text.len().max(2),
+        let starts: Vec<usize> = match object.tells_pointers() {
+            true => pointed_at(object, file, offset, bytes.len()),
+            false => memchr::memchr_iter(0, &bytes).map(|nul| nul + 1).collect(),
+        };
+        for start in starts {
+            let rest = bytes.get(start..).unwrap_or_default();
+            let rest = &rest[..rest.len().min(MAX_NAME)];
+            let length = rest.iter().position(|byte| !is_of_word(*byte));
+            let Some(length) = length.filter(|length| *length > 1 && rest[*length] == 0) else {
+                continue;
             };
-            for length in shortest..=longest {
-                let name = std::str::from_utf8(&text[text.len() - length..]);
-                if let Ok(name) = name
-                    && is_wanted(name)
-                    && let Some(address) = object.address_of(offset + (end - length) as u64)
-                {
-                    ends.push((address, name.to_owned()));
-                }
+            if let Ok(name) = std::str::from_utf8(&rest[..length])
+                && is_wanted(name)
+            {
+                names.insert(name.to_owned());
             }
         }
     }
-    ends.truncate(MAX_NAMES);
-    let addresses: Vec<u64> = ends.iter().map(|(address, _)| *address).collect();
-    let meant = object.pointed_at(file, &addresses).unwrap_or_default();
-    let ends = ends.into_iter();
-    let names = ends.filter(|(address, _)| !tells_pointers || meant.contains(address));
-    names.map(|(_, name)| name).collect()
+    names
+}
+
+/// Where in a range of the file the things begin that something points at.
+fn pointed_at(object: &Object, file: &dyn ReadAt, offset: u64, length: usize) -> Vec<usize> {
+    let Some(addresses) = object.addresses_of(offset, length as u64) else {
+        return Vec::new();
+    };
+    let start = addresses.start;
+    let pointers = object.pointers(file, addresses).unwrap_or_default();
+    let starts = pointers.into_iter();
+    starts.map(|address| (address - start) as usize).collect()
 }
 
 /// Which of `names` stand as words anywhere in the constants.

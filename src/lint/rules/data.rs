@@ -33,6 +33,7 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         is_packed: true,
         // One image has the same findings however it is packed.
         has_contents: runtime.is_some(),
+        memo: needs::Memo::default(),
     };
     let mut findings = Vec::new();
     for rule in needs::RULES {

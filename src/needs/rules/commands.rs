@@ -1,7 +1,9 @@
 //! Other programs that a program starts by name.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use foldhash::HashSet;
 
 use super::{HOMES, stdlib, told};
 use crate::image::{command_line, command_path, commands_in, is_shell, path_folders};
@@ -229,8 +231,15 @@ fn is_number(name: &str) -> bool {
 
 /// The names in the folders of PATH.
 fn installed(process: &Process<'_>) -> HashSet<String> {
-    let folders = path_folders(process.env);
-    let names = folders.filter_map(|folder| process.view.read_dir(folder).ok());
+    let mut folders: Vec<PathBuf> = path_folders(process.env)
+        .filter_map(|folder| Some(process.view.walk(folder).ok()?.real.clone()))
+        .collect();
+    // `/bin` may be a link to `/usr/bin`.
+    folders.sort();
+    folders.dedup();
+    let names = folders
+        .iter()
+        .filter_map(|folder| process.view.read_dir(folder).ok());
     let names = names.flatten().filter_map(|name| name.into_string().ok());
     names.collect()
 }

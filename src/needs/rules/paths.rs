@@ -64,8 +64,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     // What rules of their own hint at.
-    let mut others = stdlib::paths(process);
-    others.extend(plugins::paths(process));
+    let others = stdlib::paths(process).iter().chain(plugins::paths(process));
+    let others: Vec<&PathBuf> = others.collect();
     paths.retain(|path| !others.iter().any(|other| path.starts_with(other)));
     // What stands in /etc itself is a wish of the machine's owner, and /run or /var/log everybody's:
     // programs do without.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{HOMES, openssl, stdlib, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
-use crate::packages::Package;
+use crate::packages::Records;
 use crate::vfs::{NodeKind, View};
 
 /// Folders that rules of their own are about, or that nothing is opened from.
@@ -63,7 +63,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
             "neither the program nor a library of it holds a folder of its package".to_owned(),
         );
     }
-    for (_, folder) in &folders {
+    for (_, folder) in folders {
         if supply.source.kind(folder) != Some(NodeKind::Directory) {
             continue;
         }
@@ -77,19 +77,23 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         }
     }
     Ok(folders
-        .into_iter()
-        .map(|(_, path)| Addition::Tree(path))
+        .iter()
+        .map(|(_, path)| Addition::Tree(path.clone()))
         .collect())
 }
 
 /// The folders.
-pub(super) fn paths(process: &Process<'_>) -> Vec<PathBuf> {
-    let folders = folders(process).into_iter();
-    folders.map(|(_, path)| path).collect()
+pub(super) fn paths<'p>(process: &'p Process<'_>) -> impl Iterator<Item = &'p PathBuf> {
+    folders(process).iter().map(|(_, path)| path)
 }
 
 /// The folders, each with the object that holds it.
-fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
+fn folders<'p>(process: &'p Process<'_>) -> &'p [(usize, PathBuf)] {
+    process.memo.plugins.get_or_init(|| find(process))
+}
+
+fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
+    let records = Records::of(process.view);
     let mut found: BTreeSet<(PathBuf, usize)> = BTreeSet::new();
     let objects = process.objects();
     // The program, and the libraries that it names itself: others are not made for it.
@@ -100,7 +104,7 @@ fn folders(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         if candidates.is_empty() {
             continue;
         }
-        let Some(package) = Package::of(process.view, &objects[index].walk.real) else {
+        let Some(package) = records.package_of(&objects[index].walk.real) else {
             continue;
         };
         // Where its libraries stand, those of everybody do.

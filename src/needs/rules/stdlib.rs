@@ -146,10 +146,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 }
 
 /// The folders of the program's standard library; none of a program that is no interpreter.
-pub(super) fn paths(process: &Process<'_>) -> Vec<PathBuf> {
-    interpreter(process)
-        .map(|found| found.paths)
-        .unwrap_or_default()
+pub(super) fn paths<'p>(process: &'p Process<'_>) -> &'p [PathBuf] {
+    process.memo.library.get_or_init(|| {
+        interpreter(process)
+            .map(|found| found.paths)
+            .unwrap_or_default()
+    })
 }
 
 fn interpreter(process: &Process<'_>) -> Option<Interpreter> {
