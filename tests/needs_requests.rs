@@ -64,6 +64,60 @@ fn a_standard_library_is_for_interpreters_that_have_one() {
 }
 
 #[test]
+fn node_has_its_library_inside_save_what_a_distribution_took_out() {
+    let folder = common::temporary();
+    let part = "/usr/share/nodejs/acorn/acorn.js";
+    let (root, node) = installed(folder.path(), "node", part);
+    let whole = pack(&words(&root, &node, &[]));
+    assert!(!whole.said.contains("stdlib"), "{}", whole.said);
+    let said = refused(2, &words(&root, &node, &["--with", "stdlib"]));
+    assert!(said.contains("no interpreter with a library"), "{said}");
+    let file = root.join(part.trim_start_matches('/'));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, "").unwrap();
+    let plain = pack(&words(&root, &node, &[]));
+    assert!(plain.said.contains("runs Node.js from"), "{}", plain.said);
+    let packed = pack(&words(&root, &node, &["--with", "stdlib"]));
+    assert!(packed.has(&part[1..]));
+}
+
+#[test]
+fn python_is_the_one_that_the_environment_was_made_of() {
+    let folder = common::temporary();
+    let (root, python) = installed(folder.path(), "python3.11", "a");
+    // Another one stands nearer to the root of the tree.
+    for library in [
+        "usr/lib/python3.11",
+        "lib/python3.11",
+        "opt/own/lib/python3.11",
+    ] {
+        fs::create_dir_all(root.join(library)).unwrap();
+        fs::write(root.join(library).join("os.py"), library).unwrap();
+    }
+    fs::create_dir_all(root.join("opt/own/bin")).unwrap();
+    fs::rename(&python, root.join("opt/own/bin/python3.11")).unwrap();
+    let venv = root.join("opt/venv");
+    fs::create_dir_all(venv.join("bin")).unwrap();
+    std::os::unix::fs::symlink("/opt/own/bin/python3.11", venv.join("bin/python3")).unwrap();
+    for (settings, library) in [
+        ("home = /opt/own/bin\n", "opt/own/lib/python3.11"),
+        ("home = /usr/bin\n", "usr/lib/python3.11"),
+        ("home = nowhere\n", "opt/own/lib/python3.11"),
+        ("no settings", "opt/own/lib/python3.11"),
+    ] {
+        fs::write(venv.join("pyvenv.cfg"), settings).unwrap();
+        let program = venv.join("bin/python3");
+        let packed = pack(&words(&root, &program, &["--with", "stdlib"]));
+        let landmarks: Vec<String> = packed
+            .layer()
+            .into_keys()
+            .filter(|path| path.ends_with("os.py"))
+            .collect();
+        assert_eq!(landmarks, [format!("{library}/os.py")], "{settings}");
+    }
+}
+
+#[test]
 fn a_virtual_environment_brings_its_packages_and_its_parent() {
     let python = Path::new("/usr/bin/python3");
     if !common::have(&["/usr/bin/python3"]) || !Path::new("/usr/lib/python3.11/os.py").exists() {

@@ -42,15 +42,17 @@ impl Object {
 
     /// The addresses in `wanted` that something in the object points at, in order, as far as that
     /// can be told: in code by the instructions of x86-64 and AArch64, in data by every aligned
-    /// word, so that addends of relocations count whatever their kind.
+    /// word, so that addends of relocations count whatever their kind. Takes a bit for each
+    /// address that is wanted.
     ///
     /// # Errors
     /// When `file` cannot be read.
     pub fn pointers(&self, file: &dyn ReadAt, wanted: Range<u64>) -> io::Result<Vec<u64>> {
+        let length = wanted.end.saturating_sub(wanted.start);
         let mut search = Search {
             object: self,
+            found: vec![0; length.div_ceil(64) as usize],
             wanted,
-            found: Vec::new(),
         };
         let mut left = MAX_SCAN;
         for segment in self.segments.iter().filter(|s| s.p_type == PT_LOAD) {
@@ -58,16 +60,20 @@ impl Object {
             left -= length;
             search.segment(file, segment, length)?;
         }
-        let mut found = search.found;
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
+        let start = search.wanted.start;
+        let words = search.found.iter().zip(0_u64..);
+        let pointers = words.flat_map(|(word, number)| {
+            let bits = (0..64).filter(move |bit| word >> bit & 1 == 1);
+            bits.map(move |bit| start + number * 64 + bit)
+        });
+        Ok(pointers.collect())
     }
 }
 
 struct Search<'a> {
     object: &'a Object,
     wanted: Range<u64>,
+    /// A bit for each address.
     found: Vec<u64>,
 }
 
@@ -101,7 +107,8 @@ impl Search<'_> {
 
     fn note(&mut self, address: u64) {
         if self.wanted.contains(&address) {
-            self.found.push(address);
+            let at = address - self.wanted.start;
+            self.found[(at / 64) as usize] |= 1 << (at % 64);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A program with all it loads, as the rules see it.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -197,7 +197,7 @@ impl Process<'_> {
     }
 
     /// Which of `names` the texts of the program mention.
-    pub(super) fn mentions<'n>(&self, names: &'n [String]) -> BTreeSet<&'n str> {
+    pub(super) fn mentions<'n>(&self, names: &'n BTreeMap<String, PathBuf>) -> BTreeSet<&'n str> {
         let program = &self.objects()[0];
         let file = self.view.open(&program.walk);
         file.map(|file| mentions(&program.object, file.as_ref(), names))

@@ -3,9 +3,8 @@
 //! In: the ranges of a file that a loader maps without write permission. Out: what stands there
 //! between two NULs, what of it is a string of its own, and which names are mentioned in it.
 
-use std::collections::BTreeSet;
-
-use aho_corasick::AhoCorasick;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::bytes::ReadAt;
 use crate::elf::Object;
@@ -127,18 +126,18 @@ fn pointed_at(object: &Object, file: &dyn ReadAt, offset: u64, length: usize) ->
 pub(super) fn mentions<'n>(
     object: &Object,
     file: &dyn ReadAt,
-    names: &'n [String],
+    names: &'n BTreeMap<String, PathBuf>,
 ) -> BTreeSet<&'n str> {
     let mut found = BTreeSet::new();
-    let Ok(search) = AhoCorasick::new(names) else {
+    if names.is_empty() {
         return found;
-    };
+    }
     for (_, bytes) in constants(object, file) {
-        for place in search.find_overlapping_iter(&bytes) {
-            let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| is_of_word(*byte));
-            let before = place.start().checked_sub(1).and_then(|at| bytes.get(at));
-            if !is_part(before) && !is_part(bytes.get(place.end())) {
-                found.insert(names[place.pattern().as_usize()].as_str());
+        for word in bytes.split(|byte| !is_of_word(*byte)) {
+            if let Ok(word) = std::str::from_utf8(word)
+                && let Some((name, _)) = names.get_key_value(word)
+            {
+                found.insert(name.as_str());
             }
         }
     }

@@ -68,6 +68,8 @@ struct Hint {
     why: String,
     adds: &'static str,
     flag: String,
+    /// Programs that show the same sign, beside the one in `why`.
+    more_programs: usize,
 }
 
 /// The image that it is made from.
@@ -166,6 +168,7 @@ pub fn plan_json(
                 why: hint.why.clone(),
                 adds: hint.adds,
                 flag: hint.flag.clone(),
+                more_programs: hint.more,
             })
             .collect(),
         warnings: plan.unserved.clone(),

@@ -150,8 +150,7 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
         names.extend(texts.started.iter().map(String::as_str));
     }
     let helpers = helpers(process);
-    let known: Vec<String> = helpers.keys().cloned().collect();
-    let mentioned = process.mentions(&known);
+    let mentioned = process.mentions(&helpers);
     let mut found: BTreeMap<(bool, &str), PathBuf> = BTreeMap::new();
     for name in names.iter().filter(|name| is_command(name)) {
         if let Some(path) = command(process, name) {
