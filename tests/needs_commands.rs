@@ -201,6 +201,16 @@ fn arguments_name_commands() {
         let hints = hints(&words, "commands");
         assert!(hints.iter().any(|(_, known)| known == flag), "{hints:?}");
     }
+    // One that is not in PATH is named by its path.
+    let folder = temporary();
+    let tool = compile(folder.path(), "tool", common::HELLO, &["-static"]);
+    let words = format!(r#"["/", "-exec", "{}", ";"]"#, tool.display());
+    let told = hints(&[find, "--cmd", &words], "commands");
+    let flag = format!("--with commands={}", tool.display());
+    assert!(told.iter().any(|(_, known)| *known == flag), "{told:?}");
+    let flag = format!("--with=commands={}", tool.display());
+    let packed = pack(&[find, "--cmd", &words, &flag]);
+    assert!(packed.has(tool.to_str().unwrap().trim_start_matches('/')));
     // A file to read is no command, and a word of a program that starts none is none either.
     let ls = common::find("ls").unwrap();
     let words = [ls.to_str().unwrap(), "--cmd", r#"["sort", "wc"]"#];

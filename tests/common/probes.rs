@@ -15,6 +15,9 @@ pub fn named(name: &str) -> &'static str {
         ("codeset", CODESET),
         ("convert", CONVERT),
         ("service", SERVICE),
+        ("terminal", TERMINAL),
+        ("authorities", AUTHORITIES),
+        ("backtrace", BACKTRACE),
     ];
     let found = all.iter().find(|(known, _)| *known == name);
     found
@@ -172,6 +175,15 @@ int main(void) {
     struct servent *found = getservbyname("https", "tcp");
     if (!found) return 1;
     printf("%d\n", ntohs(found->s_port));
+    return 0;
+}
+"#;
+pub const BACKTRACE: &str = r#"
+#include <execinfo.h>
+#include <stdio.h>
+int main(void) {
+    void *frames[16];
+    puts(backtrace(frames, 16) > 1 ? "frames" : "none");
     return 0;
 }
 "#;

@@ -63,6 +63,8 @@ pub struct Run {
 struct Probe {
     name: String,
     source: String,
+    /// What the compiler is told beside it.
+    flags: String,
     /// Of "glibc", "glibc static", "musl" and "musl static".
     builds: Vec<String>,
     env: BTreeMap<String, String>,
@@ -106,7 +108,8 @@ impl Probe {
                 program: "DIR/probe".to_owned(),
                 env: self.env.clone(),
                 setup: format!(
-                    "printf %s '{source}' > probe.c; {compiler} -O2 -w {flags} -o probe probe.c -pthread"
+                    "printf %s '{source}' > probe.c; {compiler} -O2 -w {flags} -o probe probe.c -pthread {}",
+                    self.flags
                 ),
                 with: self.with.clone(),
                 add: self.add.clone(),

@@ -27,12 +27,12 @@ pub struct Done {
 pub fn write(mut done: Vec<Done>, file: &Path) {
     done.sort_by(|left, right| left.run.name.cmp(&right.run.name));
     let mut text = String::from(
-        "| run | files | bytes | stripped | zstd | smallest | seen by signs | told |\n\
-         |---|--:|--:|--:|--:|--:|---|---|\n",
+        "| run | files | bytes | stripped | zstd | smallest | seen by signs | told | hints in vain |\n\
+         |---|--:|--:|--:|--:|--:|---|---|---|\n",
     );
     for done in &done {
         text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
             done.run.name,
             done.files,
             thousands(done.bytes),
@@ -40,7 +40,8 @@ pub fn write(mut done: Vec<Done>, file: &Path) {
             thousands(done.zstd),
             thousands(done.bytes - done.spare),
             done.signs.join(", "),
-            told(&done.run)
+            told(&done.run),
+            done.vain.join(", ")
         );
     }
     text += &totals(&done);

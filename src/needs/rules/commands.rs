@@ -61,13 +61,19 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if !process.is_packed {
         return None;
     }
-    let (ordered, held) = (ordered(process), held(process));
-    let names = |commands: &[PathBuf]| -> Vec<String> {
-        let names = commands.iter().filter_map(|path| path.file_name());
-        names.map(|name| name.display().to_string()).collect()
+    let name_of = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        // Outside of PATH it is no name that says which.
+        match command(process, &name).is_some_and(|found| found == *path) {
+            true => name,
+            false => path.display().to_string(),
+        }
     };
-    let arguments = names(&ordered);
-    let held = told(&names(&held), TOLD).map(|names| format!("starts programs and names {names}"));
+    let arguments: Vec<String> = ordered(process).iter().map(name_of).collect();
+    let held = held(process);
+    let held = held.iter().filter_map(|path| path.file_name());
+    let held: Vec<String> = held.map(|name| name.display().to_string()).collect();
+    let held = told(&held, TOLD).map(|names| format!("starts programs and names {names}"));
     let ordered = told(&arguments, TOLD).map(|names| match process.script {
         Some(script) => format!("runs {}, which names {names}", script.display()),
         None => format!("is told to start {names}"),
