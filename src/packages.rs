@@ -12,6 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use foldhash::HashSet;
+
 use crate::vfs::View;
 
 /// Where dpkg keeps its lists.
@@ -58,7 +60,8 @@ impl Packages {
 /// `libmagic-mgc`, `cmake` with `cmake-data`.
 #[derive(Debug, Default)]
 pub struct Package {
-    files: Vec<u8>,
+    /// Paths as the record writes them.
+    files: HashSet<Vec<u8>>,
 }
 
 /// The records of a tree, read when they are asked for, each once.
@@ -89,15 +92,16 @@ impl<'v> Records<'v> {
         let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
         let siblings = packages.origins.siblings(own);
         let files = siblings.iter().filter_map(|name| packages.files.get(*name));
-        let mut all = Vec::new();
-        for file in files.flatten() {
-            // A record of apk names files, and folders only by them.
-            for path in file.ancestors() {
-                all.extend(path.as_os_str().as_bytes());
-                all.push(b'\n');
+        let (mut package, mut left) = (Package::default(), MAX_DATABASE);
+        // A record of apk names files, and folders only by them.
+        for path in files.flatten().flat_map(|file| file.ancestors()) {
+            let path = path.as_os_str().as_bytes();
+            if !package.files.contains(path) {
+                left = left.checked_sub(path.len() as u64)?;
+                package.files.insert(path.to_vec());
             }
         }
-        Some(Package { files: all })
+        Some(package)
     }
 
     fn package_of_dpkg(&self, lists: &[OsString], names: &[PathBuf]) -> Option<Package> {
@@ -105,27 +109,28 @@ impl<'v> Records<'v> {
         let lists: Vec<(&OsString, &str)> = lists
             .filter_map(|name| Some((name, package_of_list(name)?)))
             .collect();
-        let read = |name: &OsString| {
-            let files = self.view.read(&Path::new(DPKG).join(name), MAX_LIST).ok()?;
-            Some(Package { files })
-        };
-        let (own, mut package) = lists.iter().find_map(|(name, package)| {
-            let files = read(name)?;
-            let is_own = names.iter().any(|name| files.lists(name));
-            is_own.then_some((*package, files))
+        let read = |name: &OsString| self.view.read(&Path::new(DPKG).join(name), MAX_LIST);
+        let mut left = MAX_DATABASE;
+        let (own, list) = lists.iter().find_map(|(name, package)| {
+            let list = read(name).ok().filter(|_| left > 0)?;
+            left = left.saturating_sub(list.len() as u64);
+            let is_own = names.iter().any(|name| has_line(&list, name));
+            is_own.then_some((*package, list))
         })?;
+        let (mut package, mut bytes) = (Package::default(), 0);
+        package.add_list(&list);
         let origins = self.origins.get_or_init(|| Origins::of_dpkg(self.view));
         let siblings = origins.siblings(own);
         for (name, _) in lists
             .iter()
             .filter(|(_, name)| *name != own && siblings.contains(name))
         {
-            if package.files.len() as u64 > MAX_DATABASE {
+            let sibling = read(name).unwrap_or_default();
+            bytes += sibling.len() as u64;
+            if bytes > MAX_DATABASE {
                 break;
             }
-            let sibling = read(name).unwrap_or_default();
-            package.files.push(b'\n');
-            package.files.extend(sibling.files);
+            package.add_list(&sibling);
         }
         Some(package)
     }
@@ -134,17 +139,26 @@ impl<'v> Records<'v> {
 impl Package {
     /// Whether it brought the file or folder at `path`.
     pub fn has(&self, path: &Path) -> bool {
-        names_of(path).iter().any(|name| self.lists(name))
+        let names = names_of(path);
+        let mut names = names.iter().map(|name| name.as_os_str().as_bytes());
+        names.any(|name| self.files.contains(name))
     }
 
-    fn lists(&self, path: &Path) -> bool {
-        let name = path.as_os_str().as_bytes();
-        memchr::memmem::find_iter(&self.files, name).any(|at| {
-            let before = at.checked_sub(1).map(|at| self.files[at]);
-            let after = self.files.get(at + name.len());
-            before.is_none_or(|byte| byte == b'\n') && after.is_none_or(|byte| *byte == b'\n')
-        })
+    fn add_list(&mut self, list: &[u8]) {
+        for path in list.split(|byte| *byte == b'\n') {
+            self.files.insert(path.to_vec());
+        }
     }
+}
+
+/// Whether a list of paths has one.
+fn has_line(list: &[u8], path: &Path) -> bool {
+    let name = path.as_os_str().as_bytes();
+    memchr::memmem::find_iter(list, name).any(|at| {
+        let before = at.checked_sub(1).map(|at| list[at]);
+        let after = list.get(at + name.len());
+        before.is_none_or(|byte| byte == b'\n') && after.is_none_or(|byte| *byte == b'\n')
+    })
 }
 
 /// How records may write a path: where `/lib` leads to `/usr/lib`, some have the shorter one.
@@ -172,7 +186,7 @@ struct Origins(BTreeMap<String, Origin>);
 #[derive(Debug, Default)]
 struct Origin {
     source: String,
-    needs: Vec<String>,
+    needs: BTreeSet<String>,
 }
 
 impl Origins {
@@ -258,6 +272,7 @@ fn apk(view: &View) -> Option<Packages> {
     let database = database.ok()?;
     let mut packages = Packages::default();
     let (mut package, mut folder) = (String::new(), PathBuf::from("/"));
+    let mut left = MAX_DATABASE;
     for line in database.split(|byte| *byte == b'\n') {
         let Some((field, value)) = line.split_at_checked(2) else {
             continue;
@@ -288,8 +303,11 @@ fn apk(view: &View) -> Option<Packages> {
             b"F:" if value.len() > MAX_PATH => folder = PathBuf::from("/"),
             b"F:" => folder = Path::new("/").join(path),
             b"R:" => {
-                if let Some(files) = packages.files.get_mut(&package) {
-                    files.push(folder.join(path));
+                let file = folder.join(path);
+                // Each file repeats its folder.
+                left = left.saturating_sub(file.as_os_str().len() as u64);
+                if let Some(files) = packages.files.get_mut(&package).filter(|_| left > 0) {
+                    files.push(file);
                 }
             }
             _ => {}

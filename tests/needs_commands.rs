@@ -215,6 +215,11 @@ fn arguments_name_commands() {
     let ls = common::find("ls").unwrap();
     let words = [ls.to_str().unwrap(), "--cmd", r#"["sort", "wc"]"#];
     assert_eq!(hints(&words, "commands"), []);
+    let told = hints(
+        &[find, "--cmd", r#"["/etc/passwd", "-name", "x"]"#],
+        "commands",
+    );
+    assert!(told.iter().all(|(_, flag)| !flag.contains('=')), "{told:?}");
 }
 
 #[test]
@@ -301,6 +306,45 @@ fn each_character_set_is_converted_by_its_own_modules() {
     }
 }
 
+fn word_of(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn what_was_asked_for_is_refused_by_the_program_that_shows_its_sign() {
+    if !have(&["iconv", "git", "tar"]) {
+        return;
+    }
+    let [iconv, git, tar] = ["iconv", "git", "tar"].map(|name| common::find(name).unwrap());
+    let [iconv, git, tar] = [&iconv, &git, &tar].map(|path| word_of(path));
+    for words in [&[iconv, git][..], &[git, iconv], &["/bin/true", iconv]] {
+        let words = [words, &["--with", "gconv=UTF-61"]].concat();
+        let said = refused(2, &words);
+        assert!(said.contains("no converter of UTF-61"), "{said}");
+    }
+    let said = refused(2, &[tar, git, "--with", "commands=gti"]);
+    assert!(said.contains("no command gti"), "{said}");
+}
+
+#[test]
+fn an_image_that_lacks_what_its_arguments_name_is_told_of() {
+    if !have(&["iconv", "getent"]) {
+        return;
+    }
+    for (program, words, need) in [
+        ("iconv", r#"["-f", "UTF-16"]"#, "gconv"),
+        ("getent", r#"["services", "https"]"#, "services"),
+    ] {
+        let program = common::find(program).unwrap();
+        let packed = pack(&[word_of(&program), "--cmd", words]);
+        for flags in [&["lint", "-v"][..], &["lint", "--runtime"]] {
+            let mut lint = common::slimpack();
+            let said = common::text(&common::output(lint.args(flags).arg(&packed.archive)));
+            assert!(said.contains("SP401"), "{need}: {said}");
+        }
+    }
+}
+
 #[test]
 fn an_image_with_some_converters_has_no_others() {
     if !have(&["iconv"]) {
@@ -313,6 +357,11 @@ fn an_image_with_some_converters_has_no_others() {
         "gconv",
     );
     assert!(told[0].1.ends_with("gconv=latin1"), "{told:?}");
+    for word in ["--from-code=latin1", "-flatin1", "latin1//TRANSLIT"] {
+        let words = format!(r#"["{word}", "-t", "UTF-8"]"#);
+        let told = hints(&[word_of(&iconv), "--cmd", &words], "gconv");
+        assert!(told[0].1.ends_with("gconv=latin1"), "{told:?}");
+    }
     // What is built in needs nothing, and is no reason for a hint.
     assert_eq!(
         hints(

@@ -51,13 +51,23 @@ fn done(run: &Run) -> Result<Done, String> {
     let [image, other] = ["image.tar", "other.tar"].map(|name| folder.path().join(name));
     let plain = stage.pack(&[], &other)?;
     // Flags are those that the plan without them suggests.
-    let hints = strings(&plain["hints"], "need");
-    for need in run.asked().filter(|need| !hints.contains(need)) {
-        return Err(format!(
-            "{}: no hint tells of --with {need}: {hints:?}",
-            run.name
-        ));
+    let hints = plain["hints"].as_array().unwrap();
+    for (need, names) in run.asked() {
+        let tells = |hint: &&Value| {
+            let told = hint["names"].as_array().unwrap();
+            hint["need"] == need
+                && names
+                    .iter()
+                    .all(|name| told.iter().any(|known| known == name))
+        };
+        if !hints.iter().any(|hint| tells(&hint)) {
+            return Err(format!(
+                "{}: no hint tells of --with {need} {names:?}: {hints:?}",
+                run.name
+            ));
+        }
     }
+    let hints = strings(&plain["hints"], "need");
     let plan = stage.pack(&run.flags(), &image)?;
     let here = stage.here();
     // Two equal failures would prove nothing.
@@ -97,7 +107,7 @@ fn done(run: &Run) -> Result<Done, String> {
         None => 0,
     };
     let bytes = |plan: &Value| plan["bytes"].as_u64().unwrap();
-    let asked: Vec<&str> = run.asked().collect();
+    let asked: Vec<&str> = run.asked().map(|(need, _)| need).collect();
     Ok(Done {
         spare,
         files: plan["files"].as_u64().unwrap(),
@@ -172,8 +182,8 @@ fn programs_of_the_table_still_run() {
         .collect();
     let start = || (Vec::new(), Vec::new());
     let threads = machine::on_two_threads(&runs, start, |run, (good, bad)| {
-        // What a setup or a server says when it fails stands above.
-        let failed = |_| Err(format!("{}: it cannot be set up", run.name));
+        // What failed stands above.
+        let failed = |_| Err(format!("{}: the run panicked", run.name));
         match std::panic::catch_unwind(|| done(run)).unwrap_or_else(failed) {
             Ok(done) => good.push(done),
             Err(why) => bad.push(why),

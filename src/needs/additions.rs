@@ -37,12 +37,7 @@ impl Loop<'_> {
     }
 
     fn note(&mut self, addition: Addition, cause: &Cause) {
-        let is_new = !self
-            .result
-            .provisions
-            .iter()
-            .any(|known| known.addition == addition && known.cause.need == cause.need);
-        if is_new {
+        if self.noted.insert((cause.need, addition.clone())) {
             self.result.provisions.push(Provision {
                 addition,
                 cause: cause.clone(),

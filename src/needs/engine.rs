@@ -56,13 +56,14 @@ pub fn provide(
         scene,
         result: Provisions::default(),
         known: HashSet::new(),
-        elsewhere: Vec::new(),
+        demanding: Vec::new(),
         told: HashSet::new(),
+        noted: HashSet::new(),
     };
     for provision in added {
         loop_.add(provision)?;
     }
-    loop_.elsewhere = loop_.shown_by_others(closures);
+    loop_.demanding = loop_.shown_by_others(closures);
     for (number, closure) in closures.iter_mut().enumerate() {
         loop_.serve(closure, &Role::Packed(number))?;
     }
@@ -80,7 +81,7 @@ pub fn provide(
 }
 
 /// Why a program is looked at.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Role {
     /// Somebody asked for it. The first is the one that is started: what is asked for by name is
     /// for it.
@@ -106,8 +107,11 @@ pub(super) struct Loop<'a> {
     pub(super) result: Provisions,
     /// Programs and libraries that have been added, by source and destination.
     pub(super) known: HashSet<(PathBuf, Option<PathBuf>)>,
-    /// Needs that were asked for by name and whose signs another program than the first shows.
-    elsewhere: Vec<&'static str>,
+    /// Needs that were asked for by name and whose signs not the first program shows, with the
+    /// program that does.
+    demanding: Vec<(&'static str, Role)>,
+    /// Everything that was added for a need.
+    pub(super) noted: HashSet<(&'static str, Addition)>,
     /// Hints that were given, by flag and reason.
     told: HashSet<(String, String)>,
 }
@@ -140,28 +144,29 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Needs that were asked for by name and whose signs another program than the first shows:
-    /// `env` that starts Python for a script needs no library of Python.
-    fn shown_by_others(&self, closures: &[Closure]) -> Vec<&'static str> {
-        let demanded = RULES
-            .iter()
-            .filter(|rule| self.scene.selection.demands(rule));
-        let packed = closures.iter().enumerate().skip(1);
+    /// Needs that were asked for by name and whose signs not the first program shows, with the
+    /// program that does: `env` that starts Python for a script needs no library of Python.
+    fn shown_by_others(&self, closures: &[Closure]) -> Vec<(&'static str, Role)> {
+        let packed = closures.iter().enumerate();
         let packed = packed.map(|(number, closure)| (closure, Role::Packed(number)));
         let started = self.result.started.iter();
         let started = started.map(|started| (&started.closure, Role::of(&started.cause)));
-        let others: Vec<_> = packed
+        let programs: Vec<_> = packed
             .chain(started)
             .filter(|(_, role)| *role != Role::Added)
             .collect();
-        let shows = |rule: &Rule| {
-            let mut others = others.iter();
-            others.any(|(closure, role)| (rule.fires)(&self.process(closure, role)).is_some())
-        };
-        demanded
-            .filter(|rule| shows(rule))
-            .map(|rule| rule.name)
-            .collect()
+        let demanded = RULES
+            .iter()
+            .filter(|rule| self.scene.selection.demands(rule));
+        let shown = demanded.filter_map(|rule| {
+            let mut programs = programs.iter();
+            let shows = |(closure, role): &&(&Closure, Role)| {
+                (rule.fires)(&self.process(closure, role)).is_some()
+            };
+            let (_, role) = programs.find(shows)?;
+            Some((rule.name, role.clone()))
+        });
+        shown.collect()
     }
 
     /// Serves the needs of one process until no library is opened any more.
@@ -204,9 +209,12 @@ impl<'a> Loop<'a> {
         role: &Role,
     ) -> Result<Vec<(usize, String, &'static str)>, NeedError> {
         let scene = self.scene;
-        let demanded = *role == Role::Packed(0)
-            && scene.selection.demands(rule)
-            && !self.elsewhere.contains(&rule.name);
+        let demanding = self.demanding.iter().find(|(name, _)| *name == rule.name);
+        let is_demanding = match demanding {
+            Some((_, demanding)) => demanding == role,
+            None => *role == Role::Packed(0),
+        };
+        let demanded = is_demanding && scene.selection.demands(rule);
         let is_silent = match rule.mode {
             Mode::Automatic => false,
             Mode::Hint => !scene.wants_hints && !scene.selection.serves(rule),
@@ -226,17 +234,22 @@ impl<'a> Loop<'a> {
             if let Some(sign) = sign.filter(is_hint).filter(is_there) {
                 let object = (scene.shown)(&process.objects()[sign.object].opened_as);
                 let (flag, adds) = match &sign.arguments[..] {
-                    [] => (format!("--with {}", rule.name), rule.adds),
-                    names => {
-                        let flag = format!("--with {}={}", rule.name, names.join("+"));
-                        (flag, "what it names, and no more")
+                    // What a flag cannot say stands in the reason.
+                    names if names.iter().any(|name| !is_plain(name)) => {
+                        (format!("--with {}", rule.name), rule.adds.to_owned())
                     }
+                    [] => (format!("--with {}", rule.name), rule.adds.to_owned()),
+                    names => (
+                        format!("--with {}={}", rule.name, names.join("+")),
+                        format!("just that, --with {} all", rule.name),
+                    ),
                 };
                 self.hint(Hint {
                     need: rule.name,
                     why: format!("{} {}", object.display(), sign.text),
                     adds,
                     flag,
+                    names: [sign.arguments, sign.names].concat(),
                     more: 0,
                 });
             }
@@ -256,6 +269,8 @@ impl<'a> Loop<'a> {
                     why,
                 });
             }
+            // What was asked for by name is another program's.
+            Err(_) if !supply.arguments.is_empty() => return Ok(Vec::new()),
             Err(why) => {
                 self.result.warnings.insert(format!("{}: {why}", rule.name));
                 return Ok(Vec::new());
@@ -286,6 +301,12 @@ impl<'a> Loop<'a> {
             None => hints.push(hint),
         }
     }
+}
+
+/// Whether a name can stand in a list behind `--with NEED=` and is the same word for a shell.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte);
+    name.bytes().all(is_plain)
 }
 
 fn cause(rule: &'static Rule, process: &Process<'_>, sign: Option<Sign>) -> Cause {

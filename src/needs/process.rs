@@ -23,6 +23,8 @@ pub struct Sign {
     pub text: String,
     /// What of the need it asks for, as behind the `=` of `--with`; nothing where it does not say.
     pub arguments: Vec<String>,
+    /// What else it may ask for, in the same words: guesses.
+    pub names: Vec<String>,
     /// Whether it is worth a hint only, also where the need is served by itself.
     pub is_weak: bool,
 }
@@ -34,6 +36,7 @@ impl Sign {
             object,
             text: text.into(),
             arguments: Vec::new(),
+            names: Vec::new(),
             is_weak: false,
         }
     }
@@ -77,6 +80,12 @@ impl Process<'_> {
     /// The objects, the program first.
     pub fn objects(&self) -> &[Loaded] {
         self.closure.map.objects()
+    }
+
+    /// What the program is called: the last part of its path.
+    pub fn name(&self) -> &str {
+        let name = self.objects()[0].opened_as.file_name();
+        name.and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// Whether the program has no loader.
@@ -181,6 +190,9 @@ impl Process<'_> {
 
     /// All texts in the read-only data of an object, as far as a guess looks.
     pub fn texts(&self, index: usize) -> Arc<Texts> {
+        if !self.has_contents {
+            return Arc::default();
+        }
         let object = &self.objects()[index];
         self.view.texts(&object.walk, || {
             let file = self.view.open(&object.walk).ok()?;
@@ -192,6 +204,7 @@ impl Process<'_> {
     pub(super) fn names(&self, is_wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
         let program = &self.objects()[0];
         let file = self.view.open(&program.walk);
+        let file = file.ok().filter(|_| self.has_contents);
         file.map(|file| names(&program.object, file.as_ref(), is_wanted))
             .unwrap_or_default()
     }
@@ -200,6 +213,7 @@ impl Process<'_> {
     pub(super) fn mentions<'n>(&self, names: &'n BTreeMap<String, PathBuf>) -> BTreeSet<&'n str> {
         let program = &self.objects()[0];
         let file = self.view.open(&program.walk);
+        let file = file.ok().filter(|_| self.has_contents);
         file.map(|file| mentions(&program.object, file.as_ref(), names))
             .unwrap_or_default()
     }

@@ -13,7 +13,7 @@ use crate::closure::{Closure, ClosureError};
 
 /// Something that a rule, or a person, adds to an image. Paths are those of the source, and are
 /// kept in the image unless it says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Addition {
     /// A file that slimpack writes.
     Made(PathBuf, Vec<u8>),
@@ -92,10 +92,12 @@ pub struct Hint {
     /// The object that shows the sign, and the sign.
     pub why: String,
     /// What it would add.
-    pub adds: &'static str,
+    pub adds: String,
     /// What acts on it: `--with gconv=UTF-16`.
     pub flag: String,
-    /// Programs that show the same sign, beside the first.
+    /// All names that the sign tells, of which the reason has the first.
+    pub names: Vec<String>,
+    /// Programs that hint at the same, beside the first.
     pub more: usize,
 }
 

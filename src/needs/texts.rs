@@ -12,6 +12,10 @@ use crate::elf::Object;
 /// Constant data of an object that is looked through, in bytes: a program of more data hardly
 /// starts others by name, and is not worth the time.
 const MAX_GUESS: u64 = 16 << 20;
+/// Most ranges of constants that are looked through: linkers make one or two.
+const MAX_RANGES: usize = 4;
+/// Most texts that are kept of an object.
+const MAX_TEXTS: usize = 100_000;
 /// Longest text that a guess is made from, in bytes: `PATH_MAX`.
 const MAX_TEXT: usize = 4096;
 /// Longest name that is looked for at the end of another text, in bytes.
@@ -34,7 +38,8 @@ fn constants(object: &Object, file: &dyn ReadAt) -> Vec<(u64, Vec<u8>)> {
         return Vec::new();
     }
     let read = |(offset, length)| Some((offset, file.prefix(offset, length).ok()?));
-    object.constant_ranges().filter_map(read).collect()
+    let ranges = object.constant_ranges().take(MAX_RANGES);
+    ranges.filter_map(read).collect()
 }
 
 fn is_of_word(byte: u8) -> bool {
@@ -65,6 +70,9 @@ impl Texts {
         let Ok(text) = std::str::from_utf8(text) else {
             return;
         };
+        if self.words.len() + self.started.len() >= MAX_TEXTS {
+            return;
+        }
         if text.bytes().all(is_of_word) {
             self.words.insert(text.to_owned());
         } else if text.starts_with('/') && text.bytes().all(|byte| is_of_word(byte) || byte == b':')

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{count, size};
+use super::{count, one_line, size};
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Minimized, Plan};
@@ -91,10 +91,10 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
 /// What programs need beside their libraries: what the image has of it, and what it may want.
 fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (_, reason) in served(plan) {
-        writeln!(out, "{DIM}needs{DIM:#} {reason}")?;
+        writeln!(out, "{DIM}needs{DIM:#} {}", one_line(&reason))?;
     }
     for unserved in &plan.unserved {
-        writeln!(out, "{WARNING}warning:{WARNING:#} {unserved}")?;
+        writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(unserved))?;
     }
     for hint in &plan.hints {
         let Hint {
@@ -102,11 +102,13 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         } = hint;
         let more = match hint.more {
             0 => String::new(),
-            more => format!(", and {} so", count(more, "more program")),
+            1 => ", and 1 more program hints at it".to_owned(),
+            more => format!(", and {more} more programs hint at it"),
         };
         writeln!(
             out,
-            "{WARNING}hint:{WARNING:#} {why}{more}; {flag} adds {adds}"
+            "{WARNING}hint:{WARNING:#} {}{more}; {flag} adds {adds}",
+            one_line(why)
         )?;
     }
     Ok(())

@@ -66,9 +66,10 @@ struct Need {
 struct Hint {
     need: &'static str,
     why: String,
-    adds: &'static str,
+    adds: String,
     flag: String,
-    /// Programs that show the same sign, beside the one in `why`.
+    names: Vec<String>,
+    /// Programs that hint at the same, beside the one in `why`.
     more_programs: usize,
 }
 
@@ -166,7 +167,8 @@ pub fn plan_json(
             .map(|hint| Hint {
                 need: hint.need,
                 why: hint.why.clone(),
-                adds: hint.adds,
+                adds: hint.adds.clone(),
+                names: hint.names.clone(),
                 flag: hint.flag.clone(),
                 more_programs: hint.more,
             })

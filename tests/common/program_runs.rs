@@ -245,15 +245,17 @@ impl Stage {
         };
         // What waits for something that the image lacks would wait for ever.
         let mut command = Command::new("timeout");
-        command.arg(MAX_SECONDS).arg(runc.get_program());
+        command
+            .args(["-s", "KILL", MAX_SECONDS])
+            .arg(runc.get_program());
         command.args(runc.get_args());
         (folder, command)
     }
 
     /// What the program does in the image.
     pub fn there(&self, image: &Path) -> Output {
-        let (_folder, mut command) = self.container(image);
-        output(&mut command)
+        let (folder, mut command) = self.container(image);
+        run(&mut command, folder.path())
     }
 
     /// Whether the program did in the image what it did here.
@@ -272,6 +274,22 @@ impl Stage {
     }
 }
 
+/// Runs a container in its folder; one that took too long is removed.
+pub fn run(container: &mut Command, folder: &Path) -> Output {
+    /// How `timeout` ends when it has killed.
+    const KILLED: i32 = 137;
+    let done = output(container);
+    if done.status.code().is_none_or(|code| code == KILLED) {
+        let mut delete = Command::new("runc");
+        delete.arg("--root").arg(folder.join("state"));
+        delete
+            .args(["delete", "-f"])
+            .arg(folder.file_name().unwrap());
+        output(&mut delete);
+    }
+    done
+}
+
 impl Run {
     /// The flags that stand in the table.
     pub fn flags(&self) -> Vec<String> {
@@ -280,9 +298,11 @@ impl Run {
         with.chain(add).collect()
     }
 
-    /// The needs that are asked for, without their arguments.
-    pub fn asked(&self) -> impl Iterator<Item = &str> {
-        let needs = self.with.iter();
-        needs.map(|need| need.split('=').next().unwrap())
+    /// The needs that are asked for, with their arguments.
+    pub fn asked(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.with.iter().map(|need| match need.split_once('=') {
+            Some((need, names)) => (need, names.split('+').collect()),
+            None => (need.as_str(), Vec::new()),
+        })
     }
 }

@@ -1,7 +1,7 @@
-//! The smallest set of files with which a program still does what it did, found by removal.
+//! A smallest set of files with which a program still does what it did, found by removal.
 //!
 //! Files that a run does not read are taken away first, all together; what is left then by halves.
-//! What stays is needed: without it the run goes wrong.
+//! What stays was needed when it was its turn: without it the run went wrong.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common::{output, succeed};
-use crate::program_runs::Stage;
+use crate::common::succeed;
+use crate::program_runs::{Stage, run};
 
 /// A container whose files are taken away and put back.
 struct Trial<'a> {
@@ -94,7 +94,7 @@ impl Trial<'_> {
     }
 
     fn works(&mut self) -> bool {
-        let there = output(&mut self.command);
+        let there = run(&mut self.command, self.folder.path());
         // As it was before the run.
         let (own, kept) = (self.own_folder(), self.folder.path().join("kept"));
         if kept.exists() {

@@ -1,6 +1,6 @@
 //! Certificates of authorities, for TLS.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::needs::process::first_path;
 use crate::needs::strings::OPENSSL_FOLDER;
@@ -34,6 +34,8 @@ const BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+/// The bundle in the folder of OpenSSL (`X509_CERT_FILE` in `internal/cryptlib.h`).
+const OWN_FILE: &str = "cert.pem";
 /// Longest path that may be compiled in, in bytes (`PATH_MAX`).
 const MAX_PATH: u64 = 4096;
 /// Where most programs look first.
@@ -65,7 +67,9 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     if bundle != COMMON {
         additions.push(Addition::Link(COMMON.into(), bundle.into()));
     }
-    let own_file = openssl_folder(supply.process).map(|folder| folder.join("cert.pem"));
+    let own_file = openssl_folder(supply.process)
+        .map(|folder| folder.join(OWN_FILE))
+        .or_else(|| own_file(supply.process));
     if let Some(path) = own_file.filter(|path| *path != Path::new(bundle)) {
         additions.push(match supply.source.walk(&path) {
             Ok(_) => Addition::File(path),
@@ -86,4 +90,22 @@ fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
     let end = memchr::memchr(b'"', &bytes)?;
     let folder = std::str::from_utf8(&bytes[..end]).ok()?;
     folder.starts_with('/').then(|| PathBuf::from(folder))
+}
+
+/// The bundle whose path a program holds that has OpenSSL inside: its folder alone is there only
+/// if the program can tell its version.
+fn own_file(process: &Process<'_>) -> Option<PathBuf> {
+    let texts = process.texts(0);
+    if !process.is_static() {
+        return None;
+    }
+    // OpenSSL names its three places one after the other.
+    let has = |path: PathBuf| path.to_str().is_some_and(|path| texts.words.contains(path));
+    let mut folders = texts.words.iter().filter_map(|text| {
+        let folder = Path::new(text.strip_suffix(OWN_FILE)?.strip_suffix('/')?);
+        let is_straight = folder.components().all(|part| part != Component::ParentDir);
+        (folder.is_absolute() && is_straight).then_some(folder)
+    });
+    let folder = folders.find(|folder| has(folder.join("certs")) && has(folder.join("private")))?;
+    Some(folder.join(OWN_FILE))
 }

@@ -1,11 +1,12 @@
 //! Other programs that a program starts by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use foldhash::HashSet;
 
-use super::{HOMES, stdlib, told};
+use super::{HOMES, runs_scripts, told};
 use crate::image::{command_line, command_path, commands_in, is_shell, path_folders};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -32,17 +33,55 @@ const STARTERS: [&str; 15] = [
 const SHELL_STARTERS: [&str; 3] = ["popen", "system", "wordexp"];
 /// Commands whose names programs hold as words of a language, of an option or of a table: hardly
 /// one starts them.
-const WORDS: [&str; 30] = [
-    "arch", "clear", "cluster", "column", "compare", "date", "dir", "display", "expand", "expr",
-    "false", "file", "fold", "free", "import", "init", "join", "link", "locale", "login", "paste",
-    "select", "size", "split", "test", "time", "true", "tty", "unlink", "yes",
+const WORDS: [&str; 34] = [
+    "arch",
+    "clear",
+    "cluster",
+    "column",
+    "compare",
+    "date",
+    "dir",
+    "display",
+    "expand",
+    "expr",
+    "false",
+    "file",
+    "fold",
+    "free",
+    "import",
+    "init",
+    "join",
+    "link",
+    "locale",
+    "login",
+    "paste",
+    "select",
+    "size",
+    "split",
+    "test",
+    "time",
+    "true",
+    "tty",
+    "unlink",
+    "yes",
+    // By these, programs of coreutils know what they are called.
+    "sha224sum",
+    "sha256sum",
+    "sha384sum",
+    "sha512sum",
+];
+/// Names of two letters that are commands rather than options or languages.
+const SHORT: [&str; 17] = [
+    "ar", "as", "cc", "cp", "id", "ld", "ln", "ls", "mv", "nm", "ps", "rm", "sh", "su", "vi", "wc",
+    "xz",
 ];
 /// Names that a sign tells.
 const TOLD: usize = 6;
 /// Largest script whose commands are looked for, in bytes.
 const MAX_SCRIPT: u64 = 1 << 20;
-/// Most helpers that are looked for.
-const MAX_HELPERS: usize = 2_000;
+/// Most folders of helpers, and entries of them, that are looked at.
+const MAX_FOLDERS: usize = 256;
+const MAX_ENTRIES: usize = 20_000;
 
 pub(super) static RULE: Rule = Rule {
     name: "commands",
@@ -69,21 +108,21 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
             false => path.display().to_string(),
         }
     };
-    let arguments: Vec<String> = ordered(process).iter().map(name_of).collect();
+    let (source, ordered) = ordered(process);
+    let arguments: Vec<String> = ordered.iter().map(name_of).collect();
     let held = held(process);
     let held = held.iter().filter_map(|path| path.file_name());
     let held: Vec<String> = held.map(|name| name.display().to_string()).collect();
-    let held = told(&held, TOLD).map(|names| format!("starts programs and names {names}"));
-    let ordered = told(&arguments, TOLD).map(|names| match process.script {
+    let told_held = told(&held, TOLD).map(|names| format!("starts programs and names {names}"));
+    let told_ordered = told(&arguments, TOLD).map(|names| match source {
         Some(script) => format!("runs {}, which names {names}", script.display()),
         None => format!("is told to start {names}"),
     });
-    let parts: Vec<String> = ordered.into_iter().chain(held).collect();
+    let parts: Vec<String> = told_ordered.into_iter().chain(told_held).collect();
     (!parts.is_empty()).then(|| Sign {
-        object: 0,
-        text: parts.join(", and "),
         arguments,
-        is_weak: false,
+        names: held,
+        ..Sign::new(0, parts.join(", and "))
     })
 }
 
@@ -91,7 +130,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let process = supply.process;
     let mut paths = Vec::new();
     if supply.arguments.is_empty() {
-        paths.extend(ordered(process));
+        paths.extend(ordered(process).1);
         paths.extend(held(process));
     }
     let helpers = match supply.arguments.is_empty() {
@@ -105,49 +144,45 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(paths.into_iter().map(Addition::File).collect())
 }
 
-/// The commands that the script or the arguments of the program name.
-fn ordered(process: &Process<'_>) -> Vec<PathBuf> {
+/// The commands that the script or the arguments of the program name, and the script.
+fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let is_file = |path: &Path| process.view.kind(path) == Some(NodeKind::File);
-    let name = name(process);
+    let name = process.name();
     if let Some(script) = process.script.filter(|_| is_shell(name)) {
         let text = process.view.read(script, MAX_SCRIPT).unwrap_or_default();
-        return commands_in(&String::from_utf8_lossy(&text), process.env, &is_file);
+        let text = String::from_utf8_lossy(&text);
+        return (Some(script), commands_in(&text, process.env, &is_file));
     }
     let words: Vec<&str> = process.arguments.iter().map(String::as_str).collect();
     if let Some(text) = command_line(name, &words) {
-        return commands_in(text, process.env, &is_file);
+        return (None, commands_in(text, process.env, &is_file));
     }
     if words.is_empty() || process.program_imports(&STARTERS).is_none() {
-        return Vec::new();
+        return (None, Vec::new());
     }
     let words = words.iter().filter(|word| !word.starts_with('-'));
     // `-exec cat` names a command; a folder or a file to read is none.
     let found: BTreeSet<PathBuf> = words.filter_map(|word| command(process, word)).collect();
-    found.into_iter().collect()
-}
-
-/// What the program is called.
-fn name<'p>(process: &'p Process<'_>) -> &'p str {
-    let name = process.objects()[0].opened_as.file_name();
-    name.and_then(|name| name.to_str()).unwrap_or_default()
+    (None, found.into_iter().collect())
 }
 
 /// The commands whose names the program holds; those that are called after it come first.
 fn held(process: &Process<'_>) -> Vec<PathBuf> {
     // What a shell or an interpreter starts stands in scripts.
-    let runs_scripts =
-        process.script.is_some() || is_shell(name(process)) || !stdlib::paths(process).is_empty();
-    if runs_scripts || process.program_imports(&STARTERS).is_none() {
+    if runs_scripts(process) || process.program_imports(&STARTERS).is_none() {
         return Vec::new();
     }
     let program = &process.objects()[0];
     let own_name = program.opened_as.file_name().unwrap_or_default();
     let own_prefix = format!("{}-", own_name.display());
     let installed = installed(process);
-    // Nor is a single letter, or a punctuation mark, meant as a command.
     let is_command = |name: &str| {
-        let is_meant = name.len() > 1 && !WORDS.contains(&name) && *name != *own_name;
-        is_meant && installed.contains(name)
+        let is_meant = match name.len() {
+            // The C library that a static program has inside names its shell.
+            2 => SHORT.contains(&name) && !(name == "sh" && process.is_static()),
+            length => length > 2 && !WORDS.contains(&name),
+        };
+        is_meant && *name != *own_name && installed.contains(name)
     };
     let texts = process.texts(0);
     let strings = process.names(&is_command);
@@ -175,45 +210,30 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
 /// GCC makes `/usr/lib/gcc/`, `x86_64-linux-gnu` and `12` one (`gcc/gcc.cc`, `find_a_program`).
 fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
     let view = process.view;
-    let texts = process.texts(0);
-    let is_everybodys = |path: &Path| {
-        let mut libraries = process.objects().iter();
-        path_folders(process.env).any(|folder| folder == path)
-            || libraries.any(|object| object.walk.real.parent() == Some(path))
+    let mut left = MAX_ENTRIES;
+    let mut entries = |folder: &Path| {
+        let mut names = view.read_dir(folder).unwrap_or_default();
+        names.truncate(left);
+        left -= names.len();
+        names
     };
-    let mut folders: Vec<PathBuf> = texts
-        .words
-        .iter()
-        .filter(|text| HOMES.iter().any(|home| text.starts_with(home)))
-        .map(|text| Path::new(text).components().collect::<PathBuf>())
-        .filter(|path| {
-            path.components().count() > 3 && view.kind(path) == Some(NodeKind::Directory)
-        })
-        .collect();
-    for _ in 0..2 {
-        let below = folders.iter().flat_map(|folder| {
-            let names = view.read_dir(folder).unwrap_or_default();
-            let known = names.into_iter().filter(|name| {
-                let name = name.to_str();
-                name.is_some_and(|name| texts.words.contains(name) || is_number(name))
-            });
-            known.map(|name| folder.join(name)).collect::<Vec<_>>()
-        });
-        let below: Vec<PathBuf> = below
-            .filter(|path| view.kind(path) == Some(NodeKind::Directory))
-            .collect();
-        folders.extend(below);
-        folders.sort();
-        folders.dedup();
-    }
-    let own = process.objects()[0].walk.real.parent();
-    folders.extend(own.map(Path::to_path_buf));
+    let mut folders = held_folders(process, &mut entries);
+    folders.extend(
+        process.objects()[0]
+            .walk
+            .real
+            .parent()
+            .map(Path::to_path_buf),
+    );
+    let mut everybodys: HashSet<PathBuf> = command_folders(process).into_iter().collect();
+    let libraries = process.objects().iter().skip(1);
+    everybodys.extend(libraries.filter_map(|object| Some(object.walk.real.parent()?.to_owned())));
     let mut helpers = BTreeMap::new();
-    for folder in folders.iter().filter(|folder| !is_everybodys(folder)) {
-        for name in view.read_dir(folder).unwrap_or_default() {
-            if helpers.len() >= MAX_HELPERS {
-                return helpers;
-            }
+    for folder in folders
+        .iter()
+        .filter(|folder| !everybodys.contains(*folder))
+    {
+        for name in entries(folder) {
             let path = folder.join(&name);
             if let Ok(name) = name.into_string()
                 && name.len() > 1
@@ -228,6 +248,39 @@ fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
     helpers
 }
 
+/// The folders of packages whose paths the program holds, and those below them whose names it
+/// holds, too; by their real paths.
+fn held_folders(
+    process: &Process<'_>,
+    entries: &mut dyn FnMut(&Path) -> Vec<OsString>,
+) -> BTreeSet<PathBuf> {
+    let real = |path: &Path| {
+        let walk = process.view.walk(path).ok()?;
+        (walk.metadata.kind == NodeKind::Directory).then(|| walk.real.clone())
+    };
+    let texts = process.texts(0);
+    let held = texts.words.iter().filter(|text| {
+        let is_of_package = HOMES.iter().any(|home| text.starts_with(home));
+        is_of_package && Path::new(text).components().count() > 3
+    });
+    let held = held.filter_map(|text| real(Path::new(text)));
+    let mut folders: BTreeSet<PathBuf> = held.take(MAX_FOLDERS).collect();
+    let mut level: Vec<PathBuf> = folders.iter().cloned().collect();
+    for _ in 0..2 {
+        let mut below = Vec::new();
+        for folder in level {
+            let names = entries(&folder).into_iter().filter(|name| {
+                let name = name.to_str();
+                name.is_some_and(|name| texts.words.contains(name) || is_number(name))
+            });
+            below.extend(names.filter_map(|name| real(&folder.join(name))));
+        }
+        below.retain(|path| folders.len() < MAX_FOLDERS && folders.insert(path.clone()));
+        level = below;
+    }
+    folders
+}
+
 /// A version is often too short for a string of its own.
 fn is_number(name: &str) -> bool {
     name.bytes()
@@ -236,17 +289,18 @@ fn is_number(name: &str) -> bool {
 
 /// The names in the folders of PATH.
 fn installed(process: &Process<'_>) -> HashSet<String> {
-    let mut folders: Vec<PathBuf> = path_folders(process.env)
-        .filter_map(|folder| Some(process.view.walk(folder).ok()?.real.clone()))
-        .collect();
-    // `/bin` may be a link to `/usr/bin`.
-    folders.sort();
-    folders.dedup();
-    let names = folders
-        .iter()
-        .filter_map(|folder| process.view.read_dir(folder).ok());
+    let folders = command_folders(process).into_iter();
+    let names = folders.filter_map(|folder| process.view.read_dir(&folder).ok());
     let names = names.flatten().filter_map(|name| name.into_string().ok());
     names.collect()
+}
+
+/// The real paths of the folders of PATH, the engine's own among them: `/bin` may be a link to
+/// `/usr/bin`.
+fn command_folders(process: &Process<'_>) -> BTreeSet<PathBuf> {
+    let folders = path_folders(process.env).chain(path_folders(&[]));
+    let real = folders.filter_map(|folder| process.view.walk(folder).ok());
+    real.map(|walk| walk.real.clone()).collect()
 }
 
 fn is_program(process: &Process<'_>, path: &Path) -> bool {

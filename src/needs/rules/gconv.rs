@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::told;
+use super::{runs_scripts, told};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::View;
 
 /// The file that says which module converts what.
 const CONFIGURATION: &str = "gconv-modules";
-/// Largest such file, in bytes; glibc's own have 60 KB.
+/// Most bytes that are read of such files; glibc's own have 60 KB.
 const MAX_CONFIGURATION: u64 = 4 << 20;
 /// Shortest name of a character set that a program holds for one, in bytes.
 const MIN_NAME: usize = 4;
@@ -81,28 +81,26 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    if !process.is_glibc() {
+    if !process.is_glibc() || runs_scripts(process) {
         return None;
     }
     let mut sign = process.program_imports(&["iconv_open"])?;
-    let words = process.arguments.iter();
-    if process.arguments.is_empty() {
-        return Some(sign);
-    }
-    // Which sets an image converts may stand in what it is started with.
     let converters = folder(process.view, process)
         .map(|folder| Converters::read(process.view, &folder))
         .unwrap_or_default();
+    // Which sets an image converts may stand in what it is started with.
+    if process.arguments.is_empty() || converters.modules.is_empty() {
+        return Some(sign);
+    }
     let is_meant = |word: &str| {
-        let name = name_of(word);
-        !is_built_in(&name)
-            && converters
-                .known(&name)
-                .is_some_and(|name| !is_built_in(name))
+        let known = converters.known(&name_of(word)).map(is_built_in);
+        known == Some(false)
     };
     // `de` and `no` are languages, too.
     let is_own_word = |word: &str| word.len() >= MIN_NAME && is_meant(word);
-    sign.arguments = words.filter(|word| is_meant(word)).cloned().collect();
+    let words = process.arguments.iter().flat_map(|word| names_in(word));
+    let words: BTreeSet<&str> = words.filter(|word| is_meant(word)).collect();
+    sign.arguments = words.into_iter().map(str::to_owned).collect();
     match told(&sign.arguments, TOLD) {
         Some(names) => sign.text = format!("{} and is told {names}", sign.text),
         // Nothing that it is told, and nothing that it knows by itself: it converts to the locale.
@@ -110,6 +108,15 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         None => {}
     }
     Some(sign)
+}
+
+/// How a word may name a character set: `UTF-16`, `-fUTF-16`, `--from-code=UTF-16`, each with what
+/// to do about errors behind it (`LATIN1//TRANSLIT`).
+fn names_in(word: &str) -> impl Iterator<Item = &str> {
+    let value = word.split_once('=').map(|(_, value)| value);
+    let option = word.strip_prefix("-f").or_else(|| word.strip_prefix("-t"));
+    let words = [Some(word), value, option].into_iter().flatten();
+    words.filter_map(|word| word.split("//").next())
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
@@ -166,6 +173,8 @@ struct Module {
 #[derive(Default)]
 struct Converters {
     modules: Vec<Module>,
+    /// The modules by either end, as places in the list.
+    ends: BTreeMap<String, Vec<usize>>,
     /// Names of character sets, each with the one that it stands for.
     aliases: BTreeMap<String, String>,
 }
@@ -181,9 +190,10 @@ impl Converters {
         let files = [folder.join(CONFIGURATION)]
             .into_iter()
             .chain(names.map(|name| more.join(name)));
-        let mut converters = Self::default();
+        let (mut converters, mut left) = (Self::default(), MAX_CONFIGURATION);
         for file in files {
-            let text = view.read(&file, MAX_CONFIGURATION).unwrap_or_default();
+            let text = view.read(&file, left).unwrap_or_default();
+            left -= (text.len() as u64).min(left);
             for line in String::from_utf8_lossy(&text).lines() {
                 converters.add(line);
             }
@@ -200,15 +210,22 @@ impl Converters {
                 self.aliases.entry(name_of(name)).or_insert(name_of(of));
             }
             // A path that leads out of the folder is that of somebody else's module.
-            ["module", from, to, file, ..] if !file.contains('/') => self.modules.push(Module {
-                from: name_of(from),
-                to: name_of(to),
-                file: match file.strip_suffix(".so") {
-                    Some(_) => file.to_owned(),
-                    None => format!("{file}.so"),
-                },
-                line: words.join("\t"),
-            }),
+            ["module", from, to, file, ..] if !file.contains('/') => {
+                let [from, to] = [from, to].map(name_of);
+                for end in [&from, &to] {
+                    let modules = self.ends.entry(end.clone()).or_default();
+                    modules.push(self.modules.len());
+                }
+                self.modules.push(Module {
+                    from,
+                    to,
+                    file: match file.strip_suffix(".so") {
+                        Some(_) => file.to_owned(),
+                        None => format!("{file}.so"),
+                    },
+                    line: words.join("\t"),
+                });
+            }
             _ => {}
         }
     }
@@ -233,16 +250,12 @@ impl Converters {
                 continue;
             }
             // Some sets are converted by way of another one.
-            let next = self.modules.iter().filter(|module| module.from == name);
+            let next = self.at(name).filter(|module| module.from == name);
             pending.extend(next.map(|module| module.to.as_str()));
         }
         let is_wanted = |name: &str| is_built_in(name) || wanted.contains(name);
-        let mut steps: Vec<&Module> = self
-            .modules
-            .iter()
-            .filter(|module| {
-                wanted.contains(module.from.as_str()) || wanted.contains(module.to.as_str())
-            })
+        let steps = wanted.iter().flat_map(|name| self.at(name));
+        let mut steps: Vec<&Module> = steps
             .filter(|module| is_wanted(&module.from) && is_wanted(&module.to))
             .collect();
         steps.sort_by_key(|module| &module.line);
@@ -258,6 +271,12 @@ impl Converters {
         Ok((text, files.collect()))
     }
 
+    /// The modules from or to a character set.
+    fn at(&self, name: &str) -> impl Iterator<Item = &Module> {
+        let places = self.ends.get(name).map_or(&[][..], Vec::as_slice);
+        places.iter().map(|&place| &self.modules[place])
+    }
+
     /// The character set that a name stands for, when there is a converter of it.
     fn known<'c>(&'c self, name: &'c str) -> Option<&'c str> {
         /// Most names that stand for one another.
@@ -269,9 +288,7 @@ impl Converters {
                 None => break,
             }
         }
-        let mut modules = self.modules.iter();
-        let is_there = modules.any(|module| module.from == name || module.to == name);
-        (is_built_in(name) || is_there).then_some(name)
+        (is_built_in(name) || self.ends.contains_key(name)).then_some(name)
     }
 }
 

@@ -26,6 +26,7 @@ pub use paths::absent as absent_paths;
 use std::path::Path;
 
 use super::{Process, Rule, Sign};
+use crate::image::is_shell;
 
 /// All rules, in the order of reports.
 pub static RULES: &[&Rule] = &[
@@ -53,6 +54,11 @@ pub static RULES: &[&Rule] = &[
 
 /// Where packages put what their programs open and start.
 const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
+
+/// Whether scripts say what the program asks for: it is a shell, an interpreter, or what starts one.
+fn runs_scripts(process: &Process<'_>) -> bool {
+    process.script.is_some() || is_shell(process.name()) || !stdlib::paths(process).is_empty()
+}
 
 /// The rules whose signs a process shows, with the signs.
 pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static Rule, Sign)> + 'p {

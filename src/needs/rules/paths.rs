@@ -65,8 +65,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     }
     // What rules of their own hint at.
     let others = stdlib::paths(process).iter().chain(plugins::paths(process));
-    let others: Vec<&PathBuf> = others.collect();
-    paths.retain(|path| !others.iter().any(|other| path.starts_with(other)));
+    let others: BTreeSet<&Path> = others.map(PathBuf::as_path).collect();
+    paths.retain(|path| !path.ancestors().any(|above| others.contains(above)));
     // What stands in /etc itself is a wish of the machine's owner, and /run or /var/log everybody's:
     // programs do without.
     let is_weak = |path: &&Path| {
@@ -165,10 +165,11 @@ pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         });
         found.extend(paths.map(|path| (index, path)));
     }
-    // What lies in another folder goes with it.
+    // What lies in another folder stands behind it, and goes with it.
     let mut absent: Vec<(usize, PathBuf)> = Vec::new();
     for (index, path) in found {
-        if !absent.iter().any(|(_, folder)| path.starts_with(folder)) {
+        let before = absent.last();
+        if before.is_none_or(|(_, folder)| !path.starts_with(folder)) {
             absent.push((index, path));
         }
     }

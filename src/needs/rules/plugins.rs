@@ -3,8 +3,10 @@
 //! A program opens what it finds in a folder whose path it, or a library of it, holds as a string.
 //! Any program holds many paths; those of its own package are its own.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 use super::{HOMES, openssl, stdlib, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
@@ -122,9 +124,9 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     }
     let mut folders: Vec<(usize, PathBuf)> = Vec::new();
     for (path, index) in found {
-        // What lies in another folder comes with it.
-        let is_inside = folders.iter().any(|(_, folder)| path.starts_with(folder));
-        if !is_inside {
+        // What lies in another folder stands behind it, and comes with it.
+        let before = folders.last();
+        if before.is_none_or(|(_, folder)| !path.starts_with(folder)) {
             folders.push((index, path));
         }
     }
@@ -152,31 +154,33 @@ fn candidates(process: &Process<'_>, index: usize) -> BTreeSet<PathBuf> {
             Some(text.clone()),
             below.map(|prefix| format!("{}/{relative}", prefix.display())),
         ];
-        for place in places.into_iter().flatten() {
-            let Some(path) = candidate(view, &place) else {
-                continue;
-            };
-            found.extend(beside(view, &path));
-            found.insert(path);
-        }
+        let places = places.into_iter().flatten();
+        found.extend(places.filter_map(|place| candidate(view, &place)));
     }
+    found.extend(beside(view, &found));
     found
 }
 
-/// Files that are made of the one at `path`, or of the folder: `magic` is compiled to `magic.mgc`.
-fn beside(view: &View, path: &Path) -> Vec<PathBuf> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Vec::new();
-    };
-    let start = format!("{}.", name.display());
-    let names = view.read_dir(folder).unwrap_or_default();
-    let names = names
-        .iter()
-        .filter(|name| name.to_string_lossy().starts_with(&start));
-    let paths = names.map(|name| folder.join(name));
-    paths
-        .filter(|path| view.kind(path) == Some(NodeKind::File))
-        .collect()
+/// Files that are made of those at `paths`, or of the folders: `magic` is compiled to `magic.mgc`.
+fn beside(view: &View, paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let mut folders: BTreeMap<&Path, BTreeSet<OsString>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for path in paths {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            continue;
+        };
+        let names = folders.entry(folder).or_insert_with(|| {
+            let names = view.read_dir(folder).unwrap_or_default();
+            names.into_iter().collect()
+        });
+        let mut start = name.to_os_string();
+        start.push(".");
+        let made = names.range(start.clone()..);
+        let made = made.take_while(|name| name.as_bytes().starts_with(start.as_bytes()));
+        let made = made.map(|name| folder.join(name));
+        found.extend(made.filter(|path| view.kind(path) == Some(NodeKind::File)));
+    }
+    found
 }
 
 /// The folder that a text is the path of.
@@ -188,7 +192,8 @@ fn candidate(view: &View, text: &str) -> Option<PathBuf> {
     let is_openssl = openssl::MODULES.iter().any(|name| path.ends_with(name));
     let is_elsewhere = is_openssl || ELSEWHERE.iter().any(|folder| path.starts_with(folder));
     // /usr/lib/ARCH, /usr/share and the like are everybody's.
-    let is_own = path.components().count() > 3 && !is_elsewhere;
+    let is_straight = path.components().all(|part| part != Component::ParentDir);
+    let is_own = path.components().count() > 3 && is_straight && !is_elsewhere;
     (is_own && view.kind(&path) == Some(NodeKind::Directory)).then_some(path)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::runs_scripts;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
 const FILE: &str = "/etc/services";
@@ -20,28 +21,38 @@ pub(super) static RULE: Rule = Rule {
 /// Functions that read the file.
 const READERS: [&str; 4] = [
     "getservbyname",
-    "getservbyname_r",
     "getservbyport",
+    "getservbyname_r",
     "getservbyport_r",
 ];
 /// Largest file that is looked through, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    let mut sign = process.program_imports(&READERS)?;
-    if process.arguments.is_empty() {
-        return Some(sign);
+    // Of a static program getaddrinfo brings the others along.
+    let readers = match process.is_static() {
+        true => &READERS[..2],
+        false => &READERS[..],
+    };
+    let mut sign = process.program_imports(readers)?;
+    if runs_scripts(process) {
+        return None;
     }
     // What an image is started with says whether it asks for a service by name.
     let file = process.view.read(FILE.as_ref(), MAX_FILE);
-    let file = String::from_utf8_lossy(&file.unwrap_or_default()).into_owned();
-    let names = file.lines().filter_map(|line| {
-        let name = line.split_whitespace().next()?;
-        (!name.starts_with('#')).then_some(name)
-    });
-    let words = process.arguments.iter().map(String::as_str);
+    let Some(file) = file.ok().filter(|_| !process.arguments.is_empty()) else {
+        return Some(sign);
+    };
+    let words = process.arguments.iter();
+    let words = words.flat_map(|word| word.split([':', ',', '=']));
     let words: BTreeSet<&str> = words.collect();
-    let name = names.into_iter().find(|name| words.contains(name))?;
+    let file = String::from_utf8_lossy(&file);
+    let name = file.lines().find_map(|line| {
+        // The name, the port, and other names.
+        let code = line.split('#').next()?;
+        let mut names = code.split_whitespace();
+        names.find(|name| words.contains(name))
+    })?;
     sign.text = format!("{} and is told {name}", sign.text);
     Some(sign)
 }

@@ -8,7 +8,7 @@
 //! (`perl -V`, `RbConfig`, `php --ini`). Node.js has its library inside, save where a distribution
 //! took parts of it out.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::told_paths;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
@@ -29,6 +29,8 @@ const ELSEWHERE: [&str; 2] = ["/var", "/usr/include"];
 const JAVA_RELEASE: &str = "release";
 /// The file that makes a folder a virtual environment of Python.
 const PYTHON_ENVIRONMENT: &str = "pyvenv.cfg";
+/// The modules of a runtime, in one file (JEP 220).
+const JAVA_MODULES: &str = "lib/modules";
 /// Largest of these files, in bytes.
 const MAX_SETTINGS: u64 = 64 << 10;
 /// What a Java runtime consists of, in its folder; `jre` before Java 9.
@@ -239,9 +241,12 @@ fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf
 fn java(process: &Process<'_>) -> Option<Interpreter> {
     let object = process.loaded("libjli.so")?;
     let library = &process.objects()[object].walk.real;
-    // In `lib`, or in a folder of `lib` as before Java 9.
+    // Above `lib`, or above `jre/lib/ARCH/jli` before Java 9; a runtime that was put together by
+    // hand may have no such file.
     let has_release = |home: &&Path| process.has_file(&home.join(JAVA_RELEASE));
-    let home = library.ancestors().skip(1).take(4).find(has_release)?;
+    let has_modules = |home: &&Path| process.has_file(&home.join(JAVA_MODULES));
+    let home = library.ancestors().skip(1).take(5).find(has_release);
+    let home = home.or_else(|| library.ancestors().skip(1).take(2).find(has_modules))?;
     let release = process.view.read(&home.join(JAVA_RELEASE), MAX_SETTINGS);
     let release = String::from_utf8_lossy(&release.unwrap_or_default()).into_owned();
     let mut lines = release.lines();
@@ -251,7 +256,8 @@ fn java(process: &Process<'_>) -> Option<Interpreter> {
         .filter(|path| process.view.walk(path).is_ok())
         .collect();
     // Debian keeps the configuration below /etc, and links to it.
-    let configuration = linked_folders(process.view, &home.join("conf"));
+    let mut configuration = linked_folders(process.view, &home.join("conf"));
+    configuration.retain(|folder| folder.to_string_lossy().contains("java"));
     paths.extend(configuration);
     Some(Interpreter {
         language: match version {
@@ -298,7 +304,9 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
         .filter(|text| text.starts_with('/') && text.contains(language.word))
         .map(|text| Path::new(text).components().collect::<PathBuf>())
         .filter(|path| {
-            path.components().count() > 2 && !ELSEWHERE.iter().any(|top| path.starts_with(top))
+            let is_straight = path.components().all(|part| part != Component::ParentDir);
+            let is_elsewhere = ELSEWHERE.iter().any(|top| path.starts_with(top));
+            path.components().count() > 2 && is_straight && !is_elsewhere
         })
         .filter(|path| match process.view.kind(path) {
             Some(NodeKind::Directory) => true,
