@@ -53,14 +53,13 @@ fn done(run: &Run) -> Result<Done, String> {
     // Flags are those that the plan without them suggests.
     let hints = plain["hints"].as_array().unwrap();
     for (need, names) in run.asked() {
-        let tells = |hint: &&Value| {
-            let told = hint["names"].as_array().unwrap();
-            hint["need"] == need
-                && names
-                    .iter()
-                    .all(|name| told.iter().any(|known| known == name))
-        };
-        if !hints.iter().any(|hint| tells(&hint)) {
+        let of_need: Vec<&Value> = hints.iter().filter(|hint| hint["need"] == need).collect();
+        let told = of_need
+            .iter()
+            .flat_map(|hint| hint["names"].as_array().unwrap());
+        let told: Vec<&Value> = told.collect();
+        let is_told = |name: &&str| told.iter().any(|known| *known == name);
+        if of_need.is_empty() || !names.iter().all(is_told) {
             return Err(format!(
                 "{}: no hint tells of --with {need} {names:?}: {hints:?}",
                 run.name

@@ -297,7 +297,12 @@ impl<'a> Loop<'a> {
         }
         let hints = &mut self.result.hints;
         match hints.iter_mut().find(|known| known.flag == hint.flag) {
-            Some(known) => known.more += 1,
+            Some(known) => {
+                known.more += 1;
+                let names = hint.names.into_iter();
+                let new: Vec<_> = names.filter(|name| !known.names.contains(name)).collect();
+                known.names.extend(new);
+            }
             None => hints.push(hint),
         }
     }

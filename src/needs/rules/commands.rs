@@ -182,18 +182,23 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
             2 => SHORT.contains(&name) && !(name == "sh" && process.is_static()),
             length => length > 2 && !WORDS.contains(&name),
         };
-        is_meant && *name != *own_name && installed.contains(name)
+        is_meant && installed.contains(name)
     };
     let texts = process.texts(0);
     let strings = process.names(&is_command);
     let mut names: BTreeSet<&str> = strings.iter().map(String::as_str).collect();
     if process.program_imports(&SHELL_STARTERS).is_some() {
-        names.extend(texts.started.iter().map(String::as_str));
+        // What begins a line for a shell is a command, whatever the word.
+        let started = texts
+            .started
+            .iter()
+            .filter(|name| installed.contains(*name));
+        names.extend(started.map(String::as_str));
     }
     let helpers = helpers(process);
     let mentioned = process.mentions(&helpers);
     let mut found: BTreeMap<(bool, &str), PathBuf> = BTreeMap::new();
-    for name in names.iter().filter(|name| is_command(name)) {
+    for name in names.iter().filter(|name| ***name != *own_name) {
         if let Some(path) = command(process, name) {
             found.insert((!name.starts_with(&own_prefix), name), path);
         }
