@@ -173,6 +173,21 @@ fn helpers_are_programs_in_folders_that_a_program_holds() {
     assert!(said.contains("no command app-none"), "{said}");
 }
 
+/// Links that lead back make every number of them another spelling of one folder.
+#[test]
+fn links_among_folders_of_helpers_do_not_multiply() {
+    let folder = temporary();
+    let (root, program) = root_with_helpers(folder.path());
+    let helpers = root.join("usr/lib/app-helpers");
+    for number in 10..400 {
+        std::os::unix::fs::symlink(".", helpers.join(number.to_string())).unwrap();
+        std::os::unix::fs::symlink("..", helpers.join(format!("2/{number}"))).unwrap();
+    }
+    let words = ["--root", root.to_str().unwrap(), program.to_str().unwrap()];
+    let told = hints(&words, "commands");
+    assert!(told[0].0.ends_with("names app-worker"), "{told:?}");
+}
+
 #[test]
 fn arguments_name_commands() {
     if !have(&["bash", "find", "sort", "wc"]) {

@@ -67,6 +67,9 @@ fn totals(done: &[Done]) -> String {
     let (plain, added) = (count(&is_plain), count(&|run| !run.add.is_empty()));
     let sum = |of: fn(&Done) -> u64| done.iter().map(of).sum::<u64>();
     let (bytes, spare) = (sum(|done| done.bytes), sum(|done| done.spare));
+    let plain_runs = || done.iter().filter(|done| is_plain(&done.run));
+    let plain_bytes = plain_runs().map(|done| done.bytes).sum();
+    let plain_spare = plain_runs().map(|done| done.spare).sum();
     let mut vain: BTreeMap<&str, usize> = BTreeMap::new();
     for hint in done.iter().flat_map(|done| &done.vain) {
         *vain.entry(hint).or_default() += 1;
@@ -75,23 +78,17 @@ fn totals(done: &[Done]) -> String {
         .iter()
         .map(|(hint, count)| format!("{hint} {count}"))
         .collect();
-    let mut shares: Vec<u64> = done
-        .iter()
-        .map(|done| done.spare * 1000 / done.bytes.max(1))
-        .collect();
-    shares.sort_unstable();
-    let median = shares.get(shares.len() / 2).copied().unwrap_or(0);
     format!(
         "\n{} runs: {plain} with no flag, {} with flags that slimpack suggests, {added} with --add.\n\
-         The images have {} bytes, {} of them in files that their run can do without (median {}.{} % \
-         of an image).\n\
+         The images have {} bytes, {} of them in files that their run can do without; those with no \
+         flag {}, {} of them.\n\
          Hints that were not needed: {} ({}), in {} of the runs.\n",
         done.len(),
         done.len() - plain - added,
         thousands(bytes),
         thousands(spare),
-        median / 10,
-        median % 10,
+        thousands(plain_bytes),
+        thousands(plain_spare),
         vain.values().sum::<usize>(),
         hints.join(", "),
         done.iter().filter(|done| !done.vain.is_empty()).count(),
