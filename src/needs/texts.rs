@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use foldhash::HashSet;
+
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
@@ -140,12 +142,14 @@ pub(super) fn mentions<'n>(
     if names.is_empty() {
         return found;
     }
+    // Each word of the constants is looked up.
+    let names: HashSet<&str> = names.keys().map(String::as_str).collect();
     for (_, bytes) in constants(object, file) {
         for word in bytes.split(|byte| !is_of_word(*byte)) {
             if let Ok(word) = std::str::from_utf8(word)
-                && let Some((name, _)) = names.get_key_value(word)
+                && let Some(name) = names.get(word)
             {
-                found.insert(name.as_str());
+                found.insert(*name);
             }
         }
     }
