@@ -145,6 +145,10 @@ fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
 /// Paths below the folders of packages, where nothing is, each with the object that holds it: the
 /// program or a library that it names itself.
 pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
+    // A static program holds the paths of the C library.
+    if process.is_static() {
+        return Vec::new();
+    }
     let objects = process.objects();
     let own = (0..objects.len()).filter(|&index| {
         (index == 0 || objects[index].requester == Some(0)) && !process.is_libc(index)
