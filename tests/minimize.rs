@@ -347,3 +347,25 @@ fn an_image_of_slimpack_made_smaller_again_is_the_same() {
         assert_eq!(said.status.code(), Some(0), "{program}: {}", text(&said));
     }
 }
+
+/// An image may name a program that starts another one as often as it likes.
+#[test]
+fn starters_that_start_one_another_without_end_are_no_trouble() {
+    if !have(&["/usr/bin/env", "busybox"]) {
+        return;
+    }
+    let busybox = common::find("busybox").unwrap();
+    let folder = temporary();
+    let [one, other] = ["one.tar", "other.tar"].map(|name| folder.path().join(name));
+    let config = folder.path().join("slimpack.toml");
+    for (program, word) in [(Path::new("/usr/bin/env"), "env"), (&busybox, "busybox")] {
+        let words = format!("\"{word}\", ").repeat(90_000);
+        let text = format!(
+            "[[image]]\nfile = {program:?}\noutput = {one:?}\nentrypoint = [{program:?}]\ncmd = [{words}]\n"
+        );
+        fs::write(&config, text).unwrap();
+        succeed(slimpack().arg("--config").arg(&config));
+        succeed(slimpack().arg("--from").arg(&one).arg("-o").arg(&other));
+        succeed(slimpack().args(["lint", "--runtime"]).arg(&one));
+    }
+}

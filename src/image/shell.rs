@@ -20,15 +20,15 @@ pub fn is_shell(name: &str) -> bool {
 /// `arguments`; `None` for another program, or without one. The first argument of busybox is the
 /// name that it goes by.
 pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
-    if name == "busybox" {
-        let (name, rest) = arguments.split_first()?;
-        return command_line(name, rest).filter(|_| *name != "busybox");
-    }
-    if !is_shell(name) {
+    let mut words = arguments.iter();
+    let name = match name {
+        "busybox" => words.next()?,
+        name => name,
+    };
+    if !SHELLS.contains(&name) {
         return None;
     }
     // Options stand before the first word, long ones and those with an argument (`-o pipefail`) too.
-    let mut words = arguments.iter();
     while let Some(word) = words.next().filter(|word| word.starts_with(['-', '+'])) {
         if word.starts_with("--") {
             continue;

@@ -29,6 +29,9 @@ const STARTERS: [&str; 16] = [
     "exec",
 ];
 
+/// Most commands that start one another.
+const MAX_STARTERS: usize = 64;
+
 /// The program that a person typed: a name alone is looked up as the engine does.
 pub(super) fn named(start: &Start, view: &View, typed: &Path) -> PathBuf {
     let is_name = typed.components().count() == 1 && !typed.is_absolute();
@@ -80,27 +83,31 @@ pub(super) fn programs(
 
 /// What a command line starts beside its first word.
 fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
-    let Some((first, rest)) = words.split_first() else {
-        return Vec::new();
-    };
-    let name = first.rsplit('/').next().unwrap_or(first);
-    if let Some(text) = command_line(name, rest) {
-        return commands_in(text, &start.env, &|path| {
-            view.kind(path) == Some(NodeKind::File)
-        });
+    let mut found = Vec::new();
+    let mut left = words;
+    while let Some((first, rest)) = left.split_first()
+        && found.len() < MAX_STARTERS
+    {
+        let name = first.rsplit('/').next().unwrap_or(first);
+        if let Some(text) = command_line(name, rest) {
+            found.extend(commands_in(text, &start.env, &|path| {
+                view.kind(path) == Some(NodeKind::File)
+            }));
+            break;
+        }
+        if !STARTERS.contains(&name) {
+            break;
+        }
+        // Users and numbers stand before the command, too: what is in PATH counts.
+        let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
+        let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
+        let next = commands.find_map(|(at, word)| Some((at, start.executable(view, word)?)));
+        let Some((at, path)) = next else {
+            break;
+        };
+        found.push(path);
+        left = &rest[at..];
     }
-    if !STARTERS.contains(&name) {
-        return Vec::new();
-    }
-    // Users and numbers stand before the command, too: what is in PATH counts.
-    let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
-    let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
-    let found = commands.find_map(|(at, word)| Some((at, start.executable(view, word)?)));
-    let Some((at, path)) = found else {
-        return Vec::new();
-    };
-    let mut found = vec![path];
-    found.extend(started_by(start, view, &rest[at..]));
     found
 }
 
