@@ -155,6 +155,9 @@ impl<'a> Loop<'a> {
             .chain(started)
             .filter(|(_, role)| *role != Role::Added)
             .collect();
+        if programs.len() < 2 {
+            return Vec::new();
+        }
         let demanded = RULES
             .iter()
             .filter(|rule| self.scene.selection.demands(rule));

@@ -81,15 +81,21 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    if !process.is_glibc() || runs_scripts(process) {
+    if !process.is_glibc() {
         return None;
     }
     let mut sign = process.program_imports(&["iconv_open"])?;
+    if runs_scripts(process) {
+        return None;
+    }
+    if process.arguments.is_empty() {
+        return Some(sign);
+    }
+    // Which sets an image converts may stand in what it is started with.
     let converters = folder(process.view, process)
         .map(|folder| Converters::read(process.view, &folder))
         .unwrap_or_default();
-    // Which sets an image converts may stand in what it is started with.
-    if process.arguments.is_empty() || converters.modules.is_empty() {
+    if converters.modules.is_empty() {
         return Some(sign);
     }
     let is_meant = |word: &str| {

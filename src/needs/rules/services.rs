@@ -38,9 +38,11 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if runs_scripts(process) {
         return None;
     }
+    if process.arguments.is_empty() {
+        return Some(sign);
+    }
     // What an image is started with says whether it asks for a service by name.
-    let file = process.view.read(FILE.as_ref(), MAX_FILE);
-    let Some(file) = file.ok().filter(|_| !process.arguments.is_empty()) else {
+    let Ok(file) = process.view.read(FILE.as_ref(), MAX_FILE) else {
         return Some(sign);
     };
     let words = process.arguments.iter();
