@@ -2,9 +2,9 @@
 //!
 //! In: a file tree. Out: packages with the files that they brought. dpkg keeps one list of paths
 //! for each package (`/var/lib/dpkg/info/NAME.list`, dpkg-query(1)); apk one database of all
-//! (`/lib/apk/db/installed`, "P:" names a package, "o:" what it was built from, "D:"
-//! what it needs, "F:" a folder, "R:" a file in it). Records that make no sense are passed over:
-//! nothing is decided by them alone.
+//! (`/lib/apk/db/installed`, "P:" names a package, "o:" what it was built from, "D:" what it needs,
+//! "F:" a folder, "R:" a file in it). Records that make no sense are passed over: nothing is decided
+//! by them alone.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};

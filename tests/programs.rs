@@ -26,7 +26,7 @@ mod smallest;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{have, temporary, text};
+use common::{have, strings, temporary, text};
 use program_runs::{Run, Stage, TREES};
 use program_table::Done;
 use serde_json::Value;
@@ -66,7 +66,6 @@ fn done(run: &Run) -> Result<Done, String> {
             ));
         }
     }
-    let hints = strings(&plain["hints"], "need");
     let plan = stage.pack(&run.flags(), &image)?;
     let here = stage.here();
     // Two equal failures would prove nothing.
@@ -113,24 +112,13 @@ fn done(run: &Run) -> Result<Done, String> {
         bytes: bytes(&plan),
         stripped: bytes(&stripped),
         zstd: fs::metadata(&other).unwrap().len(),
-        signs: owned(&strings(&plan["needs"], "need")),
-        vain: owned(&hints)
+        signs: strings(&plan["needs"], "need"),
+        vain: strings(&plain["hints"], "need")
             .into_iter()
             .filter(|hint| !asked.contains(&hint.as_str()))
             .collect(),
         run: run.clone(),
     })
-}
-
-fn strings<'v>(list: &'v Value, field: &str) -> Vec<&'v str> {
-    let entries = list.as_array().unwrap().iter();
-    entries
-        .map(|entry| entry[field].as_str().unwrap())
-        .collect()
-}
-
-fn owned(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// Whether every run is wanted, and everything about it.

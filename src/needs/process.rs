@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bytes::ReadAt;
 use crate::closure::Closure;
 use crate::image::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Scene, Target};
@@ -80,6 +81,15 @@ impl Process<'_> {
     /// The objects, the program first.
     pub fn objects(&self) -> &[Loaded] {
         self.closure.map.objects()
+    }
+
+    /// The program, and the libraries that it names itself, save the C library: others are not made
+    /// for it.
+    pub(super) fn own_objects(&self) -> impl Iterator<Item = usize> {
+        let objects = self.objects();
+        let is_own = |index: &usize| *index == 0 || objects[*index].requester == Some(0);
+        let own = (0..objects.len()).filter(is_own);
+        own.filter(|&index| !self.is_libc(index))
     }
 
     /// What the program is called: the last part of its path.
@@ -202,20 +212,26 @@ impl Process<'_> {
 
     /// The names that are strings of the program.
     pub(super) fn names(&self, is_wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
-        let program = &self.objects()[0];
-        let file = self.view.open(&program.walk);
-        let file = file.ok().filter(|_| self.has_contents);
-        file.map(|file| names(&program.object, file.as_ref(), is_wanted))
+        let object = &self.objects()[0].object;
+        self.program_file()
+            .map(|file| names(object, file.as_ref(), is_wanted))
             .unwrap_or_default()
     }
 
     /// Which of `names` the texts of the program mention.
     pub(super) fn mentions<'n>(&self, names: &'n BTreeMap<String, PathBuf>) -> BTreeSet<&'n str> {
-        let program = &self.objects()[0];
-        let file = self.view.open(&program.walk);
-        let file = file.ok().filter(|_| self.has_contents);
-        file.map(|file| mentions(&program.object, file.as_ref(), names))
+        let object = &self.objects()[0].object;
+        self.program_file()
+            .map(|file| mentions(object, file.as_ref(), names))
             .unwrap_or_default()
+    }
+
+    /// The program's bytes, where they are at hand.
+    fn program_file(&self) -> Option<Box<dyn ReadAt>> {
+        match self.has_contents {
+            true => self.view.open(&self.objects()[0].walk).ok(),
+            false => None,
+        }
     }
 
     /// The index of the object with one of these sonames.

@@ -1,7 +1,8 @@
 //! Certificates of authorities, for TLS.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use super::is_straight;
 use crate::needs::process::first_path;
 use crate::needs::strings::OPENSSL_FOLDER;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
@@ -103,8 +104,7 @@ fn own_file(process: &Process<'_>) -> Option<PathBuf> {
     let has = |path: PathBuf| path.to_str().is_some_and(|path| texts.words.contains(path));
     let mut folders = texts.words.iter().filter_map(|text| {
         let folder = Path::new(text.strip_suffix(OWN_FILE)?.strip_suffix('/')?);
-        let is_straight = folder.components().all(|part| part != Component::ParentDir);
-        (folder.is_absolute() && is_straight).then_some(folder)
+        is_straight(folder).then_some(folder)
     });
     let folder = folders.find(|folder| has(folder.join("certs")) && has(folder.join("private")))?;
     Some(folder.join(OWN_FILE))

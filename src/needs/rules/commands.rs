@@ -128,15 +128,11 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let process = supply.process;
-    let mut paths = Vec::new();
     if supply.arguments.is_empty() {
-        paths.extend(ordered(process).1);
-        paths.extend(held(process));
+        let paths = ordered(process).1.into_iter().chain(held(process));
+        return Ok(paths.map(Addition::File).collect());
     }
-    let helpers = match supply.arguments.is_empty() {
-        true => BTreeMap::new(),
-        false => helpers(process),
-    };
+    let (helpers, mut paths) = (helpers(process), Vec::new());
     for name in supply.arguments {
         let path = command(process, name).or_else(|| helpers.get(name).cloned());
         paths.push(path.ok_or_else(|| format!("there is no command {name} in PATH"))?);
@@ -146,7 +142,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 
 /// The commands that the script or the arguments of the program name, and the script.
 fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
-    let is_file = |path: &Path| process.view.kind(path) == Some(NodeKind::File);
+    let is_file = |path: &Path| process.has_file(path);
     let name = process.name();
     if let Some(script) = process.script.filter(|_| is_shell(name)) {
         let text = process.view.read(script, MAX_SCRIPT).unwrap_or_default();
@@ -172,9 +168,8 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     if runs_scripts(process) || process.program_imports(&STARTERS).is_none() {
         return Vec::new();
     }
-    let program = &process.objects()[0];
-    let own_name = program.opened_as.file_name().unwrap_or_default();
-    let own_prefix = format!("{}-", own_name.display());
+    let own_name = process.name();
+    let own_prefix = format!("{own_name}-");
     let installed = installed(process);
     let is_command = |name: &str| {
         let is_meant = match name.len() {
@@ -198,12 +193,12 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let helpers = helpers(process);
     let mentioned = process.mentions(&helpers);
     let mut found: BTreeMap<(bool, &str), PathBuf> = BTreeMap::new();
-    for name in names.iter().filter(|name| ***name != *own_name) {
+    for name in names.iter().filter(|name| **name != own_name) {
         if let Some(path) = command(process, name) {
             found.insert((!name.starts_with(&own_prefix), name), path);
         }
     }
-    for name in mentioned.iter().filter(|name| ***name != *own_name) {
+    for name in mentioned.iter().filter(|name| **name != own_name) {
         let key = (!name.starts_with(&own_prefix), *name);
         found.entry(key).or_insert_with(|| helpers[*name].clone());
     }

@@ -23,7 +23,7 @@ mod users;
 
 pub use paths::absent as absent_paths;
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::{Process, Rule, Sign};
 use crate::image::is_shell;
@@ -54,6 +54,12 @@ pub static RULES: &[&Rule] = &[
 
 /// Where packages put what their programs open and start.
 const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
+
+/// Whether a path leads from the root where it says: no `..` in it.
+fn is_straight(path: &Path) -> bool {
+    let mut parts = path.components();
+    path.is_absolute() && parts.all(|part| part != Component::ParentDir)
+}
 
 /// Whether scripts say what the program asks for: it is a shell, an interpreter, or what starts one.
 fn runs_scripts(process: &Process<'_>) -> bool {

@@ -1,9 +1,9 @@
 //! Files whose paths a program holds.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::{HOMES, plugins, stdlib, told_paths};
+use super::{HOMES, is_straight, plugins, stdlib, told_paths};
 use crate::image::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
@@ -149,12 +149,8 @@ pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     if process.is_static() {
         return Vec::new();
     }
-    let objects = process.objects();
-    let own = (0..objects.len()).filter(|&index| {
-        (index == 0 || objects[index].requester == Some(0)) && !process.is_libc(index)
-    });
     let mut found: BTreeSet<(usize, PathBuf)> = BTreeSet::new();
-    for index in own {
+    for index in process.own_objects() {
         let texts = process.texts(index);
         let paths = texts.words.iter().filter_map(|text| plain(text));
         let paths = paths.filter(|path| {
@@ -169,14 +165,9 @@ pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         });
         found.extend(paths.map(|path| (index, path)));
     }
+    let mut absent: Vec<(usize, PathBuf)> = found.into_iter().collect();
     // What lies in another folder stands behind it, and goes with it.
-    let mut absent: Vec<(usize, PathBuf)> = Vec::new();
-    for (index, path) in found {
-        let before = absent.last();
-        if before.is_none_or(|(_, folder)| !path.starts_with(folder)) {
-            absent.push((index, path));
-        }
-    }
+    absent.dedup_by(|(_, path), (_, before)| path.starts_with(before));
     absent
 }
 
@@ -188,8 +179,5 @@ fn plain(text: &str) -> Option<PathBuf> {
     }
     let path: PathBuf = Path::new(text).components().collect();
     let count = path.components().count();
-    let is_straight = path
-        .components()
-        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    (is_straight && count > 2).then_some(path)
+    (is_straight(&path) && count > 2).then_some(path)
 }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::{HOMES, openssl, stdlib, told_paths};
+use super::{HOMES, is_straight, openssl, stdlib, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::packages::Records;
 use crate::vfs::{NodeKind, View};
@@ -98,10 +98,7 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     let records = Records::of(process.view);
     let mut found: BTreeSet<(PathBuf, usize)> = BTreeSet::new();
     let objects = process.objects();
-    // The program, and the libraries that it names itself: others are not made for it.
-    let direct =
-        (0..objects.len()).filter(|&index| index == 0 || objects[index].requester == Some(0));
-    for index in direct.filter(|&index| !process.is_libc(index)) {
+    for index in process.own_objects() {
         let candidates = candidates(process, index);
         if candidates.is_empty() {
             continue;
@@ -119,17 +116,10 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         let own = candidates.filter(|path| package.has(path));
         found.extend(own.map(|path| (path, index)));
     }
-    if found.is_empty() {
-        return Vec::new();
-    }
-    let mut folders: Vec<(usize, PathBuf)> = Vec::new();
-    for (path, index) in found {
-        // What lies in another folder stands behind it, and comes with it.
-        let before = folders.last();
-        if before.is_none_or(|(_, folder)| !path.starts_with(folder)) {
-            folders.push((index, path));
-        }
-    }
+    let found = found.into_iter();
+    let mut folders: Vec<(usize, PathBuf)> = found.map(|(path, index)| (index, path)).collect();
+    // What lies in another folder stands behind it, and comes with it.
+    folders.dedup_by(|(_, path), (_, before)| path.starts_with(before));
     // The library of an interpreter has a need of its own.
     let library = stdlib::paths(process);
     folders.retain(|(_, path)| !library.iter().any(|own| path.starts_with(own)));
@@ -192,8 +182,7 @@ fn candidate(view: &View, text: &str) -> Option<PathBuf> {
     let is_openssl = openssl::MODULES.iter().any(|name| path.ends_with(name));
     let is_elsewhere = is_openssl || ELSEWHERE.iter().any(|folder| path.starts_with(folder));
     // /usr/lib/ARCH, /usr/share and the like are everybody's.
-    let is_straight = path.components().all(|part| part != Component::ParentDir);
-    let is_own = path.components().count() > 3 && is_straight && !is_elsewhere;
+    let is_own = path.components().count() > 3 && is_straight(&path) && !is_elsewhere;
     (is_own && view.kind(&path) == Some(NodeKind::Directory)).then_some(path)
 }
 

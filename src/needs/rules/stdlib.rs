@@ -8,9 +8,9 @@
 //! (`perl -V`, `RbConfig`, `php --ini`). Node.js has its library inside, save where a distribution
 //! took parts of it out.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::told_paths;
+use super::{is_straight, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
@@ -304,9 +304,8 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
         .filter(|text| text.starts_with('/') && text.contains(language.word))
         .map(|text| Path::new(text).components().collect::<PathBuf>())
         .filter(|path| {
-            let is_straight = path.components().all(|part| part != Component::ParentDir);
             let is_elsewhere = ELSEWHERE.iter().any(|top| path.starts_with(top));
-            path.components().count() > 2 && is_straight && !is_elsewhere
+            path.components().count() > 2 && is_straight(path) && !is_elsewhere
         })
         .filter(|path| match process.view.kind(path) {
             Some(NodeKind::Directory) => true,
