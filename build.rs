@@ -9,7 +9,42 @@ fn main() {
     let target = std::env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=SLIMPACK_TARGET={target}");
     #[cfg(feature = "c-tests")]
-    find_compilers();
+    {
+        find_compilers();
+        list_fixtures();
+    }
+}
+
+/// Writes a test for each file of `c-tests/`, so that each has a name of its own.
+#[cfg(feature = "c-tests")]
+fn list_fixtures() {
+    use std::fmt::Write;
+    use std::path::{Path, PathBuf};
+    println!("cargo::rerun-if-changed=c-tests");
+    let folder = std::fs::read_dir("c-tests").into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.path()).collect();
+    files.sort();
+    let mut tests = String::new();
+    for file in files {
+        let (Some(name), Some(stem)) = (file.file_name(), file.file_stem()) else {
+            continue;
+        };
+        if file
+            .extension()
+            .is_some_and(|suffix| suffix == "c" || suffix == "cc")
+        {
+            let (name, stem) = (name.display(), stem.display());
+            let written = write!(
+                tests,
+                "#[test]\nfn r#{stem}() {{\n    check({name:?});\n}}\n",
+                name = name.to_string()
+            );
+            written.expect("a String takes everything");
+        }
+    }
+    let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    let list = Path::new(&out).join("fixtures.rs");
+    std::fs::write(list, tests).expect("OUT_DIR is writable");
 }
 
 #[cfg(feature = "c-tests")]

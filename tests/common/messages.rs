@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rustix::io::Errno as Os;
 use slimpack::binding::BindingError;
 use slimpack::closure::ClosureError;
-use slimpack::config::Config;
+use slimpack::config::{Config, ConfigError};
 use slimpack::depfile::DepfileError;
 use slimpack::elf::{ElfError, Malformed};
 use slimpack::engine::EngineError;
@@ -29,7 +29,7 @@ use slimpack::source::SourceError;
 use slimpack::strip::LeftAlone;
 use slimpack::vfs::Errno;
 
-use crate::Told;
+use crate::messages::Told;
 
 const LIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.so.6";
 const LIBZ: &str = "/usr/lib/x86_64-linux-gnu/libz.so.1";
@@ -339,7 +339,8 @@ fn words() -> Vec<Told> {
         told(PolicyError::UnknownRule("SP0001".into())),
         told(PolicyError::UnknownRule("hardening".into())),
         told(PolicyError::NoReason("SP305".into())),
-        told(Config::parse("[[image]]\nname = \"app\"\n").unwrap_err()),
+        told(Config::parse("[[images]]\nname = \"app\"\n").unwrap_err()),
+        told(ConfigError::TooLarge),
     ]
 }
 

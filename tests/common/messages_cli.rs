@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Told, common};
+use crate::{common, messages::Told};
 
 /// Words that are refused, in the folder that [`folder`] makes.
 const REFUSED: &[&[&str]] = &[

@@ -164,7 +164,7 @@ pub type Nodes = BTreeMap<String, String>;
 pub fn layer(archive: &Path) -> Nodes {
     let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
     // The layer is the first member.
-    let first = outer.entries().unwrap().next().unwrap().unwrap();
+    let first = first_file(&mut outer);
     let mut nodes = Nodes::new();
     for entry in tar::Archive::new(first).entries().unwrap() {
         let entry = entry.unwrap();
@@ -385,11 +385,19 @@ pub fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The first regular file of an archive: the layer of an image that slimpack wrote.
+pub fn first_file<R: Read>(archive: &mut tar::Archive<R>) -> tar::Entry<'_, R> {
+    let mut members = archive.entries().unwrap().map(Result::unwrap);
+    members
+        .find(|member| member.header().entry_type().is_file())
+        .unwrap()
+}
+
 /// Unpacks the layer of an archive into a new folder.
 pub fn unpack_layer(archive: &Path, folder: &Path) {
     fs::create_dir(folder).unwrap();
     let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
-    let first = outer.entries().unwrap().next().unwrap().unwrap();
+    let first = first_file(&mut outer);
     tar::Archive::new(first).unpack(folder).unwrap();
 }
 

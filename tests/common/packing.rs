@@ -82,7 +82,7 @@ impl Packed {
     /// A text file of the layer.
     pub fn file(&self, path: &str) -> String {
         let mut outer = tar::Archive::new(fs::File::open(&self.archive).unwrap());
-        let first = outer.entries().unwrap().next().unwrap().unwrap();
+        let first = common::first_file(&mut outer);
         for entry in tar::Archive::new(first).entries().unwrap() {
             let mut entry = entry.unwrap();
             if entry.path().unwrap() == Path::new(path) {

@@ -1,0 +1,255 @@
+//! The recipes of the README for other build systems, followed to the letter.
+
+use crate::{common, recipes};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{compile, have, succeed, temporary};
+use recipes::{path_with_slimpack, readme_block};
+
+/// Runs a tool in `folder` with the slimpack under test; what it said.
+fn run(folder: &Path, tool: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(tool);
+    command.current_dir(folder).args(arguments);
+    succeed(command.env("PATH", path_with_slimpack(folder)))
+}
+
+/// A program that loads a library of its own, found by a search that also looks elsewhere.
+fn project(folder: &Path) {
+    let library = compile(
+        folder,
+        "libfoo.so.1",
+        "int foo(void) { return 1; }",
+        &["-shared", "-fPIC", "-Wl,-soname,libfoo.so.1"],
+    );
+    let source = "int foo(void); int main(void) { return foo() - 1; }";
+    let rpath = "-Wl,-rpath,$ORIGIN/none:$ORIGIN";
+    compile(folder, "app", source, &[library.to_str().unwrap(), rpath]);
+}
+
+#[test]
+fn ninja_packs_anew_when_an_input_changes_and_nothing_after_an_image_that_is_the_same() {
+    if !have(&["ninja"]) {
+        return;
+    }
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    project(folder.path());
+    let mut recipe = readme_block("ninja", "restat");
+    recipe.push_str("rule count\n  command = cat $in | wc -c > $out && echo counted\n");
+    recipe.push_str("build size: count app.tar\n");
+    fs::write(at("build.ninja"), recipe).unwrap();
+    let ninja = || run(folder.path(), "ninja", &["-v"]);
+    assert!(ninja().contains("slimpack app -o app.tar"));
+    assert!(ninja().contains("no work to do"), "{}", ninja());
+    // The clock of a file system ticks slower than a test runs.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    succeed(Command::new("touch").arg(at("libfoo.so.1")));
+    let said = ninja();
+    assert!(
+        said.contains("slimpack app") && !said.contains("counted"),
+        "{said}"
+    );
+    assert!(ninja().contains("no work to do"), "{}", ninja());
+    compile(
+        folder.path(),
+        "libfoo.so.1",
+        "int foo(void) { return 1; } int more;",
+        &["-shared", "-fPIC", "-Wl,-soname,libfoo.so.1"],
+    );
+    let said = ninja();
+    assert!(
+        said.contains("slimpack app") && said.contains("counted"),
+        "{said}"
+    );
+    fs::remove_file(at("libfoo.so.1")).unwrap();
+    let mut command = Command::new("ninja");
+    command
+        .current_dir(folder.path())
+        .env("PATH", path_with_slimpack(folder.path()));
+    let failed = command.output().unwrap();
+    let said = String::from_utf8_lossy(&failed.stdout).into_owned();
+    assert!(
+        !failed.status.success() && said.contains("libfoo.so.1 not found"),
+        "{said}"
+    );
+}
+
+#[test]
+fn cmake_packs_a_program_that_it_builds() {
+    if !have(&["cmake", "ninja", "make"]) {
+        return;
+    }
+    for generator in ["Ninja", "Unix Makefiles"] {
+        let folder = temporary();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("app.c"), common::HELLO).unwrap();
+        let recipe = readme_block("cmake", "add_custom_command");
+        let head =
+            "cmake_minimum_required(VERSION 3.21)\nproject(app C)\nadd_executable(app app.c)\n";
+        fs::write(at("CMakeLists.txt"), format!("{head}{recipe}")).unwrap();
+        run(
+            folder.path(),
+            "cmake",
+            &["-G", generator, "-B", "build", "."],
+        );
+        let build = || run(folder.path(), "cmake", &["--build", "build", "-v"]);
+        let packs = "slimpack ";
+        assert!(build().contains(packs), "{generator}");
+        let image = fs::metadata(at("build/app.tar"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        build();
+        let same = fs::metadata(at("build/app.tar"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        assert_eq!(image, same, "{generator}");
+        fs::write(at("app.c"), common::HELLO.replace("Hello", "Goodbye")).unwrap();
+        build();
+        let new = fs::metadata(at("build/app.tar"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        assert!(new > image, "{generator}");
+    }
+}
+
+#[test]
+fn a_stage_of_a_dockerfile_makes_an_image_of_its_root_folder() {
+    if !common::is_root() || !have(&["buildah", "skopeo", "umoci", "runc", "busybox"]) {
+        return;
+    }
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    compile(folder.path(), "app", common::HELLO, &[]);
+    let buildah = |arguments: &[&str]| {
+        let mut command = Command::new("buildah");
+        command.current_dir(folder.path());
+        command
+            .arg("--root")
+            .arg(at("storage"))
+            .arg("--runroot")
+            .arg(at("run"));
+        command.args(["--storage-driver", "vfs"]).args(arguments);
+        succeed(&mut command)
+    };
+    // Two images that the recipe starts from: one with slimpack, and one that has a shell and the
+    // libraries of this machine.
+    let slimpack = env!("CARGO_BIN_EXE_slimpack");
+    let pack = |arguments: &[&str]| {
+        let mut command = common::slimpack();
+        succeed(command.current_dir(folder.path()).args(arguments).arg("-q"));
+    };
+    pack(&[
+        slimpack,
+        "--dest",
+        "/slimpack",
+        "-t",
+        "tools",
+        "-o",
+        "tools.tar",
+    ]);
+    let app = format!("--add={}:/lib-of-app/app", at("app").display());
+    pack(&[
+        slimpack,
+        "--with",
+        "busybox",
+        &app,
+        "-t",
+        "debian:12",
+        "-o",
+        "base.tar",
+    ]);
+    for (archive, name) in [("tools.tar", "tools"), ("base.tar", "debian:12")] {
+        let source = format!("docker-archive:{archive}");
+        let id = buildah(&["pull", "-q", &source]);
+        buildah(&["tag", id.trim(), &format!("localhost/{name}")]);
+    }
+    let recipe = readme_block("dockerfile", "RUN slimpack");
+    let recipe = recipe.replace("debian:12", "localhost/debian:12");
+    fs::write(
+        at("Dockerfile"),
+        recipe.replace("--from=tools", "--from=localhost/tools"),
+    )
+    .unwrap();
+    buildah(&[
+        "bud",
+        "--isolation",
+        "chroot",
+        "--pull-never",
+        "-q",
+        "-t",
+        "localhost/app:latest",
+        ".",
+    ]);
+    buildah(&[
+        "push",
+        "-q",
+        "localhost/app:latest",
+        "docker-archive:app.tar:app:latest",
+    ]);
+    let expected = succeed(&mut Command::new(at("app")));
+    let layout = at("layout");
+    let copy = [
+        "copy",
+        "-q",
+        "docker-archive:app.tar",
+        &format!("oci:{}:app", layout.display()),
+    ];
+    succeed(Command::new("skopeo").current_dir(folder.path()).args(copy));
+    let output = common::run_layout(&layout, "app", &[]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        expected,
+        "{output:?}"
+    );
+    let listed = succeed(
+        common::slimpack()
+            .arg("inspect")
+            .arg("--files")
+            .arg(at("app.tar")),
+    );
+    assert!(
+        !listed.contains("busybox") && listed.contains("libc.so.6"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn help_and_readme_give_the_same_recipes() {
+    for (language, mark, topic) in [
+        ("make", "--check-symlink-times", "make"),
+        ("ninja", "restat", "ninja"),
+        ("cmake", "add_custom_command", "cmake"),
+        ("dockerfile", "RUN slimpack", "docker"),
+    ] {
+        let help = succeed(common::slimpack().args(["help", topic]));
+        for line in readme_block(language, mark)
+            .lines()
+            .filter(|line| !line.is_empty())
+        {
+            assert!(help.contains(&format!("    {line}\n")), "{topic}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_files_of_readme_and_help_are_read() {
+    let folder = temporary();
+    let path = folder.path().join("slimpack.toml");
+    let help = succeed(common::slimpack().args(["help", "config"]));
+    let help: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    for text in [readme_block("toml", "[[image]]"), help.join("\n")] {
+        fs::write(&path, text).unwrap();
+        let said = common::fail_with(2, common::slimpack().arg("--config").arg(&path));
+        // The programs are not there, and that is all.
+        assert!(said.contains("build/server: no such file"), "{said}");
+        assert!(said.contains("build/tool: no such file"), "{said}");
+    }
+}

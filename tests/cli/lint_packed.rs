@@ -1,0 +1,35 @@
+//! What slimpack packs, slimpack lint has nothing to say against.
+
+use crate::common;
+use std::fs;
+
+use common::{find, slimpack, succeed, temporary};
+
+/// Programs that machines have; those that are absent are passed over.
+const PROGRAMS: [&str; 36] = [
+    "ls", "cp", "sort", "tar", "bash", "sed", "grep", "find", "mawk", "perl", "openssl", "curl",
+    "git", "python3", "id", "date", "df", "env", "xargs", "diff", "make", "gcc", "ld", "node",
+    "runc", "umoci", "skopeo", "docker", "podman", "buildah", "mount", "su", "dpkg", "less",
+    "zstd", "xz",
+];
+
+#[test]
+fn twenty_programs_of_the_system_are_packed_without_a_finding_of_severity_error() {
+    let folder = temporary();
+    let archive = folder.path().join("image.tar");
+    let mut packed = 0;
+    for program in PROGRAMS {
+        let Some(path) = find(program) else { continue };
+        let path = fs::canonicalize(path).unwrap();
+        // A script is no program that slimpack packs.
+        if !fs::read(&path).unwrap().starts_with(b"\x7fELF") {
+            continue;
+        }
+        succeed(slimpack().arg(&path).arg("-q").arg("-o").arg(&archive));
+        let found = succeed(slimpack().args(["lint", "--format", "json"]).arg(&archive));
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        assert_eq!(found["summary"]["error"], 0, "{program}: {found:#}");
+        packed += 1;
+    }
+    assert!(packed >= 20, "only {packed} programs");
+}

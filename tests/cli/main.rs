@@ -1,0 +1,59 @@
+//! The command line: options, messages, reports and the findings of lint, on small inputs.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/docker.rs"]
+mod docker;
+#[path = "../common/elf_writer.rs"]
+mod elf_writer;
+#[path = "../common/messages.rs"]
+mod examples;
+#[path = "../common/image_writer.rs"]
+mod image_writer;
+#[path = "../common/layers.rs"]
+mod layers;
+#[path = "../common/packing.rs"]
+mod packing;
+#[path = "../common/recipes.rs"]
+mod recipes;
+#[path = "../common/root_images.rs"]
+mod root_images;
+#[path = "../common/roots.rs"]
+mod roots;
+#[path = "../common/messages_cli.rs"]
+mod runs;
+#[path = "../common/sources.rs"]
+mod sources;
+#[path = "../common/trees.rs"]
+mod trees;
+
+mod additions;
+mod bad_input;
+mod build_systems;
+mod cli;
+mod command_line;
+mod config_file;
+mod damaged;
+mod diff;
+mod distribution;
+mod inspect;
+mod lint_data;
+mod lint_files;
+mod lint_formats;
+mod lint_images;
+mod lint_lookup;
+mod lint_objects;
+mod lint_packed;
+mod lint_policy;
+mod lint_process;
+mod lint_rules;
+mod lint_search_paths;
+mod lint_targets;
+mod make;
+mod messages;
+mod needs_requests;
+mod tidy;
+mod tree;
+mod why;

@@ -1,0 +1,228 @@
+//! The bytes of an image: the same whatever surrounds the pack, and right by the
+//! specification.
+
+use crate::common;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use common::{HELLO, compile, document, hello, slimpack, succeed, temporary};
+use sha2::{Digest, Sha256};
+
+fn sha256(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_what_surrounds_the_pack() {
+    let (first, second) = (temporary(), temporary());
+    let program = first.path().join("app");
+    fs::copy(hello(), &program).unwrap();
+    let out = first.path().join("out.tar");
+    succeed(slimpack().arg(&program).arg("-o").arg(&out));
+
+    // Another folder, umask, locale, time zone, time stamp, mode and kind of path.
+    let other = second.path().join("app");
+    fs::copy(hello(), &other).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o6711)).unwrap();
+    succeed(Command::new("touch").args(["-d", "2001-02-03"]).arg(&other));
+    let again = second.path().join("again.tar");
+    succeed(
+        Command::new("sh")
+            .args(["-c", "umask 077; exec \"$0\" app -o again.tar"])
+            .arg(env!("CARGO_BIN_EXE_slimpack"))
+            .current_dir(second.path())
+            .env("LC_ALL", "C")
+            .env("TZ", "Asia/Tokyo"),
+    );
+    assert!(
+        fs::read(&out).unwrap() == fs::read(&again).unwrap(),
+        "the archives differ"
+    );
+
+    // The stream has the same bytes as the file.
+    let streamed = common::output(slimpack().arg(&program).args(["-o", "-"]));
+    assert!(
+        fs::read(&out).unwrap() == streamed.stdout,
+        "the stream differs from the file"
+    );
+}
+
+#[test]
+fn source_date_epoch_is_the_time_of_everything() {
+    let folder = temporary();
+    let out = folder.path().join("out.tar");
+    let epoch = 1_700_000_000;
+    succeed(
+        slimpack()
+            .arg(hello())
+            .arg("-o")
+            .arg(&out)
+            .env("SOURCE_DATE_EPOCH", epoch.to_string()),
+    );
+    assert_eq!(
+        common::image_config(&out)["created"],
+        "2023-11-14T22:13:20Z"
+    );
+    let mut outer = tar::Archive::new(fs::File::open(&out).unwrap());
+    let layer = common::first_file(&mut outer);
+    for entry in tar::Archive::new(layer).entries().unwrap() {
+        assert_eq!(entry.unwrap().header().mtime().unwrap(), epoch);
+    }
+}
+
+/// Every digest and size in an archive, checked against the bytes.
+fn validate(archive: &Path) {
+    let mut blobs = std::collections::BTreeMap::new();
+    for entry in tar::Archive::new(fs::File::open(archive).unwrap())
+        .entries()
+        .unwrap()
+    {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        if entry.header().entry_type().is_dir() {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        if let Some(digest) = path.strip_prefix("blobs/sha256/") {
+            assert_eq!(digest, sha256(&bytes), "{path}");
+        }
+        blobs.insert(path, bytes);
+    }
+    let resolve = |descriptor: &serde_json::Value| -> &Vec<u8> {
+        let digest = descriptor["digest"].as_str().unwrap();
+        let bytes = &blobs[&format!("blobs/{}", digest.replace(':', "/"))];
+        assert_eq!(descriptor["size"], bytes.len());
+        bytes
+    };
+    let index = document(archive, "index.json");
+    assert_eq!(
+        index["mediaType"],
+        "application/vnd.oci.image.index.v1+json"
+    );
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(resolve(&index["manifests"][0])).unwrap();
+    assert_eq!(
+        manifest["mediaType"],
+        "application/vnd.oci.image.manifest.v1+json"
+    );
+    let layers = manifest["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 1, "a single layer");
+    let layer = resolve(&layers[0]);
+    let config: serde_json::Value = serde_json::from_slice(resolve(&manifest["config"])).unwrap();
+    assert_eq!(
+        config["rootfs"],
+        serde_json::json!({"type": "layers", "diff_ids": [format!("sha256:{}", sha256(layer))]})
+    );
+    assert_eq!(
+        document(archive, "oci-layout")["imageLayoutVersion"],
+        "1.0.0"
+    );
+    let docker = document(archive, "manifest.json");
+    assert_eq!(
+        docker[0]["Layers"][0],
+        format!("blobs/sha256/{}", sha256(layer))
+    );
+    assert_eq!(blobs.len(), 6, "three blobs and three documents");
+}
+
+#[test]
+fn every_digest_and_size_is_that_of_the_bytes() {
+    let folder = temporary();
+    let out = folder.path().join("out.tar");
+    succeed(slimpack().arg(hello()).arg("-o").arg(&out));
+    validate(&out);
+    // A program beyond the size from which a second thread hashes.
+    let large = compile(folder.path(), "large", HELLO, &["-static"]);
+    fs::File::options()
+        .write(true)
+        .open(&large)
+        .unwrap()
+        .set_len(20_000_001)
+        .unwrap();
+    succeed(slimpack().arg(&large).arg("-o").arg(&out));
+    validate(&out);
+    assert!(common::layer(&out)["usr/local/bin/large"].ends_with(" 20000001"));
+}
+
+#[test]
+fn a_dynamic_program_brings_loader_libc_and_links_and_nothing_else() {
+    let folder = temporary();
+    let out = folder.path().join("out.tar");
+    succeed(slimpack().arg(hello()).arg("-o").arg(&out));
+    let layer = common::layer(&out);
+    let wanted = [
+        "lib",
+        "lib64",
+        "usr/lib64/ld-linux-x86-64.so.2",
+        "usr/local/bin/hello",
+        "usr/lib/x86_64-linux-gnu/libc.so.6",
+        "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+    ];
+    let nodes: Vec<_> = layer
+        .iter()
+        .filter(|(_, node)| !node.starts_with("folder "))
+        .collect();
+    if fs::read_link("/lib").is_ok() {
+        let mut paths: Vec<_> = nodes.iter().map(|(path, _)| path.as_str()).collect();
+        let mut wanted = wanted.to_vec();
+        paths.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(paths, wanted);
+    }
+    let modes: Vec<_> = nodes
+        .iter()
+        .filter_map(|(_, node)| node.strip_prefix("file "))
+        .collect();
+    assert_eq!(
+        modes
+            .iter()
+            .filter(|mode| mode.starts_with("0644 "))
+            .count(),
+        1,
+        "libc: {modes:?}"
+    );
+    assert_eq!(
+        modes
+            .iter()
+            .filter(|mode| mode.starts_with("0755 "))
+            .count(),
+        2,
+        "{modes:?}"
+    );
+}
+
+#[test]
+fn hard_links_on_the_source_stay_one_file_in_the_image() {
+    let folder = temporary();
+    let lib = folder.path().join("lib");
+    fs::create_dir(&lib).unwrap();
+    let source = "int one(void) { return 1; }";
+    let one = compile(&lib, "libone.so", source, &["-shared", "-fPIC"]);
+    fs::hard_link(&one, lib.join("libtwo.so")).unwrap();
+    let program = compile(
+        folder.path(),
+        "app",
+        "int one(void); int main(void) { return one() - 1; }",
+        &[
+            "-Llib",
+            "-Wl,--no-as-needed",
+            "-lone",
+            "-ltwo",
+            "-Wl,-rpath,$ORIGIN/lib",
+            &format!("-L{}", lib.display()),
+        ],
+    );
+    let out = folder.path().join("out.tar");
+    succeed(slimpack().arg(&program).arg("-o").arg(&out));
+    let layer = common::layer(&out);
+    assert_eq!(
+        layer["usr/local/bin/lib/libtwo.so"],
+        "same as usr/local/bin/lib/libone.so"
+    );
+}

@@ -1,0 +1,37 @@
+//! Images: what is written and read, held against engines, registries and image tools.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/authority.rs"]
+mod authority;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/docker.rs"]
+mod docker;
+#[path = "../common/elf_writer.rs"]
+mod elf_writer;
+#[path = "../common/image_writer.rs"]
+mod image_writer;
+#[path = "../common/root_images.rs"]
+mod root_images;
+#[path = "../common/roots.rs"]
+mod roots;
+#[path = "../common/schemas.rs"]
+mod schemas;
+#[path = "../common/servers.rs"]
+mod servers;
+
+mod engines;
+mod formats;
+mod hostile_images;
+mod image;
+mod interop;
+mod layers;
+mod limits;
+mod lint_engine;
+mod minimize;
+mod platforms;
+#[cfg(feature = "registry")]
+mod registries;
+mod root_folder;
+mod strip_images;

@@ -1,0 +1,36 @@
+//! Programs: what slimpack says of them, held against loaders, engines and real runs.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/authority.rs"]
+mod authority;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/docker.rs"]
+mod docker;
+#[path = "../common/machine.rs"]
+mod machine;
+#[path = "../common/packing.rs"]
+mod packing;
+#[path = "../common/probes.rs"]
+mod probes;
+#[path = "../common/program_runs.rs"]
+mod program_runs;
+#[path = "../common/program_table.rs"]
+mod program_table;
+#[path = "../common/servers.rs"]
+mod servers;
+#[path = "../common/smallest.rs"]
+mod smallest;
+
+mod binding;
+mod cross;
+mod differential;
+mod fixtures;
+mod lint_debian;
+mod needs;
+mod needs_commands;
+mod needs_programs;
+mod needs_servers;
+mod programs;
+mod strip;
