@@ -4,7 +4,6 @@
 //! that docker, podman, skopeo, umoci and containerd read alike.
 
 mod archive;
-mod command;
 mod compression;
 mod config;
 mod digest;
@@ -14,13 +13,11 @@ mod layout;
 mod part;
 pub mod read;
 mod reference;
-mod shell;
 
 pub use archive::{
     Destination, ImageError, Style, Written, WrittenImage, native, own_architecture, size_hint,
     write,
 };
-pub use command::{Interpreters, Shebang, Start, command_path, path_folders, shebang, variable};
 pub use compression::Compression;
 pub use config::{Configured, Settings, is_record, recorded};
 pub use digest::{Blob, Digester};
@@ -29,4 +26,3 @@ pub use format::Format;
 pub use layout::write_layout;
 pub use part::{LayerBlob, Part};
 pub use reference::{Tag, TagError};
-pub use shell::{command_line, commands_in, is_shell};

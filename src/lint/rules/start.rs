@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::elf::platform;
+use crate::exec::command_line;
 use crate::lint::catalogue::{SP302, SP308};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -65,18 +66,15 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
     )
 }
 
-/// What a shell is told to start (`["/bin/sh", "-c", "exec /app/run --now"]`), where it is a path:
+/// What a shell is told to start (`["/bin/sh", "-ec", "exec /app/run --now"]`), where it is a path:
 /// names may be the shell's own.
 pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
-    let [shell, option, text, ..] = &context.start.words[..] else {
-        return None;
-    };
+    let words = context.start.words.iter().map(String::as_str);
+    let words: Vec<&str> = words.collect();
+    let (shell, arguments) = words.split_first()?;
     let name = Path::new(shell).file_name()?.to_str()?;
-    if !SHELLS.contains(&name) || option != "-c" {
-        return None;
-    }
-    let mut words = text.split_whitespace();
-    let command = words.find(|word| *word != "exec" && !word.contains('='))?;
+    let mut line = command_line(name, arguments)?.split_whitespace();
+    let command = line.find(|word| *word != "exec" && !word.contains('='))?;
     let is_path = command.starts_with('/') && command.bytes().all(is_plain);
     if !is_path || context.source.view.walk(Path::new(command)).is_ok() {
         return None;
@@ -85,8 +83,6 @@ pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
     let words = context.start.words.clone();
     Some(Finding::new(&SP302, Path::new(command), command, message).evidence("words", words))
 }
-
-const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "busybox"];
 
 /// Whether a shell takes a byte as it is.
 fn is_plain(byte: u8) -> bool {

@@ -8,15 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::exec::is_shell;
 use crate::image::read::Image;
 use crate::packages::Packages;
 use crate::rootfs::{Content, Rootfs};
 use crate::vfs::{NodeKind, View};
-
-/// Shells by the names of their files.
-const SHELLS: [&str; 12] = [
-    "sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "fish", "tcsh", "csh", "rbash",
-];
 
 /// The figures of one tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -45,7 +41,7 @@ impl Census {
             if node.kind() != NodeKind::File {
                 continue;
             }
-            if is_shell(&path) {
+            if is_shell_file(&path) {
                 shells.insert(number);
             }
             if seen.insert(number) {
@@ -69,7 +65,7 @@ impl Census {
         for (path, node) in rootfs.nodes() {
             if let Content::File(file) = &node.content {
                 census.files += usize::from(seen.insert(file.id()));
-                if is_shell(path) {
+                if is_shell_file(path) {
                     shells.insert(file.id());
                 }
             }
@@ -79,11 +75,11 @@ impl Census {
     }
 }
 
-fn is_shell(path: &Path) -> bool {
+fn is_shell_file(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name);
     let is_command = folder.is_some_and(|folder| folder == "bin" || folder == "sbin");
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    is_command && SHELLS.contains(&name)
+    is_command && is_shell(name)
 }
 
 /// How many packages have a file in the tree.

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::Config;
 
 use super::{Options, PackError, Plan};
+use crate::exec::Start;
 use crate::image::read::{Description, Image};
-use crate::image::{Configured, Start, Tag};
+use crate::image::{Configured, Tag};
 use crate::packages::Packages;
 use crate::source::Source;
 

@@ -5,32 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::image::{Start, command_line, commands_in};
+use crate::exec::{Start, started_by};
 use crate::pack::PackError;
-use crate::vfs::{NodeKind, View};
-
-/// Commands that start the one that stands behind their options.
-const STARTERS: [&str; 16] = [
-    "env",
-    "tini",
-    "tini-static",
-    "dumb-init",
-    "catatonit",
-    "gosu",
-    "su-exec",
-    "setpriv",
-    "nice",
-    "ionice",
-    "timeout",
-    "nohup",
-    "stdbuf",
-    "chpst",
-    "docker-init",
-    "exec",
-];
-
-/// Most commands that start one another.
-const MAX_STARTERS: usize = 64;
+use crate::vfs::View;
 
 /// The program that a person typed: a name alone is looked up as the engine does.
 pub(super) fn named(start: &Start, view: &View, typed: &Path) -> PathBuf {
@@ -79,36 +56,6 @@ pub(super) fn programs(
         started_by(start, view, &cmd).into_iter().for_each(&mut add);
     }
     Ok(programs)
-}
-
-/// What a command line starts beside its first word.
-fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = words;
-    while let Some((first, rest)) = left.split_first()
-        && found.len() < MAX_STARTERS
-    {
-        let name = first.rsplit('/').next().unwrap_or(first);
-        if let Some(text) = command_line(name, rest) {
-            found.extend(commands_in(text, &start.env, &|path| {
-                view.kind(path) == Some(NodeKind::File)
-            }));
-            break;
-        }
-        if !STARTERS.contains(&name) {
-            break;
-        }
-        // Users and numbers stand before the command, too: what is in PATH counts.
-        let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
-        let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
-        let next = commands.find_map(|(at, word)| Some((at, start.executable(view, word)?)));
-        let Some((at, path)) = next else {
-            break;
-        };
-        found.push(path);
-        left = &rest[at..];
-    }
-    found
 }
 
 /// The programs of a health check.

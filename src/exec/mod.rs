@@ -1,0 +1,14 @@
+//! How a process starts.
+//!
+//! In: words, environment and tree of an image or a script. Out: the files that the kernel, `env`,
+//! a shell or an engine would start.
+
+mod command;
+mod shell;
+mod start;
+mod starters;
+
+pub use command::{Interpreters, Shebang, command_path, path_folders, shebang, variable};
+pub use shell::{command_line, commands_in, is_shell, reads_posix_scripts};
+pub use start::Start;
+pub use starters::started_by;

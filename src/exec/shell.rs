@@ -1,0 +1,236 @@
+//! Which commands a text in the language of the shell starts.
+//!
+//! In: a script, or what stands behind `sh -c`. Out: files of the `PATH`. A guess: words where
+//! commands stand, as the grammar of the shell has them (POSIX.1, XCU 2.10).
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::command_path;
+
+/// Shells that read the language of POSIX.
+const POSIX_SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash"];
+/// Shells with languages of their own.
+const OTHER_SHELLS: [&str; 3] = ["fish", "tcsh", "csh"];
+
+/// Whether a program of that name is a shell, or holds one as busybox does.
+pub fn is_shell(name: &str) -> bool {
+    reads_posix_scripts(name) || OTHER_SHELLS.contains(&name)
+}
+
+/// Whether a program of that name reads the shell command language (POSIX.1, XCU 2).
+pub fn reads_posix_scripts(name: &str) -> bool {
+    POSIX_SHELLS.contains(&name) || name == "busybox"
+}
+
+/// The command line that a shell called `name` is handed with `-c` before any other word among its
+/// `arguments`; `None` for another program, or without one. The first argument of busybox is the
+/// name that it goes by.
+pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
+    let mut words = arguments.iter();
+    let name = match name {
+        "busybox" => words.next()?,
+        name => name,
+    };
+    if !POSIX_SHELLS.contains(&name) && !OTHER_SHELLS.contains(&name) {
+        return None;
+    }
+    // Options stand before the first word, long ones and those with an argument (`-o pipefail`) too.
+    while let Some(word) = words.next().filter(|word| word.starts_with(['-', '+'])) {
+        if word.starts_with("--") {
+            continue;
+        }
+        if word.ends_with('c') && word.starts_with('-') {
+            return words.find(|word| !word.starts_with('-')).copied();
+        }
+        if word.ends_with(['o', 'O']) {
+            words.next();
+        }
+    }
+    None
+}
+
+/// The commands of a text in the language of the shell: words where commands stand, that are
+/// files in the `PATH` of `env`. `script` is the path of the text, which `$0` means in it.
+pub fn commands_in(
+    text: &str,
+    script: Option<&Path>,
+    env: &[String],
+    is_file: &dyn Fn(&Path) -> bool,
+) -> Vec<PathBuf> {
+    let mut found: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut variables = Variables::new(script);
+    for line in text.lines() {
+        let code = line.split(" #").next().unwrap_or_default();
+        if code.trim_start().starts_with('#') {
+            continue;
+        }
+        let code = variables.expand(code);
+        for piece in code.split(['|', ';', '&', '(', ')', '`', '{', '}']) {
+            let mut words = piece.split_whitespace().peekable();
+            while let Some(word) = words.peek() {
+                let is_prefix = KEYWORDS.contains(word) || variables.note(word);
+                if !is_prefix {
+                    break;
+                }
+                words.next();
+            }
+            let Some(word) = words.next() else { continue };
+            let word = word.replace(['"', '\''], "");
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/[".contains(c);
+            if !word.chars().all(is_plain) || BUILTINS.contains(&&*word) {
+                continue;
+            }
+            found.extend(command_path(&word, env, Path::new("/"), is_file));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Variables that a script has set to literals so far: `exe="/usr/bin/jq"` above `exec "$exe"`.
+struct Variables(HashMap<String, String>);
+
+impl Variables {
+    /// Longest value that is kept, and longest line after expansion, in bytes: each line may double
+    /// what the one before set.
+    const LONGEST: usize = 4096;
+    /// Most variables that are kept.
+    const MOST: usize = 1000;
+
+    fn new(script: Option<&Path>) -> Self {
+        let path = script.and_then(Path::to_str);
+        let zero = path.map(|path| ("0".to_owned(), path.to_owned()));
+        Self(zero.into_iter().collect())
+    }
+
+    /// Takes a word that is an assignment; whether it is one.
+    fn note(&mut self, word: &str) -> bool {
+        let Some((name, value)) = word.split_once('=') else {
+            return false;
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) {
+            return word.contains('=');
+        }
+        let value = value.replace(['"', '\''], "");
+        let is_literal = |c: char| c.is_ascii_alphanumeric() || "_-.+/".contains(c);
+        let is_kept = value.chars().all(is_literal)
+            && value.len() <= Self::LONGEST
+            && self.0.len() < Self::MOST;
+        match is_kept {
+            true => drop(self.0.insert(name.to_owned(), value)),
+            // What it is now only a run knows.
+            false => drop(self.0.remove(name)),
+        }
+        true
+    }
+
+    /// A line with the values of `$NAME` and `${NAME}`; what is not known stays as it is written.
+    fn expand(&self, line: &str) -> String {
+        let mut expanded = String::new();
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once('$')
+            && expanded.len() <= Self::LONGEST
+        {
+            expanded.push_str(before);
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let (name, left) = match after.strip_prefix('{') {
+                Some(braced) => braced.split_once('}').unwrap_or(("", after)),
+                // A positional parameter has one digit.
+                None if after.starts_with(|c: char| c.is_ascii_digit()) => after.split_at(1),
+                None => after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len())),
+            };
+            match self.0.get(name) {
+                Some(value) => {
+                    expanded.push_str(value);
+                    rest = left;
+                }
+                None => {
+                    expanded.push('$');
+                    rest = after;
+                }
+            }
+        }
+        expanded + rest
+    }
+}
+
+/// Words after which a command stands.
+const KEYWORDS: [&str; 14] = [
+    "if", "then", "else", "elif", "while", "until", "do", "time", "!", "exec", "command", "fi",
+    "done", "in",
+];
+/// What shells do by themselves.
+const BUILTINS: [&str; 34] = [
+    "[", "test", "echo", "printf", "cd", "exit", "return", "set", "unset", "export", "local",
+    "read", "shift", "trap", "true", "false", "eval", "source", ".", ":", "case", "esac", "for",
+    "function", "wait", "kill", "umask", "ulimit", "type", "hash", "alias", "pwd", "getopts",
+    "break",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{command_line, commands_in};
+
+    #[test]
+    fn commands_are_followed_through_variables_that_hold_literals() {
+        let script = Some(Path::new("/usr/bin/tool"));
+        for (text, commands) in [
+            ("exe=\"/usr/bin/jq\"\nexec \"$exe\"", &["/usr/bin/jq"][..]),
+            ("SED=/bin/sed; x | ${SED} s/a/b/", &["/bin/sed"]),
+            ("exec \"$0.bin\" \"$@\"", &["/usr/bin/tool.bin"]),
+            (
+                "ROOT='/usr/lib/erlang'\nBIN=$ROOT/bin\nexport BIN\nexec \"$BIN/erlexec\" -x",
+                &["/usr/lib/erlang/bin/erlexec"],
+            ),
+            (
+                "  exec /usr/bin/valgrind.bin \"$@\"",
+                &["/usr/bin/valgrind.bin"],
+            ),
+            ("A=/bin/x\nA=$(which y)\n$A", &[]),
+            ("\"$unknown/x\"", &[]),
+            ("X=1 Y=2 /bin/z", &["/bin/z"]),
+        ] {
+            let found = commands_in(text, script, &[], &|path| {
+                path.starts_with("/usr") || path.starts_with("/bin")
+            });
+            let expected: Vec<PathBuf> = commands.iter().map(PathBuf::from).collect();
+            // Names alone are found in the first folder of PATH here.
+            let found: Vec<PathBuf> = found
+                .into_iter()
+                .filter(|path| !path.starts_with("/usr/local"))
+                .collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_that_double_are_bounded() {
+        let mut text = String::from("A=xxxxxxxxxxxxxxxx\n");
+        text.push_str(&"A=$A$A\n".repeat(1000));
+        assert!(commands_in(&text, None, &[], &|_| true).len() < 10);
+    }
+
+    #[test]
+    fn a_line_for_the_shell_stands_behind_its_option() {
+        for (words, line) in [
+            (&["sh", "-c", "sort x"][..], Some("sort x")),
+            (
+                &["bash", "-euo", "pipefail", "-c", "sort x"],
+                Some("sort x"),
+            ),
+            (&["bash", "--norc", "-ec", "sort x", "name"], Some("sort x")),
+            (&["busybox", "sh", "-c", "sort x"], Some("sort x")),
+            (&["busybox", "httpd", "-f", "-c", "/etc/httpd.conf"], None),
+            (&["busybox", "busybox", "busybox", "sh", "-c", "x"], None),
+            (&["busybox"], None),
+            (&["sh", "/entry.sh", "-c", "/etc/app.conf"], None),
+            (&["sh", "-c"], None),
+            (&["env", "-c", "sort x"], None),
+        ] {
+            assert_eq!(command_line(words[0], &words[1..]), line, "{words:?}");
+        }
+    }
+}

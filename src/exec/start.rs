@@ -1,0 +1,78 @@
+//! Which file an engine starts.
+//!
+//! In: an image's configuration. Out: a path of the image. Source: the OCI image specification
+//! (`config.md`), and runc, which looks commands up as `execvp(3)` does, in the image's root and
+//! working directory.
+
+use std::path::{Path, PathBuf};
+
+use super::command_path;
+use crate::image::read::Description;
+use crate::vfs::{NodeKind, View};
+
+/// How an image is started.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Entrypoint and default arguments, one after the other.
+    pub words: Vec<String>,
+    /// `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// The working directory.
+    pub working_dir: PathBuf,
+    /// `USER[:GROUP]` by name or number; empty for root.
+    pub user: String,
+}
+
+impl Start {
+    /// What the configuration says; nothing for a bare root.
+    pub fn of(description: Option<&Description>) -> Self {
+        let config = description.and_then(|description| description.config.config().as_ref());
+        let Some(config) = config else {
+            return Self {
+                working_dir: PathBuf::from("/"),
+                ..Self::default()
+            };
+        };
+        let words = config.entrypoint().iter().flatten();
+        let working_dir = config.working_dir().as_deref().unwrap_or_default();
+        Self {
+            words: words
+                .chain(config.cmd().iter().flatten())
+                .cloned()
+                .collect(),
+            env: config.env().clone().unwrap_or_default(),
+            working_dir: Path::new("/").join(working_dir),
+            user: config.user().clone().unwrap_or_default(),
+        }
+    }
+
+    /// The program that is started, where it stands in the image.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub fn program(&self, view: &View) -> Result<PathBuf, String> {
+        let Some(word) = self.words.first() else {
+            return Err("it has no entrypoint".into());
+        };
+        self.command(view, word)
+            .ok_or_else(|| format!("its entrypoint {word} is not in it"))
+    }
+
+    /// The file that is started for `word`: the first that can be executed, else the first that
+    /// is there at all.
+    pub fn command(&self, view: &View, word: &str) -> Option<PathBuf> {
+        let is_file = |path: &Path| view.kind(path) == Some(NodeKind::File);
+        self.executable(view, word)
+            .or_else(|| command_path(word, &self.env, &self.working_dir, is_file))
+    }
+
+    /// The first file for `word` that can be executed.
+    pub fn executable(&self, view: &View, word: &str) -> Option<PathBuf> {
+        command_path(word, &self.env, &self.working_dir, |path| {
+            let walk = view.walk(path);
+            walk.is_ok_and(|walk| {
+                walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0
+            })
+        })
+    }
+}
