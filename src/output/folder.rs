@@ -5,13 +5,13 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
-use super::{Interrupts, OutputError};
+use super::{Interrupts, OutputError, receipt};
 
 /// A folder that is not at its place yet. A failure or a signal on the way removes it.
 #[derive(Debug)]
@@ -24,8 +24,7 @@ pub struct AtomicFolder {
 impl AtomicFolder {
     /// Makes a folder beside `path`.
     ///
-    /// With `force` an older root folder is replaced: one whose nodes all have one time, as slimpack
-    /// writes them.
+    /// With `force` an older root folder is replaced: one that still is what its receipt says.
     ///
     /// # Errors
     /// When something is at `path` that is not an empty folder, or nothing can be made beside it.
@@ -37,7 +36,7 @@ impl AtomicFolder {
             Err(error) => return Err(fail(error)),
         };
         match fs::read_dir(&target).map(|mut entries| entries.next().is_some()) {
-            Ok(true) if force && is_ours(&target).map_err(fail)? => {}
+            Ok(true) if force && receipt::holds(&target).map_err(fail)? => {}
             Ok(true) if force => return Err(OutputError::NotOurs(path.to_path_buf())),
             Ok(true) => return Err(OutputError::NotEmpty(path.to_path_buf())),
             Ok(false) => {}
@@ -81,6 +80,8 @@ impl AtomicFolder {
         let fail = |error| OutputError::Io(self.target.clone(), error);
         let mode = Permissions::from_mode(0o755);
         fs::set_permissions(self.temporary.path(), mode).map_err(fail)?;
+        // Written first: if the rename fails, a receipt that fits nothing only makes --force refuse.
+        receipt::write(self.temporary.path(), &self.target).map_err(fail)?;
         if !self.target.exists() || fs::remove_dir(&self.target).is_ok() {
             fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
         } else {
@@ -97,26 +98,6 @@ impl AtomicFolder {
         let _ = self.temporary.keep();
         Ok(())
     }
-}
-
-/// Whether a folder is one that slimpack wrote: all nodes in it have one time, which a tree that
-/// somebody lives in has not.
-fn is_ours(folder: &Path) -> io::Result<bool> {
-    let mut time = None;
-    let mut pending = vec![folder.to_path_buf()];
-    while let Some(path) = pending.pop() {
-        for entry in fs::read_dir(&path)? {
-            let entry = entry?;
-            let found = entry.metadata()?;
-            if *time.get_or_insert(found.mtime()) != found.mtime() || found.mtime_nsec() != 0 {
-                return Ok(false);
-            }
-            if found.is_dir() {
-                pending.push(entry.path());
-            }
-        }
-    }
-    Ok(true)
 }
 
 /// A path without the slash at its end.

@@ -5,6 +5,7 @@
 //! the previous file as it was.
 
 mod folder;
+mod receipt;
 
 pub use folder::AtomicFolder;
 

@@ -1,0 +1,82 @@
+//! Evidence that slimpack wrote a root directory.
+//!
+//! In: the directory. Out: `.NAME.slimpack` beside it, with the digest of the tree. Only a tree with
+//! that digest holds nothing but what slimpack wrote, so that removing it loses nothing: time stamps
+//! prove nothing, since anybody can set them.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::image::Digester;
+
+/// Longest receipt, in bytes: `sha256:`, the digest and a line feed.
+const LENGTH: u64 = 7 + 64 + 1;
+
+/// Writes the receipt of the tree in `written`, which is about to become `target`.
+///
+/// # Errors
+/// When the tree cannot be read or the receipt cannot be written.
+pub(super) fn write(written: &Path, target: &Path) -> io::Result<()> {
+    let text = format!("{}\n", digest(written)?);
+    let at = place(target);
+    let mut file = tempfile::Builder::new()
+        .prefix(".slimpack-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(super::parent(&at))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(at).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Whether `directory` is the tree that its receipt was written for; not without a receipt.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub(super) fn holds(directory: &Path) -> io::Result<bool> {
+    let Ok(file) = File::open(place(directory)) else {
+        return Ok(false);
+    };
+    let text = io::read_to_string(io::Read::take(file, LENGTH + 1))?;
+    Ok(text == format!("{}\n", digest(directory)?))
+}
+
+/// Where the receipt of a directory is.
+fn place(directory: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(directory.file_name().unwrap_or_default());
+    name.push(".slimpack");
+    directory.with_file_name(name)
+}
+
+/// The digest of everything below `directory`: names, kinds, permission bits, link targets, contents.
+fn digest(directory: &Path) -> io::Result<String> {
+    let mut digester = Digester::new(io::sink(), 0);
+    // Names in order, each directory before what is in it.
+    let mut pending = vec![directory.to_path_buf()];
+    while let Some(path) = pending.pop() {
+        let found = fs::symlink_metadata(&path)?;
+        let kind = found.file_type();
+        let name = path.strip_prefix(directory).unwrap_or(&path);
+        let name = name.as_os_str().as_bytes();
+        let mode = found.permissions().mode();
+        let size = if kind.is_file() { found.len() } else { 0 };
+        write!(digester, "{} {mode:o} {size} ", name.len())?;
+        digester.write_all(name)?;
+        if kind.is_dir() {
+            let entries = fs::read_dir(&path)?.map(|entry| Ok(entry?.path()));
+            let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+            entries.sort_unstable_by(|one, other| other.cmp(one));
+            pending.append(&mut entries);
+        } else if kind.is_symlink() {
+            digester.write_all(fs::read_link(&path)?.as_os_str().as_bytes())?;
+        } else if kind.is_file() {
+            io::copy(&mut File::open(&path)?, &mut digester)?;
+        }
+        digester.write_all(b"\n")?;
+    }
+    Ok(digester.finish()?.digest())
+}
