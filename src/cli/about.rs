@@ -8,7 +8,6 @@ use clap::CommandFactory;
 
 use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::error::CliError;
-use crate::config;
 use crate::output::OutputError;
 
 /// The version; with `verbose` how it was built.
@@ -68,7 +67,8 @@ pub(super) fn man(args: &ManArgs) -> Result<ExitCode, CliError> {
 
 /// The JSON schema of `slimpack.toml`.
 pub(super) fn schema() -> Result<ExitCode, CliError> {
-    let mut text = serde_json::to_vec_pretty(&config::schema()).map_err(std::io::Error::from)?;
+    let mut text =
+        serde_json::to_vec_pretty(&super::pack::schema()).map_err(std::io::Error::from)?;
     text.push(b'\n');
     print(&text)
 }

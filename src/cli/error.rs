@@ -17,9 +17,9 @@ use crate::output::OutputError;
 use crate::pack::PackError;
 #[cfg(feature = "registry")]
 use crate::registry::RegistryError;
-use crate::report::one_line;
 use crate::source::SourceError;
 use crate::strip::LeftAlone;
+use crate::vfs::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 

@@ -12,8 +12,9 @@ use super::error::CliError;
 use super::inspect;
 use super::progress::Progress;
 use crate::binding::Binder;
+use crate::config::Config;
+use crate::exec::{Interpreters, Start};
 use crate::image::read::{AnomalyKind, Description, Head, Image, Interest, Kind, ReadError, Tree};
-use crate::image::{Interpreters, Start};
 use crate::lint::{
     self, Context, Findings, Ignore, Policy, PolicyError, Runtime, Scope, Survey, known_rule,
 };
@@ -28,8 +29,6 @@ use crate::source::{Source, choose_root};
 const RUNTIME: &str = "SP401";
 /// The file of a policy, beside the target.
 const POLICY_FILE: &str = "slimpack.toml";
-/// Largest policy file that is read, in bytes.
-const MAX_POLICY: u64 = 1 << 20;
 
 pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError> {
     let mut out = super::stdout();
@@ -124,12 +123,9 @@ fn policy(args: &LintArgs) -> Result<Policy, CliError> {
 
 fn add_file(policy: &mut Policy, path: &Path, fail_on_is_set: bool) -> Result<(), CliError> {
     let fail = |what: String| CliError::Usage(format!("cannot use {}: {what}", path.display()));
-    let mut text = String::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(MAX_POLICY).read_to_string(&mut text))
-        .map_err(|error| fail(error.to_string()))?;
+    let config = Config::read(path).map_err(|error| fail(error.to_string()))?;
     policy
-        .add_file(&text, fail_on_is_set)
+        .add_section(config.lint, fail_on_is_set)
         .map_err(|error| fail(error.to_string()))
 }
 

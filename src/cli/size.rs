@@ -18,7 +18,8 @@ use crate::engine::Engine;
 use crate::image::Compression;
 use crate::image::read::{self, Image, Images, Interest, Kind};
 use crate::inspect::Figures;
-use crate::report::{one_line, size};
+use crate::report::size;
+use crate::vfs::one_line;
 
 const DIM: Style = Style::new().dimmed();
 /// Bytes read at a time.

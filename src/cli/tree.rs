@@ -13,7 +13,7 @@ use super::inspect;
 use crate::binding::Binder;
 use crate::closure::{Closure, ClosureError, Program};
 use crate::elf::ElfError;
-use crate::image::Start;
+use crate::exec::Start;
 use crate::image::read::Interest;
 use crate::loader::Environment;
 use crate::needs::{self, Mode, Process, Rule, Sign};

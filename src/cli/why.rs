@@ -10,13 +10,15 @@ use super::args::{Common, WhyArgs};
 use super::error::CliError;
 use super::inspect;
 use super::progress::Progress;
+use crate::exec::Start;
 use crate::image::read::{Image, Interest};
-use crate::image::{Start, recorded};
+use crate::image::recorded;
 use crate::loader::Environment;
 use crate::pack::started;
 use crate::report;
 use crate::source::Source;
 use crate::suggest::{did_you_mean, nearest};
+use crate::vfs::NodeKind;
 use crate::why::{Graph, Why};
 
 #[derive(Serialize)]
@@ -81,10 +83,13 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     for path in &args.programs {
         graph.add(&source.locate(path), "--program");
     }
-    for (path, reason) in description.map(recorded).unwrap_or_default() {
-        graph.add(Path::new(&path), &reason);
-    }
     let path = source.locate(&args.path);
+    for (recorded, reason) in description.map(recorded).unwrap_or_default() {
+        match recorded.strip_suffix('/') {
+            None => graph.add(Path::new(&recorded), &reason),
+            Some(directory) => add_below(&mut graph, image, Path::new(directory), &reason),
+        }
+    }
     graph.why(&path).map_err(|errno| {
         let near = did_you_mean(near(image, &path).as_deref());
         CliError::Usage(format!(
@@ -94,6 +99,15 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
             errno.message()
         ))
     })
+}
+
+/// Adds everything below `directory`, for which the record gives one reason.
+fn add_below(graph: &mut Graph<'_>, image: &Image, directory: &Path, reason: &str) {
+    for (path, _, node) in image.tree.walk() {
+        if node.kind() != NodeKind::Directory && path.starts_with(directory) {
+            graph.add(&path, reason);
+        }
+    }
 }
 
 /// A path of the image that may be meant: one with the same name, else the nearest.

@@ -11,7 +11,6 @@ use thiserror::Error;
 
 use super::catalogue::{self, Rule, Severity};
 use super::finding::Finding;
-use crate::config::{Config, ConfigError};
 use crate::suggest::did_you_mean;
 
 /// Why a policy cannot be used.
@@ -20,9 +19,6 @@ pub enum PolicyError {
     /// There is no such rule.
     #[error("there is no rule {0}{hint}; slimpack lint --list-rules names all", hint = did_you_mean(catalogue::nearest(.0)))]
     UnknownRule(String),
-    /// The file is none.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// An ignore without a reason.
     #[error("the ignore of {0} has no reason; say why its findings do not matter")]
     NoReason(String),
@@ -100,12 +96,15 @@ impl Policy {
         self.fail_on.is_some_and(|least| finding.severity >= least)
     }
 
-    /// Adds what a `slimpack.toml` says; what was set before wins.
+    /// Adds the `[lint]` section of a `slimpack.toml`; what was set before wins.
     ///
     /// # Errors
-    /// When the text is no such file: with line and column.
-    pub fn add_file(&mut self, text: &str, fail_on_is_set: bool) -> Result<(), PolicyError> {
-        let section = Config::parse(text)?.lint;
+    /// When it names an unknown rule, or gives no reason.
+    pub fn add_section(
+        &mut self,
+        section: LintSection,
+        fail_on_is_set: bool,
+    ) -> Result<(), PolicyError> {
         for entry in section.ignore {
             if entry.reason.trim().is_empty() {
                 return Err(PolicyError::NoReason(entry.rule));
@@ -183,9 +182,10 @@ mod tests {
     #[test]
     fn an_ignore_covers_its_rule_and_what_its_glob_matches() {
         let mut policy = Policy::default();
-        let text = "[lint]\nfail-on = \"warning\"\n[[lint.ignore]]\nrule = \"SP305\"\n\
+        let text = "fail-on = \"warning\"\n[[ignore]]\nrule = \"SP305\"\n\
                     path = \"/usr/bin/*\"\nreason = \"they belong there\"\n";
-        policy.add_file(text, false).unwrap();
+        let section = toml::from_str(text).unwrap();
+        policy.add_section(section, false).unwrap();
         assert!(policy.ignores(&finding("SP305", "/usr/bin/su")));
         assert!(!policy.ignores(&finding("SP305", "/opt/su")));
         assert!(!policy.ignores(&finding("SP304", "/usr/bin/su")));
@@ -195,32 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_a_file_are_told_with_line_and_column() {
+    fn unknown_rules_and_ignores_without_reason_are_refused() {
         for (text, expected) in [
             (
-                "[lint]\nignored = []\n",
-                "line 2, column 1: unknown field `ignored`",
-            ),
-            ("[lint]\nfail-on = \"often\"\n", "line 2, column 11: "),
-            (
-                "[[lint.ignore]]\nrule = \"SP001\"\n",
-                "line 1, column 1: missing field `reason`",
-            ),
-            (
-                "[[lint.ignore]]\nrule = \"SP999\"\nreason = \"x\"",
+                "[[ignore]]\nrule = \"SP999\"\nreason = \"x\"",
                 "there is no rule SP999",
             ),
             (
-                "[[lint.ignore]]\nrule = \"SP001\"\nreason = \" \"",
+                "[[ignore]]\nrule = \"SP001\"\nreason = \" \"",
                 "has no reason",
             ),
-            ("x", "line 1, column "),
         ] {
-            let error = Policy::default()
-                .add_file(text, false)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(expected), "{error}");
+            let section = toml::from_str(text).unwrap();
+            let error = Policy::default().add_section(section, false).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

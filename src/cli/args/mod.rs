@@ -1,9 +1,11 @@
 //! What can be typed.
 
 mod pack;
+mod typed;
 mod verbs;
 
 pub(super) use pack::PackArgs;
+pub(super) use typed::{Typed, is_of_a_run, takes_booleans};
 pub(super) use verbs::{
     CompletionsArgs, DiffArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs,
     NeedsArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
@@ -44,7 +46,11 @@ impl Cli {
     /// Reads the command line of this process; exits on help and on misuse.
     pub fn read() -> Self {
         let mut command = Self::command();
-        let matches = command.get_matches_mut();
+        let (line, unset) = typed::split(&command, std::env::args_os());
+        // What accepts --load=false would say so at each flag of the help.
+        let matches = takes_booleans(command.clone())
+            .try_get_matches_from(&line)
+            .unwrap_or_else(|_| command.clone().get_matches_from(&line));
         // The first word that is no flag is the verb, and flags of packing before it
         // would be lost in silence.
         if let Some(verb) = matches.subcommand_name() {
@@ -62,7 +68,13 @@ impl Cli {
                 command.error(ErrorKind::ArgumentConflict, message).exit();
             }
         }
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+        let mut cli = Self::from_arg_matches(&matches)
+            .unwrap_or_else(|error| error.format(&mut command).exit());
+        if cli.pack.config.is_some() {
+            cli.pack.typed = typed::words(&command, &matches);
+            cli.pack.typed.extend(unset);
+        }
+        cli
     }
 }
 

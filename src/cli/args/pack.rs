@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ImageArgs, SourceArgs};
+use super::{ImageArgs, SourceArgs, Typed};
 use crate::cli::values::{self, Words};
 use crate::image::{Compression, Format, Tag};
 use crate::pack::Add;
@@ -202,4 +202,8 @@ pub(in crate::cli) struct PackArgs {
     /// Set a label (repeatable)
     #[arg(hide_short_help = true, short, long = "label", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
     pub labels: Vec<(String, String)>,
+
+    /// With --config, the options as they were typed.
+    #[arg(skip)]
+    pub typed: Vec<Typed>,
 }

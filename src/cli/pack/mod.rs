@@ -2,6 +2,7 @@
 
 mod config;
 mod hints;
+mod keys;
 mod options;
 mod target;
 
@@ -18,6 +19,7 @@ use super::progress::Progress;
 use crate::image::read::Interest;
 use crate::pack::{Options, Plan};
 use crate::report::{self, Made};
+pub(super) use keys::schema;
 use target::Target;
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {

@@ -1,0 +1,269 @@
+//! The keys of an image in a `slimpack.toml`: one for each option of the command line.
+//!
+//! In: the options as clap knows them. Out: what a key and its value mean as words of the command
+//! line, and the JSON schema of a section. Nothing about an option is written down twice.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{Arg, ArgAction, Command, CommandFactory, ValueHint};
+use serde_json::json;
+use toml::Value;
+
+use crate::cli::args::{Cli, Typed, is_of_a_run};
+use crate::cli::inspect;
+
+/// The key that holds the programs: the positional arguments.
+pub(super) const FILE: &str = "file";
+/// The key by which the command line picks an image.
+pub(super) const NAME: &str = "name";
+
+/// What the value of a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A text or number; several where the option can be repeated.
+    Text,
+    /// A path that starts from the directory of the file.
+    Path,
+    /// Words as in a shell, or a list of them.
+    Words,
+    /// A table of names and values.
+    Table,
+}
+
+/// All options that are keys.
+pub(super) struct Keys(Command);
+
+/// An option that is a key.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'k>(&'k Arg);
+
+impl Keys {
+    pub fn new() -> Self {
+        Self(Cli::command())
+    }
+
+    fn all(&self) -> impl Iterator<Item = Key<'_>> {
+        let options = self.0.get_arguments();
+        options
+            .filter(|arg| arg.get_long().is_some() && !is_of_a_run(arg))
+            .map(Key)
+    }
+
+    pub fn get(&self, name: &str) -> Option<Key<'_>> {
+        self.all().find(|key| key.name() == name)
+    }
+
+    /// The names of all keys.
+    pub fn names(&self) -> Vec<String> {
+        let options = self.all().map(|key| key.name().to_owned());
+        options.chain([FILE, NAME].map(str::to_owned)).collect()
+    }
+
+    /// The JSON schema of a section.
+    pub fn schema(&self) -> serde_json::Value {
+        let mut properties = serde_json::Map::new();
+        let text = json!({ "type": "string" });
+        properties.insert(
+            NAME.to_owned(),
+            json!({
+                "type": "string",
+                "description": "What the command line picks the image by [default: the file name of the first program]",
+            }),
+        );
+        properties.insert(
+            FILE.to_owned(),
+            json!({
+                "anyOf": [text, { "type": "array", "items": text }],
+                "description": "Programs and scripts; the image starts the first. With from, paths \
+                                or commands of that image [default then: what it starts]",
+            }),
+        );
+        for key in self.all() {
+            properties.insert(key.name().to_owned(), key.schema());
+        }
+        json!({
+            "type": "object",
+            "properties": properties,
+            "anyOf": [{ "required": [FILE] }, { "required": ["from"] }],
+            "additionalProperties": false,
+        })
+    }
+}
+
+impl<'k> Key<'k> {
+    fn name(self) -> &'k str {
+        self.0.get_long().unwrap_or_default()
+    }
+
+    fn kind(self) -> Kind {
+        let value = self.0.get_value_names().and_then(|names| names.first());
+        let value = value.map_or("", |name| name.as_str());
+        if !self.0.get_action().takes_values() {
+            Kind::Flag
+        } else if value == "WORDS" {
+            Kind::Words
+        } else if value.ends_with("=VALUE") {
+            Kind::Table
+        } else if self.0.get_value_hint() == ValueHint::AnyPath || self.is_path_with_more() {
+            Kind::Path
+        } else {
+            Kind::Text
+        }
+    }
+
+    /// Whether a value is a path and something else: `SRC[:DEST]`, `[ARCH=]DIR`.
+    fn is_path_with_more(self) -> bool {
+        matches!(self.name(), "add" | "root")
+    }
+
+    fn is_repeatable(self) -> bool {
+        matches!(self.0.get_action(), ArgAction::Append)
+    }
+
+    /// Whether the option means something without a value, as `--depfile` does.
+    fn may_lack_value(self) -> bool {
+        self.0
+            .get_num_args()
+            .is_some_and(|range| range.min_values() == 0)
+    }
+
+    fn schema(self) -> serde_json::Value {
+        let scalar = match self.kind() {
+            Kind::Flag => json!({ "type": "boolean" }),
+            Kind::Text => json!({ "type": ["string", "integer"] }),
+            Kind::Path => json!({ "type": "string" }),
+            Kind::Table => json!({
+                "type": "object",
+                "additionalProperties": { "type": ["string", "integer", "boolean"] },
+            }),
+            Kind::Words => json!({
+                "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+            }),
+        };
+        let mut forms = vec![scalar.clone()];
+        if self.is_repeatable() && matches!(self.kind(), Kind::Text | Kind::Path) {
+            forms.push(json!({ "type": "array", "items": scalar }));
+        }
+        if self.may_lack_value() {
+            forms.push(json!({ "type": "boolean" }));
+        }
+        let mut schema = match forms.as_slice() {
+            [only] => only.clone(),
+            _ => json!({ "anyOf": forms }),
+        };
+        let about = self.0.get_help().map(ToString::to_string);
+        schema["description"] = about.unwrap_or_default().replace('\n', " ").into();
+        schema
+    }
+
+    /// What a value means as words of the command line.
+    ///
+    /// # Errors
+    /// What the value has to be.
+    pub fn typed(self, value: &Value, place: &Place<'_>) -> Result<Vec<Typed>, String> {
+        let id = self.0.get_id().to_string();
+        let word = |value: Option<OsString>| Typed {
+            id: id.clone(),
+            option: self.name().to_owned(),
+            is_repeatable: self.is_repeatable(),
+            value,
+        };
+        let kind = self.kind();
+        Ok(match (kind, value) {
+            (Kind::Flag, Value::Boolean(is_set)) => {
+                vec![word(Some(is_set.to_string().into()))]
+            }
+            (_, Value::Boolean(false)) if self.may_lack_value() => Vec::new(),
+            (_, Value::Boolean(true)) if self.may_lack_value() => vec![word(None)],
+            (Kind::Words, Value::String(text)) => vec![word(Some(text.into()))],
+            (Kind::Words, Value::Array(_)) => {
+                let words: Vec<_> = strings(value)?;
+                vec![word(Some(
+                    serde_json::Value::from(words).to_string().into(),
+                ))]
+            }
+            (Kind::Table, Value::Table(table)) => {
+                let entries = table.iter().map(|(key, value)| {
+                    let value = scalar(value).ok_or("expected texts as values")?;
+                    Ok(word(Some(format!("{key}={value}").into())))
+                });
+                entries.collect::<Result<_, String>>()?
+            }
+            (Kind::Text | Kind::Path, Value::Array(values)) if self.is_repeatable() => {
+                let words = values.iter().map(|value| self.one(value, place));
+                words
+                    .map(|value| Ok(word(Some(value?))))
+                    .collect::<Result<_, String>>()?
+            }
+            (Kind::Text | Kind::Path, value) => vec![word(Some(self.one(value, place)?))],
+            (Kind::Flag, _) => return Err("expected true or false".into()),
+            (Kind::Words, _) => return Err("expected words, as a text or as a list".into()),
+            (Kind::Table, _) => return Err("expected a table of names and values".into()),
+        })
+    }
+
+    fn one(self, value: &Value, place: &Place<'_>) -> Result<OsString, String> {
+        let expected = || match self.is_repeatable() {
+            true => "expected a text or a list of texts".to_owned(),
+            false => "expected a text".to_owned(),
+        };
+        if self.kind() == Kind::Text {
+            return Ok(scalar(value).ok_or_else(expected)?.into());
+        }
+        let text = value.as_str().ok_or_else(expected)?;
+        Ok(match self.name() {
+            // Paths of the image that it is made from.
+            "add" if place.is_from_image => text.into(),
+            "root" => match text.split_once('=') {
+                Some((architecture, root)) if !architecture.contains('/') => {
+                    let root = place.directory.join(root);
+                    format!("{architecture}={}", root.display()).into()
+                }
+                _ => place.directory.join(text).into(),
+            },
+            // A name of docker or of a registry is not a path.
+            "from" if inspect::is_name(Path::new(text)) => text.into(),
+            _ => place.directory.join(text).into(),
+        })
+    }
+}
+
+/// What paths of a section are relative to.
+pub(super) struct Place<'p> {
+    pub directory: &'p Path,
+    /// Whether programs and additions are paths of an image.
+    pub is_from_image: bool,
+}
+
+/// A text or number as it would be typed.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// One text, or a list of texts.
+pub(super) fn strings(value: &Value) -> Result<Vec<String>, String> {
+    let expected = || "expected a text or a list of texts".to_owned();
+    match value {
+        Value::String(text) => Ok(vec![text.clone()]),
+        Value::Array(values) => {
+            let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
+            texts.collect::<Option<_>>().ok_or_else(expected)
+        }
+        _ => Err(expected()),
+    }
+}
+
+/// The JSON schema of `slimpack.toml`.
+pub(in crate::cli) fn schema() -> serde_json::Value {
+    let mut schema = crate::config::schema().to_value();
+    schema["$defs"]["ImageSection"] = Keys::new().schema();
+    schema
+}
