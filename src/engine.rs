@@ -3,8 +3,6 @@
 //! In: an archive to load, or the name of an image to save. Out: a pipe to or from the engine, and what
 //! it says when it fails. Only what a person asks for starts it.
 
-use std::env;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -12,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use thiserror::Error;
+use which::which;
 
 /// What stands before the name of an image that the engine has.
 pub const PREFIX: &str = "docker-daemon:";
@@ -59,9 +58,9 @@ impl Engine {
     /// # Errors
     /// When there is none.
     pub fn find() -> Result<Self, EngineError> {
-        let docker = match in_path("docker") {
-            None => "there is no docker in PATH".to_owned(),
-            Some(program) => {
+        let docker = match which("docker") {
+            Err(_) => "there is no docker in PATH".to_owned(),
+            Ok(program) => {
                 let engine = Self {
                     name: "docker",
                     program,
@@ -72,12 +71,12 @@ impl Engine {
                 }
             }
         };
-        match in_path("podman") {
-            Some(program) => Ok(Self {
+        match which("podman") {
+            Ok(program) => Ok(Self {
                 name: "podman",
                 program,
             }),
-            None => Err(EngineError::None(format!("{docker}, and no podman"))),
+            Err(_) => Err(EngineError::None(format!("{docker}, and no podman"))),
         }
     }
 
@@ -200,12 +199,4 @@ impl<P> Running<P> {
             said,
         })
     }
-}
-
-fn in_path(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let folders = env::split_paths(&path).filter(|folder| folder != OsStr::new(""));
-    folders
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
 }

@@ -14,6 +14,7 @@
 //! - [`engine`]: docker or podman of this machine, to load images into and save them from.
 //! - `registry` (with the feature of that name): images in registries.
 //! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
+//! - [`exec`]: how a process starts: `PATH`, shebang lines, shells and starters.
 //! - [`lint`]: would everything in it start? With [`needs`], what programs read beside libraries.
 //! - [`report`]: what people and programs read of it.
 //!
@@ -34,6 +35,7 @@ pub mod depfile;
 pub mod diff;
 pub mod elf;
 pub mod engine;
+pub mod exec;
 pub mod image;
 pub mod inputs;
 pub mod inspect;

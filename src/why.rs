@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::closure::{Closure, Program};
-use crate::image::Interpreters;
+use crate::exec::Interpreters;
 use crate::loader::{Environment, FoundVia, LD_SO_CACHE, Loaded, Rules};
 use crate::source::Source;
 use crate::vfs::{Errno, NodeKind, Walk};

@@ -107,6 +107,17 @@ pub struct Program {
     pub object: Arc<Object>,
 }
 
+impl Closure {
+    /// What `LD_PRELOAD` and `/etc/ld.so.preload` name and no file answers: the loader complains at
+    /// each start and goes on. The name, and which of the two has it.
+    pub fn missing_preloads(&self) -> impl Iterator<Item = (&OsStr, &'static str)> {
+        self.edges.iter().filter_map(|edge| match edge.request {
+            Request::Preload(source) if edge.target.is_none() => Some((&*edge.name, source)),
+            _ => None,
+        })
+    }
+}
+
 impl Program {
     /// Finds the program at `path`.
     ///

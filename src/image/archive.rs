@@ -117,6 +117,9 @@ pub fn write(
     if style.format == Format::RootfsTar {
         return archive.root(parts);
     }
+    if style.format.is_oci() {
+        archive.directories()?;
+    }
     let mut images = Vec::new();
     for part in parts {
         let layer = archive.layer(part)?;
@@ -132,7 +135,7 @@ pub fn write(
 /// How many bytes an archive without compression will have, or some more; 0 for a compressed one.
 pub fn size_hint(parts: &[Part<'_>], style: Style) -> u64 {
     /// Documents beside the layer: their records of reasons are the largest.
-    const DOCUMENTS: u64 = 16 * BLOCK;
+    const DOCUMENTS: u64 = 18 * BLOCK;
     if style.compression != Compression::None {
         return 0;
     }
@@ -184,6 +187,20 @@ impl Archive<'_> {
             images,
             size: self.offset,
         })
+    }
+
+    /// The directories of a layout. Readers that unpack the archive in memory, as syft does, list
+    /// them rather than infer them from the blobs.
+    fn directories(&mut self) -> Result<(), ImageError> {
+        for name in ["blobs/", "blobs/sha256/"] {
+            let mut header = member(name, 0)?;
+            header.set_entry_type(EntryType::Directory);
+            header.set_mode(0o755);
+            header.set_cksum();
+            self.out().write_all(header.as_bytes())?;
+            self.offset += BLOCK;
+        }
+        Ok(())
     }
 
     /// Writes a layer as a member.

@@ -105,6 +105,9 @@ rules! {
     SP016 Info "a library is needed and nothing of it is used"
         "It is loaded, and carried, for nothing."
         "Link with -Wl,--as-needed."
+    SP017 Warning "a library to preload is missing"
+        "The loader prints \"cannot be preloaded\" at every start of every program, and goes on without it."
+        "Add the library, or remove its name from LD_PRELOAD or /etc/ld.so.preload."
     SP101 Warning "a search path has an empty or relative element"
         "It means the current folder: whoever can write there chooses the program's libraries."
         "Write absolute folders, or $ORIGIN."
@@ -185,7 +188,7 @@ mod tests {
     #[test]
     fn numbers_are_in_order_and_stand_once() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(RULES.len(), 36);
+        assert_eq!(RULES.len(), 37);
         assert_eq!(nearest("sp01"), Some("SP001"));
         assert_eq!(nearest("nonsense"), None);
     }

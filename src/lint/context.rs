@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::survey::{ElfFile, Survey};
 use crate::binding::Binder;
-use crate::image::Start;
+use crate::exec::Start;
 use crate::image::read::{ImagePlatform, Layer, Tree};
 use crate::loader::Environment;
 use crate::source::Source;

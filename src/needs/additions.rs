@@ -11,7 +11,7 @@ use std::path::Path;
 use super::engine::{Loop, Scene};
 use super::provision::{Addition, Cause, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
-use crate::image::Interpreters;
+use crate::exec::Interpreters;
 use crate::vfs::NodeKind;
 
 /// Most files that one folder may bring.

@@ -14,8 +14,12 @@ use super::rules::RULES;
 use super::selection::Selection;
 use super::{Mode, Rule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
+use crate::elf::ElfError;
 use crate::loader::{Environment, Loaders};
-use crate::vfs::View;
+use crate::vfs::{NodeKind, View};
+
+/// What hints at files that arguments name are filed under.
+const ARGUMENTS: &str = "arguments";
 
 /// What the loop works with.
 pub struct Scene<'a> {
@@ -67,6 +71,7 @@ pub fn provide(
     for (number, closure) in closures.iter_mut().enumerate() {
         loop_.serve(closure, &Role::Packed(number))?;
     }
+    loop_.hint_at_arguments();
     let mut next = 0;
     while next < loop_.result.started.len() {
         // Out of the list while it is looked at: its needs may add to the list.
@@ -291,6 +296,52 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(libraries)
+    }
+
+    /// Hints at files that the arguments name and nothing brings: `haproxy -f FILE`.
+    fn hint_at_arguments(&mut self) {
+        let scene = self.scene;
+        if !scene.wants_hints {
+            return;
+        }
+        for argument in scene.arguments {
+            let path = argument
+                .split_once('=')
+                .map_or(&**argument, |(_, value)| value);
+            let path = Path::new(path);
+            if !path.is_absolute() || self.brings(path) || !is_plain(&path.display().to_string()) {
+                continue;
+            }
+            let Ok(walk) = scene.source.walk(path) else {
+                continue;
+            };
+            // Programs are the need `commands`; a directory may be meant to be mounted.
+            let is_program = matches!(
+                scene.source.facts(&walk),
+                Ok(Ok(_) | Err(ElfError::NotElf(true)))
+            );
+            if walk.metadata.kind == NodeKind::File && !is_program {
+                let path = (scene.shown)(path);
+                self.hint(Hint {
+                    need: ARGUMENTS,
+                    why: format!("an argument names {}", path.display()),
+                    adds: "the file".to_owned(),
+                    flag: format!("--add {}", path.display()),
+                    names: vec![path.display().to_string()],
+                    more: 0,
+                });
+            }
+        }
+    }
+
+    /// Whether something else brings the file at `path`.
+    fn brings(&self, path: &Path) -> bool {
+        let provisions = self.result.provisions.iter();
+        let mut places = provisions.filter_map(|provision| match &provision.addition {
+            Addition::File(at) | Addition::Tree(at) | Addition::Copy { to: at, .. } => Some(at),
+            _ => None,
+        });
+        places.any(|at| path.starts_with(at))
     }
 
     fn hint(&mut self, hint: Hint) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::bytes::ReadAt;
 use crate::closure::Closure;
-use crate::image::variable;
+use crate::exec::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Scene, Target};
 use crate::vfs::{NodeKind, View};
 

@@ -7,6 +7,7 @@ mod error;
 mod minimize;
 mod options;
 mod platforms;
+mod record;
 mod settings;
 mod strip;
 mod subjects;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Options;
 use crate::closure::Program;
 use crate::elf::platform;
-use crate::image::Interpreters;
+use crate::exec::Interpreters;
 use crate::source::{Source, choose_root};
 
 /// What is packed for each platform, that of the first program first. A program that cannot be read

@@ -3,13 +3,13 @@
 //! In: what was asked for and what was placed. Out: the image's settings, or why it could
 //! not be started with them.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{Options, PackError, PackedProgram};
+use super::{Options, PackError, PackedProgram, record};
 use crate::elf::Platform;
-use crate::image::{Settings, Tag, command_path};
+use crate::exec::command_path;
+use crate::image::{Settings, Tag};
 use crate::rootfs::{Content, Rootfs};
 
 /// Where the program `typed` shall go; `None` to let its own path decide.
@@ -63,27 +63,9 @@ pub(super) fn settings(
         tags,
         entrypoint,
         configured: options.configured.clone(),
-        reasons: reasons(rootfs),
-        made_of: made_of(programs),
+        reasons: record::reasons(rootfs),
+        made_of: record::made_of(programs.iter().map(|program| program.path.as_path())),
     })
-}
-
-/// The programs, by their paths in the image.
-fn made_of(programs: &[PackedProgram]) -> String {
-    let paths = programs
-        .iter()
-        .map(|program| program.path.display().to_string());
-    paths.collect::<Vec<_>>().join(" ")
-}
-
-/// Why what no loader asks for is there, by path: paths of the image alone.
-fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
-    let nodes = rootfs.nodes().filter_map(|(path, node)| {
-        let needs = node.reasons.iter().filter(|reason| reason.is_need());
-        let texts: Vec<String> = needs.map(ToString::to_string).collect();
-        (!texts.is_empty()).then(|| (path.display().to_string(), texts.join("; ")))
-    });
-    nodes.collect()
 }
 
 /// An entrypoint has to be an executable file of the image, by its path or by a name that

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::{Add, Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
-use crate::image::Interpreters;
+use crate::exec::Interpreters;
 use crate::needs::{Addition, BY_HAND, Cause, Provision, SCRIPT};
 use crate::source::Source;
 use crate::vfs::View;

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{one_line, size};
+use super::size;
 use crate::diff::{Change, ElfChange, Entry, Setting, TreeDiff};
+use crate::vfs::one_line;
 
 const DIM: Style = Style::new().dimmed();
 const ADDED: Style = AnsiColor::Green.on_default();

@@ -3,9 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::one_line;
 use crate::closure::{Closure, Request};
 use crate::source::Source;
+use crate::vfs::one_line;
 
 /// The language of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

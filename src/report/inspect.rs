@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{count, one_line, size};
+use super::{count, size};
 use crate::image::read::{Description, Image, Layer, Node};
 use crate::inspect::{Figures, FileKind};
 use crate::vfs::NodeKind;
+use crate::vfs::one_line;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

@@ -42,10 +42,3 @@ fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }
-
-/// A text that stays on its line and says nothing to a terminal, whatever it holds: names of
-/// files and documents of images are anybody's.
-pub fn one_line(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(plain).collect()
-}

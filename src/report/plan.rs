@@ -1,15 +1,17 @@
 //! The plan of a pack, and the summary of what was written.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{count, one_line, size};
+use super::{count, size};
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Minimized, Plan};
 use crate::rootfs::{Content, Node, Reason};
+use crate::vfs::one_line;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -27,6 +29,15 @@ pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// What the program will lack, though the image is published.
+/// What the loaders of the programs are told to preload and do not find, each once.
+fn missing_preloads(plan: &Plan) -> BTreeSet<(String, &'static str)> {
+    let closures = plan.programs.iter().map(|program| &program.closure);
+    let missing = closures.flat_map(|closure| closure.missing_preloads());
+    missing
+        .map(|(name, source)| (name.display().to_string(), source))
+        .collect()
+}
+
 fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     /// Symbols that are named; the rest is counted.
     const NAMED: usize = 5;
@@ -43,14 +54,30 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     for program in &plan.programs {
-        if program.closure.program().walk.metadata.changes_identity() {
+        let walk = &program.closure.program().walk;
+        let path = one_line(&program.path.display().to_string());
+        if walk.metadata.mode & 0o6000 != 0 {
             writeln!(
                 out,
-                "{WARNING}note:{WARNING:#} {} is setuid or setgid here and not in the image, where \
-                 programs run as root unless -u says otherwise",
-                program.path.display(),
+                "{WARNING}note:{WARNING:#} {path} is setuid or setgid here and not in the image, where \
+                 programs run as root unless -u says otherwise"
             )?;
         }
+        if plan.source.view.has_capabilities(walk) {
+            writeln!(
+                out,
+                "{WARNING}note:{WARNING:#} {path} has file capabilities here and none in the image, \
+                 where programs run as root unless -u says otherwise"
+            )?;
+        }
+    }
+    for (name, source) in missing_preloads(plan) {
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} {source} names {}, which is not found; the loader complains at \
+             every start: pack it with --add, or leave the name out",
+            one_line(&name)
+        )?;
     }
     for call in plan.missed_calls.iter().take(NAMED) {
         writeln!(

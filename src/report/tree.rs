@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 
-use super::one_line;
 use crate::closure::{Closure, Edge, Request};
 use crate::elf::DependencyKind;
 use crate::loader::{FoundVia, Tried};
 use crate::needs::{Rule, Sign};
 use crate::source::Source;
+use crate::vfs::one_line;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::{count, one_line, size};
+use super::{count, size};
+use crate::vfs::one_line;
 use crate::why::Why;
 
 const BOLD: Style = Style::new().bold();

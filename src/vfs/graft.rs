@@ -100,6 +100,11 @@ impl Vfs for Grafted {
         let (tree, path) = self.at(path);
         tree.open(&path)
     }
+
+    fn has_capabilities(&self, path: &Path) -> bool {
+        let (tree, path) = self.at(path);
+        tree.has_capabilities(&path)
+    }
 }
 
 #[cfg(test)]

@@ -26,13 +26,6 @@ impl HostVfs {
         Self { root: root.into() }
     }
 
-    /// Whether a file carries `security.capability` (`capabilities(7)`).
-    pub fn has_capabilities(&self, path: &Path) -> bool {
-        let mut value = [0_u8; 64];
-        let name = "security.capability";
-        rustix::fs::lgetxattr(self.on_host(path).as_ref(), name, &mut value[..]).is_ok()
-    }
-
     fn on_host<'p>(&self, path: &'p Path) -> std::borrow::Cow<'p, Path> {
         if self.root == Path::new("/") {
             return path.into();
@@ -76,6 +69,12 @@ impl Vfs for HostVfs {
             .map_err(errno)?;
         let file = HostFile::new(file).map_err(errno)?;
         Ok(Box::new(file))
+    }
+
+    fn has_capabilities(&self, path: &Path) -> bool {
+        let mut value = [0_u8; 64];
+        let name = "security.capability";
+        rustix::fs::lgetxattr(self.on_host(path).as_ref(), name, &mut value[..]).is_ok()
     }
 }
 

@@ -8,10 +8,12 @@
 mod graft;
 mod host;
 pub mod memory;
+mod text;
 mod view;
 
 pub use graft::Grafted;
 pub use host::{HostFile, HostVfs};
+pub use text::one_line;
 pub use view::{Link, MAX_LINKS, View, Walk};
 
 use std::ffi::OsString;
@@ -155,4 +157,10 @@ pub trait Vfs: Send + Sync {
     /// # Errors
     /// The error number that `open(2)` would give.
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno>;
+
+    /// Whether the file at `path` carries file capabilities (`capabilities(7)`). Asked by itself
+    /// where [`Vfs::lookup`] would need another system call to know.
+    fn has_capabilities(&self, path: &Path) -> bool {
+        self.lookup(path).is_ok_and(|node| node.has_capabilities)
+    }
 }

@@ -98,6 +98,11 @@ impl View {
         self.vfs.lookup(path)
     }
 
+    /// Whether a walked file carries file capabilities.
+    pub fn has_capabilities(&self, walk: &Walk) -> bool {
+        self.vfs.has_capabilities(&walk.real)
+    }
+
     /// What kind of node `path` leads to; `None` when it leads nowhere.
     pub fn kind(&self, path: &Path) -> Option<NodeKind> {
         Some(self.walk(path).ok()?.metadata.kind)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::report::one_line;
+use crate::vfs::one_line;
 
 /// Why an image cannot be read. The caller adds which one.
 #[derive(Debug, Error)]

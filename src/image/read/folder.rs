@@ -19,7 +19,7 @@ use super::limits::Limits;
 use super::node::{Content, Data, Node};
 use super::parts::within;
 use super::tree::Tree;
-use crate::vfs::HostVfs;
+use crate::vfs::{HostVfs, Vfs};
 
 /// Reads the names below `root`, a path without links.
 pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {

@@ -10,7 +10,7 @@ use crate::bytes::ReadAt;
 use crate::closure::Request;
 use crate::elf::DependencyKind;
 use crate::image::Blob;
-use crate::lint::catalogue::{SP007, SP010, SP011, SP012};
+use crate::lint::catalogue::{SP007, SP010, SP011, SP012, SP017};
 use crate::lint::finding::Finding;
 use crate::loader::{Answer, Environment, FoundVia, LinkMap, Loaded, Scene, Target};
 use crate::vfs::Walk;
@@ -284,4 +284,18 @@ pub(super) fn variants(process: &Process<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// SP017: what `LD_PRELOAD` and `/etc/ld.so.preload` name and nobody finds.
+pub(super) fn preloads(process: &Process<'_>) -> Vec<Finding> {
+    let missing = process.closure.missing_preloads();
+    let findings = missing.map(|(name, source)| {
+        let name = name.display().to_string();
+        let message = format!("{source} names {name}, which the loader does not find");
+        // The same for every program: one finding, with all of them.
+        let finding =
+            Finding::new(&SP017, Path::new("/"), name, message).evidence("source", source);
+        process.finding_by(0, finding)
+    });
+    findings.collect()
 }

@@ -93,6 +93,7 @@ pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Findi
     findings.extend(lookup::ambiguous(process));
     findings.extend(lookup::by_chance(process));
     findings.extend(lookup::variants(process));
+    findings.extend(lookup::preloads(process));
     findings.extend(search_paths::writable(process));
     findings.extend(dlopen::unmet(process));
     findings.extend(data::absent(context, process));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::image::{command_path, path_folders, shebang};
+use crate::exec::{command_path, path_folders, shebang};
 use crate::lint::catalogue::{SP303, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use foldhash::HashSet;
 
 use super::{HOMES, runs_scripts, told};
-use crate::image::{command_line, command_path, commands_in, is_shell, path_folders};
+use crate::elf::ElfError;
+use crate::exec::{command_line, command_path, commands_in, path_folders, reads_posix_scripts};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 
@@ -142,23 +143,27 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 
 /// The commands that the script or the arguments of the program name, and the script.
 fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
-    let is_file = |path: &Path| process.has_file(path);
+    let is_program = |path: &Path| is_program(process, path) && begins_as_program(process, path);
     let name = process.name();
-    if let Some(script) = process.script.filter(|_| is_shell(name)) {
+    if let Some(script) = process.script.filter(|_| reads_posix_scripts(name)) {
         let text = process.view.read(script, MAX_SCRIPT).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        return (Some(script), commands_in(&text, process.env, &is_file));
+        return (
+            Some(script),
+            commands_in(&text, Some(script), process.env, &is_program),
+        );
     }
     let words: Vec<&str> = process.arguments.iter().map(String::as_str).collect();
     if let Some(text) = command_line(name, &words) {
-        return (None, commands_in(text, process.env, &is_file));
+        return (None, commands_in(text, None, process.env, &is_program));
     }
     if words.is_empty() || process.program_imports(&STARTERS).is_none() {
         return (None, Vec::new());
     }
     let words = words.iter().filter(|word| !word.starts_with('-'));
     // `-exec cat` names a command; a folder or a file to read is none.
-    let found: BTreeSet<PathBuf> = words.filter_map(|word| command(process, word)).collect();
+    let found = words.filter_map(|word| command(process, word));
+    let found: BTreeSet<PathBuf> = found.filter(|path| is_program(path)).collect();
     (None, found.into_iter().collect())
 }
 
@@ -306,6 +311,15 @@ fn command_folders(process: &Process<'_>) -> BTreeSet<PathBuf> {
 fn is_program(process: &Process<'_>, path: &Path) -> bool {
     let walk = process.view.walk(path);
     walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0)
+}
+
+/// Whether a file is an ELF object or a script: some data files have the mode of programs.
+fn begins_as_program(process: &Process<'_>, path: &Path) -> bool {
+    let facts = process
+        .view
+        .walk(path)
+        .and_then(|walk| process.view.facts(&walk));
+    matches!(facts, Ok(Ok(_) | Err(ElfError::NotElf(true))))
 }
 
 fn command(process: &Process<'_>, name: &str) -> Option<PathBuf> {

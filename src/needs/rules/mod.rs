@@ -26,7 +26,7 @@ pub use paths::absent as absent_paths;
 use std::path::{Component, Path};
 
 use super::{Process, Rule, Sign};
-use crate::image::is_shell;
+use crate::exec::is_shell;
 
 /// All rules, in the order of reports.
 pub static RULES: &[&Rule] = &[

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{HOMES, is_straight, plugins, stdlib, told_paths};
-use crate::image::path_folders;
+use crate::exec::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 

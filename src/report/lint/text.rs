@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 
-use super::super::{count, one_line};
+use super::super::count;
 use super::{Linted, totals};
 use crate::lint::{Finding, RULES, Rule, Severity};
+use crate::vfs::one_line;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

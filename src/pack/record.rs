@@ -1,0 +1,158 @@
+//! The image's own record: why each file is in it that no loader asks for.
+//!
+//! In: the finished tree. Out: reasons by path, in at most [`MAX_RECORD`] bytes. A key that ends in
+//! `/` speaks for everything below that directory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use crate::rootfs::{Content, Rootfs};
+
+/// Most bytes of the record as a JSON string. The image holds it twice, in its configuration and in
+/// its manifest, and registries and their clients refuse documents of more than 4 MiB.
+const MAX_RECORD: usize = 64 << 10;
+/// Most different reasons that are given for one directory.
+const MAX_REASONS: usize = 8;
+/// Most characters of each of them.
+const MAX_TEXT: usize = 400;
+/// Most programs that the history names.
+const MAX_PROGRAMS: usize = 16;
+
+/// Why paths are in the image, as far as no loader asks for them: each path by itself where that
+/// fits, else directories whose paths share a reason, else the reasons found below directories.
+pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
+    let exact = by_path(rootfs);
+    if fits(&exact) {
+        return exact;
+    }
+    let shared = by_shared_directory(rootfs, exact);
+    let deepest = shared.keys().map(|key| depth(key)).max().unwrap_or(0);
+    let mut record = shared.clone();
+    for depth in (0..deepest).rev() {
+        if fits(&record) {
+            break;
+        }
+        record = cut_at(&shared, depth);
+    }
+    record
+}
+
+/// The programs that the history of the image names, by their paths in it.
+pub(super) fn made_of<'p>(programs: impl ExactSizeIterator<Item = &'p Path>) -> String {
+    let more = programs.len().saturating_sub(MAX_PROGRAMS);
+    let named = programs.take(MAX_PROGRAMS);
+    let mut words: Vec<String> = named.map(|path| path.display().to_string()).collect();
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join(" ")
+}
+
+fn fits(record: &BTreeMap<String, String>) -> bool {
+    // The record is JSON inside a JSON string, in which each quote takes one more byte.
+    let length = |text: &str| text.len() + text.matches(['"', '\\']).count();
+    let entries = record.iter().map(|(key, text)| length(key) + length(text));
+    entries.map(|bytes| bytes + 10).sum::<usize>() <= MAX_RECORD
+}
+
+fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
+    let nodes = rootfs.nodes().filter_map(|(path, node)| {
+        let needs = node.reasons.iter().filter(|reason| reason.is_need());
+        let texts: Vec<String> = needs.map(ToString::to_string).collect();
+        (!texts.is_empty()).then(|| (path.display().to_string(), texts.join("; ")))
+    });
+    nodes.collect()
+}
+
+/// One entry for each directory of which every path has the same reason.
+fn by_shared_directory(
+    rootfs: &Rootfs,
+    exact: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    // The one reason of all that is below a directory; `None` once there are two, or a path has none.
+    let mut shared: HashMap<&Path, Option<&str>> = HashMap::new();
+    for (path, node) in rootfs.nodes() {
+        let own = exact.get(&path.display().to_string()).map(String::as_str);
+        if own.is_none() && matches!(node.content, Content::Directory(_)) {
+            // Made on the way to something else.
+            continue;
+        }
+        for directory in path.ancestors().skip(1) {
+            let reason = shared.entry(directory).or_insert(own);
+            if *reason != own {
+                *reason = None;
+            }
+        }
+    }
+    let covers = |path: &&Path| shared.get(path).copied().flatten().is_some();
+    let mut record = BTreeMap::new();
+    for (path, text) in &exact {
+        let top = Path::new(path).ancestors().skip(1).filter(covers).last();
+        let key = match top {
+            Some(directory) => key(directory),
+            None => path.clone(),
+        };
+        record.insert(key, text.clone());
+    }
+    record
+}
+
+/// The record with nothing deeper than `most`: what is deeper is told of its directory there.
+fn cut_at(record: &BTreeMap<String, String>, most: usize) -> BTreeMap<String, String> {
+    let mut cut: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (path, text) in record {
+        let key = match depth(path) <= most {
+            true => path.clone(),
+            false => {
+                let directory = Path::new(path).components().take(most + 1);
+                key(directory.collect::<std::path::PathBuf>().as_path())
+            }
+        };
+        cut.entry(key).or_default().insert(text);
+    }
+    let folded = cut.into_iter().map(|(key, texts)| {
+        let more = texts.len().saturating_sub(MAX_REASONS);
+        let few = texts.into_iter().take(MAX_REASONS);
+        let few: Vec<String> = few
+            .map(|text| text.chars().take(MAX_TEXT).collect())
+            .collect();
+        let text = few.join("; or ");
+        let text = match more {
+            0 => text,
+            more => format!("{text}; or one of {more} more reasons"),
+        };
+        (key, text)
+    });
+    folded.collect()
+}
+
+fn key(directory: &Path) -> String {
+    match directory.to_str() {
+        Some("/") => "/".to_owned(),
+        _ => format!("{}/", directory.display()),
+    }
+}
+
+/// How many components a key has below the root.
+fn depth(key: &str) -> usize {
+    Path::new(key).components().count().saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deeper_is_told_of_its_directory() {
+        let record = BTreeMap::from([
+            ("/a/b/c".to_owned(), "x".to_owned()),
+            ("/a/b/d".to_owned(), "y".to_owned()),
+            ("/e".to_owned(), "z".to_owned()),
+        ]);
+        let cut = cut_at(&record, 1);
+        let told: Vec<_> = cut.iter().map(|(key, text)| (&**key, &**text)).collect();
+        assert_eq!(told, [("/a/", "x; or y"), ("/e", "z")]);
+        let cut = cut_at(&record, 0);
+        assert_eq!(cut.keys().collect::<Vec<_>>(), ["/"]);
+    }
+}
