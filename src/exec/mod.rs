@@ -4,11 +4,13 @@
 //! a shell or an engine would start.
 
 mod command;
+mod kind;
 mod shell;
 mod start;
 mod starters;
 
 pub use command::{Interpreters, Shebang, command_path, path_folders, shebang, variable};
+pub use kind::{TELLING, describe};
 pub use shell::{command_line, commands_in, is_shell, reads_posix_scripts};
 pub use start::Start;
 pub use starters::started_by;

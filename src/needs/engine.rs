@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::process::{Memo, Process};
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
-use super::rules::RULES;
+use super::rules::{BUNDLE, RULES, unknown_payload};
 use super::selection::Selection;
 use super::{Mode, Rule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
@@ -181,6 +181,14 @@ impl<'a> Loop<'a> {
     fn serve(&mut self, closure: &mut Closure, role: &Role) -> Result<(), NeedError> {
         let mut opened = HashSet::new();
         let mut is_first = true;
+        if *role != Role::Added {
+            let process = self.process(closure, role);
+            let payload = unknown_payload(&process).map(|payload| {
+                let program = (self.scene.shown)(&closure.program().opened_as);
+                format!("{} {payload}", program.display())
+            });
+            self.result.warnings.extend(payload);
+        }
         loop {
             let mut libraries = Vec::new();
             let process = self.process(closure, role);
@@ -202,9 +210,16 @@ impl<'a> Loop<'a> {
                 let path = closure.program().opened_as.clone();
                 let fail = |error| NeedError::Program { path, error };
                 let scene = self.scene;
-                closure
+                let opened = closure
                     .open(scene.source, scene.environment, by, OsStr::new(&name), need)
                     .map_err(fail)?;
+                if opened.is_none() && need == BUNDLE {
+                    let program = (scene.shown)(&closure.program().opened_as);
+                    self.result.warnings.insert(format!(
+                        "{name} is not found, which a file in the archive of {} needs",
+                        program.display()
+                    ));
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ mod additions;
 mod engine;
 mod process;
 mod provision;
+mod pyinstaller;
 mod rules;
 mod selection;
 mod strings;

@@ -71,6 +71,8 @@ pub struct Process<'a> {
 /// What several rules ask for, and what is worked out once.
 #[derive(Default)]
 pub struct Memo {
+    /// Libraries that the program's own archive needs; `None` without one that can be read.
+    pub(super) bundle: OnceCell<Option<Vec<String>>>,
     /// Folders of the standard library.
     pub(super) library: OnceCell<Vec<PathBuf>>,
     /// Folders of plugins, each with the object that holds it.
@@ -227,7 +229,7 @@ impl Process<'_> {
     }
 
     /// The program's bytes, where they are at hand.
-    fn program_file(&self) -> Option<Box<dyn ReadAt>> {
+    pub(super) fn program_file(&self) -> Option<Box<dyn ReadAt>> {
         match self.has_contents {
             true => self.view.open(&self.objects()[0].walk).ok(),
             false => None,

@@ -27,6 +27,14 @@ pub enum PackError {
         /// Why.
         error: ClosureError,
     },
+    /// A file is neither a program nor a script.
+    #[error("cannot pack {}: {what}", .path.display())]
+    NotProgram {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// A script cannot be started.
     #[error(
         "cannot pack {}: {why}; add the package that has it, or correct the line",

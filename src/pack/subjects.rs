@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::{Add, Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
-use crate::exec::Interpreters;
+use crate::exec::{Interpreters, TELLING, describe};
 use crate::needs::{Addition, BY_HAND, Cause, Provision, SCRIPT};
 use crate::source::Source;
 use crate::vfs::View;
@@ -85,6 +85,17 @@ fn subject(
                 typed: typed.to_path_buf(),
                 program,
                 script: Some(path),
+            })
+        }
+        Err(ClosureError::Elf(ElfError::NotElf(false))) => {
+            let file = source
+                .view
+                .walk(&path)
+                .and_then(|walk| source.view.open(&walk));
+            let start = file.ok().and_then(|file| file.prefix(0, TELLING).ok());
+            Err(PackError::NotProgram {
+                path: typed.to_path_buf(),
+                what: describe(&start.unwrap_or_default()),
             })
         }
         Err(error) => Err(fail(error)),

@@ -9,6 +9,7 @@ use crate::binding::{Binder, BindingError};
 use crate::closure::Closure;
 use crate::elf::Linkage;
 use crate::source::Source;
+use crate::vfs::safe;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -40,7 +41,7 @@ impl BindingReport<'_> {
         let missing = self.binder.missing_versions(self.closure)?;
         for fault in &missing {
             let newest = match &fault.newest {
-                Some(newest) => format!("has {} at the most", newest.display()),
+                Some(newest) => format!("has {} at the most", safe(newest.display())),
                 None => "has no version of that name".to_owned(),
             };
             let weak = if fault.is_weak {
@@ -53,7 +54,7 @@ impl BindingReport<'_> {
                 format_args!(
                     "{MISSING}missing{MISSING:#} {} needs {} of {}, which {newest}{weak}",
                     self.shown(fault.needer),
-                    fault.version.display(),
+                    safe(fault.version.display()),
                     self.shown(fault.provider),
                 ),
             );
@@ -69,7 +70,7 @@ impl BindingReport<'_> {
             }
             let names: Vec<_> = versions
                 .iter()
-                .map(|name| name.display().to_string())
+                .map(|name| safe(name.display()).to_string())
                 .collect();
             let provider = self.shown(provider);
             line(
@@ -79,7 +80,7 @@ impl BindingReport<'_> {
         }
         if let Some(lowest) = self.binder.lowest_glibc(self.closure)? {
             let because = match &lowest.because_of {
-                Some(symbol) => format!(" because of {}", symbol.display()),
+                Some(symbol) => format!(" because of {}", safe(symbol.display())),
                 None => String::new(),
             };
             let needer = self.shown(lowest.needer);
@@ -110,7 +111,7 @@ impl BindingReport<'_> {
                 true => "when it is loaded",
                 false => "when it is called",
             };
-            let symbol = fault.reference.display();
+            let symbol = safe(fault.reference.display());
             let needer = self.shown(fault.needer);
             line(
                 out,
@@ -128,7 +129,7 @@ impl BindingReport<'_> {
                 );
             }
             for unused in unused {
-                let (name, needer) = (unused.name.display(), self.shown(unused.needer));
+                let (name, needer) = (safe(unused.name.display()), self.shown(unused.needer));
                 line(out, format_args!("  unused {name} {DIM}({needer}){DIM:#}"));
             }
         }
@@ -139,7 +140,7 @@ impl BindingReport<'_> {
     fn missing_libraries(&self, out: &mut Vec<u8>) {
         for missing in &self.closure.missing {
             let requesters: Vec<_> = missing.requesters.iter().map(|&n| self.shown(n)).collect();
-            let (name, requesters) = (missing.name.display(), requesters.join(", "));
+            let (name, requesters) = (safe(missing.name.display()), requesters.join(", "));
             line(
                 out,
                 format_args!("{MISSING}missing{MISSING:#} {name} (needed by {requesters})"),
@@ -149,7 +150,7 @@ impl BindingReport<'_> {
 
     fn shown(&self, index: usize) -> String {
         let path = &self.closure.map.objects()[index].opened_as;
-        self.source.shown(path).display().to_string()
+        safe(self.source.shown(path).display()).to_string()
     }
 }
 

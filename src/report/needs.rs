@@ -7,6 +7,7 @@ use anstyle::Style;
 use serde_json::json;
 
 use crate::needs::{RULES, Rule, Sign};
+use crate::vfs::safe;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -70,7 +71,7 @@ pub fn needs_of(
             json!({"schema": 1, "program": program, "needs": needs})
         );
     }
-    writeln!(out, "{BOLD}{}{BOLD:#}", program.display())?;
+    writeln!(out, "{BOLD}{}{BOLD:#}", safe(program.display()))?;
     if signs.is_empty() {
         writeln!(out, "  {DIM}nothing beside its libraries{DIM:#}")?;
     }
@@ -81,8 +82,8 @@ pub fn needs_of(
             "  {} {DIM}({}): {} {}; adds {}{DIM:#}",
             rule.name,
             rule.mode.as_str(),
-            object.display(),
-            sign.text,
+            safe(object.display()),
+            safe(&sign.text),
             rule.adds
         )?;
     }

@@ -11,7 +11,7 @@ use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Minimized, Plan};
 use crate::rootfs::{Content, Node, Reason};
-use crate::vfs::one_line;
+use crate::vfs::{one_line, safe};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -49,8 +49,8 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             out,
             "{WARNING}warning:{WARNING:#} {} is left out (--allow-missing); {} will not start \
              without it",
-            library.name.display(),
-            library.program.display(),
+            safe(library.name.display()),
+            safe(library.program.display()),
         )?;
     }
     for program in &plan.programs {
@@ -83,8 +83,8 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
             "{WARNING}warning:{WARNING:#} no object defines {}; {} ends when it calls it",
-            call.symbol,
-            call.caller.display(),
+            safe(&call.symbol),
+            safe(call.caller.display()),
         )?;
     }
     let more = plan.missed_calls.len().saturating_sub(NAMED);
@@ -176,7 +176,7 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     const NAMED: usize = 5;
     let stripping = &plan.stripping;
     for (path, why) in stripping.left_alone.iter().take(NAMED) {
-        let path = path.display();
+        let path = safe(path.display());
         writeln!(
             out,
             "{WARNING}note:{WARNING:#} {path} is not stripped: {why}"
@@ -354,11 +354,8 @@ fn totals(plan: &Plan) -> String {
 
 fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (path, node) in plan.rootfs.nodes() {
-        let reason = node
-            .reasons
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let reason = node.reasons.first().map(ToString::to_string);
+        let reason = safe(reason.unwrap_or_default());
         let more = match node.reasons.len() {
             0 | 1 => String::new(),
             several => format!(" (and {} more)", several - 1),
@@ -368,8 +365,8 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
                 out,
                 "{:>10}  {} {DIM}→{DIM:#} {}  {DIM}{reason}{more}{DIM:#}",
                 "link",
-                path.display(),
-                target.display(),
+                safe(path.display()),
+                safe(target.display()),
             )?,
             Content::File(file) => {
                 let before = match file.saved() {
@@ -380,7 +377,7 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
                     out,
                     "{:>10}{before}  {}  {DIM}{reason}{more}{DIM:#}",
                     size(file.size()),
-                    path.display(),
+                    safe(path.display()),
                 )?;
             }
             Content::Directory(_) if node.reasons.is_empty() => {}
@@ -388,7 +385,7 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
                 out,
                 "{:>10}  {}/  {DIM}{reason}{more}{DIM:#}",
                 "folder",
-                path.display(),
+                safe(path.display()),
             )?,
         }
     }

@@ -11,7 +11,7 @@ use crate::elf::DependencyKind;
 use crate::loader::{FoundVia, Tried};
 use crate::needs::{Rule, Sign};
 use crate::source::Source;
-use crate::vfs::one_line;
+use crate::vfs::{one_line, safe};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -36,7 +36,7 @@ pub fn tree(
     write!(
         out,
         "{BOLD}{}{BOLD:#} {DIM}({}, {}{}){DIM:#}",
-        shown(0).display(),
+        safe(shown(0).display()),
         program.object.machine_name(),
         program.object.linkage().as_str(),
         closure
@@ -54,7 +54,7 @@ pub fn tree(
         writeln!(
             out,
             "{} {DIM}[interpreter]{DIM:#}",
-            shown(interpreter).display()
+            safe(shown(interpreter).display())
         )?;
     }
     drawing.draw(out)?;
@@ -84,7 +84,7 @@ pub fn tree_needs(
             out,
             "{DIM}needs{DIM:#} {}: {} {}",
             rule.name,
-            object.display(),
+            safe(object.display()),
             one_line(&sign.text)
         )?;
     }
@@ -116,7 +116,7 @@ fn facts(closure: &Closure, out: &mut dyn Write) -> io::Result<()> {
     ];
     for (name, text) in texts {
         if let Some(text) = text {
-            writeln!(out, "  {DIM}{name}: {}{DIM:#}", text.display())?;
+            writeln!(out, "  {DIM}{name}: {}{DIM:#}", safe(text.display()))?;
         }
     }
     let flags = object.flags();
@@ -219,15 +219,20 @@ impl<'a> Drawing<'a> {
         let object = &objects[target];
         let path = self.source.shown(&object.opened_as);
         if !self.drawn.insert(target) {
-            writeln!(out, "{name} {DIM}→ {} (above){how}{DIM:#}", path.display())?;
+            writeln!(
+                out,
+                "{name} {DIM}→ {} (above){how}{DIM:#}",
+                safe(path.display())
+            )?;
             return Ok(None);
         }
         let shown = |index: usize| -> PathBuf { self.source.shown(&objects[index].opened_as) };
         let rule = object.via.rule(edge.requester, &shown);
         writeln!(
             out,
-            "{name} {DIM}→{DIM:#} {} {DIM}[{rule}]{how}{DIM:#}",
-            path.display()
+            "{name} {DIM}→{DIM:#} {} {DIM}[{}]{how}{DIM:#}",
+            safe(path.display()),
+            safe(rule)
         )?;
         if self.verbose {
             self.tried(&object.tried, indent, out)?;
@@ -238,9 +243,9 @@ impl<'a> Drawing<'a> {
     fn tried(&self, tried: &Tried, indent: &str, out: &mut dyn Write) -> io::Result<()> {
         for (path, why) in tried.lines() {
             let path = path.map_or(String::new(), |path| {
-                format!("{}: ", self.source.shown(path).display())
+                format!("{}: ", safe(self.source.shown(path).display()))
             });
-            writeln!(out, "{DIM}{indent}tried {path}{why}{DIM:#}")?;
+            writeln!(out, "{DIM}{indent}tried {path}{}{DIM:#}", safe(why))?;
         }
         Ok(())
     }

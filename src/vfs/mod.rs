@@ -13,7 +13,7 @@ mod view;
 
 pub use graft::Grafted;
 pub use host::{HostFile, HostVfs};
-pub use text::one_line;
+pub use text::{one_line, safe};
 pub use view::{Link, MAX_LINKS, View, Walk};
 
 use std::ffi::OsString;

@@ -3,6 +3,8 @@
 //! In: any text. Out: the same on one line, without a character that a terminal or a reader could
 //! mistake for something else.
 
+use std::fmt::{self, Display, Write};
+
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// What stands for a character that is not shown.
@@ -13,6 +15,38 @@ const REPLACEMENT: char = '\u{fffd}';
 pub fn one_line(text: &str) -> String {
     let shown = |c: char| if is_safe(c) { c } else { REPLACEMENT };
     text.chars().map(shown).collect()
+}
+
+/// The same for what is about to be printed: a path, a reason, a name.
+pub fn safe<T: Display>(value: T) -> Safe<T> {
+    Safe(value)
+}
+
+/// A value whose text stays on its line, as [`one_line`] has it.
+pub struct Safe<T>(T);
+
+impl<T: Display> Display for Safe<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.width().is_some() {
+            return f.pad(&one_line(&self.0.to_string()));
+        }
+        write!(Filter(f), "{}", self.0)
+    }
+}
+
+/// Passes on what is safe.
+struct Filter<'f, 'o>(&'f mut fmt::Formatter<'o>);
+
+impl Write for Filter<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some((at, strange)) = rest.char_indices().find(|(_, c)| !is_safe(*c)) {
+            self.0.write_str(&rest[..at])?;
+            self.0.write_char(REPLACEMENT)?;
+            rest = &rest[at + strange.len_utf8()..];
+        }
+        self.0.write_str(rest)
+    }
 }
 
 /// Whether a character shows what it is. Control characters (general category Cc) move cursors,
@@ -53,6 +87,7 @@ mod tests {
             '\u{e0041}',
         ] {
             assert_eq!(one_line(&format!("a{c}b")), "a\u{fffd}b", "{c:?}");
+            assert_eq!(safe(format!("a{c}b")).to_string(), "a\u{fffd}b", "{c:?}");
         }
         for text in ["plain-1.2_x", "naïve", "日本語", "עברית", "a b"] {
             assert_eq!(one_line(text), text);

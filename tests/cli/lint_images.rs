@@ -150,7 +150,7 @@ fn sp302_an_entrypoint_that_cannot_be_started() {
         (
             json!(["/opt/text"]),
             "/opt/text",
-            "is no program",
+            "cannot be started",
             json!({}),
         ),
         (

@@ -54,6 +54,7 @@ mod lint_targets;
 mod make;
 mod messages;
 mod needs_requests;
+mod silent;
 mod tidy;
 mod tree;
 mod why;

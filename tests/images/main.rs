@@ -31,6 +31,7 @@ mod limits;
 mod lint_engine;
 mod minimize;
 mod platforms;
+mod records;
 #[cfg(feature = "registry")]
 mod registries;
 mod root_folder;

@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::elf::platform;
-use crate::exec::command_line;
+use crate::elf::{ElfError, platform};
+use crate::exec::{TELLING, command_line, describe};
 use crate::lint::catalogue::{SP302, SP308};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -109,15 +109,15 @@ fn not_a_program(
 ) -> Option<Finding> {
     let view = &context.source.view;
     let walk = view.walk(path).ok()?;
-    let start = view.open(&walk).ok()?.prefix(0, 2).ok()?;
-    if start == b"#!" {
-        return None;
-    }
     let why = match view.facts(&walk).ok()? {
-        Ok(_) => return None,
+        Ok(_) | Err(ElfError::NotElf(true)) => return None,
+        Err(ElfError::NotElf(false)) => {
+            let start = view.open(&walk).ok()?.prefix(0, TELLING).ok()?;
+            describe(&start).to_owned()
+        }
         Err(error) => error.to_string(),
     };
-    let message = format!("the entrypoint {} is no program: {why}", path.display());
+    let message = format!("the entrypoint {} cannot be started: {why}", path.display());
     Some(finding(path, message))
 }
 

@@ -1,5 +1,6 @@
 //! The rules, one a file.
 
+mod bundle;
 mod busybox;
 mod certificates;
 mod commands;
@@ -21,6 +22,7 @@ mod tmp;
 mod tzdata;
 mod users;
 
+pub(super) use bundle::{BUNDLE, unknown_payload};
 pub use paths::absent as absent_paths;
 
 use std::path::{Component, Path};
@@ -31,6 +33,7 @@ use crate::exec::is_shell;
 /// All rules, in the order of reports.
 pub static RULES: &[&Rule] = &[
     &dlopen::RULE,
+    &bundle::RULE,
     &users::RULE,
     &tmp::RULE,
     &hosts::RULE,

@@ -1,0 +1,150 @@
+//! The archive of a one-file program of PyInstaller.
+//!
+//! In: a program and the offset of the archive's mark. Out: what the ELF files in it need from outside
+//! of it. The program unpacks them into a temporary directory and loads them with that directory first
+//! (`PyInstaller/archive/writers.py`, `bootloader/src/pyi_archive.h`). Lengths are checked against the
+//! file before they are used; each file and all of them have a limit once they are unpacked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::read::ZlibDecoder;
+
+use crate::bytes::ReadAt;
+use crate::elf::Object;
+
+/// The mark, four numbers, and the name of Python's library.
+const COOKIE: u64 = 8 + 4 * 4 + 64;
+/// Five numbers and two letters before the name of an entry.
+const ENTRY: usize = 4 * 4 + 2;
+/// Largest table of contents that is read, in bytes.
+const MAX_TABLE: u64 = 16 << 20;
+/// Largest file that is unpacked, in bytes.
+const MAX_FILE: u64 = 128 << 20;
+/// Most bytes that are unpacked of one program.
+const MAX_UNPACKED: u64 = 1 << 30;
+
+/// Entries that are files of their own once they are unpacked: binaries and data.
+const FILES: [u8; 2] = *b"bx";
+
+/// The names of libraries that files in the archive need and that are not in it, each with one of
+/// those files; `None` when the archive makes no sense.
+pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeMap<String, String>> {
+    let entries = entries(file, cookie)?;
+    let base_name = |name: &str| {
+        let name = Path::new(name).file_name()?;
+        name.to_str().map(str::to_owned)
+    };
+    let inside: BTreeSet<String> = entries
+        .iter()
+        .filter_map(|entry| base_name(&entry.name))
+        .collect();
+    let mut needed = BTreeMap::new();
+    let mut left = MAX_UNPACKED;
+    for entry in entries.iter().filter(|entry| FILES.contains(&entry.kind)) {
+        let Some(bytes) = entry.read(file, &mut left) else {
+            continue;
+        };
+        let Ok(object) = Object::read(&bytes) else {
+            continue;
+        };
+        for dependency in object.dependencies() {
+            let name = dependency.name.display().to_string();
+            if !inside.contains(&name) {
+                needed.entry(name).or_insert_with(|| entry.name.clone());
+            }
+        }
+    }
+    Some(needed)
+}
+
+/// A file of the archive.
+struct Entry {
+    name: String,
+    /// Where its bytes begin in the program, and how many it takes there.
+    at: u64,
+    stored: u64,
+    is_compressed: bool,
+    /// The letter that says what it is.
+    kind: u8,
+}
+
+impl Entry {
+    /// Its bytes, if they begin as an ELF file and fit into what is left.
+    fn read(&self, file: &dyn ReadAt, left: &mut u64) -> Option<Vec<u8>> {
+        let limit = MAX_FILE.min(*left);
+        let stored = Stored {
+            file,
+            at: self.at,
+            end: self.at.checked_add(self.stored)?,
+        };
+        let mut reader: Box<dyn Read> = match self.is_compressed {
+            true => Box::new(ZlibDecoder::new(stored)),
+            false => Box::new(stored),
+        };
+        let mut bytes = vec![0; 4];
+        reader.read_exact(&mut bytes).ok()?;
+        if bytes != b"\x7fELF" {
+            return None;
+        }
+        reader.take(limit).read_to_end(&mut bytes).ok()?;
+        *left = left.saturating_sub(bytes.len() as u64);
+        (bytes.len() as u64 <= limit).then_some(bytes)
+    }
+}
+
+fn entries(file: &dyn ReadAt, cookie: u64) -> Option<Vec<Entry>> {
+    let mark = file.range(cookie, COOKIE).ok()??;
+    let number = |at: usize| {
+        Some(u64::from(u32::from_be_bytes(
+            mark.get(at..at + 4)?.try_into().ok()?,
+        )))
+    };
+    let (length, table, table_length) = (number(8)?, number(12)?, number(16)?);
+    // The package ends with its mark.
+    let start = (cookie + COOKIE).checked_sub(length)?;
+    let inside = |at: u64, size: u64| at.checked_add(size).is_some_and(|end| end <= length);
+    if table_length > MAX_TABLE || !inside(table, table_length) {
+        return None;
+    }
+    let table = file.range(start + table, table_length).ok()??;
+    let (mut entries, mut rest) = (Vec::new(), &table[..]);
+    while rest.len() > ENTRY {
+        let number = |at: usize| Some(u32::from_be_bytes(rest.get(at..at + 4)?.try_into().ok()?));
+        let size = usize::try_from(number(0)?).ok()?;
+        if size <= ENTRY || size > rest.len() {
+            return None;
+        }
+        let (at, stored) = (u64::from(number(4)?), u64::from(number(8)?));
+        let name = rest[ENTRY..size].split(|byte| *byte == 0).next()?;
+        if inside(at, stored) {
+            entries.push(Entry {
+                name: String::from_utf8_lossy(name).into_owned(),
+                at: start + at,
+                stored,
+                is_compressed: rest[16] != 0,
+                kind: rest[17],
+            });
+        }
+        rest = &rest[size..];
+    }
+    Some(entries)
+}
+
+/// A part of a file as a stream.
+struct Stored<'f> {
+    file: &'f dyn ReadAt,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Stored<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        let read = self.file.read_at(&mut buffer[..count], self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}

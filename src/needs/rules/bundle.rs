@@ -1,0 +1,79 @@
+//! Programs that unpack others: what is in their archive needs libraries, too.
+
+use crate::elf::Payload;
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply, pyinstaller};
+
+/// The name of the need.
+pub(in crate::needs) const BUNDLE: &str = "bundle";
+/// Libraries that a sign tells.
+const TOLD: usize = 6;
+
+pub(super) static RULE: Rule = Rule {
+    name: BUNDLE,
+    mode: Mode::Automatic,
+    what: "what the libraries in its own archive need",
+    sign: "an archive of PyInstaller in the program (one-file mode)",
+    adds: "libraries that files in the archive need and that are not in it",
+    fires,
+    supply,
+    is_met: None,
+};
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    let needed = needed(process)?;
+    if needed.is_empty() {
+        return None;
+    }
+    let named: Vec<&str> = needed.iter().take(TOLD).map(String::as_str).collect();
+    let more = match needed.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = format!(
+        "carries an archive of PyInstaller, whose files need {}{more}",
+        named.join(", ")
+    );
+    Some(Sign::new(0, text))
+}
+
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let needed = needed(supply.process).unwrap_or_default().into_iter();
+    Ok(needed
+        .map(|name| Addition::Library { by: 0, name })
+        .collect())
+}
+
+/// What the archive of the program needs, if it has one that can be read.
+fn needed(process: &Process<'_>) -> Option<Vec<String>> {
+    let needed = process.memo.bundle.get_or_init(|| {
+        let file = process.program_file()?;
+        match Payload::of(&process.objects()[0].object, file.as_ref())? {
+            Payload::PyInstaller(cookie) => {
+                let needed = pyinstaller::needed(file.as_ref(), cookie)?;
+                let is_loaded = |name: &String| process.loaded(name).is_some();
+                Some(needed.into_keys().filter(|name| !is_loaded(name)).collect())
+            }
+            _ => None,
+        }
+    });
+    needed.clone()
+}
+
+/// What is to be said of an archive in the program that no rule looks into.
+pub(in crate::needs) fn unknown_payload(process: &Process<'_>) -> Option<String> {
+    let file = process.program_file()?;
+    Some(match Payload::of(&process.objects()[0].object, file.as_ref())? {
+        Payload::PyInstaller(_) if needed(process).is_some() => return None,
+        Payload::PyInstaller(_) => {
+            "carries an archive of PyInstaller that cannot be read; what its files need is not known"
+                .to_owned()
+        }
+        Payload::AppImage => "is an AppImage, which mounts its own file system when it starts; unpack it \
+                              with --appimage-extract and pack the program inside"
+            .to_owned(),
+        Payload::Zip => "carries a zip archive; what programs and libraries in it need is not known".to_owned(),
+        Payload::Unknown(bytes) => {
+            format!("carries {bytes} bytes after its sections; what they need is not known")
+        }
+    })
+}
