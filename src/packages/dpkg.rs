@@ -1,0 +1,149 @@
+//! dpkg's records.
+//!
+//! In: `/var/lib/dpkg`. Out: lists of paths, one for each package, and what packages were built from.
+//! An installed system has `info/NAME[:ARCH].list` (dpkg-query(1)) and one `status` of all packages;
+//! images without dpkg, as distroless builds them, have `status.d/NAME` with the stanza of one package,
+//! and `status.d/NAME.md5sums` with its files.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{MAX_DATABASE, MAX_PACKAGES, Origins, Packages};
+use crate::vfs::View;
+
+/// Lists of paths.
+const INFO: &str = "/var/lib/dpkg/info";
+/// What dpkg knows of each package.
+const STATUS: &str = "/var/lib/dpkg/status";
+/// The same, a file for each package.
+const STATUS_D: &str = "/var/lib/dpkg/status.d";
+/// Largest list or stanza of one package, in bytes.
+const MAX_LIST: u64 = 8 << 20;
+
+/// The paths of one package.
+#[derive(Debug)]
+pub(super) struct List {
+    /// The package as dpkg-query names it: `libc6:amd64`, or `tzdata`.
+    name: String,
+    /// The file with its paths; an image may lack that of a package.
+    file: PathBuf,
+}
+
+impl List {
+    /// The package, whatever its architecture.
+    pub fn package(&self) -> &str {
+        self.name
+            .split_once(':')
+            .map_or(&*self.name, |(package, _)| package)
+    }
+
+    /// Absolute paths, each on a line of its own; `None` when they cannot be read.
+    pub fn paths(&self, view: &View) -> Option<Vec<u8>> {
+        let text = view.read(&self.file, MAX_LIST).ok()?;
+        if self.file.extension() != Some(OsStr::new("md5sums")) {
+            return Some(text);
+        }
+        // A digest, two spaces, and the path without its first slash (deb-md5sums(5)).
+        let lines = text.split(|byte| *byte == b'\n');
+        let paths = lines.filter_map(|line| line.get(34..));
+        Some(
+            paths
+                .flat_map(|path| [b"/", path, b"\n"].concat())
+                .collect(),
+        )
+    }
+}
+
+/// The lists of all packages, in the order of their names.
+pub(super) fn lists(view: &View) -> Vec<List> {
+    let installed = names(view, INFO).into_iter().filter_map(|file| {
+        let name = file.strip_suffix(".list")?.to_owned();
+        let file = Path::new(INFO).join(file);
+        Some(List { name, file })
+    });
+    let alone = names(view, STATUS_D)
+        .into_iter()
+        .filter(|name| !name.ends_with(".md5sums"));
+    let alone = alone.map(|file| {
+        let path = Path::new(STATUS_D).join(&file);
+        let stanza = view.read(&path, MAX_LIST).unwrap_or_default();
+        let stanza = String::from_utf8_lossy(&stanza).into_owned();
+        let mut fields = stanza
+            .lines()
+            .filter_map(|line| line.strip_prefix("Package: "));
+        List {
+            name: fields.next().unwrap_or(&file).trim().to_owned(),
+            file: Path::new(STATUS_D).join(format!("{file}.md5sums")),
+        }
+    });
+    installed.chain(alone).take(MAX_PACKAGES).collect()
+}
+
+fn names(view: &View, directory: &str) -> Vec<String> {
+    let names = view.read_dir(Path::new(directory)).unwrap_or_default();
+    // Beside its list a package has scripts, sums, triggers.
+    let names = names.into_iter().take(MAX_PACKAGES * 8);
+    names.filter_map(|name| name.into_string().ok()).collect()
+}
+
+/// The installed packages; `None` without a record.
+pub(super) fn read(view: &View) -> Option<Packages> {
+    let (mut packages, mut bytes) = (Packages::default(), 0);
+    for list in lists(view) {
+        let paths = list.paths(view).unwrap_or_default();
+        bytes += paths.len() as u64;
+        if bytes > MAX_DATABASE {
+            break;
+        }
+        let lines = paths.split(|byte| *byte == b'\n');
+        let paths = lines.filter(|line| line.starts_with(b"/") && *line != b"/.");
+        let paths = paths.map(|line| PathBuf::from(OsStr::from_bytes(line)));
+        packages.files.entry(list.name).or_default().extend(paths);
+    }
+    (!packages.files.is_empty()).then_some(packages)
+}
+
+/// What packages were built from, and what they need (`deb-control(5)`; "Source" is left out where
+/// it has the same name).
+pub(super) fn origins(view: &View) -> Origins {
+    let status = view
+        .read(Path::new(STATUS), MAX_DATABASE)
+        .unwrap_or_default();
+    let mut text = String::from_utf8_lossy(&status).into_owned();
+    for name in names(view, STATUS_D) {
+        let stanza = view.read(&Path::new(STATUS_D).join(&name), MAX_LIST);
+        let stanza = stanza.unwrap_or_default();
+        if !name.ends_with(".md5sums") && (text.len() + stanza.len()) as u64 <= MAX_DATABASE {
+            text.push('\n');
+            text.push_str(&String::from_utf8_lossy(&stanza));
+        }
+    }
+    let (mut origins, mut package) = (Origins::default(), "");
+    for line in text.lines() {
+        let Some((field, value)) = line.split_once(": ") else {
+            continue;
+        };
+        match field {
+            "Package" if origins.0.len() < MAX_PACKAGES => {
+                package = value;
+                let origin = origins.0.entry(value.to_owned()).or_default();
+                value.clone_into(&mut origin.source);
+            }
+            "Source" => {
+                let source = value.split_whitespace().next().unwrap_or_default();
+                origins.note(package, |origin| source.clone_into(&mut origin.source));
+            }
+            "Depends" | "Pre-Depends" => {
+                let names = value.split([',', '|']);
+                let names = names.filter_map(|name| name.split_whitespace().next());
+                let names = names.filter_map(|name| name.split(':').next());
+                origins.note(package, |origin| {
+                    origin.needs.extend(names.map(str::to_owned));
+                });
+            }
+            _ => {}
+        }
+    }
+    origins
+}

@@ -1,0 +1,198 @@
+//! Which package a file belongs to, by the package manager's own records.
+//!
+//! In: a file tree. Out: packages with the files that they brought. Records that make no sense are
+//! skipped: nothing is decided by them alone.
+
+mod apk;
+mod dpkg;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use foldhash::HashSet;
+
+use crate::vfs::View;
+use dpkg::List;
+
+/// Largest database of all, in bytes.
+const MAX_DATABASE: u64 = 128 << 20;
+/// Most packages that are read of.
+const MAX_PACKAGES: usize = 50_000;
+
+/// The installed packages.
+#[derive(Debug, Default)]
+pub struct Packages {
+    files: BTreeMap<String, Vec<PathBuf>>,
+    /// What they were built from, as far as the record of all says so.
+    origins: Origins,
+}
+
+impl Packages {
+    /// Reads the records of `view`; `None` where no package manager has any.
+    pub fn read(view: &View) -> Option<Self> {
+        dpkg::read(view).or_else(|| apk::read(view))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The packages, by name, each with its files as its record writes them: a path may lead
+    /// through links of the tree (`/lib` to `/usr/lib`).
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[PathBuf])> {
+        let all = self.files.iter();
+        all.map(|(name, files)| (name.as_str(), files.as_slice()))
+    }
+}
+
+/// One package, with those that it needs and that were built beside it: `libmagic1` with
+/// `libmagic-mgc`, `cmake` with `cmake-data`.
+#[derive(Debug, Default)]
+pub struct Package {
+    /// Paths as the record writes them.
+    files: HashSet<Vec<u8>>,
+}
+
+/// The records of a tree, read when they are asked for, each once.
+pub struct Records<'v> {
+    view: &'v View,
+    lists: OnceCell<Vec<List>>,
+    origins: OnceCell<Origins>,
+    apk: OnceCell<Option<Packages>>,
+}
+
+impl<'v> Records<'v> {
+    /// Those of `view`.
+    pub fn of(view: &'v View) -> Self {
+        Self {
+            view,
+            lists: OnceCell::new(),
+            origins: OnceCell::new(),
+            apk: OnceCell::new(),
+        }
+    }
+
+    /// The package that brought the file at a real path; `None` where no record tells.
+    pub fn package_of(&self, path: &Path) -> Option<Package> {
+        let names = names_of(path);
+        let lists = self.lists.get_or_init(|| dpkg::lists(self.view));
+        if !lists.is_empty() {
+            return self.package_of_dpkg(lists, &names);
+        }
+        let packages = self.apk.get_or_init(|| apk::read(self.view)).as_ref()?;
+        let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
+        let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
+        let siblings = packages.origins.siblings(own);
+        let files = siblings.iter().filter_map(|name| packages.files.get(*name));
+        let (mut package, mut left) = (Package::default(), MAX_DATABASE);
+        // A record of apk names files, and folders only by them.
+        for path in files.flatten().flat_map(|file| file.ancestors()) {
+            let path = path.as_os_str().as_bytes();
+            if !package.files.contains(path) {
+                left = left.checked_sub(path.len() as u64)?;
+                package.files.insert(path.to_vec());
+            }
+        }
+        Some(package)
+    }
+
+    fn package_of_dpkg(&self, lists: &[List], names: &[PathBuf]) -> Option<Package> {
+        let mut left = MAX_DATABASE;
+        let (own, list) = lists.iter().find_map(|list| {
+            let paths = list.paths(self.view).filter(|_| left > 0)?;
+            left = left.saturating_sub(paths.len() as u64);
+            let is_own = names.iter().any(|name| has_line(&paths, name));
+            is_own.then_some((list.package(), paths))
+        })?;
+        let (mut package, mut bytes) = (Package::default(), 0);
+        package.add_list(&list);
+        let origins = self.origins.get_or_init(|| dpkg::origins(self.view));
+        let siblings = origins.siblings(own);
+        let of_siblings = lists.iter().filter(|list| {
+            let name = list.package();
+            name != own && siblings.contains(name)
+        });
+        for list in of_siblings {
+            let sibling = list.paths(self.view).unwrap_or_default();
+            bytes += sibling.len() as u64;
+            if bytes > MAX_DATABASE {
+                break;
+            }
+            package.add_list(&sibling);
+        }
+        Some(package)
+    }
+}
+
+impl Package {
+    /// Whether it brought the file or folder at `path`.
+    pub fn has(&self, path: &Path) -> bool {
+        let names = names_of(path);
+        let mut names = names.iter().map(|name| name.as_os_str().as_bytes());
+        names.any(|name| self.files.contains(name))
+    }
+
+    fn add_list(&mut self, list: &[u8]) {
+        for path in list.split(|byte| *byte == b'\n') {
+            self.files.insert(path.to_vec());
+        }
+    }
+}
+
+/// Whether a list of paths has one.
+fn has_line(list: &[u8], path: &Path) -> bool {
+    let name = path.as_os_str().as_bytes();
+    memchr::memmem::find_iter(list, name).any(|at| {
+        let before = at.checked_sub(1).map(|at| list[at]);
+        let after = list.get(at + name.len());
+        before.is_none_or(|byte| byte == b'\n') && after.is_none_or(|byte| *byte == b'\n')
+    })
+}
+
+/// How records may write a path: where `/lib` leads to `/usr/lib`, some have the shorter one.
+fn names_of(path: &Path) -> Vec<PathBuf> {
+    let short = path
+        .strip_prefix("/usr")
+        .ok()
+        .map(|rest| Path::new("/").join(rest));
+    [Some(path.to_path_buf()), short]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What packages were built from, and what they need.
+#[derive(Debug, Default)]
+struct Origins(BTreeMap<String, Origin>);
+
+#[derive(Debug, Default)]
+struct Origin {
+    source: String,
+    needs: BTreeSet<String>,
+}
+
+impl Origins {
+    fn note(&mut self, package: &str, note: impl FnOnce(&mut Origin)) {
+        if let Some(origin) = self.0.get_mut(package) {
+            note(origin);
+        }
+    }
+
+    /// A package with those that it needs and that come from the same source.
+    fn siblings<'o>(&'o self, package: &'o str) -> BTreeSet<&'o str> {
+        let source = self.0.get(package).map(|origin| &origin.source);
+        let (mut siblings, mut pending) = (BTreeSet::new(), vec![package]);
+        while let Some(name) = pending.pop() {
+            let origin = self.0.get(name);
+            let is_sibling = name == package || origin.map(|origin| &origin.source) == source;
+            if is_sibling && siblings.insert(name) {
+                let needs = origin.into_iter().flat_map(|origin| &origin.needs);
+                pending.extend(needs.map(String::as_str));
+            }
+        }
+        siblings
+    }
+}
