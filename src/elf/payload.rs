@@ -36,17 +36,18 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// Whether `object`, whose file has `size` bytes, may carry something: no file is read to know.
+    pub fn may_be_in(object: &Object, size: u64) -> bool {
+        is_appimage(object) || size.saturating_sub(loaded(object)) >= LEAST
+    }
+
     /// What `object` carries, whose bytes are `file`.
     pub fn of(object: &Object, file: &dyn ReadAt) -> Option<Self> {
-        if APPIMAGE.contains(&&object.header.e_ident[8..11]) {
+        let size = file.size();
+        if is_appimage(object) {
             return Some(Self::AppImage);
         }
-        let segments = object.segments.iter().filter(|s| s.p_type == PT_LOAD);
-        let loaded = segments
-            .map(|s| s.p_offset.saturating_add(s.p_filesz))
-            .max()?;
-        let size = file.size();
-        if size.saturating_sub(loaded) < LEAST {
+        if !Self::may_be_in(object, size) {
             return None;
         }
         let start = size.saturating_sub(TAIL);
@@ -57,7 +58,7 @@ impl Payload {
         let header = &object.header;
         let table = u64::from(header.e_shnum) * u64::from(header.e_shentsize);
         let sections = header.e_shoff.saturating_add(table);
-        let behind = size.saturating_sub(sections.max(loaded));
+        let behind = size.saturating_sub(sections.max(loaded(object)));
         if behind < LEAST {
             return None;
         }
@@ -66,4 +67,15 @@ impl Payload {
             None => Self::Unknown(behind),
         })
     }
+}
+
+fn is_appimage(object: &Object) -> bool {
+    APPIMAGE.contains(&&object.header.e_ident[8..11])
+}
+
+/// Where in its file the loaded part of an object ends.
+fn loaded(object: &Object) -> u64 {
+    let segments = object.segments.iter().filter(|s| s.p_type == PT_LOAD);
+    let ends = segments.map(|s| s.p_offset.saturating_add(s.p_filesz));
+    ends.max().unwrap_or(0)
 }

@@ -148,3 +148,59 @@ impl Read for Stored<'_> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive of these entries, and where its mark is.
+    fn archive(entries: &[(&str, u8, &[u8])]) -> (Vec<u8>, u64) {
+        let mut file = b"the program itself".to_vec();
+        let start = file.len();
+        let mut table = Vec::new();
+        for (name, kind, bytes) in entries {
+            let size = ENTRY + name.len() + 1;
+            table.extend((size as u32).to_be_bytes());
+            table.extend(((file.len() - start) as u32).to_be_bytes());
+            table.extend((bytes.len() as u32).to_be_bytes());
+            table.extend((bytes.len() as u32).to_be_bytes());
+            table.extend([0, *kind]);
+            table.extend(name.as_bytes());
+            table.push(0);
+            file.extend(*bytes);
+        }
+        let at = file.len() - start;
+        file.extend(&table);
+        let cookie = file.len() as u64;
+        let length = file.len() - start + COOKIE as usize;
+        file.extend(b"MEI\x0c\x0b\x0a\x0b\x0e");
+        for number in [length, at, table.len(), 311] {
+            file.extend((number as u32).to_be_bytes());
+        }
+        file.extend([0; 64]);
+        (file, cookie)
+    }
+
+    #[test]
+    fn files_that_are_no_elf_files_need_nothing() {
+        let (file, cookie) = archive(&[("a.so", b'b', b"text"), ("b", b's', b"\x7fELF")]);
+        assert_eq!(needed(&file, cookie), Some(BTreeMap::new()));
+        assert_eq!(entries(&file, cookie).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn numbers_that_lie_end_in_nothing() {
+        let (good, cookie) = archive(&[("a.so", b'b', b"text")]);
+        for at in 0..good.len() - 64 {
+            for byte in [0, 0x7f, 0xff] {
+                let mut file = good.clone();
+                file[at] = byte;
+                // Whatever it says, it ends.
+                let _ = needed(&file, cookie);
+            }
+        }
+        for end in 0..good.len() {
+            let _ = needed(&good[..end].to_vec(), cookie);
+        }
+    }
+}

@@ -72,6 +72,15 @@ impl AtomicFolder {
         &self.interrupts
     }
 
+    /// Puts everything that was written on the disk (`syncfs(2)`).
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn sync(&self) -> Result<(), OutputError> {
+        sync_tree(self.temporary.path())
+            .map_err(|error| OutputError::Io(self.target.clone(), error))
+    }
+
     /// Puts the folder in its place.
     ///
     /// # Errors
@@ -98,6 +107,14 @@ impl AtomicFolder {
         let _ = self.temporary.keep();
         Ok(())
     }
+}
+
+/// Puts the file system that holds a directory on the disk.
+///
+/// # Errors
+/// When the disk fails.
+pub fn sync_tree(directory: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(directory)?)?)
 }
 
 /// A path without the slash at its end.

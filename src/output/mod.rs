@@ -7,7 +7,7 @@
 mod folder;
 mod receipt;
 
-pub use folder::AtomicFolder;
+pub use folder::{AtomicFolder, sync_tree};
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -177,6 +177,20 @@ impl AtomicFile {
     /// The signal that has arrived meanwhile, if any.
     pub fn interrupted(&self) -> Option<i32> {
         self.interrupts.received()
+    }
+
+    /// Puts the file in its place, and on the disk before that (`fdatasync(2)`), the name after it: a
+    /// power cut leaves the whole file, or the one before.
+    ///
+    /// # Errors
+    /// When it cannot be written or renamed; it is removed then.
+    pub fn publish_synced(self) -> Result<(), OutputError> {
+        let target = self.target.clone();
+        let fail = |error| OutputError::Io(target.clone(), error);
+        self.temporary.as_file().sync_data().map_err(fail)?;
+        self.publish()?;
+        let directory = File::open(parent(&target)).map_err(fail)?;
+        directory.sync_all().map_err(fail)
     }
 
     /// Puts the file in its place.

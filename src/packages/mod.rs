@@ -196,3 +196,55 @@ impl Origins {
         siblings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::Store;
+    use crate::vfs::memory::MemoryVfs;
+
+    fn view(vfs: MemoryVfs) -> View {
+        View::new(Box::new(vfs), Arc::new(Store::default()))
+    }
+
+    /// What dpkg, and what distroless, keep of the same package.
+    fn installed() -> View {
+        let list = "/.\n/usr\n/usr/lib\n/usr/lib/libz.so.1\n";
+        view(MemoryVfs::new().file("/var/lib/dpkg/info/zlib1g:amd64.list", list))
+    }
+
+    fn alone() -> View {
+        let sums = "0123456789abcdef0123456789abcdef  usr/lib/libz.so.1\nshort\n";
+        view(
+            MemoryVfs::new()
+                .file(
+                    "/var/lib/dpkg/status.d/zlib",
+                    "Package: zlib1g\nSource: zlib (1.2)\n",
+                )
+                .file("/var/lib/dpkg/status.d/zlib.md5sums", sums)
+                .file("/var/lib/dpkg/status.d/base", "Package: base-files\n"),
+        )
+    }
+
+    #[test]
+    fn a_package_has_one_name_whatever_keeps_its_record() {
+        let path = Path::new("/usr/lib/libz.so.1");
+        for view in [installed(), alone()] {
+            let package = Records::of(&view).package_of(path).unwrap();
+            assert!(package.has(path) && !package.has(Path::new("/usr/lib/libm.so.6")));
+        }
+        let names = |view: &View| -> Vec<String> {
+            let packages = Packages::read(view).unwrap();
+            packages.iter().map(|(name, _)| name.to_owned()).collect()
+        };
+        assert_eq!(names(&installed()), ["zlib1g:amd64"]);
+        assert_eq!(names(&alone()), ["base-files", "zlib1g"]);
+    }
+
+    #[test]
+    fn a_tree_without_records_has_no_packages() {
+        assert!(Packages::read(&view(MemoryVfs::new().file("/a", ""))).is_none());
+    }
+}

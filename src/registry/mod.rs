@@ -67,6 +67,8 @@ impl Registry {
         let reference: Reference = name
             .parse()
             .map_err(|error| RegistryError::Reference(name.to_owned(), format!("{error}")))?;
+        // Fails when there is one already, which then is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let registry = reference.resolve_registry().to_owned();
         let is_plain = insecure.contains(&registry) || is_loopback(&registry);
         let protocol = match is_plain {

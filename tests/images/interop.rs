@@ -195,3 +195,43 @@ fn curl_git_and_node_print_in_runc_what_they_print_here() {
     prints_the_same("git", &["--version"]);
     prints_the_same("node", &["-e", "console.log(42)"]);
 }
+
+#[test]
+fn scanners_and_structure_tests_read_both_archive_formats() {
+    if !have(&["syft", "container-structure-test", "curl"]) {
+        return;
+    }
+    let folder = temporary();
+    let expected = folder.path().join("expected.yaml");
+    fs::write(
+        &expected,
+        "schemaVersion: 2.0.0\nfileExistenceTests:\n- name: curl\n  path: /usr/bin/curl\n  shouldExist: true\n",
+    )
+    .unwrap();
+    for format in ["image", "oci"] {
+        let archive = folder.path().join(format!("{format}.tar"));
+        succeed(
+            slimpack()
+                .args(["/usr/bin/curl", "-q", "--format", format, "-o"])
+                .arg(&archive),
+        );
+        let found = succeed(
+            Command::new("syft")
+                .env("SYFT_CHECK_FOR_APP_UPDATE", "false")
+                .args(["scan", "-q", "-o", "json"])
+                .arg(format!("oci-archive:{}", archive.display())),
+        );
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let names = common::strings(&found["artifacts"], "name");
+        assert!(names.contains(&"curl".to_owned()), "{format}: {names:?}");
+    }
+    // It reads docker's archives alone.
+    let said = succeed(
+        Command::new("container-structure-test")
+            .args(["test", "--driver", "tar", "--config"])
+            .arg(&expected)
+            .arg("--image")
+            .arg(folder.path().join("image.tar")),
+    );
+    assert!(said.contains("PASS"), "{said}");
+}

@@ -207,3 +207,33 @@ fn tmux_starts_a_server() {
         image.said
     );
 }
+
+#[test]
+fn a_one_file_program_of_pyinstaller_finds_what_its_libraries_need() {
+    if !common::have(&["pyinstaller"]) || !runs_containers() {
+        return;
+    }
+    let folder = common::temporary();
+    let source = folder.path().join("answer.py");
+    std::fs::write(
+        &source,
+        "import math, ssl, json\nprint(int(math.sqrt(1764)), json.dumps([]))\n",
+    )
+    .unwrap();
+    let mut build = std::process::Command::new("pyinstaller");
+    build
+        .current_dir(folder.path())
+        .args(["-y", "-F"])
+        .arg(&source);
+    common::succeed(&mut build);
+    let program = folder.path().join("dist/answer");
+    let packed = pack(&[&program]);
+    assert!(
+        packed.has("usr/lib/x86_64-linux-gnu/libm.so.6"),
+        "{}",
+        packed.said
+    );
+    assert_eq!(packed.prints(&[]), "42 []\n");
+    let without = pack(&["--without".as_ref(), "bundle".as_ref(), program.as_os_str()]);
+    assert!(!without.run(&[]).status.success());
+}

@@ -61,6 +61,9 @@ pub(in crate::cli) struct PackArgs {
     /// Leave an output that would be the same as it is, with its time
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub if_changed: bool,
+    /// Wait until the output is on the disk, so that a power cut loses nothing
+    #[arg(hide_short_help = true, long, help_heading = "Output")]
+    pub sync: bool,
     /// Print the plan, and what was written, as one JSON object
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub json: bool,

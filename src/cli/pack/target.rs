@@ -15,7 +15,7 @@ use crate::depfile::{Depfile, Dialect};
 use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
 use crate::inputs::Inputs;
-use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError};
+use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError, sync_tree};
 use crate::pack::{self, Options, PackError, Plan};
 use crate::report::Made;
 
@@ -23,7 +23,6 @@ use crate::report::Made;
 pub(super) struct Target {
     place: Place,
     style: Style,
-    force: bool,
 }
 
 enum Place {
@@ -65,11 +64,7 @@ impl Target {
                 "--force is about root folders; other outputs replace what is there anyway",
             );
         }
-        let target = |place| Self {
-            place,
-            style,
-            force: args.force,
-        };
+        let target = |place| Self { place, style };
         if args.load && !matches!(format, Format::Image | Format::Docker) {
             return usage("engines load --format image and docker; leave --load out");
         }
@@ -192,7 +187,7 @@ impl Target {
         };
         match self.style.format {
             Format::Rootfs => {
-                write_folder(&plans[0], path, depfile, self.force)?;
+                write_folder(&plans[0], path, depfile, args)?;
                 Ok(Made::Folder)
             }
             Format::OciDir => {
@@ -203,10 +198,13 @@ impl Target {
                     return Err(CliError::Interrupted(signal));
                 }
                 let made = written_anew(path, written)?;
+                if args.sync {
+                    sync_tree(path).map_err(|error| OutputError::Io(path.to_path_buf(), error))?;
+                }
                 publish(depfile)?;
                 Ok(made)
             }
-            _ => write_file(plans, self.style, path, depfile, args.if_changed),
+            _ => write_file(plans, self.style, path, depfile, args),
         }
     }
 }
@@ -378,9 +376,9 @@ fn write_folder(
     plan: &Plan,
     path: &Path,
     depfile: Option<Dependencies<'_>>,
-    force: bool,
+    args: &PackArgs,
 ) -> Result<(), CliError> {
-    let folder = AtomicFolder::create(path, force)?;
+    let folder = AtomicFolder::create(path, args.force)?;
     let result = plan.write_folder(folder.path(), &|| folder.interrupts().check());
     if let Some(signal) = folder.interrupts().received() {
         drop(folder);
@@ -388,6 +386,9 @@ fn write_folder(
     }
     result?;
     publish(depfile)?;
+    if args.sync {
+        folder.sync()?;
+    }
     Ok(folder.publish()?)
 }
 
@@ -396,7 +397,7 @@ fn write_file(
     style: Style,
     path: &Path,
     depfile: Option<Dependencies<'_>>,
-    if_changed: bool,
+    args: &PackArgs,
 ) -> Result<Made, CliError> {
     let mut file = match Output::create(path)? {
         Output::Device(mut device) => {
@@ -415,7 +416,7 @@ fn write_file(
     }
     let written = result.map_err(|error| image(path, error))?;
     publish(depfile)?;
-    let is_unchanged = publish_image(file, if_changed)?;
+    let is_unchanged = publish_image(file, args)?;
     Ok(Made::Written {
         written,
         is_unchanged,
@@ -423,11 +424,14 @@ fn write_file(
 }
 
 /// Puts an image in its place; whether the one that is there is the same and stays.
-fn publish_image(mut file: AtomicFile, if_changed: bool) -> Result<bool, CliError> {
-    if if_changed && file.is_same_as_before()? {
+fn publish_image(mut file: AtomicFile, args: &PackArgs) -> Result<bool, CliError> {
+    if args.if_changed && file.is_same_as_before()? {
         return Ok(true);
     }
-    file.publish()?;
+    match args.sync {
+        true => file.publish_synced()?,
+        false => file.publish()?,
+    }
     Ok(false)
 }
 

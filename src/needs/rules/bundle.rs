@@ -1,5 +1,6 @@
 //! Programs that unpack others: what is in their archive needs libraries, too.
 
+use crate::bytes::ReadAt;
 use crate::elf::Payload;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply, pyinstaller};
 
@@ -46,8 +47,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 /// What the archive of the program needs, if it has one that can be read.
 fn needed(process: &Process<'_>) -> Option<Vec<String>> {
     let needed = process.memo.bundle.get_or_init(|| {
-        let file = process.program_file()?;
-        match Payload::of(&process.objects()[0].object, file.as_ref())? {
+        let (payload, file) = payload(process)?;
+        match payload {
             Payload::PyInstaller(cookie) => {
                 let needed = pyinstaller::needed(file.as_ref(), cookie)?;
                 let is_loaded = |name: &String| process.loaded(name).is_some();
@@ -57,6 +58,16 @@ fn needed(process: &Process<'_>) -> Option<Vec<String>> {
         }
     });
     needed.clone()
+}
+
+/// The archive in the program, and the program's bytes.
+fn payload(process: &Process<'_>) -> Option<(Payload, Box<dyn ReadAt>)> {
+    let program = &process.objects()[0];
+    if !Payload::may_be_in(&program.object, program.walk.metadata.size) {
+        return None;
+    }
+    let file = process.program_file()?;
+    Some((Payload::of(&program.object, file.as_ref())?, file))
 }
 
 /// What is to be said of an archive in the program that no rule looks into.
