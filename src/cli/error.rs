@@ -54,8 +54,13 @@ pub(super) enum CliError {
     #[error("cannot write {}: {error}", .path.display())]
     Write { path: PathBuf, error: ImageError },
     #[cfg(feature = "registry")]
-    #[error("cannot use {name}: {error}")]
-    Registry { name: String, error: RegistryError },
+    #[error("cannot {task} {name}: {error}")]
+    Registry {
+        /// `push` or `pull`.
+        task: &'static str,
+        name: String,
+        error: RegistryError,
+    },
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -78,6 +83,19 @@ impl CliError {
         Self::Image {
             path: path.to_path_buf(),
             error,
+        }
+    }
+
+    /// An image that a registry does not take or give.
+    #[cfg(feature = "registry")]
+    pub fn registry(task: &'static str, name: &str, error: RegistryError) -> Self {
+        match error {
+            RegistryError::Interrupted(signal) => Self::Interrupted(signal),
+            error => Self::Registry {
+                task,
+                name: name.to_owned(),
+                error,
+            },
         }
     }
 

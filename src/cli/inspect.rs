@@ -82,7 +82,7 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     };
     let fail = |error| CliError::image(path, error);
     if let Some(name) = registry::name(path) {
-        let folder = registry::pull(name, &args.insecure, args.platform.as_deref())?;
+        let folder = registry::pull(name, args)?;
         let images = read::open(folder.path(), &options).map_err(fail)?;
         return Ok(Opened {
             images,

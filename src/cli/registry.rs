@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::args::ImageArgs;
 use super::error::CliError;
 
 /// What stands before the name of an image in a registry.
@@ -15,22 +16,29 @@ pub(super) fn name(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(PREFIX)
 }
 
+/// How registries are asked.
+#[cfg(feature = "registry")]
+fn access(args: &ImageArgs) -> crate::registry::Access<'_> {
+    let limits = super::inspect::limits(args);
+    crate::registry::Access {
+        insecure: &args.insecure,
+        deadline: std::time::Duration::from_secs(limits.registry_time),
+    }
+}
+
 /// What is pushed and to where, one after the other, each with what to say of it.
 #[cfg(feature = "registry")]
 pub(super) fn push(
     folder: &Path,
     names: &[String],
-    insecure: &[String],
+    args: &ImageArgs,
 ) -> Result<Vec<String>, CliError> {
     use crate::registry::Registry;
     let mut pushed: Vec<Registry> = Vec::new();
     let mut said = Vec::new();
     for name in names {
-        let fail = |error| CliError::Registry {
-            name: name.clone(),
-            error,
-        };
-        let registry = Registry::open(name, insecure).map_err(fail)?;
+        let fail = |error| CliError::registry("push", name, error);
+        let registry = Registry::open(name, &access(args)).map_err(fail)?;
         let result = registry.push(folder, pushed.last()).map_err(fail)?;
         said.push(crate::report::pushed(&registry.name(), &result));
         pushed.push(registry);
@@ -40,22 +48,17 @@ pub(super) fn push(
 
 /// Pulls an image into a layout.
 #[cfg(feature = "registry")]
-pub(super) fn pull(
-    name: &str,
-    insecure: &[String],
-    platform: Option<&str>,
-) -> Result<tempfile::TempDir, CliError> {
+pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<tempfile::TempDir, CliError> {
     use crate::registry::Registry;
-    let fail = |error| CliError::Registry {
-        name: name.to_owned(),
-        error,
-    };
+    let fail = |error| CliError::registry("pull", name, error);
     let folder = tempfile::Builder::new()
         .prefix("slimpack-")
         .tempdir()
         .map_err(|error| fail(error.into()))?;
-    let registry = Registry::open(name, insecure).map_err(fail)?;
-    registry.pull(folder.path(), platform).map_err(fail)?;
+    let registry = Registry::open(name, &access(args)).map_err(fail)?;
+    registry
+        .pull(folder.path(), args.platform.as_deref())
+        .map_err(fail)?;
     Ok(folder)
 }
 
@@ -64,7 +67,7 @@ const NONE: &str = "this slimpack was built without registries (the feature regi
 
 /// Nothing is pushed.
 #[cfg(not(feature = "registry"))]
-pub(super) fn push(_: &Path, _: &[String], _: &[String]) -> Result<Vec<String>, CliError> {
+pub(super) fn push(_: &Path, _: &[String], _: &ImageArgs) -> Result<Vec<String>, CliError> {
     Err(CliError::Usage(format!(
         "cannot push: {NONE}; write a file and use skopeo copy"
     )))
@@ -72,7 +75,7 @@ pub(super) fn push(_: &Path, _: &[String], _: &[String]) -> Result<Vec<String>, 
 
 /// Nothing is pulled.
 #[cfg(not(feature = "registry"))]
-pub(super) fn pull(_: &str, _: &[String], _: Option<&str>) -> Result<tempfile::TempDir, CliError> {
+pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<tempfile::TempDir, CliError> {
     Err(CliError::Usage(format!(
         "cannot pull: {NONE}; use skopeo copy"
     )))

@@ -80,8 +80,24 @@ pub(super) fn limit(text: &str) -> Result<(&'static str, u64), String> {
         .ok_or(format!("write NAME=N; known are {known}"))?;
     let known_name = Limits::NAMES.into_iter().find(|known| *known == name);
     let name = known_name.ok_or(format!("there is no limit {name:?}; known are {known}"))?;
-    let value = bytes(value)?;
+    let value = match name {
+        "registry-time" => seconds(value)?,
+        _ => bytes(value)?,
+    };
     Ok((name, value))
+}
+
+/// A time in seconds, or as in `10m`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let units = [("h", 60 * 60), ("m", 60), ("s", 1)];
+    let unit = units
+        .iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+    let (number, unit) = unit.unwrap_or((text, 1));
+    let number = number.parse::<u64>().ok();
+    let seconds = number.and_then(|number| number.checked_mul(unit));
+    seconds
+        .ok_or_else(|| format!("{text:?} is not a time; write seconds, or a number with s, m or h"))
 }
 
 /// `NAME=VALUE`, kept as one string.

@@ -10,15 +10,25 @@ use std::io;
 use std::path::PathBuf;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
-use oci_client::secrets::RegistryAuth;
 
 use super::RegistryError;
+
+/// With what rights a registry is asked.
+#[derive(Clone)]
+pub(super) enum Credentials {
+    /// None.
+    Anonymous,
+    /// A user and a password.
+    Basic(String, String),
+    /// A token that the token server exchanges for another (docker's `identitytoken`).
+    Identity(String),
+}
 
 /// What is kept for a registry.
 ///
 /// # Errors
 /// When a file is there and says nothing that can be used.
-pub(super) fn credentials(registry: &str) -> Result<RegistryAuth, RegistryError> {
+pub(super) fn find(registry: &str) -> Result<Credentials, RegistryError> {
     for path in files() {
         let fail = |why: String| RegistryError::Credentials {
             registry: registry.to_owned(),
@@ -32,17 +42,17 @@ pub(super) fn credentials(registry: &str) -> Result<RegistryAuth, RegistryError>
         for key in keys(registry) {
             match get_credential_from_reader(&text[..], key) {
                 Ok(DockerCredential::UsernamePassword(user, password)) => {
-                    return Ok(RegistryAuth::Basic(user, password));
+                    return Ok(Credentials::Basic(user, password));
                 }
                 Ok(DockerCredential::IdentityToken(token)) => {
-                    return Ok(RegistryAuth::Bearer(token));
+                    return Ok(Credentials::Identity(token));
                 }
                 Err(error) if has_none(&error) => {}
                 Err(error) => return Err(fail(error.to_string())),
             }
         }
     }
-    Ok(RegistryAuth::Anonymous)
+    Ok(Credentials::Anonymous)
 }
 
 /// Under which names a registry is kept: docker has one of its own for its hub.

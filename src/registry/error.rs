@@ -1,15 +1,31 @@
 //! Why a registry does not give or take an image.
+//!
+//! In: an answer that is no success, by its status, the codes of the distribution specification and
+//! `Retry-After`; or a request that got none. Out: what it means, in words that say what to do next, and
+//! whether and when asking again may help. Words of an answer are shown, never looked into.
 
+use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use oci_client::errors::OciDistributionError;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::StatusCode;
+use serde::Deserialize;
 use thiserror::Error;
+
+/// Longest pause that a registry may ask for; who is to wait longer is told so instead.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Most characters that are shown of an answer that is no document of the specification.
+const SHOWN: usize = 200;
 
 /// Why a registry does not give or take an image.
 #[derive(Debug, Error)]
 pub enum RegistryError {
     /// The name follows no grammar.
-    #[error("{0:?} is no image in a registry ({1}); write one such as registry.example/me/app:1.0")]
+    #[error(
+        "{0:?} is not a valid image reference ({1}); an example is registry.example/me/app:1.0"
+    )]
     Reference(String, String),
     /// Credentials that are there cannot be read.
     #[error(
@@ -21,105 +37,409 @@ pub enum RegistryError {
         /// Why.
         why: String,
     },
-    /// The registry refuses who asks.
-    #[error("{registry} refuses {who}; log in with docker or podman login {registry}")]
+    /// 401 or 403, and nobody is logged in: there may as well be no such image.
+    #[error(
+        "{registry} requires credentials{said}; check the name, or run docker login {registry}"
+    )]
+    Login {
+        /// The registry.
+        registry: String,
+        /// What it says.
+        said: Said,
+    },
+    /// 401, and somebody is logged in.
+    #[error("{registry} rejects the stored credentials{said}; run docker login {registry} again")]
+    Password {
+        /// The registry.
+        registry: String,
+        /// What it says.
+        said: Said,
+    },
+    /// 403, and somebody is logged in.
+    #[error(
+        "{registry} denies access to this account{said}; request access, or run docker login {registry} with another account"
+    )]
     Denied {
         /// The registry.
         registry: String,
-        /// With which rights it was asked.
-        who: String,
+        /// What it says.
+        said: Said,
     },
-    /// There is no such image, or no such blob of it.
-    #[error("{0} is not in the registry")]
-    Absent(String),
-    /// No answer, or one that is cut off.
-    #[error("{registry} does not answer as it should: {why}")]
-    Connection {
+    /// `NAME_UNKNOWN`, or a 404 where something is pushed.
+    #[error("{registry} has no repository {repository}{said}; check the name, or create it first")]
+    NoRepository {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// What it says.
+        said: Said,
+    },
+    /// Another 404: no such manifest, or no such blob.
+    #[error("{what} is not in the registry{said}; check the name and the tag")]
+    Absent {
+        /// The image, or the blob.
+        what: String,
+        /// What it says.
+        said: Said,
+    },
+    /// 429.
+    #[error("{registry} limits the rate of requests{said}; {}", advice(.wait.as_ref(), .registry))]
+    Busy {
+        /// The registry.
+        registry: String,
+        /// What it says.
+        said: Said,
+        /// When to come again.
+        wait: Option<Duration>,
+    },
+    /// 408, 5xx, and an upload that the registry has lost.
+    #[error("{registry} cannot serve the request now{said}; try again later")]
+    Trouble {
+        /// The registry.
+        registry: String,
+        /// What it says.
+        said: Said,
+        /// When to come again.
+        wait: Option<Duration>,
+    },
+    /// Any other answer that is no success.
+    #[error("{registry} rejects the request{said}; check the name, and what the registry accepts")]
+    Refused {
+        /// The registry.
+        registry: String,
+        /// What it says.
+        said: Said,
+    },
+    /// No connection: no such host, nobody listens there, no TLS that can be trusted.
+    #[error(
+        "cannot reach {registry}: {why}; check the name and the network, or pass --insecure-registry {registry} if it does not use TLS"
+    )]
+    Unreachable {
         /// The registry.
         registry: String,
         /// Why.
         why: String,
     },
-    /// What it says breaks the rules of the distribution specification.
-    #[error("{registry} says: {said}")]
-    Said {
+    /// No answer, or one that is cut off.
+    #[error("no complete answer from {registry}: {why}; try again later")]
+    Cut {
         /// The registry.
         registry: String,
-        /// Its words.
-        said: String,
+        /// Why.
+        why: String,
     },
-    /// A document that is none, or a digest that is no name.
+    /// The whole conversation takes too long.
+    #[error("{registry} did not finish within {} s; raise --limit registry-time=SECONDS, or try again later", .after.as_secs())]
+    Late {
+        /// The registry.
+        registry: String,
+        /// How long it had.
+        after: Duration,
+    },
+    /// A document that is none, a digest that is no name, or one that does not end.
     #[error("its manifest cannot be used: {0}")]
     Manifest(String),
+    /// Not what its descriptor says.
+    #[error("its blob {digest} cannot be used: {why}; push the image again")]
+    Blob {
+        /// The digest of its descriptor.
+        digest: String,
+        /// Why.
+        why: String,
+    },
+    /// What the image says it has, and what the machine has.
+    #[error(
+        "its blobs have {needed} bytes, and {free} bytes are free; free some space, or set TMPDIR"
+    )]
+    Room {
+        /// Bytes that its descriptors say.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A signal has arrived.
+    #[error("interrupted by a signal")]
+    Interrupted(i32),
+    /// The machine's own means of speaking to a registry.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
     /// The machine's own files.
-    #[error("cannot keep the image in a temporary folder: {0}; make room, or set TMPDIR")]
+    #[error("cannot store the image in a temporary directory: {0}; free some space, or set TMPDIR")]
     Io(#[from] io::Error),
 }
 
-/// Whether asking again may help: the connection broke, or the server is in trouble.
-pub(super) fn is_passing(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::RequestError(error) => {
-            error.status().is_none_or(|s| s.is_server_error())
+impl RegistryError {
+    /// Whether asking again may help.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Trouble { .. } | Self::Cut { .. }
+        )
+    }
+
+    /// How long to wait before asking again, at least `pause`; `None` where that would be too long.
+    pub(super) fn pause(&self, pause: Duration) -> Option<Duration> {
+        match self {
+            Self::Busy {
+                wait: Some(wait), ..
+            }
+            | Self::Trouble {
+                wait: Some(wait), ..
+            } => (*wait <= LONGEST).then_some(pause.max(*wait)),
+            _ => Some(pause),
         }
-        OciDistributionError::ServerError { code, .. } => *code >= 500,
-        OciDistributionError::IoError(_) => true,
-        _ => false,
     }
 }
 
-/// What the library says, in slimpack's words.
-pub(super) fn told(
-    error: &OciDistributionError,
-    registry: &str,
-    what: &str,
-    has_credentials: bool,
-) -> RegistryError {
-    let registry = registry.to_owned();
-    let who = match has_credentials {
-        true => "the credentials that are kept for it".to_owned(),
-        false => "who has no credentials".to_owned(),
-    };
-    let status = match error {
-        OciDistributionError::RequestError(error) => error.status().map(|status| status.as_u16()),
-        OciDistributionError::ServerError { code, .. } => Some(*code),
-        OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_) => Some(401),
-        OciDistributionError::ImageManifestNotFoundError(_) => Some(404),
-        _ => None,
-    };
-    match (status, error) {
-        (Some(401 | 403), _) => RegistryError::Denied { registry, who },
-        (Some(404), _) => RegistryError::Absent(what.to_owned()),
-        (_, OciDistributionError::RegistryError { envelope, .. }) => {
-            // The codes of the distribution specification, written either way.
-            let said = envelope.to_string();
-            let has = |word: &str| said.to_lowercase().contains(word);
-            match () {
-                () if has("unauthorized") || has("denied") => {
-                    RegistryError::Denied { registry, who }
-                }
-                () if has("unknown") => RegistryError::Absent(what.to_owned()),
-                () => RegistryError::Said { registry, said },
-            }
+/// What a registry says, in brackets; nothing where it says nothing.
+#[derive(Debug, Default)]
+pub struct Said(pub String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => write!(out, " ({})", self.0),
         }
-        (_, OciDistributionError::RequestError(error)) => RegistryError::Connection {
-            registry,
-            why: root_cause(error),
-        },
-        (_, OciDistributionError::DigestError(error)) => RegistryError::Manifest(error.to_string()),
-        (_, other) => RegistryError::Said {
-            registry,
-            said: other.to_string(),
-        },
     }
+}
+
+fn advice(wait: Option<&Duration>, registry: &str) -> String {
+    let when = match wait.map(Duration::as_secs) {
+        None | Some(0) => "a while".to_owned(),
+        Some(seconds @ ..120) => format!("{seconds} s"),
+        Some(seconds) => format!("{} minutes", seconds.div_ceil(60)),
+    };
+    format!("wait {when}, or run docker login {registry} for a higher limit")
+}
+
+/// The document of an answer that is no success (the distribution specification, "Error Codes").
+#[derive(Deserialize)]
+struct Answer {
+    errors: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Deserialize)]
+pub(super) struct Problem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The codes that a meaning depends on; registries have others of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Code {
+    BlobUnknown,
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    Denied,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    NameUnknown,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Other,
+}
+
+impl Problem {
+    fn code(&self) -> Code {
+        match self.code.as_str() {
+            "BLOB_UNKNOWN" => Code::BlobUnknown,
+            "BLOB_UPLOAD_INVALID" => Code::BlobUploadInvalid,
+            "BLOB_UPLOAD_UNKNOWN" => Code::BlobUploadUnknown,
+            "DENIED" => Code::Denied,
+            "MANIFEST_BLOB_UNKNOWN" => Code::ManifestBlobUnknown,
+            "MANIFEST_UNKNOWN" => Code::ManifestUnknown,
+            "NAME_UNKNOWN" => Code::NameUnknown,
+            // Harbor's.
+            "NOT_FOUND" => Code::NotFound,
+            "TOOMANYREQUESTS" | "TOO_MANY_REQUEST" => Code::TooManyRequests,
+            "UNAUTHORIZED" => Code::Unauthorized,
+            _ => Code::Other,
+        }
+    }
+}
+
+/// What was asked, for the words about the answer.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// As it stands in a name: docker.io, not index.docker.io.
+    pub registry: &'a str,
+    pub repository: &'a str,
+    /// The whole name, or the blob.
+    pub what: &'a str,
+    pub is_push: bool,
+    pub has_credentials: bool,
+}
+
+impl Asked<'_> {
+    /// What an answer means that is no success.
+    pub fn refused(
+        &self,
+        status: Option<StatusCode>,
+        wait: Option<Duration>,
+        body: &[u8],
+    ) -> RegistryError {
+        match serde_json::from_slice::<Answer>(body) {
+            Ok(envelope) => self.meaning(status, wait, &envelope.errors, ""),
+            Err(_) => self.meaning(status, wait, &[], &first_line(body)),
+        }
+    }
+
+    /// By the status, and where that leaves something open by the first code.
+    pub fn meaning(
+        &self,
+        status: Option<StatusCode>,
+        wait: Option<Duration>,
+        errors: &[Problem],
+        text: &str,
+    ) -> RegistryError {
+        let registry = self.registry.to_owned();
+        let said = words(status, errors, text);
+        let code = errors.first().map(Problem::code);
+        match (status.map(|status| status.as_u16()), code) {
+            (Some(429), _) | (_, Some(Code::TooManyRequests)) => RegistryError::Busy {
+                registry,
+                said,
+                wait,
+            },
+            (Some(408 | 500..), _) => RegistryError::Trouble {
+                registry,
+                said,
+                wait,
+            },
+            // The session is gone: a new one helps.
+            (_, Some(Code::BlobUploadUnknown | Code::BlobUploadInvalid)) => {
+                RegistryError::Trouble {
+                    registry,
+                    said,
+                    wait,
+                }
+            }
+            // Quay says DENIED with 405 while it takes nothing from anybody.
+            (Some(405), _) => RegistryError::Refused { registry, said },
+            (Some(401 | 403), _) | (_, Some(Code::Unauthorized | Code::Denied))
+                if !self.has_credentials =>
+            {
+                RegistryError::Login { registry, said }
+            }
+            (Some(401), _) => RegistryError::Password { registry, said },
+            (Some(403), _) | (_, Some(Code::Denied)) => RegistryError::Denied { registry, said },
+            (_, Some(Code::Unauthorized)) => RegistryError::Password { registry, said },
+            (_, Some(Code::NameUnknown)) => self.no_repository(said),
+            // What a manifest that is pushed names: no name of the user's.
+            (_, Some(Code::ManifestBlobUnknown)) => RegistryError::Refused { registry, said },
+            (Some(404), _) if self.is_push => self.no_repository(said),
+            (Some(404), _)
+            | (_, Some(Code::ManifestUnknown | Code::BlobUnknown | Code::NotFound)) => {
+                RegistryError::Absent {
+                    what: self.what.to_owned(),
+                    said,
+                }
+            }
+            _ => RegistryError::Refused { registry, said },
+        }
+    }
+
+    fn no_repository(&self, said: Said) -> RegistryError {
+        RegistryError::NoRepository {
+            registry: self.registry.to_owned(),
+            repository: self.repository.to_owned(),
+            said,
+        }
+    }
+
+    /// What it means that there is no answer.
+    pub fn unanswered(&self, error: &reqwest::Error) -> RegistryError {
+        let (registry, why) = (self.registry.to_owned(), root_cause(error));
+        match error.is_connect() || error.is_builder() || error.is_redirect() {
+            true => RegistryError::Unreachable { registry, why },
+            false => RegistryError::Cut { registry, why },
+        }
+    }
+}
+
+/// What a registry says, as docker writes it: `name unknown: repository name not known to registry`.
+fn words(status: Option<StatusCode>, errors: &[Problem], text: &str) -> Said {
+    let one = |error: &Problem| {
+        let code = error.code.to_lowercase().replace('_', " ");
+        match error.message.trim() {
+            message if message.is_empty() || message.eq_ignore_ascii_case(&code) => code,
+            message => format!("{code}: {message}"),
+        }
+    };
+    let told: Vec<String> = errors.iter().map(one).collect();
+    Said(match (status, told.is_empty(), text) {
+        (_, false, _) => told.join("; "),
+        (Some(status), true, "") => status.to_string(),
+        (Some(status), true, text) => format!("{status}: {text}"),
+        (None, true, text) => text.to_owned(),
+    })
+}
+
+/// What a text begins with; nothing of a page.
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+    let line = text.trim().lines().next().unwrap_or_default();
+    match line.starts_with('<') {
+        true => String::new(),
+        false => line.chars().take(SHOWN).collect(),
+    }
+}
+
+/// When to come again (RFC 9110, 10.2.3): after so many seconds, or at a date.
+pub(super) fn retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
+    // A date that is past is no wait.
+    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
 }
 
 /// The innermost reason: the outer ones repeat the address.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKED: Asked<'static> = Asked {
+        registry: "registry.example",
+        repository: "me/app",
+        what: "registry.example/me/app:1",
+        is_push: false,
+        has_credentials: false,
+    };
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("60"), Some(Duration::from_secs(60)));
+        assert_eq!(
+            retry_after("Wed, 21 Oct 2015 07:28:00 GMT"),
+            Some(Duration::ZERO)
+        );
+        assert!(retry_after("Tue, 01 Jan 2999 00:00:00 GMT").unwrap() > LONGEST);
+        assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after("-1"), None);
+    }
+
+    #[test]
+    fn a_code_that_the_specification_does_not_know_leaves_the_status() {
+        let body = br#"{"errors":[{"code":"UNKNOWN","message":"unknown error"}]}"#;
+        let error = ASKED.refused(Some(StatusCode::BAD_REQUEST), None, body);
+        assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
+        let error = ASKED.refused(Some(StatusCode::INTERNAL_SERVER_ERROR), None, body);
+        assert!(error.is_passing(), "{error}");
+    }
 }

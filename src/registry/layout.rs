@@ -3,15 +3,11 @@
 //! In: a layout folder, or the manifests that a registry gives. Out: what has to be sent, in which
 //! order; or a layout folder of what came. Names of files are made of digests that were checked.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::io::AsyncWrite;
 
 use super::RegistryError;
 use crate::image::own_architecture;
@@ -212,39 +208,4 @@ fn checked(digest: &str) -> Result<&str, RegistryError> {
 
 fn bad(why: &str) -> RegistryError {
     RegistryError::Manifest(why.to_owned())
-}
-
-/// A file that takes no more bytes than its descriptor says.
-pub(super) struct Limited {
-    file: File,
-    left: u64,
-}
-
-impl Limited {
-    pub fn new(file: File, size: u64) -> Self {
-        Self { file, left: size }
-    }
-}
-
-impl AsyncWrite for Limited {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-            let error = io::Error::other("a blob is larger than its descriptor says");
-            return Poll::Ready(Err(error));
-        };
-        self.left = left;
-        Poll::Ready(self.file.write_all(bytes).map(|()| bytes.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.file.flush())
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(context)
-    }
 }

@@ -2,46 +2,55 @@
 //!
 //! In: an image layout to push, or the name of an image to pull. Out: the same in the registry, or as a
 //! layout in a folder. A blob that the registry has is not sent again; one that another repository of
-//! it has is mounted. What comes is bounded by what the manifest says, and checked when it is read.
+//! it has is mounted. What comes is bounded by what the manifest says and by the room that there is, and
+//! checked when it is read. What passes is asked again, later each time, or when the registry says.
 
 mod credentials;
 mod error;
 mod layout;
+mod wire;
 
-pub use error::RegistryError;
+pub use error::{RegistryError, Said};
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
-use futures_util::stream;
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
+use oci_spec::distribution::Reference;
 use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 
-use credentials::credentials;
-use error::{is_passing, told};
-use layout::{Blob, Layout, Limited, MANIFESTS};
+use crate::output::Interrupts;
+use layout::{Blob, Layout};
+use wire::{Wire, name_of};
 
-/// How often something is tried, and how long is waited after the first time.
-const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(250);
-/// Bytes that are handed over at a time.
-const CHUNK: usize = 1 << 20;
-/// How long a registry may say nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often something is asked again, and when: after a quarter of a second and a bit, twice as long
+/// each time.
+const AGAIN: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(250))
+    .with_max_delay(Duration::from_secs(10))
+    .with_max_times(4)
+    .with_jitter();
+/// How often it is looked whether a signal has arrived.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// How registries are asked.
+#[derive(Clone, Debug)]
+pub struct Access<'a> {
+    /// Registries that are spoken to without TLS, beside those of this machine itself.
+    pub insecure: &'a [String],
+    /// How long one image may take.
+    pub deadline: Duration,
+}
 
 /// An image in a registry.
 pub struct Registry {
     runtime: Runtime,
-    client: Client,
+    wire: Wire,
     reference: Reference,
-    auth: RegistryAuth,
+    deadline: Duration,
 }
 
 /// What a push did.
@@ -58,38 +67,27 @@ pub struct Pushed {
 }
 
 impl Registry {
-    /// The image called `name`; registries in `insecure`, and those of this machine itself, are
-    /// spoken to without TLS.
+    /// The image called `name`.
     ///
     /// # Errors
     /// When the name is none, or the credentials kept for the registry cannot be read.
-    pub fn open(name: &str, insecure: &[String]) -> Result<Self, RegistryError> {
+    pub fn open(name: &str, access: &Access<'_>) -> Result<Self, RegistryError> {
         let reference: Reference = name
             .parse()
             .map_err(|error| RegistryError::Reference(name.to_owned(), format!("{error}")))?;
-        // Fails when there is one already, which then is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let registry = reference.resolve_registry().to_owned();
-        let is_plain = insecure.contains(&registry) || is_loopback(&registry);
-        let protocol = match is_plain {
-            true => ClientProtocol::HttpsExcept(vec![registry.clone()]),
-            false => ClientProtocol::Https,
-        };
-        let client = Client::new(ClientConfig {
-            protocol,
-            use_monolithic_push: true,
-            read_timeout: Some(PATIENCE),
-            connect_timeout: Some(PATIENCE),
-            user_agent: concat!("slimpack/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        });
+        let is_plain = access.insecure.contains(&registry) || is_loopback(&registry);
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
-            client,
-            auth: credentials(&registry)?,
+            wire: Wire::open(
+                reference.clone(),
+                credentials::find(reference.registry())?,
+                is_plain,
+            )?,
             reference,
+            deadline: access.deadline,
         })
     }
 
@@ -112,43 +110,35 @@ impl Registry {
     /// When the registry does not take it.
     pub fn push(&self, folder: &Path, other: Option<&Self>) -> Result<Pushed, RegistryError> {
         let layout = Layout::read(folder)?;
-        let other = other.filter(|other| {
-            other.repository().0 == self.repository().0 && other.repository() != self.repository()
+        let other = other.map(Self::repository).filter(|other| {
+            let own = self.repository();
+            other.0 == own.0 && *other != own
         });
-        self.runtime.block_on(self.push_layout(&layout, other))
+        let other = other.map(|(_, repository)| repository);
+        self.wire.begin(true, other);
+        self.in_time(self.push_layout(&layout, other))
     }
 
     async fn push_layout(
         &self,
         layout: &Layout,
-        other: Option<&Self>,
+        other: Option<&str>,
     ) -> Result<Pushed, RegistryError> {
-        let registry = self.reference.resolve_registry();
-        self.client.store_auth_if_needed(registry, &self.auth).await;
         let mut pushed = Pushed::default();
         let mut seen = HashSet::new();
-        for blob in layout
-            .blobs
-            .iter()
-            .filter(|blob| seen.insert(blob.digest.clone()))
-        {
-            self.push_blob(layout, blob, other, &mut pushed).await?;
+        for blob in &layout.blobs {
+            if seen.insert(blob.digest.as_str()) {
+                self.push_blob(layout, blob, other, &mut pushed).await?;
+            }
         }
         for (number, manifest) in layout.manifests.iter().enumerate() {
             let is_last = number + 1 == layout.manifests.len();
-            let reference = match is_last {
-                true => self.reference.clone(),
-                false => self.reference.clone_with_digest(manifest.digest.clone()),
+            let name = match is_last {
+                true => name_of(&self.reference),
+                false => &manifest.digest,
             };
-            let media_type = manifest.media_type.parse();
-            let media_type =
-                media_type.map_err(|_| RegistryError::Manifest("it has no media type".into()))?;
             let bytes = Bytes::from(layout.document(manifest)?);
-            self.again(|| {
-                self.client
-                    .push_manifest_raw(&reference, bytes.clone(), Clone::clone(&media_type))
-            })
-            .await?;
+            again(|| self.wire.push_manifest(name, &manifest.media_type, &bytes)).await?;
         }
         Ok(pushed)
     }
@@ -157,48 +147,18 @@ impl Registry {
         &self,
         layout: &Layout,
         blob: &Blob,
-        other: Option<&Self>,
+        other: Option<&str>,
         pushed: &mut Pushed,
     ) -> Result<(), RegistryError> {
-        let digest = blob.digest.as_str();
-        if self
-            .again(|| self.client.blob_exists(&self.reference, digest))
-            .await?
-        {
+        if again(|| self.wire.has(blob)).await? {
             pushed.there += 1;
             return Ok(());
         }
-        if let Some(other) = other {
-            // A registry that does not mount is no error: the blob is sent.
-            let mounted = self
-                .client
-                .mount_blob(&self.reference, &other.reference, digest);
-            if mounted.await.is_ok() {
-                pushed.mounted += 1;
-                return Ok(());
-            }
-        }
         let path = layout.path(blob);
-        self.again(|| async {
-            let file = File::open(&path)?;
-            let bytes = stream::unfold(file, |mut file| async move {
-                let mut piece = vec![0; CHUNK];
-                match file.read(&mut piece) {
-                    Ok(0) => None,
-                    Ok(count) => {
-                        piece.truncate(count);
-                        Some((Ok(Bytes::from(piece)), file))
-                    }
-                    Err(error) => Some((Err(OciDistributionError::IoError(error)), file)),
-                }
-            });
-            let size = Some(blob.size);
-            let sending = self
-                .client
-                .push_blob_stream(&self.reference, bytes, digest, size);
-            sending.await
-        })
-        .await?;
+        if again(|| self.wire.push_blob(blob, &path, other)).await? {
+            pushed.mounted += 1;
+            return Ok(());
+        }
         pushed.sent += 1;
         pushed.sent_bytes += blob.size;
         Ok(())
@@ -210,7 +170,8 @@ impl Registry {
     /// # Errors
     /// When the registry does not give it.
     pub fn pull(&self, folder: &Path, platform: Option<&str>) -> Result<(), RegistryError> {
-        self.runtime.block_on(self.pull_layout(folder, platform))
+        self.wire.begin(false, None);
+        self.in_time(self.pull_layout(folder, platform))
     }
 
     async fn pull_layout(
@@ -218,7 +179,7 @@ impl Registry {
         folder: &Path,
         platform: Option<&str>,
     ) -> Result<(), RegistryError> {
-        let (bytes, digest) = self.manifest(&self.reference).await?;
+        let (bytes, digest) = again(|| self.wire.manifest(&self.reference)).await?;
         let mut layout = Layout::create(folder, &self.name())?;
         let wanted = layout.top(&bytes, &digest, platform)?;
         for (digest, bytes) in wanted {
@@ -226,67 +187,72 @@ impl Registry {
                 Some(bytes) => bytes,
                 None => {
                     let reference = self.reference.clone_with_digest(digest.clone());
-                    self.manifest(&reference).await?.0
+                    again(|| self.wire.manifest(&reference)).await?.0
                 }
             };
-            for blob in layout.manifest(&digest, &bytes)? {
-                self.pull_blob(&layout, &blob).await?;
+            let mut blobs = layout.manifest(&digest, &bytes)?;
+            blobs.retain(|blob| !layout.path(blob).exists());
+            has_room(folder, &blobs)?;
+            for blob in &blobs {
+                let path = layout.path(blob);
+                if !path.exists() {
+                    again(|| self.wire.pull_blob(blob, &path)).await?;
+                }
             }
         }
         layout.finish()
     }
 
-    async fn manifest(&self, reference: &Reference) -> Result<(Bytes, String), RegistryError> {
-        self.again(|| {
-            self.client
-                .pull_manifest_raw(reference, &self.auth, MANIFESTS)
-        })
-        .await
-    }
-
-    async fn pull_blob(&self, layout: &Layout, blob: &Blob) -> Result<(), RegistryError> {
-        let path = layout.path(blob);
-        if path.exists() {
-            return Ok(());
-        }
-        self.again(|| async {
-            let out = Limited::new(File::create(&path)?, blob.size);
-            let digest = blob.digest.as_str();
-            self.client.pull_blob(&self.reference, digest, out).await
-        })
-        .await
-    }
-
-    /// Asks until the answer is one, or a no.
-    async fn again<T, F>(&self, ask: impl Fn() -> F) -> Result<T, RegistryError>
-    where
-        F: Future<Output = Result<T, OciDistributionError>>,
-    {
-        let mut left = ATTEMPTS;
-        loop {
-            left -= 1;
-            match ask().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) if left > 0 && is_passing(&error) => pause(left).await,
-                Err(error) => return Err(self.told(&error)),
+    /// Does it all, unless it takes too long or a signal arrives.
+    fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let late = RegistryError::Late {
+            registry: self.reference.registry().to_owned(),
+            after: self.deadline,
+        };
+        let interrupts = Interrupts::hold();
+        let interrupted = async {
+            loop {
+                if let Some(signal) = interrupts.received() {
+                    return Err(RegistryError::Interrupted(signal));
+                }
+                sleep(GLANCE).await;
             }
-        }
-    }
-
-    fn told(&self, error: &OciDistributionError) -> RegistryError {
-        let has_credentials = !matches!(self.auth, RegistryAuth::Anonymous);
-        told(
-            error,
-            self.reference.resolve_registry(),
-            &self.name(),
-            has_credentials,
-        )
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = timeout(self.deadline, work) => done.unwrap_or(Err(late)),
+                interrupted = interrupted => interrupted,
+            }
+        })
     }
 }
 
-/// Longer each time.
-async fn pause(left: u32) {
-    tokio::time::sleep(PAUSE * 2_u32.pow(ATTEMPTS - left - 1)).await;
+/// Asks until the answer is one, or a no, or it has been long enough.
+async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, RegistryError>
+where
+    F: Future<Output = Result<T, RegistryError>>,
+{
+    ask.retry(AGAIN)
+        .when(RegistryError::is_passing)
+        .adjust(|error, pause| error.pause(pause?))
+        .notify(|error, pause| log::info!("{error}; asking again in {pause:?}"))
+        .await
+}
+
+/// Whether blobs of this size fit into a folder; nobody has to send what does not.
+fn has_room(folder: &Path, blobs: &[Blob]) -> Result<(), RegistryError> {
+    let needed = blobs
+        .iter()
+        .fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
+    let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    match needed <= free {
+        true => Ok(()),
+        false => Err(RegistryError::Room { needed, free }),
+    }
 }
 
 /// Whether a registry is this machine itself, which docker and podman speak to without TLS as well.

@@ -376,6 +376,7 @@ const OPTIONS: Options = Options {
         unpacked: 1 << 30,
         ratio: 1000,
         kept: 1 << 28,
+        registry_time: 60,
     },
     platform: None,
     interest: Interest::Closures,

@@ -23,7 +23,7 @@ use slimpack::needs::{NeedError, SelectionError};
 use slimpack::output::OutputError;
 use slimpack::pack::{MissingLibrary, PackError};
 use slimpack::proof::ProofError;
-use slimpack::registry::RegistryError;
+use slimpack::registry::{RegistryError, Said};
 use slimpack::rootfs::{ProvideError, RootfsError};
 use slimpack::source::SourceError;
 use slimpack::strip::LeftAlone;
@@ -259,19 +259,63 @@ fn writing() -> Vec<Told> {
             registry: "registry.example".into(),
             why: "/root/.docker/config.json: it is cut off".into(),
         }),
+        told(RegistryError::Login {
+            registry: "registry.example".into(),
+            said: Said("unauthorized: authentication required".into()),
+        }),
+        told(RegistryError::Password {
+            registry: "registry.example".into(),
+            said: Said("unauthorized: authentication required".into()),
+        }),
         told(RegistryError::Denied {
             registry: "registry.example".into(),
-            who: "who has no credentials".into(),
+            said: Said("denied: permission_denied: write_package".into()),
         }),
-        told(RegistryError::Absent("registry.example/app:1".into())),
-        told(RegistryError::Connection {
+        told(RegistryError::NoRepository {
+            registry: "registry.example".into(),
+            repository: "me/app".into(),
+            said: Said("name unknown: repository name not known to registry".into()),
+        }),
+        told(RegistryError::Absent {
+            what: "registry.example/app:1".into(),
+            said: Said("manifest unknown".into()),
+        }),
+        told(RegistryError::Busy {
+            registry: "registry.example".into(),
+            said: Said("toomanyrequests: too many requests".into()),
+            wait: Some(std::time::Duration::from_secs(60)),
+        }),
+        told(RegistryError::Trouble {
+            registry: "registry.example".into(),
+            said: Said("502 Bad Gateway".into()),
+            wait: None,
+        }),
+        told(RegistryError::Refused {
+            registry: "registry.example".into(),
+            said: Said("name invalid: invalid repository name".into()),
+        }),
+        told(RegistryError::Unreachable {
             registry: "registry.example".into(),
             why: "Connection refused (os error 111)".into(),
         }),
-        told(RegistryError::Said {
+        told(RegistryError::Cut {
             registry: "registry.example".into(),
-            said: "too many requests".into(),
+            why: "operation timed out".into(),
         }),
+        told(RegistryError::Late {
+            registry: "registry.example".into(),
+            after: std::time::Duration::from_secs(7200),
+        }),
+        told(RegistryError::Room {
+            needed: 1 << 50,
+            free: 1 << 30,
+        }),
+        told(RegistryError::Blob {
+            digest: "sha256:0000".into(),
+            why: "it is larger than its descriptor says, 12".into(),
+        }),
+        told(RegistryError::Client("no certificates".into())),
+        told(RegistryError::Interrupted(2)),
         told(RegistryError::Manifest("a size is no number".into())),
         told(RegistryError::Io(Os::NOSPC.into())),
         told(OutputError::NotOurs("root/".into())),

@@ -34,5 +34,7 @@ mod platforms;
 mod records;
 #[cfg(feature = "registry")]
 mod registries;
+#[cfg(feature = "registry")]
+mod registry_answers;
 mod root_folder;
 mod strip_images;

@@ -248,12 +248,13 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
         let fail = |error| image(Path::new("a temporary folder"), error);
         let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
         let folder = folder.map_err(|error| fail(error.into()))?;
-        pack::write_layout(plans, style, folder.path(), &|| Ok(())).map_err(fail)?;
-        delivered.extend(registry::push(
-            folder.path(),
-            &args.push,
-            &args.reading.insecure,
-        )?);
+        let interrupts = Interrupts::hold();
+        let written = pack::write_layout(plans, style, folder.path(), &|| interrupts.check());
+        if let Some(signal) = interrupts.received() {
+            return Err(CliError::Interrupted(signal));
+        }
+        written.map_err(fail)?;
+        delivered.extend(registry::push(folder.path(), &args.push, &args.reading)?);
     }
     Ok(delivered)
 }

@@ -18,6 +18,8 @@ pub struct Limits {
     /// Most bytes of compressed layers that are kept in memory; also the largest file of
     /// one that is looked into.
     pub kept: u64,
+    /// Most seconds that all requests to a registry may take for one image.
+    pub registry_time: u64,
 }
 
 /// Bytes that may be unpacked from anything, whatever the ratio.
@@ -31,13 +33,21 @@ impl Default for Limits {
             unpacked: 64 << 30,
             ratio: 200,
             kept: 1 << 30,
+            registry_time: 2 * 60 * 60,
         }
     }
 }
 
 impl Limits {
     /// The limits by the names that the command line knows them under.
-    pub const NAMES: [&'static str; 5] = ["members", "document", "unpacked", "ratio", "kept"];
+    pub const NAMES: [&'static str; 6] = [
+        "members",
+        "document",
+        "unpacked",
+        "ratio",
+        "kept",
+        "registry-time",
+    ];
 
     /// The limit called `name`; `None` when there is none of that name.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
@@ -47,6 +57,7 @@ impl Limits {
             "unpacked" => Some(&mut self.unpacked),
             "ratio" => Some(&mut self.ratio),
             "kept" => Some(&mut self.kept),
+            "registry-time" => Some(&mut self.registry_time),
             _ => None,
         }
     }
