@@ -3,7 +3,7 @@
 //#Sh: mkdir a && cp /bin/true a/libinner.so
 //#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b
 //#Oracle: glibc
-//#ExpectFatal: position-independent program
+//#ExpectFatal: position-independent executable
 //#ExpectError: the loader stops here
 //#NoRun
 #include "one_level.h"

@@ -5,5 +5,5 @@
 //#Program: app '-DNEWER=newer()' -Lnew -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: none
 //#ExpectRefused: version `V_1.2' not found
-//#ExpectError: has V_1.0 at the most
+//#ExpectError: has V_1.0 at most
 #include "versions.h"

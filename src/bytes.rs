@@ -1,9 +1,9 @@
 //! Ranged reads: what every parser of this crate reads from.
 //!
 //! In: a file of some file tree, or a byte slice. Out: the bytes of one range,
-//! after the range has been checked against the size of the file, so that no
-//! length taken from a hostile file is ever allocated before it is known to
-//! exist.
+//! after the range has been checked against the size of the file, so that a
+//! length taken from a hostile file never causes an allocation for data that
+//! does not exist.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +19,7 @@ pub trait ReadAt: Send + Sync {
     /// Size of the file in bytes.
     fn size(&self) -> u64;
 
-    /// The `length` bytes at `offset`, or `None` when the file ends before.
+    /// The `length` bytes at `offset`, or `None` if the file ends before that.
     fn range(&self, offset: u64, length: u64) -> io::Result<Option<Vec<u8>>> {
         let inside = offset
             .checked_add(length)
@@ -32,10 +32,10 @@ pub trait ReadAt: Send + Sync {
         Ok((got == length).then_some(bytes))
     }
 
-    /// Hands all bytes to `take`, in order and in parts.
+    /// Passes all bytes to `take`, in order and in chunks.
     ///
     /// # Errors
-    /// When they cannot be read, are fewer than they were, or are not taken.
+    /// When reading fails, the file has become shorter, or `take` fails.
     fn each_chunk(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         const CHUNK: u64 = 64 << 10;
         let mut buffer = vec![0; CHUNK.min(self.size()) as usize];
@@ -52,7 +52,7 @@ pub trait ReadAt: Send + Sync {
         Ok(())
     }
 
-    /// Up to `length` bytes at `offset`: fewer when the file ends before.
+    /// Up to `length` bytes at `offset`; fewer if the file ends before that.
     fn prefix(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let length = length.min(self.size().saturating_sub(offset));
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
@@ -65,7 +65,7 @@ pub trait ReadAt: Send + Sync {
 /// Reads from an open file until `buffer` is full or the file ends.
 ///
 /// # Errors
-/// The error of `pread(2)`, unless it was only interrupted.
+/// The error of `pread(2)`, except `EINTR`.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -156,7 +156,7 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// A part of a file that is a file of its own: a member of an archive.
+/// A part of a file that is used as a file itself: a member of an archive.
 #[derive(Clone)]
 pub struct Slice {
     file: Arc<dyn ReadAt>,
@@ -165,8 +165,8 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The `size` bytes at `start` of `file`; what lies past its end reads as if the file had
-    /// ended there.
+    /// The `size` bytes at `start` of `file`; reads past the end of `file` behave like reads past
+    /// the end of the slice.
     pub fn new(file: Arc<dyn ReadAt>, start: u64, size: u64) -> Self {
         Self { file, start, size }
     }

@@ -1,7 +1,7 @@
 //! `slimpack.toml`: images to pack, and the findings of lint to ignore.
 //!
 //! In: the file. Out: its content, or what is wrong with it, with line and column. The keys of an
-//! image are the options of the command line, which alone knows what they mean.
+//! image are command-line options, and only the command line interprets them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use toml::{Spanned, Value};
 
 use crate::lint::LintSection;
 
-/// Largest file that is read, in bytes.
+/// Maximum size of the file, in bytes.
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Why the file cannot be used.
@@ -25,22 +25,22 @@ pub enum ConfigError {
     /// It cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is larger than any such file.
+    /// It is larger than the maximum.
     #[error("it has more than {MAX_SIZE} bytes")]
     TooLarge,
-    /// Its text is wrong.
+    /// It is not TOML, or a key or value in it is wrong.
     #[error("line {line}, column {column}: {what}")]
     Text {
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// Counted from 1, in characters.
+        /// The column in characters, counted from 1.
         column: usize,
         /// What is wrong there.
         what: String,
     },
 }
 
-/// The content of a `slimpack.toml`. Relative paths start from its directory.
+/// The content of a `slimpack.toml`. Relative paths are relative to its directory.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "slimpack.toml")]
@@ -51,7 +51,7 @@ pub struct Config {
     /// What `slimpack lint` ignores
     #[serde(default)]
     pub lint: LintSection,
-    /// The whole text, to name places in it.
+    /// The whole text, to compute lines and columns.
     #[serde(skip)]
     text: String,
 }
@@ -60,7 +60,7 @@ pub struct Config {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ImageSection(
-    /// Each with its value, and where both are.
+    /// Keys and values, each with its position in the text.
     #[schemars(with = "BTreeMap<String, ()>")]
     pub BTreeMap<Spanned<String>, Spanned<Value>>,
 );
@@ -95,7 +95,7 @@ impl Config {
         }
     }
 
-    /// What is wrong with a part of the text.
+    /// An error about a part of the text, with its line and column.
     pub fn error_at(&self, place: Range<usize>, what: &str) -> ConfigError {
         at(&self.text, place, what)
     }
@@ -111,7 +111,7 @@ fn at(text: &str, place: Range<usize>, what: &str) -> ConfigError {
     }
 }
 
-/// The JSON schema of the file; that of an image, whose keys are options, is left open.
+/// The JSON schema of the file; the schema of an image, whose keys are options, is left open.
 pub fn schema() -> Schema {
     schema_for!(Config)
 }

@@ -1,7 +1,7 @@
-//! A file of dependencies, as `gcc -MMD -MP` writes it, for Make and Ninja.
+//! Dependency files for Make and Ninja, like those of `gcc -MMD -MP`.
 //!
-//! In: the name of the output and what it depends on. Out: a rule in Make's syntax, and a rule
-//! without prerequisites for each of them, so that one that is removed does not stop the build.
+//! In: the name of the output and its dependencies. Out: a rule in Make's syntax, and an empty rule
+//! for each dependency, so that removing one does not stop the build.
 //! Source: the GNU Make manual ("Generating Prerequisites Automatically", "Rule Syntax"), GCC's
 //! `libcpp/mkdeps.cc`, Ninja's `src/depfile_parser.in.cc`.
 
@@ -13,36 +13,36 @@ use thiserror::Error;
 
 use crate::inputs::Inputs;
 
-/// Why there is no file of dependencies.
+/// Why the dependency file cannot be written.
 #[derive(Debug, Error)]
 pub enum DepfileError {
-    /// Make ends a rule there, however it is quoted.
+    /// A path contains a line break, which ends a rule in Make however it is quoted.
     #[error(
-        "cannot write dependencies: Make has no way to write the line break in {0:?}; rename the file"
+        "cannot write dependencies: Make cannot represent the line break in {0:?}; rename the file"
     )]
     LineBreak(PathBuf),
 }
 
-/// Who reads the file.
+/// The program that reads the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Make, which knows comments.
+    /// Make, which supports comments.
     Make,
-    /// Ninja, which takes the words of a comment for the names of outputs.
+    /// Ninja, which parses the words of a comment as outputs.
     Ninja,
 }
 
-/// What is written.
+/// The content of a dependency file.
 pub struct Depfile<'a> {
     /// The output, as it was typed.
     pub target: &'a Path,
-    /// Inputs as they were typed, before all others.
+    /// Inputs as they were typed; listed before all others.
     pub typed: &'a [PathBuf],
-    /// Everything that it depends on.
+    /// Everything that the output depends on.
     pub inputs: &'a Inputs,
-    /// Files below this folder are named relative to it, as in a Makefile there.
+    /// Files below this directory are written relative to it, as in a Makefile there.
     pub relative_to: Option<&'a Path>,
-    /// Who reads it.
+    /// The program that reads the file.
     pub dialect: Dialect,
 }
 
@@ -50,7 +50,7 @@ impl Depfile<'_> {
     /// The text of the file.
     ///
     /// # Errors
-    /// When a path cannot be written.
+    /// [`DepfileError::LineBreak`] if a path contains a line break.
     pub fn text(&self) -> Result<Vec<u8>, DepfileError> {
         let mut paths: Vec<&Path> = self.typed.iter().map(PathBuf::as_path).collect();
         let inputs = self.inputs.files.iter().chain(&self.inputs.folders);
@@ -79,12 +79,13 @@ impl Depfile<'_> {
         Ok(text)
     }
 
-    /// What a rule cannot say: paths that must not appear, and where links to folders lead.
+    /// What a rule cannot express: paths that must not appear, and the targets of links to
+    /// directories.
     fn comments(&self, text: &mut Vec<u8>) {
         let mut line = |parts: &[&OsStr]| {
             let bytes = parts.iter().flat_map(|part| part.as_bytes());
             text.push(b'\n');
-            // A line break, or a backslash at the end, would end the comment or lengthen it.
+            // A line break would end the comment; a backslash at the end would continue it.
             text.extend(bytes.map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }));
             if text.last() == Some(&b'\\') {
                 text.push(b' ');
@@ -111,7 +112,7 @@ impl Depfile<'_> {
             .unwrap_or(path)
     }
 
-    /// A quoted name as that of a target, where Make takes a `%` for a pattern.
+    /// A quoted name as a target, in which Make treats `%` as a pattern.
     fn target(&self, name: Vec<u8>) -> Vec<u8> {
         match self.dialect {
             Dialect::Ninja => name,
@@ -123,7 +124,7 @@ impl Depfile<'_> {
     }
 }
 
-/// A path as the name of a prerequisite.
+/// A path, quoted as a prerequisite.
 fn quoted(path: &Path) -> Result<Vec<u8>, DepfileError> {
     let mut quoted = Vec::new();
     let mut backslashes = 0;
@@ -131,7 +132,7 @@ fn quoted(path: &Path) -> Result<Vec<u8>, DepfileError> {
         match byte {
             b'\n' | b'\r' => return Err(DepfileError::LineBreak(path.to_path_buf())),
             b' ' | b'\t' | b'#' | b':' => {
-                // Those before it would quote its own backslash.
+                // Backslashes before it would otherwise quote the added one.
                 quoted.extend(std::iter::repeat_n(b'\\', backslashes + 1));
             }
             b'$' => quoted.push(b'$'),

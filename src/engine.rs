@@ -1,7 +1,7 @@
 //! The container engine of this machine: docker, or podman, by its own command line.
 //!
-//! In: an archive to load, or the name of an image to save. Out: a pipe to or from the engine, and what
-//! it says when it fails. Only what a person asks for starts it.
+//! In: an archive to load, or the name of an image to save. Out: a pipe to or from the engine, and
+//! its error message when it fails. It is started only on the user's request.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,40 +12,40 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use thiserror::Error;
 use which::which;
 
-/// What stands before the name of an image that the engine has.
+/// Prefix for the name of an image in the engine.
 pub const PREFIX: &str = "docker-daemon:";
-/// Most that is told of what an engine says, in bytes.
+/// Longest part of an engine's error message that is reported, in bytes.
 const MAX_SAID: u64 = 4096;
 
 /// Why an engine cannot be used.
 #[derive(Debug, Error)]
 pub enum EngineError {
-    /// There is none.
+    /// No engine was found; why not.
     #[error(
-        "there is no engine: {0}; start docker, install podman, or write the image to a file with -o"
+        "no container engine found: {0}; start docker, install podman, or write to a file with -o"
     )]
     None(String),
-    /// It cannot be started.
+    /// The command cannot be started.
     #[error("cannot start {}: {error}", .program.display())]
     Start {
         /// The command.
         program: PathBuf,
-        /// Why.
+        /// The error of `execve(2)` or of setting up the pipes.
         error: io::Error,
     },
-    /// It says no.
-    #[error("{engine} {command} says: {said}")]
+    /// The command failed.
+    #[error("{engine} {command} failed: {said}")]
     Failed {
         /// docker or podman.
         engine: &'static str,
-        /// What it was to do.
+        /// The subcommand and its argument.
         command: String,
-        /// Its words.
+        /// What it printed to standard error.
         said: String,
     },
 }
 
-/// docker or podman.
+/// An installed container engine: docker or podman.
 #[derive(Debug)]
 pub struct Engine {
     name: &'static str,
@@ -53,13 +53,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The first that is there: docker if its daemon answers, else podman.
+    /// The first usable engine: docker if its daemon responds, else podman.
     ///
     /// # Errors
-    /// When there is none.
+    /// When neither is usable.
     pub fn find() -> Result<Self, EngineError> {
         let docker = match which("docker") {
-            Err(_) => "there is no docker in PATH".to_owned(),
+            Err(_) => "docker is not in PATH".to_owned(),
             Ok(program) => {
                 let engine = Self {
                     name: "docker",
@@ -67,7 +67,7 @@ impl Engine {
                 };
                 match engine.answers() {
                     Ok(()) => return Ok(engine),
-                    Err(why) => format!("docker does not answer ({why})"),
+                    Err(why) => format!("docker does not respond ({why})"),
                 }
             }
         };
@@ -76,11 +76,13 @@ impl Engine {
                 name: "podman",
                 program,
             }),
-            Err(_) => Err(EngineError::None(format!("{docker}, and no podman"))),
+            Err(_) => Err(EngineError::None(format!(
+                "{docker}, and podman is not in PATH"
+            ))),
         }
     }
 
-    /// What it is called.
+    /// `docker` or `podman`.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -94,12 +96,12 @@ impl Engine {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                Err(said.lines().next().unwrap_or("it says nothing").to_owned())
+                Err(said.lines().next().unwrap_or("no error message").to_owned())
             }
         }
     }
 
-    /// Starts to load an archive that is written into the pipe.
+    /// Starts loading an archive, which the caller writes to the pipe.
     ///
     /// # Errors
     /// When the engine cannot be started.
@@ -109,12 +111,12 @@ impl Engine {
         self.running("load".to_owned(), child, pipe)
     }
 
-    /// Starts to save an image, as an archive that is read from the pipe.
+    /// Starts saving an image as an archive, which the caller reads from the pipe.
     ///
     /// # Errors
     /// When the engine cannot be started.
     pub fn save(&self, reference: &str) -> Result<Running<File>, EngineError> {
-        // A name that begins with a dash is none, and must not be an option.
+        // A name that begins with a dash is invalid, and must not be taken for an option.
         let mut child = self.start(&["save", "--", reference], Stdio::null(), Stdio::piped())?;
         let pipe = child
             .stdout
@@ -154,7 +156,7 @@ impl Engine {
     }
 }
 
-/// An engine at work.
+/// A running engine command.
 pub struct Running<P> {
     engine: &'static str,
     command: String,
@@ -163,15 +165,15 @@ pub struct Running<P> {
 }
 
 impl<P> Running<P> {
-    /// The pipe to it or from it, once.
+    /// The pipe to or from it; `None` once taken.
     pub fn pipe(&mut self) -> Option<P> {
         self.pipe.take()
     }
 
-    /// Waits for the end. The pipe has to be closed.
+    /// Waits for the command to exit. The pipe has to be closed by then.
     ///
     /// # Errors
-    /// When the engine says no.
+    /// When the command fails.
     pub fn finish(mut self) -> Result<(), EngineError> {
         drop(self.pipe.take());
         let mut said = String::new();
@@ -182,14 +184,14 @@ impl<P> Running<P> {
         if status.as_ref().is_ok_and(std::process::ExitStatus::success) {
             return Ok(());
         }
-        // That it is an error is said already.
+        // The message already says that it is an error.
         let words = ["Error response from daemon: ", "Error: "];
         let mut said = said.trim();
         for word in words {
             said = said.strip_prefix(word).unwrap_or(said);
         }
         let said = match (said, status) {
-            ("", Ok(status)) => format!("nothing, and ends with {status}"),
+            ("", Ok(status)) => format!("no error message, {status}"),
             ("", Err(error)) => error.to_string(),
             (said, _) => said.replace('\n', "; "),
         };

@@ -1,7 +1,8 @@
-//! What an image depends on: the files of this machine that it would be built anew for.
+//! What an image depends on: the files of this machine whose change requires a rebuild.
 //!
-//! In: the closures and the tree of an image, and the folders that were added. Out: files, links and
-//! folders by their path on this machine, and the paths whose appearance would change the answer.
+//! In: the closures and the tree of an image, and the directories that were added. Out: files,
+//! links and directories by their path on this machine, and the paths whose appearance would
+//! change the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,18 +18,18 @@ use crate::vfs::{Errno, NodeKind, Walk};
 pub struct Inputs {
     /// Regular files, and symbolic links to them.
     pub files: BTreeSet<PathBuf>,
-    /// Folders whose entries count: those that were added, and those that globs were matched in.
+    /// Directories whose entries matter: added ones, and those that globs were matched in.
     pub folders: BTreeSet<PathBuf>,
-    /// Folders that were added with everything in them.
+    /// Directories that were added with everything in them.
     pub added: BTreeSet<PathBuf>,
-    /// Links to folders on the way to a file, with their targets.
+    /// Links to directories in the path of a file, with their targets.
     pub folder_links: BTreeMap<PathBuf, PathBuf>,
-    /// Earlier candidates of a search, which are not there.
+    /// Earlier candidates of a search that do not exist.
     pub absent: BTreeSet<PathBuf>,
 }
 
 impl Inputs {
-    /// Notes what a loader read, and what it looked for, to load one program.
+    /// Adds what a loader reads and searches for to load one program.
     pub fn add_closure(&mut self, source: &Source, closure: &Closure) {
         let aliases = closure
             .edges
@@ -54,7 +55,7 @@ impl Inputs {
         }
     }
 
-    /// Adds what another image depends on.
+    /// Adds the dependencies of another image.
     pub fn extend(&mut self, other: &Self) {
         self.files.extend(other.files.iter().cloned());
         self.folders.extend(other.folders.iter().cloned());
@@ -65,7 +66,7 @@ impl Inputs {
         self.absent.extend(other.absent.iter().cloned());
     }
 
-    /// Notes the files of an image that do not come from a closure.
+    /// Adds the files of an image that do not come from a closure.
     pub fn add_rootfs(&mut self, source: &Source, rootfs: &Rootfs) {
         for (_, node) in rootfs.nodes() {
             let Content::File(file) = &node.content else {
@@ -77,8 +78,7 @@ impl Inputs {
         }
     }
 
-    /// Notes the image that files are taken from; one that is no file of this machine is not
-    /// anything to depend on.
+    /// Adds the image that files are taken from, if it is a file or directory of this machine.
     pub fn add_image(&mut self, image: &Path) {
         if let Ok(image) = image.canonicalize() {
             match image.is_dir() {
@@ -88,20 +88,20 @@ impl Inputs {
         }
     }
 
-    /// Notes a file by the path by which it was asked for.
+    /// Adds a file by the path under which it was requested.
     pub fn add_path(&mut self, source: &Source, path: &Path) {
         if let Ok(walk) = source.view.walk(path) {
             self.add_way(source, path, &walk);
         }
     }
 
-    /// Notes a folder that was added with everything in it.
+    /// Adds a directory that was added with everything in it.
     pub fn add_folder(&mut self, source: &Source, path: &Path) {
         self.added.insert(source.host_path(path));
         self.folders.insert(source.host_path(path));
     }
 
-    /// Notes a folder that a glob was matched in.
+    /// Adds a directory that a glob was matched in.
     pub fn add_globbed(&mut self, source: &Source, path: &Path) {
         let real = source.view.walk(path).map(|walk| walk.real.clone());
         self.folders
@@ -113,10 +113,10 @@ impl Inputs {
         self.add_tried(source, &object.tried);
     }
 
-    /// A file by its path, by its real path, and by the links on the way.
+    /// Adds a file by its path, by its real path, and by the links between them.
     fn add_way(&mut self, source: &Source, path: &Path, walk: &Walk) {
         self.files.insert(source.host_path(&walk.real));
-        // On this machine an absolute link of a root leads elsewhere than in it.
+        // Outside its root, an absolute link resolves to another file.
         if source.is_host() {
             self.files.insert(path.to_path_buf());
         }
@@ -127,7 +127,7 @@ impl Inputs {
                 Ok(NodeKind::File) if source.is_host() => {
                     self.files.insert(at);
                 }
-                // `/lib -> usr/lib` and its like change with the distribution only.
+                // Links such as `/lib -> usr/lib` change only with the distribution.
                 _ if link.at.parent() == Some(Path::new("/")) => {}
                 _ => {
                     self.folder_links.insert(at, link.target.clone());
@@ -142,7 +142,7 @@ impl Inputs {
                 (Outcome::Absent(Errno::NotFound | Errno::NotADirectory), _) | (_, Err(_)) => {
                     self.absent.insert(source.host_path(&attempt.path));
                 }
-                // It is there and was passed over for what it holds.
+                // It exists, but was skipped because of its contents.
                 (_, Ok(walk)) if walk.metadata.kind == NodeKind::File => {
                     self.add_way(source, &attempt.path, &walk);
                 }

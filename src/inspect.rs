@@ -1,7 +1,7 @@
-//! What is in an image, in figures.
+//! Figures about the contents of an image.
 //!
-//! In: an image that has been read. Out: how many files of which kind, which are the largest,
-//! and what is carried in vain.
+//! In: an image that has been read. Out: the number and size of files by kind, the largest files,
+//! and wasted bytes.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::elf::Linkage;
 use crate::image::read::{Duplicate, Head, Image};
 use crate::vfs::{NodeKind, View};
 
-/// What a file is for.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
     /// An ELF file that is started.
@@ -21,12 +21,12 @@ pub enum FileKind {
     Script,
     /// Any other regular file.
     Data,
-    /// A symbolic link; its bytes are none.
+    /// A symbolic link.
     Link,
 }
 
 impl FileKind {
-    /// All of them, in the order of reports.
+    /// All kinds, in report order.
     pub const ALL: [Self; 5] = [
         Self::Program,
         Self::Library,
@@ -47,43 +47,43 @@ impl FileKind {
     }
 }
 
-/// How many files of one kind, and their bytes.
+/// Number and size of the files of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
-    /// Files, each hard link counted once.
+    /// Number of files, hard links counted once.
     pub files: usize,
-    /// Their bytes.
+    /// Their size, in bytes.
     pub bytes: u64,
 }
 
 /// The figures of one image.
 pub struct Figures {
-    /// Regular files, each counted once however many names it has.
+    /// Number of regular files, hard links counted once.
     pub files: usize,
-    /// Folders, the root not counted.
+    /// Number of directories, without the root.
     pub folders: usize,
-    /// Symbolic links.
+    /// Number of symbolic links.
     pub links: usize,
-    /// Devices, pipes and sockets.
+    /// Number of devices, pipes and sockets.
     pub specials: usize,
-    /// Bytes of all regular files.
+    /// Size of all regular files, in bytes.
     pub bytes: u64,
-    /// By kind, in the order of [`FileKind::ALL`].
+    /// Number and size by kind, in the order of [`FileKind::ALL`].
     pub kinds: [Share; 5],
     /// Regular files by size, the largest first.
     pub largest: Vec<(PathBuf, u64)>,
     /// Bytes that later layers hide.
     pub hidden_bytes: u64,
-    /// Contents that several files hold.
+    /// Groups of files with the same content.
     pub duplicates: Vec<Duplicate>,
-    /// The efficiency that dive computes, between 0 and 1.
+    /// The efficiency as `dive` computes it, between 0 and 1.
     pub efficiency: f64,
-    /// Paths that several layers write: all their bytes, and how many layers.
+    /// Paths that several layers write, with their total bytes and the number of layers.
     pub repeated: Vec<(PathBuf, u64, u32)>,
 }
 
 impl Figures {
-    /// Counts the files of `image`, of which `view` is the view.
+    /// Counts the files of `image`; `view` is the view of that image.
     pub fn of(image: &Image, view: &View) -> Self {
         let tree = &image.tree;
         let mut figures = Self {
@@ -114,7 +114,7 @@ impl Figures {
                     figures.links += 1;
                     FileKind::Link
                 }
-                // A hard link is another name of what has been counted.
+                // A hard link to a file that has been counted already.
                 NodeKind::File if !seen.insert(number) => continue,
                 NodeKind::File => {
                     figures.files += 1;
@@ -140,14 +140,14 @@ impl Figures {
         figures
     }
 
-    /// Bytes that would be spared if every content were held once.
+    /// Bytes that would be saved if every content were stored only once.
     pub fn duplicate_bytes(&self) -> u64 {
         let wasted = self.duplicates.iter().map(Duplicate::wasted);
         wasted.fold(0, u64::saturating_add)
     }
 }
 
-/// A program or a library; object files and damaged ones are data.
+/// Whether an ELF file is a program or a library; object files and damaged files count as data.
 fn elf_kind(view: &View, path: &std::path::Path) -> FileKind {
     let facts = view.walk(path).and_then(|walk| view.facts(&walk));
     match facts {

@@ -1,8 +1,8 @@
 //! The layer: the tree as one deterministic tar.
 //!
 //! In: a [`Rootfs`] and the tree that its files come from. Out: a tar stream whose
-//! bytes depend on paths and contents alone: sorted, owned by root, modes normalised,
-//! one time stamp for all. Source: the OCI image specification, `layer.md`.
+//! bytes depend only on paths and contents: sorted, owned by root, with normalized modes and
+//! one time stamp for everything. Source: the OCI image specification, `layer.md`.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -23,20 +23,20 @@ const CHUNK: usize = 64 << 10;
 /// Why a layer cannot be written.
 #[derive(Debug, Error)]
 pub enum LayerError {
-    /// A file of the source cannot be opened any more.
+    /// A source file can no longer be opened.
     #[error("cannot read {}: {}", .path.display(), .errno.message())]
     Open {
-        /// The file.
+        /// The source file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be opened.
         errno: Errno,
     },
-    /// A file of the source cannot be read, or is not what it was.
+    /// A source file cannot be read, or has changed.
     #[error("cannot read {}: {error}", .path.display())]
     Read {
-        /// The file.
+        /// The source file.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be read.
         error: io::Error,
     },
     /// The tar cannot be written.
@@ -88,9 +88,9 @@ pub fn write(
     Ok(())
 }
 
-/// An upper bound for the size of the tar in bytes, from metadata alone.
+/// Upper bound for the size of the tar in bytes, computed from metadata alone.
 pub fn size_hint(rootfs: &Rootfs) -> u64 {
-    /// A header, and the header and body that a name or target beyond 100 bytes needs.
+    /// Bytes for a header, plus the header and data that a name or target over 100 bytes needs.
     const MEMBER: u64 = 512 + 2 * (512 + 4096);
     const PLAIN_MEMBER: u64 = 512;
     let end = 1024;
@@ -125,7 +125,7 @@ fn append_file(
     Ok(())
 }
 
-/// Copies the bytes of a file that is `name` in the image.
+/// Copies the bytes of the file that is called `name` in the image.
 ///
 /// # Errors
 /// When it cannot be read or has changed its size, and when `out` fails.
@@ -149,7 +149,7 @@ fn open(source: &View, file: &SourceFile, name: &Path) -> Result<Box<dyn ReadAt>
         false => Err(LayerError::Read {
             path: path(),
             error: io::Error::other(
-                "it has changed meanwhile; pack again when nothing writes to it",
+                "it changed while being packed; pack again when nothing writes to it",
             ),
         }),
     }
@@ -168,7 +168,7 @@ fn copy_bytes(
         let part = &mut buffer[..left.min(CHUNK)];
         let count = match opened.read_at(part, offset) {
             Ok(0) => Err(io::Error::other(
-                "it has become shorter meanwhile; pack again when nothing writes to it",
+                "it was truncated while being packed; pack again when nothing writes to it",
             )),
             other => other,
         }
@@ -182,7 +182,7 @@ fn copy_bytes(
     Ok(())
 }
 
-/// A new header: root's, with the time stamp that all members share.
+/// A new header, owned by root and with the time stamp that all members share.
 fn header(kind: EntryType, mode: u32, mtime: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);

@@ -1,26 +1,27 @@
 //! slimpack turns a Linux program into the smallest container image that still runs it.
 //!
-//! The rooms, in the order in which data flows through them:
+//! The modules, in the order in which data flows through them:
 //!
-//! - [`elf`]: the facts of one object, from its bytes.
-//! - [`vfs`]: one read-only view of a file tree, whatever it is made of.
-//! - [`loader`]: how glibc and musl search, as (name, requester) → file and reason.
+//! - [`elf`]: parsing one ELF object.
+//! - [`vfs`]: a uniform read-only view of a file tree.
+//! - [`loader`]: the search rules of glibc and musl, as (name, requester) → file and reason.
 //! - [`closure`]: everything the loader would map for a program.
-//! - [`binding`]: whether versions and symbols of what was found fit together.
+//! - [`binding`]: whether the versions and symbols of the libraries found match.
 //! - [`rootfs`]: the file tree of the image, each file with its reason.
 //! - [`proof`]: the same resolution again, inside that tree.
 //! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
-//! - [`inputs`] and [`depfile`]: what it depends on, for build systems.
-//! - [`engine`]: docker or podman of this machine, to load images into and save them from.
+//! - [`inputs`] and [`depfile`]: what the output depends on, for build systems.
+//! - [`engine`]: the docker or podman of this machine, to load images into and save them from.
 //! - `registry` (with the feature of that name): images in registries.
-//! - [`image::read`] and [`inspect`]: the way back, from any image to its tree and its figures.
+//! - [`image::read`] and [`inspect`]: the other direction, from an image to its tree and figures.
 //! - [`exec`]: how a process starts: `PATH`, shebang lines, shells and starters.
-//! - [`lint`]: would everything in it start? With [`needs`], what programs read beside libraries.
-//! - [`report`]: what people and programs read of it.
+//! - [`lint`]: whether everything in it would start, with [`needs`]: what programs read besides
+//!   libraries.
+//! - [`report`]: output for users and for other programs.
 //!
-//! [`pack`] leads through them from end to end; [`cli`] is the command line.
+//! [`pack`] runs them from end to end; [`cli`] is the command line.
 //!
-//! Nothing of the input is ever executed.
+//! Input files are never executed.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

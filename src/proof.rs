@@ -1,10 +1,9 @@
 //! The proof: resolve again inside the finished tree.
 //!
-//! In: the closures of the source and the tree of the image. Out: what the program will
-//! complain of when it runs, or the first thing that keeps it from starting: a request
-//! that would be answered differently, a version or a symbol that is not defined. The same
-//! code that resolved on the source resolves in the image, so what it finds is what the
-//! loader will find.
+//! In: the closures of the source and the tree of the image. Out: the undefined functions that fail
+//! when they are called, or the first error that keeps a program from starting: a library that is
+//! found elsewhere or not at all, a symbol version or a symbol that is not defined. The same code
+//! resolves in the source and in the image, so what it finds is what the loader will find.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,16 +20,16 @@ use crate::loader::{Environment, Loaded, Loaders};
 use crate::rootfs::{Rootfs, RootfsVfs};
 use crate::vfs::{FileId, View};
 
-/// Why the image would not work.
+/// Why a program would not start in the image.
 #[derive(Debug, Error)]
 pub enum ProofError {
-    /// A symbol version is not defined, and the loader refuses the program.
+    /// A symbol version is not defined, so the loader refuses the program.
     #[error(
         "{} needs version {} of {}, which {}; pack against the C library and the libraries \
          that the program was built with (--root, -L), or build it for these",
         .needer.display(), .version.display(), .provider.display(),
         match .newest {
-            Some(newest) => format!("has {} at the most", newest.display()),
+            Some(newest) => format!("has {} at most", newest.display()),
             None => "has no version of that name".to_owned(),
         }
     )]
@@ -41,13 +40,13 @@ pub enum ProofError {
         provider: PathBuf,
         /// The version.
         version: OsString,
-        /// The newest of the same name that it has.
+        /// The newest version with the same prefix that it defines.
         newest: Option<OsString>,
     },
-    /// A symbol is not defined, and the loader refuses the program.
+    /// A symbol is not defined, so the loader refuses the program.
     #[error(
         "{} refers to the symbol {symbol}, which no object of the program defines{}; link it \
-         with the library that does, or give the version of its libraries that it was built with",
+         with the library that does, or use the library versions that it was built with",
         .needer.display(),
         match .others {
             0 => String::new(),
@@ -59,50 +58,50 @@ pub enum ProofError {
         needer: PathBuf,
         /// The symbol, with its version.
         symbol: String,
-        /// How many more symbols are missing.
+        /// Number of further undefined symbols.
         others: usize,
     },
-    /// Lint finds something of severity error.
+    /// Lint reports an error.
     #[error("{message} ({rule}); {}", advice_text(.fix))]
     Lint {
-        /// The rule.
+        /// The rule's ID, such as `SP014`.
         rule: &'static str,
-        /// What is wrong.
+        /// The message of the finding.
         message: String,
-        /// What to do.
+        /// How to fix it.
         fix: String,
     },
     /// A symbol table is damaged.
     #[error(transparent)]
     Binding(#[from] BindingError),
-    /// The program cannot be resolved in the image at all.
-    #[error("{}: {error}; look at what --exclude leaves out", .program.display())]
+    /// The program cannot be resolved in the image.
+    #[error("{}: {error}; check what --exclude leaves out", .program.display())]
     Broken {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// Why it cannot be resolved.
         error: ClosureError,
     },
-    /// A request finds another file than on the source, or none.
+    /// A request finds another file than in the source, or none.
     #[error(
-        "in the image {} would ask for {} and find {}, not {}; {advice}",
+        "in the image, {} would request {} and find {}, not {}; {advice}",
         .requester.display(), .name.display(), .found, .expected.display()
     )]
     Differs {
-        /// Who asks.
+        /// The object that makes the request.
         requester: PathBuf,
-        /// The name it asks for.
+        /// The name that it requests.
         name: OsString,
-        /// What it would find.
+        /// The path that it would find in the image, or `nothing`.
         found: String,
-        /// What it finds on the source.
+        /// The path that it finds in the source.
         expected: PathBuf,
-        /// What to do.
+        /// How to fix it.
         advice: String,
     },
 }
 
-/// What a rule says to do, behind other words.
+/// The fix of a rule, in lower case and without its period, to follow other words.
 fn advice_text(fix: &str) -> String {
     let mut letters = fix.trim_end_matches('.').chars();
     let first = letters.next().map(|letter| letter.to_ascii_lowercase());
@@ -110,19 +109,18 @@ fn advice_text(fix: &str) -> String {
 }
 
 impl ProofError {
-    /// Whether the inputs are sound and the answer is no.
+    /// Whether the inputs are valid and the answer is no.
     pub fn is_verdict(&self) -> bool {
         !matches!(self, Self::Binding(_))
     }
 }
 
-/// Checks that `program` (a path of the image) loads in `rootfs` exactly what
-/// `source` loads, and that all of it binds. `may_lack_opened` says that libraries which programs
-/// open by themselves are left out on purpose. Returns the symbols that will be missed when
-/// they are first called.
+/// Checks that `program` (a path in the image) loads in `rootfs` exactly what `source` loads, and
+/// that all symbols bind. `may_lack_opened` tolerates missing libraries that programs load with
+/// `dlopen`. Returns the undefined functions that fail only when they are first called.
 ///
 /// # Errors
-/// [`ProofError`] names the request that differs, or what does not bind.
+/// [`ProofError`] names the request that differs, or the symbol that does not bind.
 pub fn prove(
     source: &Closure,
     program: &Path,
@@ -141,7 +139,7 @@ pub fn prove(
     let view = View::new(Box::new(vfs), source_view.store().clone());
     let found = Program::find(&view, program).map_err(broken)?;
     let mut image = Closure::of(&found, &view, &Loaders::default(), environment).map_err(broken)?;
-    // What is opened at run time is opened here as well, by the same objects.
+    // Libraries opened at run time are opened here as well, by the same objects.
     for edge in &source.edges {
         if let Request::Opened(need) = edge.request {
             let by = rootfs.identity(source.map.objects()[edge.requester].walk.metadata.id);
@@ -201,7 +199,7 @@ pub fn prove(
     Ok(missed)
 }
 
-/// What lint would call an error. Libraries that were left out on purpose are none.
+/// Reports the first lint error, except for libraries that were left out on purpose.
 fn lints(process: &Process<'_>, may_lack_opened: bool) -> Result<(), Box<ProofError>> {
     let is_complete = process.closure.is_complete();
     let mut findings = process_errors(process).into_iter();
@@ -220,7 +218,7 @@ fn lints(process: &Process<'_>, may_lack_opened: bool) -> Result<(), Box<ProofEr
     }
 }
 
-/// A symbol that no object defines and that is looked up only when it is called.
+/// A symbol that no object defines, and that is looked up only when it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissedCall {
     /// The object that calls it, by its path in the image.
@@ -240,7 +238,7 @@ fn binds(image: &Closure, binder: &Binder<'_>) -> Result<Vec<MissedCall>, Box<Pr
             newest: missing.newest,
         }));
     }
-    // What a library leaves undefined is for the program that loads it to define.
+    // A library may leave symbols for the program that loads it to define.
     if image.program().object.linkage() == Linkage::Library {
         return Ok(Vec::new());
     }
@@ -265,13 +263,13 @@ fn binds(image: &Closure, binder: &Binder<'_>) -> Result<Vec<MissedCall>, Box<Pr
 fn advice(expected: &Loaded) -> String {
     let folder = expected.opened_as.parent().unwrap_or(Path::new("/"));
     format!(
-        "give the program a search path to it (-Wl,-rpath), or name its folder with \
-         -L {} so that the library moves to a folder the loader searches by itself",
+        "give the program a search path to it (-Wl,-rpath), or name its directory with \
+         -L {} so that the library moves to a directory the loader searches by default",
         folder.display()
     )
 }
 
-/// Who gets which answer to which request.
+/// The object found for each request: by requester, name and kind of request.
 fn answers(closure: &Closure) -> BTreeMap<(FileId, &OsString, Request), Option<usize>> {
     closure
         .edges

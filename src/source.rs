@@ -1,7 +1,7 @@
 //! The tree that programs and libraries come from.
 //!
 //! In: the host, a sysroot (`--root DIR`), or an image. Out: a [`View`] of it, and for each
-//! path that a person typed the path it has there.
+//! path typed by the user its path in that tree.
 
 use std::fs;
 use std::io;
@@ -15,37 +15,37 @@ use crate::loader::{Environment, Loaders};
 use crate::store::Store;
 use crate::vfs::{Grafted, HostVfs, Vfs, View};
 
-/// Why a tree cannot be used.
+/// Why a source tree cannot be used.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    /// The root is not there.
+    /// The root does not exist.
     #[error("cannot use {} as the root: {error}", .path.display())]
     Root {
-        /// The folder.
+        /// The directory given with `--root`.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be used.
         error: io::Error,
     },
-    /// There are roots, but none for the program's architecture.
-    #[error("no --root is for {0} programs; add one with --root {0}=DIR")]
+    /// Roots were given, but none for the program's architecture.
+    #[error("no --root given for {0} programs; add one with --root {0}=DIR")]
     NoRootFor(String),
-    /// The root is not a folder.
-    #[error("cannot use {} as the root: it is not a folder", .0.display())]
+    /// The root is not a directory.
+    #[error("cannot use {} as the root: it is not a directory", .0.display())]
     NotAFolder(PathBuf),
 }
 
-/// A folder to use as the root, for programs of one architecture or of any.
+/// A directory to use as the root, for programs of one architecture or of any.
 #[derive(Clone, Debug)]
 pub struct Root {
     /// The architecture, as images (`arm64`) or `uname -m` (`aarch64`) call it.
     pub architecture: Option<String>,
-    /// The folder.
+    /// The directory, as given.
     pub folder: PathBuf,
 }
 
 /// A tree to take files from.
 pub struct Source {
-    /// The files.
+    /// The file tree.
     pub view: Arc<View>,
     /// The loaders that are installed in it.
     pub loaders: Loaders,
@@ -65,11 +65,10 @@ enum Origin {
 }
 
 impl Source {
-    /// The tree below `root`. Relative paths that a person types start from
-    /// `current_dir`.
+    /// The tree below `root`. Relative paths typed by the user start from `current_dir`.
     ///
     /// # Errors
-    /// When `root` is not a folder that can be read.
+    /// When `root` is not a readable directory.
     pub fn open(root: &Path, current_dir: &Path) -> Result<Self, SourceError> {
         let typed_root = current_dir.join(root);
         let fail = |error| SourceError::Root {
@@ -119,7 +118,7 @@ impl Source {
         matches!(&self.origin, Origin::Image { .. })
     }
 
-    /// The root folder on this machine, or the image.
+    /// The root directory on this machine, or the image.
     pub fn root(&self) -> &Path {
         match &self.origin {
             Origin::Folder { root, .. } => root,
@@ -127,8 +126,8 @@ impl Source {
         }
     }
 
-    /// The folder that a program's relative search paths start from here: that of the
-    /// person, where the program could be started as it is.
+    /// The directory that a program's relative search paths start from in this tree: the user's
+    /// current directory if the program could be started as it is.
     pub fn working_dir(&self) -> PathBuf {
         match &self.origin {
             Origin::Folder { current_dir, .. } if self.is_host() => current_dir.clone(),
@@ -137,7 +136,7 @@ impl Source {
         }
     }
 
-    /// What a loader is told in this tree: `told`, with the folders of `-L` as they were typed.
+    /// The loader's environment in this tree: `told`, with the `-L` directories as typed.
     pub fn environment(&self, library_path: &[PathBuf], told: Environment) -> Environment {
         let folders = library_path.iter();
         Environment {
@@ -147,8 +146,8 @@ impl Source {
         }
     }
 
-    /// Where a typed path stands in the tree: below the root it keeps its path inside
-    /// it, and anything else is the host's. In an image every path is the image's.
+    /// The path in the tree for a typed path: below the root it keeps its path inside it, and
+    /// anything else belongs to the host. In an image every path belongs to the image.
     pub fn locate(&self, typed: &Path) -> PathBuf {
         let (root, typed_root, current_dir) = match &self.origin {
             Origin::Folder {
@@ -171,7 +170,7 @@ impl Source {
         }
     }
 
-    /// A path of the tree as this machine knows it: below `--root DIR` with that folder before it.
+    /// The path on this machine for a path of the tree: prefixed with `--root DIR` if given.
     pub fn host_path(&self, path: &Path) -> PathBuf {
         let shown = self.shown(path);
         match &self.origin {
@@ -182,14 +181,14 @@ impl Source {
         }
     }
 
-    /// A path of the tree as a person knows it.
+    /// A path of the tree as shown to the user.
     pub fn shown(&self, path: &Path) -> PathBuf {
         Grafted::host_path(path)
     }
 }
 
-/// A path of this machine without `.` and `..`: it shall not depend on the folder it was
-/// typed in. Its last component may be a link and stays one.
+/// A path of this machine without `.` and `..`, independent of the directory it was typed
+/// in. Its last component may be a link, which is not followed.
 fn plain(path: &Path) -> PathBuf {
     let without_dots: PathBuf = path.components().collect();
     if !path.components().any(|part| part == Component::ParentDir) {
@@ -208,7 +207,7 @@ fn plain(path: &Path) -> PathBuf {
 /// else the one given for any, else this machine's.
 ///
 /// # Errors
-/// When there are roots, and none is for its architecture.
+/// When roots were given, but none for its architecture.
 pub fn choose_root(
     roots: &[Root],
     program: &Path,
@@ -231,7 +230,7 @@ pub fn choose_root(
     }
 }
 
-/// What images and `uname -m` call the architecture of a program; nothing when it is no
+/// Names of a program's architecture in images and in `uname -m`; empty when it is not a
 /// program, which is reported when it is packed.
 fn architecture_names(program: &Path) -> Vec<String> {
     let Ok(real) = fs::canonicalize(program) else {

@@ -1,8 +1,8 @@
-//! What is known of each ELF file: read once per process, whoever asks.
+//! Cache of parsed ELF files: each is read once per process.
 //!
-//! In: the identity of a file and a way to open it. Out: its facts, its versions, its
-//! symbols, or what is wrong with it. The tree a program comes from and the rootfs it is
-//! packed into share one store, so the proof parses nothing again.
+//! In: the identity of a file and a way to open it. Out: its ELF object, its versions, its
+//! symbols, or what is wrong with it. The tree that a program comes from and the rootfs that
+//! it is packed into share one store, so the proof does not parse anything again.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -16,10 +16,10 @@ use crate::loader::SystemFolders;
 use crate::needs::{Places, Texts};
 use crate::vfs::{Errno, FileId, View, Walk};
 
-/// Facts of one file, or why it has none.
+/// The parsed ELF object of a file, or why it is not one.
 pub type Facts = Result<Arc<Object>, ElfError>;
 
-/// Facts by identity.
+/// Parsed files by identity.
 #[derive(Default)]
 pub struct Store {
     facts: Known<FileId, Facts>,
@@ -30,7 +30,7 @@ pub struct Store {
     functions: Known<FileId, Arc<HashSet<String>>>,
 }
 
-/// Answers that were worked out once.
+/// A map of values that are computed once.
 pub struct Known<K, V>(Mutex<HashMap<K, V>>);
 
 impl<K, V> Default for Known<K, V> {
@@ -40,11 +40,11 @@ impl<K, V> Default for Known<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Known<K, V> {
-    /// The answer for `key`, worked out when it is not known. Two threads may both work
-    /// one out; they come to the same.
+    /// The value for `key`, computed if it is not known. Two threads may compute it at the
+    /// same time; their results are equal.
     ///
     /// # Errors
-    /// What `work_out` returns; an error is not remembered.
+    /// The error of `work_out`; errors are not cached.
     pub fn get<E>(&self, key: K, work_out: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         let known = self.lock().get(&key).cloned();
         if let Some(known) = known {
@@ -56,13 +56,13 @@ impl<K: Eq + Hash, V: Clone> Known<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
-        // A thread that panicked left the map whole: every insertion is one step.
+        // Every insertion is one step, so a panic cannot leave the map inconsistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl View {
-    /// The ELF facts of a walked file.
+    /// The parsed ELF object of a walked file.
     ///
     /// # Errors
     /// The error number of `open(2)`.
@@ -73,8 +73,8 @@ impl View {
         })
     }
 
-    /// What is compiled into the glibc loader `interpreter`, which is the walked file; of one
-    /// that cannot be opened any more, what an unconfigured glibc has.
+    /// The values compiled into the glibc loader `interpreter`, the walked file; those of an
+    /// unconfigured glibc if the file can no longer be opened.
     pub fn system_folders(&self, walk: &Walk, interpreter: &Object) -> Arc<SystemFolders> {
         let read = || {
             let file = self.open(walk)?;
@@ -86,7 +86,7 @@ impl View {
             .unwrap_or_else(|_| Arc::new(SystemFolders::fallback(interpreter)))
     }
 
-    /// The symbol versions of `object`, which is the walked file.
+    /// The symbol versions of `object`, the walked file.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -118,7 +118,7 @@ impl View {
         object.definitions(|| self.open_elf(walk))
     }
 
-    /// The notes of `object`, which is the walked file; none when it cannot be read.
+    /// The notes of `object`, the walked file; empty when it cannot be read.
     pub fn notes(&self, walk: &Walk, object: &Object) -> Arc<Notes> {
         let read = || {
             let file = self.open(walk)?;
@@ -128,7 +128,7 @@ impl View {
         notes.unwrap_or_default()
     }
 
-    /// Where the strings that needs are told by stand in the walked file; `look` is asked once.
+    /// Locations in the walked file of the strings that indicate needs; `look` is called once.
     pub fn strings(
         &self,
         walk: &Walk,
@@ -138,15 +138,14 @@ impl View {
         self.store().strings.get(walk.metadata.id, look).ok()
     }
 
-    /// The texts in the walked file that guesses are made from; `look` is asked once.
+    /// The texts in the walked file that heuristics work on; `look` is called once.
     pub fn texts(&self, walk: &Walk, look: impl FnOnce() -> Option<Texts>) -> Arc<Texts> {
         let look = || look().map(Arc::new).ok_or(());
         let texts = self.store().texts.get(walk.metadata.id, look);
         texts.unwrap_or_default()
     }
 
-    /// The functions in the symbol table of `object`, which is the walked file; none when it has
-    /// no such table.
+    /// The functions in the symbol table of `object`, the walked file; empty when it is stripped.
     pub fn functions(&self, walk: &Walk, object: &Object) -> Arc<HashSet<String>> {
         let read = || {
             let file = self.open(walk)?;

@@ -1,8 +1,8 @@
-//! What somebody who mistyped a word may have meant.
+//! Suggestions for mistyped words.
 //!
-//! In: the word, and all that are known. Out: the nearest, as the end of a message.
+//! In: the word, and all known words. Out: the nearest, as the end of a message.
 
-/// The known word that is no more than `most` edits (`Levenshtein`) away.
+/// The nearest known word, if its Levenshtein distance is at most `most`.
 pub fn nearest<'k>(
     word: &str,
     known: impl IntoIterator<Item = &'k str>,

@@ -1,8 +1,8 @@
 //! Why a file is in an image.
 //!
-//! In: an image that has been read, and a path of it. Out: every chain from what the image
-//! starts, or from what its record says that it needs, to the file, with the rule at each step. The
-//! chains are worked out anew from the files; the record of a pack tells what no loader does.
+//! In: an image that has been read, and a path in it. Out: every chain from what the image starts,
+//! or from the needs in its record, to the file, with the rule at each step. The chains are
+//! resolved again from the files; the record of a pack explains what no loader requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,35 +15,35 @@ use crate::loader::{Environment, FoundVia, LD_SO_CACHE, Loaded, Rules};
 use crate::source::Source;
 use crate::vfs::{Errno, NodeKind, Walk};
 
-/// Most chains that are told of one file: in a mesh of libraries there are more than anybody reads.
+/// Maximum number of chains reported for one file: a mesh of libraries has too many to read.
 const MAX_CHAINS: usize = 500;
-/// Most steps that are tried to find them.
+/// Maximum number of steps in the search for them.
 const MAX_STEPS: usize = 100_000;
 
 /// One step of a chain: a file, and why the one before leads to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Step {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The rule: `entrypoint`, `needed as libz.so.1, ld.so.cache`.
+    /// The rule, such as `entrypoint` or `needed as libz.so.1, ld.so.cache`.
     pub rule: String,
 }
 
-/// The answer.
+/// Why a path is in an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Why {
-    /// The path, without links on the way to it.
+    /// The path, with links in its directories resolved.
     pub path: PathBuf,
     /// `file`, `folder`, `link` or `special`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Bytes of a file.
+    /// Size of the file, in bytes.
     pub bytes: u64,
     /// The chains that lead to it, the shortest first.
     pub chains: Vec<Vec<Step>>,
-    /// Whether there are more.
+    /// Whether there are more chains than these.
     pub has_more_chains: bool,
-    /// Of a folder: paths in it that something leads to.
+    /// For a directory, the number of paths below it that something leads to.
     pub needed_below: usize,
 }
 
@@ -57,7 +57,7 @@ impl Why {
 /// Why a file is there: the file that leads to it, if any does, and the rule.
 type Cause = (Option<PathBuf>, String);
 
-/// Everything that leads from one file of an image to another.
+/// The graph of what leads from one file of an image to another.
 pub struct Graph<'s> {
     source: &'s Source,
     environment: &'s Environment,
@@ -67,8 +67,8 @@ pub struct Graph<'s> {
 }
 
 impl<'s> Graph<'s> {
-    /// A graph of nothing; programs resolve in `environment` and are found with the variables
-    /// `env`.
+    /// An empty graph. Loaders search with `environment`; commands are found with the variables
+    /// `env` (`NAME=VALUE`).
     pub fn new(source: &'s Source, environment: &'s Environment, env: &'s [String]) -> Self {
         Self {
             source,
@@ -78,18 +78,18 @@ impl<'s> Graph<'s> {
         }
     }
 
-    /// Adds a file that is there for `rule`, with all that it loads or is run by.
+    /// Adds a file that is there for `rule`, with everything that it loads or that runs it.
     pub fn add(&mut self, path: &Path, rule: &str) {
         self.lead(None, path, rule, 0);
     }
 
     fn lead(&mut self, by: Option<&Path>, path: &Path, rule: &str, depth: usize) {
-        /// A script is run by a program, and env by another.
+        /// Longest chain of interpreters: script, `env`, and the command that `env` starts.
         const DEEPEST: usize = 3;
         let view = &self.source.view;
         let by = by.map(Path::to_path_buf);
         let Ok(walk) = view.walk(path) else {
-            // A link that leads nowhere is there all the same.
+            // A dangling link is in the image all the same.
             let at = self
                 .source
                 .view
@@ -133,7 +133,7 @@ impl<'s> Graph<'s> {
             let object: &Loaded = edge.alias.as_deref().unwrap_or(&objects[target]);
             let how = match object.requester == Some(edge.requester) {
                 true => object.via.rule(edge.requester, &shown),
-                false => "loaded already".to_owned(),
+                false => "already loaded".to_owned(),
             };
             let rule = format!("needed as {}, {how}", edge.name.display());
             let cause = (Some(real(edge.requester)), rule);
@@ -156,7 +156,7 @@ impl<'s> Graph<'s> {
         }
     }
 
-    /// Notes a file, and the links on the way to it.
+    /// Records a file, and the links on the way to it.
     fn note_way(&mut self, walk: &Walk, path: &Path, cause: Cause) {
         for link in &walk.links {
             let rule = format!("on the way to {}", path.display());
@@ -169,10 +169,10 @@ impl<'s> Graph<'s> {
         self.causes.entry(at).or_default().insert(cause);
     }
 
-    /// Why `path` is there.
+    /// Why `path` is in the image.
     ///
     /// # Errors
-    /// The error number of the lookup.
+    /// The error number of the lookup if it is not.
     pub fn why(&self, path: &Path) -> Result<Why, Errno> {
         let at = self.source.view.location(path)?;
         let metadata = self.source.view.lookup(&at)?;
@@ -198,10 +198,10 @@ impl<'s> Graph<'s> {
     }
 }
 
-/// A walk from a file back to what is started, all ways at once: the shortest chains come first.
+/// A breadth-first search from a file back to what is started, so the shortest chains come first.
 struct Search<'g> {
     causes: &'g BTreeMap<PathBuf, BTreeSet<Cause>>,
-    /// What has been walked: the file, why it is there, and the step behind it.
+    /// The visited steps: the file, why it is there, and the index of the step after it.
     steps: Vec<(&'g Path, &'g Cause, Option<usize>)>,
 }
 
@@ -224,7 +224,7 @@ impl<'g> Search<'g> {
         (chains, false)
     }
 
-    /// Steps before the one at `behind`; no file stands in a chain twice.
+    /// Adds the steps before the one at `behind`; no file occurs twice in a chain.
     fn extend(&mut self, at: &'g Path, behind: Option<usize>) {
         let after: Vec<&Path> = self.after(behind).map(|(at, _)| at).collect();
         if after.contains(&at) {

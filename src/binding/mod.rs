@@ -1,8 +1,8 @@
-//! Whether what was found binds: symbol versions and symbols.
+//! Whether the libraries found can be bound: symbol versions and symbols.
 //!
 //! In: a closure. Out: versions and symbols that no object provides, as the loader would
-//! complain of them. Objects are compared in pairs and each pair once per process: the
-//! same library meets the same libc in every program.
+//! report them. Objects are compared in pairs, each pair once per process: the same
+//! library is paired with the same libc in every program.
 
 mod symbols;
 mod versions;
@@ -21,11 +21,11 @@ use crate::loader::Loaded;
 use crate::store::Known;
 use crate::vfs::{FileId, View};
 
-/// Why the symbols of an object cannot be looked at.
+/// Why the symbols of an object cannot be read.
 #[derive(Debug, Error)]
 #[error("cannot read the symbols of {}: {error}", .path.display())]
 pub struct BindingError {
-    /// The object.
+    /// The path of the object.
     pub path: PathBuf,
     /// What is wrong with it.
     pub error: ElfError,
@@ -53,7 +53,7 @@ impl<'v> Binder<'v> {
     }
 }
 
-/// Names the object in an error.
+/// Adds the object's path to an error.
 fn of<T>(object: &Loaded, result: Result<T, ElfError>) -> Result<T, BindingError> {
     result.map_err(|error| BindingError {
         path: object.opened_as.clone(),
@@ -61,7 +61,7 @@ fn of<T>(object: &Loaded, result: Result<T, ElfError>) -> Result<T, BindingError
     })
 }
 
-/// Whether the closure's loader looks at symbol versions.
+/// Whether the closure's loader checks symbol versions.
 fn has_versions(closure: &Closure) -> bool {
     closure
         .rules

@@ -1,9 +1,9 @@
-//! Symbols over a closure: the global scope (`_dl_relocate_object` in glibc, `do_relocs` in
-//! musl).
+//! Symbol lookup over a closure: the global scope (`_dl_relocate_object` in glibc, `do_relocs`
+//! in musl).
 //!
 //! In: what each object refers to and what the objects of the scope define. Out: strong
-//! references that nothing satisfies, each with how it binds, and needed libraries of which
-//! nothing is used.
+//! references that nothing satisfies, each with how it binds, and needed libraries that are
+//! unused.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::closure::{Closure, Request};
 use crate::elf::{Binding, DependencyKind, Reference, References};
 use crate::loader::FoundVia;
 
-/// A reference that nothing satisfies.
+/// An unresolved reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved {
     /// Index of the object that refers to it.
     pub needer: usize,
-    /// The symbol.
+    /// The symbol and its version.
     pub reference: Reference,
-    /// Whether the program does not start; else it fails when the symbol is first called.
+    /// Whether the program fails at startup; otherwise it fails when the symbol is first called.
     pub fails_at_load: bool,
 }
 
-/// A needed library of which no symbol is used.
+/// A needed library none of whose symbols are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unused {
     /// Index of the object that names it.
     pub needer: usize,
-    /// The name.
+    /// The name in `DT_NEEDED`.
     pub name: OsString,
 }
 
@@ -54,7 +54,7 @@ impl Bits {
         self.0[number / 64] & (1 << (number % 64)) != 0
     }
 
-    /// Takes the bits of `other` away; whether any was there.
+    /// Clears the bits of `other`; returns whether any of them was set.
     fn take(&mut self, other: &Self) -> bool {
         let mut any = false;
         for (word, other) in self.0.iter_mut().zip(&other.0) {
@@ -66,8 +66,8 @@ impl Bits {
 }
 
 impl Binder<'_> {
-    /// The strong references of all objects that nothing in the scope satisfies. Where
-    /// libraries are missing, what they would define is not known: the answer is empty.
+    /// The strong references of all objects that nothing in the scope satisfies. If libraries
+    /// are missing, their definitions are unknown, and the result is empty.
     ///
     /// # Errors
     /// When a symbol table cannot be read.
@@ -120,8 +120,8 @@ impl Binder<'_> {
         Ok(unresolved)
     }
 
-    /// The entries of `DT_NEEDED` of which no symbol is used: every reference of the object is
-    /// satisfied by something that comes before the library in the scope, or by nothing.
+    /// The unused entries of `DT_NEEDED`: every reference of the object is satisfied by something
+    /// that precedes the library in the scope, or not at all.
     ///
     /// # Errors
     /// When a symbol table cannot be read.

@@ -1,7 +1,7 @@
 //! Symbol versions over a closure (`_dl_check_map_versions` in glibc's `elf/dl-version.c`).
 //!
-//! In: what each object needs, and what the objects it names define. Out: versions that are
-//! missing, and the lowest glibc that the program runs on. musl ignores versions.
+//! In: the versions that each object needs, and those that its dependencies define. Out: missing
+//! versions, and the oldest glibc that the program runs on. musl ignores versions.
 
 use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use super::{Binder, BindingError, has_versions};
 use crate::closure::Closure;
 use crate::elf::{NeededVersion, Versions};
 
-/// The version that only glibc's own objects define.
+/// The version of glibc's private symbols.
 const PRIVATE: &str = "GLIBC_PRIVATE";
 
 /// A version that an object needs and its provider does not define.
@@ -22,18 +22,18 @@ pub struct MissingVersion {
     pub needer: usize,
     /// Index of the object that should define it.
     pub provider: usize,
-    /// The version.
+    /// The name of the version.
     pub version: OsString,
     /// Whether the loader only warns.
     pub is_weak: bool,
-    /// The newest version of the same name that the provider has.
+    /// The newest version with the same prefix that the provider defines.
     pub newest: Option<OsString>,
 }
 
-/// The lowest release of glibc that a program runs on.
+/// The oldest glibc release that a program runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LowestGlibc {
-    /// Such as `2.34`.
+    /// The release, such as `2.34`.
     pub release: String,
     /// Index of the object that needs it.
     pub needer: usize,
@@ -43,7 +43,7 @@ pub struct LowestGlibc {
 
 impl Binder<'_> {
     /// The versions that are missing in a closure, in load order. A provider without any
-    /// definitions is passed over: the loader warns of it and goes on.
+    /// definitions is skipped: the loader only warns about it.
     ///
     /// # Errors
     /// When a version table cannot be read.
@@ -85,7 +85,7 @@ impl Binder<'_> {
         Ok(missing)
     }
 
-    /// What each object needs of which other: needer, provider, versions.
+    /// The versions that each object needs from each other: needer, provider, versions.
     ///
     /// # Errors
     /// When a version table cannot be read.
@@ -104,8 +104,8 @@ impl Binder<'_> {
         Ok(needed)
     }
 
-    /// The lowest glibc that the program and the libraries it brings run on; `None` when
-    /// they ask nothing of glibc.
+    /// The oldest glibc that the program and its own libraries run on; `None` when they need
+    /// nothing from glibc.
     ///
     /// # Errors
     /// When a version or symbol table cannot be read.
@@ -164,7 +164,7 @@ impl Binder<'_> {
     }
 }
 
-/// The versions needed of the file `name`.
+/// The versions needed from the file `name`.
 fn versions_of_file<'n>(
     needs: &'n Versions,
     name: &'n OsStr,
@@ -176,8 +176,8 @@ fn versions_of_file<'n>(
         .flat_map(|need| &need.versions)
 }
 
-/// The positions of the versions, among those needed of the file, that are not defined.
-/// `has_table` says whether the provider has `DT_VERSYM`.
+/// The positions, among the versions needed from the file, of those that are not defined.
+/// `has_table` is whether the provider has `DT_VERSYM`.
 fn missing_of(
     needs: &Versions,
     name: &OsStr,
@@ -195,7 +195,7 @@ fn missing_of(
         .collect()
 }
 
-/// The newest version with the same beginning: `GLIBC_2.36` for `GLIBC_2.38`.
+/// The newest version with the same prefix: `GLIBC_2.36` for `GLIBC_2.38`.
 fn newest(provides: &Versions, version: &OsStr) -> Option<OsString> {
     let prefix = |name: &OsStr| {
         let name = name.as_bytes();

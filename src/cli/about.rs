@@ -1,4 +1,4 @@
-//! What slimpack says about itself: version, completions, manual pages, the schema of its
+//! Information about slimpack itself: version, completions, manual pages, the schema of its
 //! configuration.
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::error::CliError;
 use crate::output::OutputError;
 
-/// The version; with `verbose` how it was built.
+/// Prints the version; with `verbose`, also build information.
 pub(super) fn version(verbose: bool) -> Result<ExitCode, CliError> {
     let mut out = super::stdout();
     writeln!(out, "slimpack {}", env!("CARGO_PKG_VERSION"))?;
@@ -34,22 +34,22 @@ pub(super) fn version(verbose: bool) -> Result<ExitCode, CliError> {
         writeln!(out, "features: {features}")?;
         writeln!(
             out,
-            "reads: docker and OCI archives, OCI layouts, root folders; gzip, zstd, xz"
+            "reads: docker and OCI archives, OCI layouts, root directories; gzip, zstd, xz"
         )?;
-        writeln!(out, "writes: docker and OCI archives, root folders")?;
+        writeln!(out, "writes: docker and OCI archives, root directories")?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a shell reads to complete words.
+/// Prints the completion script of a shell.
 pub(super) fn completions(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "slimpack", &mut text);
     print(&text)
 }
 
-/// Manual pages: slimpack(1), or one for each command into a folder.
+/// Prints slimpack(1), or writes a manual page for each command to a directory.
 pub(super) fn man(args: &ManArgs) -> Result<ExitCode, CliError> {
     let Some(folder) = &args.folder else {
         let mut text = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn man(args: &ManArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The JSON schema of `slimpack.toml`.
+/// Prints the JSON schema of `slimpack.toml`.
 pub(super) fn schema() -> Result<ExitCode, CliError> {
     let mut text =
         serde_json::to_vec_pretty(&super::pack::schema()).map_err(std::io::Error::from)?;

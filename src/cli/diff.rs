@@ -17,16 +17,16 @@ use crate::image::read::{Head, Image, Images, Interest};
 use crate::report;
 use crate::vfs::HostFile;
 
-/// What differs, as schema 1.
+/// The differences, as JSON of schema 1.
 #[derive(Serialize)]
 struct Document {
     schema: u32,
     a: String,
     b: String,
     equal: bool,
-    /// Of images, a comparison for each platform.
+    /// For images: a comparison for each platform.
     images: Vec<Compared>,
-    /// Of two ELF files.
+    /// For two ELF files: what changed.
     elf: Vec<ElfChange>,
 }
 
@@ -34,7 +34,7 @@ struct Document {
 struct Compared {
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
-    /// Which of the two has no image for this platform: `a` or `b`.
+    /// The only one with an image for this platform: `a` or `b`.
     #[serde(skip_serializing_if = "Option::is_none")]
     only_in: Option<&'static str>,
     #[serde(flatten)]
@@ -89,8 +89,8 @@ impl Document {
                 writeln!(out, "{platform}")?;
             }
             match compared.only_in {
-                Some("a") => writeln!(out, "only {} has it", self.a)?,
-                Some(_) => writeln!(out, "only {} has it", self.b)?,
+                Some("a") => writeln!(out, "only in {}", self.a)?,
+                Some(_) => writeln!(out, "only in {}", self.b)?,
                 None => {}
             }
             report::diff(&compared.files, out)?;
@@ -103,7 +103,7 @@ impl Document {
             }
         }
         if self.elf.is_empty() && self.images.is_empty() && !self.equal {
-            return writeln!(out, "they differ in what is in their sections");
+            return writeln!(out, "the contents of their sections differ");
         }
         report::diff_elf(&self.elf, out)
     }
@@ -135,8 +135,8 @@ fn unread(path: &Path, error: io::Error) -> CliError {
 
 fn unrelated(elf: &Path, other: &Path) -> CliError {
     CliError::Usage(format!(
-        "cannot compare {} with {}: the one is an ELF file and the other none; name two images, two \
-         folders or two ELF files",
+        "cannot compare {} with {}: one is an ELF file, the other is not; name two images, two \
+         directories or two ELF files",
         elf.display(),
         other.display()
     ))
@@ -145,7 +145,7 @@ fn unrelated(elf: &Path, other: &Path) -> CliError {
 fn compare_images(args: &DiffArgs) -> Result<Vec<Compared>, CliError> {
     if args.a == Path::new("-") && args.b == Path::new("-") {
         return Err(CliError::Usage(
-            "standard input is one image; name a file for the other".into(),
+            "only one of the images can come from standard input; name a file for the other".into(),
         ));
     }
     let mut left = inspect::open(&args.a, &args.reading, Interest::Contents)?;
@@ -213,7 +213,7 @@ fn compare(args: &DiffArgs, one: &Image, other: &Image) -> Result<Compared, CliE
         platform: platform(one),
         only_in: None,
         files,
-        // A bare root configures nothing, and is not asked.
+        // A bare root has no configuration to compare.
         config: match (&one.description, &other.description) {
             (Some(one), Some(other)) => settings(one, other),
             _ => Vec::new(),

@@ -1,4 +1,4 @@
-//! What ends a run, and with which exit status.
+//! Errors that end a run, and their exit status.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,10 +35,11 @@ pub(super) enum CliError {
     #[error("cannot read {}: {error}", .path.display())]
     Image { path: PathBuf, error: ReadError },
     #[error(
-        "cannot check all of {}: {} cannot be read{}; run as a user who may, or raise --limit kept=BYTES",
+        "cannot check all of {}: cannot read {}{}; run as a user with permission, or raise \
+         --limit kept=BYTES",
         .path.display(),
         .first.display(),
-        match .count { 1 => String::new(), count => format!(", nor can {} more", count - 1) }
+        match .count { 1 => String::new(), count => format!(" and {} more", count - 1) }
     )]
     Unread {
         path: PathBuf,
@@ -69,7 +70,7 @@ pub(super) enum CliError {
     Output(#[from] OutputError),
     #[error("cannot write to standard output: {0}")]
     Stdout(#[from] io::Error),
-    #[error("cannot read the current folder: {0}")]
+    #[error("cannot read the current directory: {0}")]
     CurrentDir(io::Error),
     #[error("{0}")]
     Usage(String),
@@ -86,7 +87,7 @@ impl CliError {
         }
     }
 
-    /// An image that a registry does not take or give.
+    /// The error of an image that cannot be pushed or pulled; interrupts are passed on.
     #[cfg(feature = "registry")]
     pub fn registry(task: &'static str, name: &str, error: RegistryError) -> Self {
         match error {
@@ -102,8 +103,8 @@ impl CliError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Interrupted(signal) => {
-                // Ends the process the way the signal would have; only if that fails
-                // does the status speak.
+                // Ends the process the way the signal would have; the status is used only if
+                // that fails.
                 let _ = signal_hook::low_level::emulate_default_handler(*signal);
                 ExitCode::from(2)
             }
@@ -111,7 +112,7 @@ impl CliError {
         }
     }
 
-    /// The exit status: 1 for a sound input and the answer no.
+    /// The exit status: 1 for valid input with a negative answer, 2 for any other error.
     pub fn status(&self) -> u8 {
         match self {
             Self::Pack(error) if error.is_verdict() => 1,
@@ -119,7 +120,7 @@ impl CliError {
         }
     }
 
-    /// Whether the reader of a text has seen enough. An image that is cut off is an error.
+    /// Whether the reader of standard output closed the pipe. A truncated image is an error.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -135,7 +136,7 @@ impl CliError {
 }
 
 fn report_text(text: &str) {
-    // What stands in an image, or in a name, says nothing to a terminal.
+    // Text from an image or a file name must not send control characters to a terminal.
     let lines: Vec<_> = text.lines().map(one_line).collect();
     let text = lines.join("\n");
     super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {text}"));

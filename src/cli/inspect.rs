@@ -21,7 +21,7 @@ pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliEr
     Ok(ExitCode::SUCCESS)
 }
 
-/// All that is shown of the images.
+/// The text or JSON about all images.
 fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
     let progress = format!("reading {}", args.image.display());
     let _progress = Progress::start(progress, common.quiet);
@@ -50,7 +50,7 @@ fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
             }
             report::inspect(&args.image, kind, &inspected, detail, &mut text)?;
         }
-        // Nothing is shown of an image that is not what it says it is.
+        // Nothing is shown about an image whose digests do not match.
         check(&args.image, image)?;
         out.extend(text);
     }
@@ -62,7 +62,7 @@ fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
     Ok(out)
 }
 
-/// The limits that were asked for.
+/// The default limits, with those of the command line.
 pub(super) fn limits(args: &ImageArgs) -> read::Limits {
     let mut limits = read::Limits::default();
     for (name, value) in &args.limits {
@@ -73,7 +73,7 @@ pub(super) fn limits(args: &ImageArgs) -> read::Limits {
     limits
 }
 
-/// Opens an image that was named on the command line.
+/// Opens an image given on the command line: a path, `-`, or a name with a prefix.
 pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Opened, CliError> {
     let options = Options {
         limits: limits(args),
@@ -95,14 +95,14 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     let mut saving = Engine::find()?.save(reference)?;
     let images = match saving.pipe() {
         Some(pipe) => read::open_pipe(pipe, &options).map_err(fail),
-        None => Err(CliError::Usage("the engine has no output".into())),
+        None => Err(CliError::Usage("the container engine has no output".into())),
     };
-    // What the engine says is why nothing can be read.
+    // If the engine failed, its message tells why nothing can be read.
     saving.finish()?;
     images.map(Opened::of)
 }
 
-/// Images that were opened, and the folder that they were pulled into.
+/// Images that were opened, and the directory that they were pulled into.
 pub(super) struct Opened {
     images: Images,
     _folder: Option<tempfile::TempDir>,
@@ -131,12 +131,12 @@ impl std::ops::DerefMut for Opened {
     }
 }
 
-/// The name of an image that the engine of this machine has; `None` for any other path.
+/// The name of an image in the local engine; `None` for any other path.
 pub(super) fn reference(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(engine::PREFIX)
 }
 
-/// Whether a path is the name of an image somewhere else than in a file.
+/// Whether a path names an image that is not in a file.
 pub(super) fn is_name(path: &Path) -> bool {
     path == Path::new("-") || reference(path).is_some() || registry::name(path).is_some()
 }
@@ -148,7 +148,7 @@ pub(super) fn read_one(path: &Path, images: &mut Images, number: usize) -> Resul
         .map_err(|error| CliError::image(path, error))
 }
 
-/// Waits for the digests of an image, all of which have to be right.
+/// Waits for the digests of an image; an error if any does not match.
 pub(super) fn check(path: &Path, image: Image) -> Result<(), CliError> {
     let fail = |error| CliError::image(path, error);
     let faults = image

@@ -25,9 +25,9 @@ use crate::report::lint as report;
 use crate::report::lint::Linted;
 use crate::source::{Source, choose_root};
 
-/// The rule about data that is read while a program runs.
+/// The rule about data that programs read at run time.
 const RUNTIME: &str = "SP401";
-/// The file of a policy, beside the target.
+/// Name of the policy file, next to the target.
 const POLICY_FILE: &str = "slimpack.toml";
 
 pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -55,7 +55,7 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         drop(progress);
         match checked {
             Ok(fails) => status = status.max(u8::from(fails)),
-            // The other targets are checked all the same.
+            // The other targets are still checked.
             Err(error) => {
                 error.report();
                 status = 2;
@@ -88,7 +88,7 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
     Ok(ExitCode::from(status))
 }
 
-/// An empty file whose time says when all was well.
+/// Writes an empty file whose time tells when all checks passed.
 fn write_stamp(path: &Path) -> Result<(), CliError> {
     match Output::create(path)? {
         Output::File(file) => Ok(file.publish()?),
@@ -100,7 +100,7 @@ fn usage(error: PolicyError) -> CliError {
     CliError::Usage(error.to_string())
 }
 
-/// What the command line says, and the file that it names.
+/// The policy from the command line, and from the file of `--config`.
 fn policy(args: &LintArgs) -> Result<Policy, CliError> {
     let ignore = args.ignore.iter().map(|text| Ignore::parse(text));
     let runtime = args.runtime.then_some(RUNTIME);
@@ -136,7 +136,7 @@ struct Linter<'a> {
 }
 
 impl Linter<'_> {
-    /// Checks one target; whether it fails.
+    /// Checks one target; returns whether it fails by the policy.
     fn target(&self, path: &Path, linted: &mut Vec<Linted>) -> Result<bool, CliError> {
         let policy = self.policy_for(path)?;
         let before = linted.len();
@@ -151,7 +151,7 @@ impl Linter<'_> {
         Ok(findings.into_iter().any(|finding| policy.fails(finding)))
     }
 
-    /// The policy with what stands beside the target, unless a file was named.
+    /// The policy with the `slimpack.toml` next to the target, unless `--config` was given.
     fn policy_for(&self, target: &Path) -> Result<Policy, CliError> {
         let mut policy = self.policy.clone();
         let folder = match target.parent() {
@@ -198,7 +198,7 @@ impl Linter<'_> {
             source: &source,
         };
         if context.survey.elf.is_empty() && kind == "elf" {
-            // Says in which way it is none.
+            // The error tells why it is not an ELF program.
             crate::closure::Program::find(&source.view, &files[0]).map_err(|error| {
                 CliError::Program {
                     path: name.to_path_buf(),
@@ -221,14 +221,14 @@ impl Linter<'_> {
         policy: &Policy,
         linted: &mut Vec<Linted>,
     ) -> Result<(), CliError> {
-        // What a program reads, its strings tell.
+        // What a program reads is found by the strings in it.
         let interest = match self.args.runtime {
             true => Interest::Contents,
             false => Interest::Symbols,
         };
         let mut images = match inspect::open(path, &self.args.reading, interest) {
             Ok(images) => images,
-            // A document that is not what another promises: there is nothing else to check.
+            // A document does not match its descriptor: nothing else can be checked.
             Err(CliError::Image {
                 error: ReadError::Integrity(faults),
                 ..
@@ -281,7 +281,7 @@ impl Linter<'_> {
         Ok(())
     }
 
-    /// Checks one image; also which of its files could not be read.
+    /// Checks one image; also returns which of its files could not be read.
     fn image(
         &self,
         path: &Path,
@@ -313,15 +313,15 @@ impl Linter<'_> {
             names: OnceLock::new(),
             source: &source,
         };
-        // The digests have been worked out meanwhile.
+        // The digests have been computed in the meantime.
         let findings = lint::lint(&context, policy, || verification.finish())
             .map_err(|error| CliError::image(path, error.into()))?;
         Ok((findings, context.survey.unreadable))
     }
 }
 
-/// The programs that an image starts, and what runs those of them that are scripts; none where it
-/// does not say.
+/// The programs that an image starts, and the interpreters of those that are scripts; none if it
+/// does not specify a program.
 fn programs_started(name: &Path, image: Option<&Description>, source: &Source) -> Vec<PathBuf> {
     let mut programs = started(image, name, source).unwrap_or_default();
     let env = Start::of(image).env;
@@ -334,7 +334,7 @@ fn programs_started(name: &Path, image: Option<&Description>, source: &Source) -
     programs
 }
 
-/// Whether a file is a program or library; images and folders are not.
+/// Whether a file is a program or library, not an image or directory.
 fn begins_as_elf(path: &Path) -> bool {
     let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
     let mut start = [0; Head::LENGTH];
@@ -345,8 +345,8 @@ fn begins_as_elf(path: &Path) -> bool {
         && Head::of(&start) == Head::Elf
 }
 
-/// Whether a folder is a root, not just a folder with programs in it: it has the folders of one,
-/// or a loader.
+/// Whether a directory is a root, not just a directory with programs: it has the directories of a
+/// root, or a loader.
 fn looks_like_root(tree: &Tree) -> bool {
     const FOLDERS: [&str; 6] = [
         "/usr/bin",
@@ -367,7 +367,7 @@ fn looks_like_root(tree: &Tree) -> bool {
     folders.any(|folder| tree.node(folder.as_bytes()).is_ok()) || has_loader()
 }
 
-/// The ELF files in a folder of this machine.
+/// The ELF files in a directory of this machine.
 fn elf_files(tree: &Tree, folder: &Path) -> Vec<PathBuf> {
     let files = tree
         .walk()

@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! In: arguments. Out: an exit status: 0 done, 1 the answer is no (an incomplete
-//! closure, a check that failed), 2 usage, unreadable input or failed output.
+//! In: arguments. Out: an exit status: 0 success, 1 a negative answer (an incomplete
+//! closure, a failed check), 2 usage error, unreadable input or failed output.
 
 mod about;
 mod args;
@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     log();
     match run(&cli) {
         Ok(status) => status,
-        // Whoever reads has seen enough.
+        // The reader closed the pipe.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             error.report();
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says what is logged, when `SLIMPACK_LOG` asks for it: `debug` is the walk of the loader.
+/// Enables logging if `SLIMPACK_LOG` is set: `debug` logs the search of the loader.
 fn log() {
     if let Ok(filters) = std::env::var("SLIMPACK_LOG") {
         env_logger::Builder::new()
@@ -71,17 +71,17 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     }
 }
 
-/// Standard output, with colours only where a terminal shows them.
+/// Standard output, with colors only on a terminal.
 fn stdout() -> io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>> {
     io::BufWriter::with_capacity(64 << 10, anstream::stdout().lock())
 }
 
-/// A document of a verb as JSON, on one line.
+/// The document of a verb as JSON on one line.
 fn json(document: &impl serde::Serialize) -> io::Result<String> {
     serde_json::to_string(document).map_err(io::Error::from)
 }
 
-/// Writes to standard error; what goes wrong there has nowhere to be told.
+/// Writes to standard error; failures are ignored, since they cannot be reported anywhere.
 fn say(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     let _ = write(&mut anstream::stderr().lock());
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &NeedsArgs) -> Result<ExitCode, CliError> {
     for file in &args.files {
         match of_file(args, file) {
             Ok(text) => out.write_all(&text)?,
-            // The other files are answered all the same.
+            // The other files are still examined.
             Err(error) => {
                 out.flush()?;
                 error.report();

@@ -1,4 +1,4 @@
-//! A sign of life for work that takes long, on a terminal only.
+//! A progress spinner for long operations, on a terminal only.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-/// Work that takes less than this shows nothing.
+/// Operations shorter than this show no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows what is being done until it is dropped.
+/// Shows what is being done, until dropped.
 pub(super) struct Progress {
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Progress {
-    /// Starts to wait for `what` to take long.
+    /// Shows `what` once it takes longer than [`PATIENCE`]; nothing if `quiet`.
     pub fn start(what: String, quiet: bool) -> Self {
         if quiet || !io::stderr().is_terminal() {
             return Self { running: None };

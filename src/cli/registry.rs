@@ -1,14 +1,14 @@
-//! Images in registries, as far as this slimpack was built for them.
+//! Images in registries, if this slimpack was built with the `registry` feature.
 //!
-//! In: names behind `--push` and `docker://`. Out: a layout pushed, or one pulled into a temporary
-//! folder.
+//! In: names from `--push` and `docker://`. Out: a layout pushed, or one pulled into a temporary
+//! directory.
 
 use std::path::Path;
 
 use super::args::ImageArgs;
 use super::error::CliError;
 
-/// What stands before the name of an image in a registry.
+/// Prefix of the name of an image in a registry.
 pub(super) const PREFIX: &str = "docker://";
 
 /// The name of an image in a registry; `None` for any other path.
@@ -16,7 +16,7 @@ pub(super) fn name(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(PREFIX)
 }
 
-/// How registries are asked.
+/// Options for access to registries.
 #[cfg(feature = "registry")]
 fn access(args: &ImageArgs) -> crate::registry::Access<'_> {
     let limits = super::inspect::limits(args);
@@ -26,7 +26,7 @@ fn access(args: &ImageArgs) -> crate::registry::Access<'_> {
     }
 }
 
-/// What is pushed and to where, one after the other, each with what to say of it.
+/// Pushes the layout in `folder` under all `names`, one after the other; returns a line about each.
 #[cfg(feature = "registry")]
 pub(super) fn push(
     folder: &Path,
@@ -63,17 +63,17 @@ pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<tempfile::TempDir, Cl
 }
 
 #[cfg(not(feature = "registry"))]
-const NONE: &str = "this slimpack was built without registries (the feature registry)";
+const NONE: &str = "this slimpack was built without registry support (feature registry)";
 
-/// Nothing is pushed.
+/// Always fails, because registries are not compiled in.
 #[cfg(not(feature = "registry"))]
 pub(super) fn push(_: &Path, _: &[String], _: &ImageArgs) -> Result<Vec<String>, CliError> {
     Err(CliError::Usage(format!(
-        "cannot push: {NONE}; write a file and use skopeo copy"
+        "cannot push: {NONE}; write to a file and use skopeo copy"
     )))
 }
 
-/// Nothing is pulled.
+/// Always fails, like `push`.
 #[cfg(not(feature = "registry"))]
 pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<tempfile::TempDir, CliError> {
     Err(CliError::Usage(format!(

@@ -22,10 +22,10 @@ use crate::report::size;
 use crate::vfs::one_line;
 
 const DIM: Style = Style::new().dimmed();
-/// Bytes read at a time.
+/// Size of the read buffer, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// All images, as schema 1.
+/// All images, as JSON of schema 1.
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
@@ -39,13 +39,13 @@ struct Sizes {
     platform: Option<String>,
     layers: usize,
     files: usize,
-    /// The tars of its layers.
+    /// Uncompressed size of the layer tars.
     plain: u64,
-    /// The same in gzip: as they are stored, else as slimpack compresses them.
+    /// Their size in gzip: as stored, else as slimpack compresses them.
     gzip: Option<u64>,
-    /// The same in zstd.
+    /// Their size in zstd, likewise.
     zstd: Option<u64>,
-    /// Plain bytes, as a multiple of the smallest image's.
+    /// `plain`, relative to the smallest image.
     ratio: f64,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn run(args: &SizeArgs, common: &Common) -> Result<ExitCode, CliError
 }
 
 fn measure(path: &Path, args: &SizeArgs) -> Result<Vec<Sizes>, CliError> {
-    // What passes by once cannot be compressed twice.
+    // A stream can be read only once, but is read several times here.
     let copy = spooled(path)?;
     let stored = copy.as_ref().map_or(path, |copy| copy.path());
     let mut images = inspect::open(stored, &args.reading, Interest::Listing)?;
@@ -111,7 +111,7 @@ fn of_image(path: &Path, image: &Image, kind: Kind, bytes: Bytes) -> Sizes {
             .map(|image| image.platform.to_string()),
         layers: image.layers.len().max(1),
         files: figures.files,
-        // A folder is no tar: its files count.
+        // A directory is not a tar: the sizes of its files count.
         plain: if kind == Kind::Rootfs {
             figures.bytes
         } else {
@@ -123,7 +123,7 @@ fn of_image(path: &Path, image: &Image, kind: Kind, bytes: Bytes) -> Sizes {
     }
 }
 
-/// The tar of a root, which is compressed itself or not.
+/// The sizes of a root tar, which may be compressed.
 fn root_tar(path: &Path, limits: read::Limits) -> io::Result<Bytes> {
     let mut start = Vec::new();
     let mut file = File::open(path)?;
@@ -150,7 +150,7 @@ fn layers(path: &Path, images: &Images, number: usize) -> Result<Bytes, CliError
     Ok(sum)
 }
 
-/// The size of a tar, and what each method makes of it; of a blob that is stored so, its own.
+/// The size of a tar, plain and with each method; the stored size for the method it is stored with.
 fn compressed(tar: &mut dyn Read, is: read::Compression, stored: u64) -> io::Result<Bytes> {
     let known = |method| (is == method).then_some(stored);
     let methods = [
@@ -200,7 +200,7 @@ impl Write for Counter {
     }
 }
 
-/// A copy of standard input, or of what the engine of this machine has under that name.
+/// A copy of standard input, or of the image that the local engine has under that name.
 fn spooled(path: &Path) -> Result<Option<tempfile::NamedTempFile>, CliError> {
     let name = inspect::reference(path);
     if path != Path::new("-") && name.is_none() {
@@ -247,7 +247,7 @@ fn table(sizes: &[Sizes], out: &mut dyn Write) -> io::Result<()> {
     }
     let line = |row: &[String; 8]| -> String {
         let cells = row.iter().zip(widths).enumerate();
-        // Words stand on the left, numbers on the right.
+        // Words are left-aligned, numbers right-aligned.
         let cells = cells.map(|(column, (cell, width))| match column {
             0 | 1 => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),

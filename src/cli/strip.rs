@@ -18,7 +18,7 @@ use crate::report::size;
 use crate::strip::{Assembled, DebugFile, LeftAlone, Strip, checksum_of};
 use crate::vfs::HostFile;
 
-/// What was done, as schema 1.
+/// The result, as JSON of schema 1.
 #[derive(Serialize)]
 struct Document {
     schema: u32,
@@ -60,7 +60,7 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
         Err(error @ LeftAlone::Read(_)) => {
             return Err(CliError::Strip(args.file.clone(), error));
         }
-        // It is copied all the same: the next step of a build takes it.
+        // It is copied nevertheless: the next step of a build expects the output.
         Err(why) => {
             write(args, &file, &metadata.permissions())?;
             document.left_alone = Some(why.to_string());
@@ -79,12 +79,12 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
 impl Document {
     fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(why) = &self.left_alone {
-            return writeln!(out, "{} is left as it is: {why}", self.file);
+            return writeln!(out, "{} is not stripped: {why}", self.file);
         }
         let (before, after) = (size(self.before), size(self.after));
         write!(out, "{}: {before} → {after}", self.file)?;
         match &self.debug_file {
-            Some(path) => writeln!(out, "; the rest is in {path}"),
+            Some(path) => writeln!(out, "; debug file: {path}"),
             None => writeln!(out),
         }
     }
@@ -110,7 +110,7 @@ fn stripped(args: &StripArgs, file: &dyn ReadAt) -> Result<Stripped, LeftAlone> 
     Ok((Strip::linked(file, level, link)?, debug))
 }
 
-/// The name of the file that holds what `name` lacks.
+/// The name of the debug file of `name`.
 fn debug_name(name: &OsStr) -> OsString {
     let mut name = name.to_owned();
     name.push(".debug");
@@ -119,16 +119,16 @@ fn debug_name(name: &OsStr) -> OsString {
 
 fn write(args: &StripArgs, file: &dyn ReadAt, permissions: &Permissions) -> Result<(), CliError> {
     let path = &args.output;
-    // A rename would replace even a file that nobody may write to.
+    // A rename would replace even a read-only file.
     if fs::metadata(path).is_ok_and(|there| there.permissions().readonly()) {
         let why = "it is read-only; make it writable with chmod u+w, or name another file";
         return Err(OutputError::Io(path.clone(), io::Error::other(why)).into());
     }
-    // Who runs the file goes on with the old one: it is renamed over, not written to.
+    // Processes that run the file keep the old one: it is replaced by a rename, not modified.
     copy(file, path, Some(permissions.mode() & 0o777))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically: whole or not at all.
 fn copy(file: &dyn ReadAt, path: &Path, mode: Option<u32>) -> Result<(), CliError> {
     let fail = |error| OutputError::Io(path.to_path_buf(), error);
     match Output::create(path)? {
@@ -152,7 +152,7 @@ fn copy(file: &dyn ReadAt, path: &Path, mode: Option<u32>) -> Result<(), CliErro
     Ok(())
 }
 
-/// Writes what was removed of `file` below `folder`: under `name`, and by its build ID, where
+/// Writes what was removed from `file` below `folder`: under `name`, with a link by build ID, where
 /// debuggers look first (GDB manual, "Debugging Information in Separate Files").
 pub(super) fn write_debug(
     folder: &Path,
@@ -168,7 +168,7 @@ pub(super) fn write_debug(
         let link = folder.join(format!(".build-id/{first:02x}/{rest}.debug"));
         make_parent(&link)?;
         let fail = |error| OutputError::Io(link.clone(), error);
-        // A link cannot be written over.
+        // symlink(2) does not replace an existing link.
         if let Err(error) = fs::remove_file(&link)
             && error.kind() != io::ErrorKind::NotFound
         {

@@ -20,11 +20,11 @@ use crate::needs::{self, Mode, Process, Rule, Sign};
 use crate::report::{self, GraphLanguage};
 use crate::source::{Source, choose_root};
 
-/// Files from which on all cores resolve, and files resolved before they are printed.
+/// Number of files from which on all cores are used, and number resolved before printing.
 const MANY: usize = 32;
 const BATCH: usize = 512;
 
-/// One file answered: what to print, and whether everything was found.
+/// The answer for one file: the text to print, and whether everything was found.
 type Answer = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -41,7 +41,7 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     let mut status = 0;
     let root = |file: &PathBuf| choose_root(&args.source.roots, file, &current_dir);
-    // Files of one root stand together, unless roots are for architectures.
+    // All files have the same root, unless roots are for architectures.
     for files in args
         .files
         .chunk_by(|left, right| root(left).ok() == root(right).ok())
@@ -53,7 +53,7 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
     Ok(status)
 }
 
-/// Answers for programs of the images in `path`: the given ones, else those that they start.
+/// Answers for programs in the images at `path`: the given ones, else those that they start.
 fn in_images(
     args: &TreeArgs,
     common: &Common,
@@ -77,7 +77,7 @@ fn in_images(
             None => {
                 started = [start.program(&source.view).map_err(|why| {
                     CliError::Usage(format!(
-                        "cannot tell which program of {} to show: {why}; name one with --from {} \
+                        "cannot tell which program in {} to show: {why}; choose one with --from {} \
                          /path/of/program",
                         path.display(),
                         path.display(),
@@ -96,7 +96,7 @@ fn in_images(
     Ok(status)
 }
 
-/// Whether a file that is no program may be an image.
+/// Whether a file that is not a program may be an image.
 fn may_be_image(error: &ClosureError) -> bool {
     matches!(
         error,
@@ -104,12 +104,12 @@ fn may_be_image(error: &ClosureError) -> bool {
     )
 }
 
-/// What is asked of every file.
+/// What is common to all files of one source.
 struct Asked<'a> {
     args: &'a TreeArgs,
     common: &'a Common,
     source: &'a Source,
-    /// `NAME=VALUE` of the program.
+    /// Environment of the program, as `NAME=VALUE`.
     env: &'a [String],
     environment: Environment,
     binder: Binder<'a>,
@@ -128,7 +128,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Answers file by file, in order; the exit status.
+    /// Answers file by file, in order; returns the exit status.
     fn answer_all(&self, files: &[PathBuf], out: &mut impl Write) -> Result<u8, CliError> {
         let mut status = 0;
         for batch in files.chunks(BATCH) {
@@ -143,7 +143,7 @@ impl<'a> Asked<'a> {
                         out.write_all(&text)?;
                         status = status.max(u8::from(!is_sound));
                     }
-                    // The other files are answered all the same.
+                    // The other files are still answered.
                     Err(error) => {
                         out.flush()?;
                         error.report();
@@ -155,7 +155,7 @@ impl<'a> Asked<'a> {
         Ok(status)
     }
 
-    /// What the program surely needs beside what it loads.
+    /// What the program needs for certain, besides what it loads.
     fn needs(&self, closure: &Closure, environment: &Environment) -> Vec<(&'static Rule, Sign)> {
         let process = Process {
             view: &self.source.view,

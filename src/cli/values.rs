@@ -1,6 +1,6 @@
 //! Values of options, checked as they are parsed.
 //!
-//! In: what was typed behind an option. Out: the value, or a message that clap prints
+//! In: the text of an option's value. Out: the value, or a message that clap prints
 //! with the name of the option.
 
 use bytesize::ByteSize;
@@ -21,7 +21,7 @@ pub(super) fn tag(text: &str) -> Result<Tag, String> {
     })
 }
 
-/// What images and `uname -m` call the architectures that roots can be for.
+/// Architectures that roots can be for, by their names in images and in `uname -m`.
 const ARCHITECTURES: [&str; 19] = [
     "amd64",
     "x86_64",
@@ -44,16 +44,16 @@ const ARCHITECTURES: [&str; 19] = [
     "mips64el",
 ];
 
-/// `[ARCH=]DIR`; a folder whose name looks like that is written `./ARCH=DIR`.
+/// `[ARCH=]DIR`; a directory whose name looks like that is written `./ARCH=DIR`.
 pub(super) fn root(text: &str) -> Result<Root, String> {
     if text.is_empty() {
-        return Err("write a folder".into());
+        return Err("write a directory".into());
     }
     Ok(match text.split_once('=') {
         Some((architecture, folder)) if !architecture.contains('/') => {
             if !ARCHITECTURES.contains(&architecture) {
                 return Err(format!(
-                    "{architecture:?} is no architecture; known are {}",
+                    "unknown architecture {architecture:?}; use one of {}",
                     ARCHITECTURES.join(", ")
                 ));
             }
@@ -77,9 +77,9 @@ pub(super) fn limit(text: &str) -> Result<(&'static str, u64), String> {
     let known = Limits::NAMES.join(", ");
     let (name, value) = text
         .split_once('=')
-        .ok_or(format!("write NAME=N; known are {known}"))?;
+        .ok_or(format!("write NAME=N; names are {known}"))?;
     let known_name = Limits::NAMES.into_iter().find(|known| *known == name);
-    let name = known_name.ok_or(format!("there is no limit {name:?}; known are {known}"))?;
+    let name = known_name.ok_or(format!("unknown limit {name:?}; use one of {known}"))?;
     let value = match name {
         "registry-time" => seconds(value)?,
         _ => bytes(value)?,
@@ -87,7 +87,7 @@ pub(super) fn limit(text: &str) -> Result<(&'static str, u64), String> {
     Ok((name, value))
 }
 
-/// A time in seconds, or as in `10m`.
+/// A duration in seconds, or with a unit, such as `10m`.
 fn seconds(text: &str) -> Result<u64, String> {
     let units = [("h", 60 * 60), ("m", 60), ("s", 1)];
     let unit = units
@@ -104,33 +104,33 @@ fn seconds(text: &str) -> Result<u64, String> {
 pub(super) fn env(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some(("", _)) => Err("the variable has no name".into()),
-        Some(_) if text.contains('\0') => Err("a variable cannot hold a NUL".into()),
+        Some(_) if text.contains('\0') => Err("a variable cannot contain a NUL".into()),
         Some(_) => Ok(text.to_owned()),
-        None => Err("write NAME=VALUE: the image does not take values from this shell".into()),
+        None => Err("write NAME=VALUE; values are not taken from this shell".into()),
     }
 }
 
 /// `KEY=VALUE`.
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some(("", _)) => Err("the label has no name".into()),
+        Some(("", _)) => Err("the key is empty".into()),
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err("write KEY=VALUE".into()),
     }
 }
 
-/// `PORT[/PROTOCOL]`, as docker's `EXPOSE` takes it; the protocol is written out.
+/// `PORT[/PROTOCOL]`, as in docker's `EXPOSE`; returned with the protocol.
 pub(super) fn port(text: &str) -> Result<String, String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let is_port = number.parse::<u16>().is_ok_and(|port| port > 0);
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
     match is_port && is_plain && ["tcp", "udp", "sctp"].contains(&protocol) {
         true => Ok(format!("{number}/{protocol}")),
-        false => Err("write a port from 1 to 65535, with /tcp, /udp or /sctp behind it".into()),
+        false => Err("write a port from 1 to 65535, optionally with /tcp, /udp or /sctp".into()),
     }
 }
 
-/// Signals by name, as `signal(7)` has them.
+/// Signal names, from `signal(7)`.
 const SIGNALS: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
     "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
@@ -179,16 +179,16 @@ pub(super) fn time(text: &str) -> Result<u64, String> {
     })
 }
 
-/// The last second of the year 9999, which dates in JSON can still name.
+/// The last second of the year 9999, the latest that dates in JSON can express.
 pub(super) const LATEST: u64 = 253_402_300_799;
 
-/// `UID[:GID]`, in numbers.
+/// `USER[:GROUP]`, each by name or number.
 pub(super) fn user(text: &str) -> Result<String, String> {
     let (user, group) = text
         .split_once(':')
         .map_or((text, None), |(u, g)| (u, Some(g)));
     let is_number = |part: &str| part.parse::<u32>().is_ok();
-    // As useradd(8) takes names.
+    // The names that useradd(8) accepts.
     let is_name = |part: &str| {
         let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
         let is_letter = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -202,7 +202,7 @@ pub(super) fn user(text: &str) -> Result<String, String> {
     }
 }
 
-/// `SRC[:DEST]`; a colon belongs to the source unless an absolute path stands behind it.
+/// `SRC[:DEST]`; a colon belongs to the source unless an absolute path follows it.
 pub(super) fn add(text: &str) -> Result<Add, String> {
     let (source, to) = match text.rsplit_once(':') {
         Some((source, to)) if to.starts_with('/') => (source, Some(destination(to)?)),
@@ -217,7 +217,7 @@ pub(super) fn add(text: &str) -> Result<Add, String> {
     })
 }
 
-/// Where a program can stand: engines put their own file systems over some folders.
+/// The path of a program in the image, except where engines mount their own file systems.
 pub(super) fn destination(text: &str) -> Result<String, String> {
     let path = image_path(text)?;
     let top = path
@@ -225,14 +225,14 @@ pub(super) fn destination(text: &str) -> Result<String, String> {
         .find(|part| !part.is_empty() && *part != ".");
     match top {
         Some(top @ ("proc" | "dev" | "sys")) => Err(format!(
-            "engines cover /{top} with a file system of their own"
+            "container engines mount their own file system on /{top}"
         )),
         _ => Ok(path),
     }
 }
 
-/// An absolute path in the image, without `..`; without `.` and double slashes, too, once it
-/// is read. A slash at the end stays: it says that a folder is meant.
+/// An absolute path in the image, without `..`; `.` and double slashes are removed. A slash at
+/// the end is kept: it means a directory.
 pub(super) fn image_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("write an absolute path inside the image, such as /app/run".into());
@@ -241,7 +241,7 @@ pub(super) fn image_path(text: &str) -> Result<String, String> {
         return Err("write a path without ..".into());
     }
     if text.contains('\0') {
-        return Err("a path cannot hold a NUL".into());
+        return Err("a path cannot contain a NUL".into());
     }
     let is_folder = text.ends_with('/') || text.ends_with("/.");
     let parts: Vec<_> = text
@@ -256,7 +256,7 @@ pub(super) fn image_path(text: &str) -> Result<String, String> {
     Ok(format!("/{}{slash}", parts.join("/")))
 }
 
-/// Words as in exec form (`["a","b"]`) or as a shell would split them.
+/// Words in exec form (`["a","b"]`), or as a shell would split them.
 pub(super) fn words(text: &str) -> Result<Words, String> {
     let words = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).map_err(|error| format!("not a JSON list of words: {error}"))?

@@ -66,14 +66,14 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     let source = Source::of_image(&args.image, image.view(), &start.working_dir);
     let environment = source.environment(&[], Environment::with_variables(&start.env));
     let mut graph = Graph::new(&source, &environment, &start.env);
-    // A root without configuration starts nothing: what is asked is then what needs the file.
+    // A root without configuration starts nothing: only `--program` counts then.
     let programs = match started(description, &args.image, &source) {
         Ok(programs) => programs,
         Err(_) if !args.programs.is_empty() => Vec::new(),
         Err(error) => {
             return Err(CliError::Usage(format!(
-                "{}; say it with --program PATH",
-                error.to_string().trim_end_matches("; name a FILE of it")
+                "{}; set it with --program PATH",
+                error.to_string().trim_end_matches("; name a FILE in it")
             )));
         }
     };
@@ -101,7 +101,7 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     })
 }
 
-/// Adds everything below `directory`, for which the record gives one reason.
+/// Adds everything below `directory`, to which the record gives one common reason.
 fn add_below(graph: &mut Graph<'_>, image: &Image, directory: &Path, reason: &str) {
     for (path, _, node) in image.tree.walk() {
         if node.kind() != NodeKind::Directory && path.starts_with(directory) {
@@ -110,9 +110,9 @@ fn add_below(graph: &mut Graph<'_>, image: &Image, directory: &Path, reason: &st
     }
 }
 
-/// A path of the image that may be meant: one with the same name, else the nearest.
+/// The path in the image that is probably meant: one with the same name, else the most similar.
 fn near(image: &Image, path: &Path) -> Option<String> {
-    /// Edits after which nobody means the other.
+    /// Maximum edit distance of a suggestion.
     const MOST: usize = 4;
     let paths: Vec<PathBuf> = image.tree.walk().map(|(path, _, _)| path).collect();
     let same_name = paths

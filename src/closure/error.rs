@@ -1,4 +1,4 @@
-//! Why there is no closure.
+//! Why a closure cannot be computed.
 
 use std::path::PathBuf;
 
@@ -9,24 +9,24 @@ use crate::elf::ElfError;
 use crate::loader::UnknownLoader;
 use crate::vfs::Errno;
 
-/// Why there is no closure.
+/// Why a closure cannot be computed.
 #[derive(Debug, Error)]
 pub enum ClosureError {
-    /// The program's path leads nowhere.
+    /// The program's path does not resolve.
     #[error("{}", .0.message())]
     Unreachable(Errno),
     /// The path leads to something that is not a regular file.
     #[error("it is {0}, not a program")]
     NotAFile(&'static str),
-    /// The program is no ELF object.
+    /// The program is not an ELF object.
     #[error(transparent)]
     Elf(#[from] ElfError),
-    /// The program is an ELF file that is never run: an object file, a core dump.
+    /// The program is an ELF file of a type that is never run: an object file, a core dump.
     #[error("it is {0}, not a program or shared library")]
     NotLoadable(&'static str),
-    /// The interpreter is not there.
+    /// The interpreter cannot be opened.
     #[error(
-        "its interpreter {} is not there: {}; {hint}",
+        "cannot open its interpreter {}: {}; {hint}",
         .path.display(), .errno.message()
     )]
     NoInterpreter {
@@ -34,18 +34,18 @@ pub enum ClosureError {
         path: PathBuf,
         /// Why it cannot be used.
         errno: Errno,
-        /// What to do.
+        /// How to fix it.
         hint: String,
     },
-    /// The interpreter is no object for this machine.
-    #[error("its interpreter {} cannot start it: {why}", .path.display())]
+    /// The interpreter is not an object for the program's machine.
+    #[error("its interpreter {} cannot load it: {why}", .path.display())]
     BadInterpreter {
         /// The path in `PT_INTERP`.
         path: PathBuf,
         /// What is wrong.
         why: String,
     },
-    /// The interpreter is not one whose rules are known.
+    /// The interpreter is neither glibc's nor musl's loader.
     #[error(transparent)]
     UnknownLoader(#[from] UnknownLoader),
     /// More objects than the limit.

@@ -1,7 +1,7 @@
 //! The loader that starts a program.
 //!
-//! In: a program and a tree. Out: the interpreter that it names, or, for a library that names
-//! none, the one that the tree has; with its rules.
+//! In: a program and a tree. Out: the interpreter that it names, or, for a library without
+//! `PT_INTERP`, the one installed in the tree; with its rules.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -19,8 +19,8 @@ pub(super) struct Interpreter {
     pub rules: Arc<Rules>,
 }
 
-/// The loader that `program` asks for, or, for a library that names none, the one
-/// that its tree has.
+/// The loader that `program` requests, or, for a library without `PT_INTERP`, the one
+/// installed in its tree.
 pub(super) fn find_interpreter(
     view: &View,
     loaders: &Loaders,
@@ -50,13 +50,13 @@ fn open_interpreter(
     requested: &OsStr,
     working_dir: &Path,
 ) -> Result<Interpreter, ClosureError> {
-    // The kernel opens a relative one from the current folder.
+    // The kernel opens a relative one from the current directory.
     let path = working_dir.join(requested);
     let absent = |errno| ClosureError::NoInterpreter {
         path: path.clone(),
         errno,
         hint: format!(
-            "it is a program for {}: install the C library it was built with, or name a folder \
+            "it is built for {}: install the C library it was linked with, or give a directory \
              that has it with --root",
             program.machine_name()
         ),

@@ -1,8 +1,8 @@
 //! The closure: everything the loader would map for one program.
 //!
-//! In: a program, a tree, and what the loader is told. Out: objects in load order,
-//! who asks for whom under which name, and what is missing. A missing library is
-//! data: the walk goes on, as the loader does when it only lists.
+//! In: a program, a tree, and the loader's environment. Out: objects in load order,
+//! which object requests which under what name, and what is missing. A missing library
+//! is not an error: the walk continues, as the loader does when it only lists.
 
 mod error;
 mod interpreter;
@@ -24,24 +24,24 @@ use crate::loader::{
 };
 use crate::vfs::{NodeKind, View, Walk};
 
-/// Most objects in one process: a limit against generated graphs.
+/// Most objects in one process: a limit against maliciously generated graphs.
 const MAX_OBJECTS: usize = 20_000;
-/// Most attempts that are kept of one closure.
+/// Most search attempts kept for one closure.
 const MAX_ATTEMPTS: usize = 50_000;
 
-/// Why one object asks for another.
+/// Why one object requests another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Request {
-    /// A tag of its dynamic table.
+    /// A tag in its dynamic table.
     Dependency(DependencyKind),
-    /// It does not; `LD_PRELOAD` or `/etc/ld.so.preload` does, as named here.
+    /// Not the object, but `LD_PRELOAD` or `/etc/ld.so.preload`, as named here.
     Preload(&'static str),
-    /// It opens the other by itself while it runs (`dlopen(3)`); the need that says so.
+    /// It opens the other at run time (`dlopen(3)`); the need that includes it.
     Opened(&'static str),
 }
 
 impl Request {
-    /// Whether the loader goes on when nothing answers.
+    /// Whether the loader continues if it is not found.
     pub fn is_optional(self) -> bool {
         !matches!(
             self,
@@ -50,28 +50,28 @@ impl Request {
     }
 }
 
-/// Who asks for whom.
+/// A request of one object for another.
 #[derive(Debug)]
 pub struct Edge {
     /// Index of the requester.
     pub requester: usize,
-    /// The name under which it asks.
+    /// The requested name.
     pub name: OsString,
-    /// Why.
+    /// The reason for the request.
     pub request: Request,
-    /// Index of the object that answers; `None` when there is none.
+    /// Index of the object found; `None` if it is missing.
     pub target: Option<usize>,
-    /// The way that this request was answered by, where it is another than the one by
-    /// which the object was loaded.
+    /// How this request was resolved, if that differs from how the object was first
+    /// loaded.
     pub alias: Option<Box<Loaded>>,
 }
 
-/// A request that no file answers.
+/// A name that was not found.
 #[derive(Clone, Debug)]
 pub struct Missing {
-    /// The name that was asked for.
+    /// The requested name.
     pub name: OsString,
-    /// Indices of the objects that ask for it.
+    /// Indices of the objects that request it.
     pub requesters: Vec<usize>,
     /// What was tried, for the first of them.
     pub tried: Tried,
@@ -79,31 +79,31 @@ pub struct Missing {
 
 /// Everything the loader would map.
 pub struct Closure {
-    /// The loader's rules; none for a static program.
+    /// The loader's rules; `None` for a static program.
     pub rules: Option<Arc<Rules>>,
-    /// The path in `PT_INTERP`, or where the loader was found for an object that
-    /// names none.
+    /// The path in `PT_INTERP`, or where the loader was found for an object without
+    /// one.
     pub interpreter: Option<OsString>,
-    /// Objects in the order in which they are loaded; the program is the first.
+    /// Objects in load order; the program is the first.
     pub map: LinkMap,
-    /// Requests in the order in which the loader makes them.
+    /// Requests in the loader's order.
     pub edges: Vec<Edge>,
     /// The order in which symbols are looked up: breadth first, filters before the
     /// objects that name them. The interpreter is in it only when something needs it.
     pub scope: Vec<usize>,
-    /// Variants of libraries for better machines, which stand beside them.
+    /// Hardware-specific variants of libraries (`glibc-hwcaps`), in addition to the baseline.
     pub variants: Vec<Loaded>,
-    /// What is not there, by name, in the order of the first request.
+    /// Missing libraries, by name, in the order of the first request.
     pub missing: Vec<Missing>,
 }
 
 /// A program found in a tree.
 pub struct Program {
-    /// The path by which it was asked for.
+    /// The path as given.
     pub path: PathBuf,
-    /// Where that leads.
+    /// That path, resolved.
     pub walk: Arc<Walk>,
-    /// The facts of it.
+    /// The parsed ELF object.
     pub object: Arc<Object>,
 }
 
@@ -122,7 +122,7 @@ impl Program {
     /// Finds the program at `path`.
     ///
     /// # Errors
-    /// When there is no ELF program or library.
+    /// When it is not an ELF program or library.
     pub fn find(view: &View, path: &Path) -> Result<Self, ClosureError> {
         use goblin::elf::header::{ET_CORE, ET_DYN, ET_EXEC, ET_REL};
         let walk = view.walk(path).map_err(ClosureError::Unreachable)?;
@@ -150,7 +150,7 @@ impl Program {
 }
 
 impl Closure {
-    /// Works out the closure of `program`.
+    /// Computes the closure of `program`.
     ///
     /// # Errors
     /// When the interpreter cannot be used; missing libraries are part of the result.
@@ -214,7 +214,7 @@ impl Closure {
         Ok(walker.closure)
     }
 
-    /// A process that has loaded nothing but its program.
+    /// A closure with nothing but the program.
     pub fn empty(program: &Loaded) -> Self {
         let program = Loaded::new(
             program.opened_as.clone(),
@@ -235,8 +235,8 @@ impl Closure {
         }
     }
 
-    /// Loads what the object `by` opens by itself under `name`, with everything that needs in its
-    /// turn; the index of the object that answers. Nothing is missing when none does.
+    /// Loads what the object `by` opens as `name` at run time, with everything it needs in turn.
+    /// Returns the index of the object found; if none is, it is not counted as missing.
     ///
     /// # Errors
     /// When there are too many objects.
@@ -274,7 +274,7 @@ impl Closure {
         &self.map.objects()[0]
     }
 
-    /// The further ways by which requests were answered with objects loaded before.
+    /// Requests that were resolved to an already loaded object by another route.
     pub fn aliases(&self) -> impl Iterator<Item = &Loaded> {
         self.edges.iter().filter_map(|edge| edge.alias.as_deref())
     }
@@ -284,19 +284,19 @@ impl Closure {
         self.missing.is_empty()
     }
 
-    /// All objects but the program, in the order in which the loader lists them: that of
-    /// symbol look-up, and an interpreter that nothing needs in the end.
+    /// All objects except the program, in the order in which the loader lists them: symbol
+    /// lookup order, with an interpreter that nothing needs at the end.
     pub fn listed(&self) -> impl Iterator<Item = usize> {
         let scope: HashSet<usize> = self.scope.iter().copied().collect();
         let unneeded = (1..self.map.objects().len()).filter(move |index| !scope.contains(index));
         self.scope.iter().copied().skip(1).chain(unneeded)
     }
 
-    /// For each object, the objects that ask for it, each once, in order.
+    /// For each object, the objects that request it, each once, in order.
     pub fn requesters(&self) -> Vec<Vec<usize>> {
         let mut requesters = vec![Vec::new(); self.map.objects().len()];
         for edge in &self.edges {
-            // The requests of one object stand together.
+            // The requests of one object are adjacent.
             let Some(target) = edge.target else { continue };
             let known: &mut Vec<usize> = &mut requesters[target];
             if known.last() != Some(&edge.requester) {
@@ -339,7 +339,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Visits the objects of the scope from position `at` on, and what they add to it.
+    /// Visits the objects of the scope from position `at` on, including those added on the way.
     fn run(&mut self, mut at: usize) -> Result<(), ClosureError> {
         while let Some(&current) = self.closure.scope.get(at) {
             if self.visited.insert(current) {
@@ -354,8 +354,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Finds the variants of an object for better machines, and what they need in its
-    /// place.
+    /// Finds the `glibc-hwcaps` variants of an object, and what they need instead.
     fn add_variants(&mut self, base: usize) -> Result<(), ClosureError> {
         for subfolder in self.rules.variants() {
             let object = &self.closure.map.objects()[base];
@@ -418,8 +417,8 @@ impl<'a> Walker<'a> {
                 self.append(target);
                 continue;
             }
-            // A filter comes just before the object that names it, unless it stands
-            // in an earlier place already.
+            // A filter comes just before the object that names it, unless it is
+            // already in an earlier place.
             if !self.scoped.insert(target) {
                 match self
                     .closure
@@ -445,7 +444,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Makes one request; the index of the object that answers.
+    /// Makes one request; returns the index of the object found.
     fn request(
         &mut self,
         by: usize,

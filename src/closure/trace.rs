@@ -1,6 +1,6 @@
-//! The walk of the loader, as it happens.
+//! Debug log of the loader's walk.
 //!
-//! In: a request and its answer. Out: lines at level debug, in the words of `LD_DEBUG=libs`
+//! In: a request and its answer. Out: lines at level debug, in the style of `LD_DEBUG=libs`
 //! (`ld.so(8)`).
 
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::loader::{Answer, LinkMap, Tried};
 use crate::vfs::Grafted;
 
-/// Tells what was tried for `name`, which the object `by` asks for.
+/// Logs what was tried for `name`, which the object `by` requests.
 pub(super) fn search(map: &LinkMap, name: &OsStr, by: usize, answer: &Answer) {
     if !log::log_enabled!(log::Level::Debug) {
         return;

@@ -1,7 +1,7 @@
-//! What two images configure otherwise.
+//! How the configurations of two images differ.
 //!
-//! In: two configurations (`config.md` of the OCI image specification). Out: the fields that
-//! differ, whichever they are.
+//! In: two configurations (`config.md` of the OCI image specification). Out: all fields that
+//! differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use crate::image::read::Description;
 
-/// A field with different values.
+/// A configuration field with different values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
     /// Its name, as in the configuration: `config.Env`, `created`.
     pub field: String,
-    /// In the first; `None` where it has none.
+    /// Value in the first image; `None` if absent.
     pub before: Option<Value>,
-    /// In the second.
+    /// Value in the second image; `None` if absent.
     pub after: Option<Value>,
 }
 
-/// The fields of two images that differ. What the layers are, and their history, is told by
-/// their files.
+/// The fields that differ between two images. Layers and history are left out: the diff of their
+/// files covers them.
 pub fn settings(before: &Description, after: &Description) -> Vec<Setting> {
     let (left, right) = (fields(before), fields(after));
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();

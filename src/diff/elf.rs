@@ -11,18 +11,18 @@ use crate::bytes::ReadAt;
 use crate::elf::{Object, Versions};
 use crate::strip::section_sizes;
 
-/// A fact of which the two have different values.
+/// A fact with different values in the two files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ElfChange {
-    /// Which: `needed`, `version`, `runpath`, `section .text`.
+    /// The fact: `needed`, `needs version`, `runpath`, `section .text`.
     pub fact: String,
-    /// In the first; `None` where it has none.
+    /// Value in the first file; `None` if absent.
     pub before: Option<String>,
-    /// In the second.
+    /// Value in the second file; `None` if absent.
     pub after: Option<String>,
 }
 
-/// What differs between two ELF files; nothing of one that is damaged.
+/// What differs between two ELF files; empty if one of them is damaged.
 pub fn elf_changes(one: &dyn ReadAt, other: &dyn ReadAt) -> Vec<ElfChange> {
     let (Ok(before), Ok(after)) = (Object::read(one), Object::read(other)) else {
         return Vec::new();

@@ -1,7 +1,7 @@
 //! What differs between two images, roots or ELF files.
 //!
-//! In: two of them, read. Out: what was added, removed and changed, and in which way; what is
-//! configured otherwise; bytes by folder.
+//! In: two of them, read. Out: what was added, removed and changed, and how; configuration fields
+//! that differ; bytes by directory.
 
 mod config;
 mod elf;
@@ -19,63 +19,63 @@ use crate::bytes::is_same;
 use crate::image::read::{Head, Node, Tree};
 use crate::vfs::NodeKind;
 
-/// Folders are told by their first two names: `/usr/lib`.
+/// Number of components of the directories that bytes are summed for: `/usr/lib`.
 const DEPTH: usize = 2;
 
-/// What is different about one path.
+/// One difference between two nodes at the same path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Change {
-    /// It was a file and is a link, or the like.
+    /// The type of the node, such as a file that became a link.
     Type {
-        /// In the first.
+        /// Type in the first tree.
         before: &'static str,
-        /// In the second.
+        /// Type in the second tree.
         after: &'static str,
     },
     /// Permission bits, octal.
     Mode {
-        /// In the first.
+        /// Mode in the first tree.
         before: String,
-        /// In the second.
+        /// Mode in the second tree.
         after: String,
     },
-    /// `UID:GID`.
+    /// The owner, as `UID:GID`.
     Owner {
-        /// In the first.
+        /// Owner in the first tree.
         before: String,
-        /// In the second.
+        /// Owner in the second tree.
         after: String,
     },
-    /// File capabilities, which one of them has.
+    /// File capabilities, which only one of them has.
     Capabilities {
-        /// In the first.
+        /// Whether it has any in the first tree.
         before: bool,
-        /// In the second.
+        /// Whether it has any in the second tree.
         after: bool,
     },
     /// The target of a symbolic link.
     Target {
-        /// In the first.
+        /// Target in the first tree.
         before: PathBuf,
-        /// In the second.
+        /// Target in the second tree.
         after: PathBuf,
     },
     /// The bytes of a file.
     Content {
-        /// Size in bytes in the first.
+        /// Size in the first tree, in bytes.
         before: u64,
-        /// Size in bytes in the second.
+        /// Size in the second tree, in bytes.
         after: u64,
-        /// What changed of an ELF file.
+        /// What changed in an ELF file; empty for other files.
         elf: Vec<ElfChange>,
     },
 }
 
-/// A path that is in one of them only.
+/// A path that is in only one of the trees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// The path.
+    /// The absolute path in the tree.
     pub path: PathBuf,
     /// `file`, `folder`, `link` or `special`.
     #[serde(rename = "type")]
@@ -84,36 +84,36 @@ pub struct Entry {
     pub bytes: u64,
 }
 
-/// A path that is in both and differs.
+/// A path that is in both trees, with differences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Changed {
-    /// The path.
+    /// The absolute path in both trees.
     pub path: PathBuf,
-    /// In which ways.
+    /// The differences.
     pub changes: Vec<Change>,
 }
 
-/// The bytes of files in one folder.
+/// The bytes of the files in one directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FolderBytes {
-    /// The folder.
+    /// The directory.
     pub folder: PathBuf,
-    /// In the first.
+    /// Bytes in the first tree.
     pub before: u64,
-    /// In the second.
+    /// Bytes in the second tree.
     pub after: u64,
 }
 
 /// What differs between two trees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TreeDiff {
-    /// What only the second has.
+    /// Paths that only the second has.
     pub added: Vec<Entry>,
-    /// What only the first has.
+    /// Paths that only the first has.
     pub removed: Vec<Entry>,
-    /// What both have and differs.
+    /// Paths that both have and that differ.
     pub changed: Vec<Changed>,
-    /// Folders whose files have more or fewer bytes.
+    /// Directories whose files have more or fewer bytes.
     pub folders: Vec<FolderBytes>,
 }
 
@@ -121,7 +121,7 @@ impl TreeDiff {
     /// Compares two trees.
     ///
     /// # Errors
-    /// The path of a file that cannot be read, and why.
+    /// The path of a file that cannot be read, and the error.
     pub fn of(before: &Tree, after: &Tree) -> Result<Self, (PathBuf, io::Error)> {
         let index = |tree: &'_ Tree| -> BTreeMap<PathBuf, u32> {
             tree.walk()
@@ -208,7 +208,7 @@ fn changes(one: &Node, other: &Node) -> io::Result<Vec<Change>> {
         });
         return Ok(changes);
     }
-    // Nobody asks a link for its mode.
+    // The mode of a link is never used.
     if one.mode != other.mode && one.kind() != NodeKind::Symlink {
         changes.push(Change::Mode {
             before: format!("{:04o}", one.mode),

@@ -23,8 +23,8 @@ const TAG_CPU_ARCH: u64 = 6;
 /// Largest attributes section that is read, in bytes; real ones have about 50.
 const MAX_SECTION: u64 = 64 << 10;
 
-/// The variant an ARM program needs. Without the section, which is not needed to
-/// run, it is `v7`: what engines assume for `arm` without a variant.
+/// The variant that an ARM program needs. Without the section, which is not required to
+/// run, it is `v7`: the engines' default for `arm` without a variant.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -75,7 +75,7 @@ fn cpu_architecture(endian: Endianness, section: &[u8]) -> Option<u64> {
                 match tag {
                     TAG_CPU_RAW_NAME | TAG_CPU_NAME => drop(attributes.read_string().ok()?),
                     TAG_CPU_ARCH => return attributes.read_integer().ok(),
-                    // Tags come in ascending order: the file says nothing of it.
+                    // Tags are in ascending order: the file does not have it.
                     _ => return None,
                 }
             }

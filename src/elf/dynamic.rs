@@ -1,9 +1,9 @@
-//! The dynamic table: what an object asks of the loader.
+//! The dynamic table: what an object requests from the loader.
 //!
 //! In: the segment `PT_DYNAMIC` and the string table it points to. Out: needed
-//! names in order, search paths and flags. Strings are read one by one: the table
-//! of a large program is megabytes, the few names are in it somewhere. Of all other
-//! tables only the place is noted.
+//! names in order, search paths and flags. Strings are read one by one: the string table
+//! of a large program takes megabytes, and only a few names in it are needed. Of all other
+//! tables only the location is recorded.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -32,27 +32,27 @@ const MAX_SEARCH_PATH: u64 = 4 << 20;
 /// Most libraries that one object may name.
 const MAX_DEPENDENCIES: usize = 16_384;
 
-/// In which way an object asks for another.
+/// How an object requests a library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DependencyKind {
     /// `DT_NEEDED`.
     Needed,
     /// `DT_AUXILIARY`: its symbols come first; it may be absent.
     Auxiliary,
-    /// `DT_FILTER`: its symbols come first; it must be there.
+    /// `DT_FILTER`: its symbols come first; it must be present.
     Filter,
 }
 
-/// A library that an object asks for.
+/// A library that an object requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// In which way.
+    /// The tag of its entry.
     pub kind: DependencyKind,
-    /// The name as it is written.
+    /// The name as written in the table.
     pub name: OsString,
 }
 
-/// What `PT_DYNAMIC` says.
+/// The contents of `PT_DYNAMIC`.
 #[derive(Clone, Debug, Default)]
 pub struct Dynamic {
     /// `DT_NEEDED`, `DT_AUXILIARY` and `DT_FILTER`, in order.
@@ -67,7 +67,7 @@ pub struct Dynamic {
     pub flags: u64,
     /// `DT_FLAGS_1`.
     pub flags_1: u64,
-    /// Where the tables are that are read when something asks for them.
+    /// Locations of the tables that are read on demand.
     pub(super) tables: Tables,
 }
 
@@ -160,17 +160,17 @@ impl Dynamic {
         self.flags_1 & DF_1_PIE != 0
     }
 
-    /// Whether everything is bound when the object is loaded.
+    /// Whether all symbols are bound when the object is loaded (`DF_BIND_NOW`, `DF_1_NOW`).
     pub fn binds_now(&self) -> bool {
         self.flags & DF_BIND_NOW != 0 || self.flags_1 & DF_1_NOW != 0
     }
 
-    /// Whether the loader's default folders are closed to its dependencies.
+    /// Whether the loader's default directories are not searched for its dependencies.
     pub fn is_nodeflib(&self) -> bool {
         self.flags_1 & DF_1_NODEFLIB != 0
     }
 
-    /// Whether code has to be changed when the object is loaded.
+    /// Whether loading the object modifies its code (`DF_TEXTREL`).
     pub fn has_text_relocations(&self) -> bool {
         self.flags & DF_TEXTREL != 0
     }

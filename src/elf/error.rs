@@ -1,14 +1,14 @@
-//! In which ways a file is not a loadable ELF object.
+//! Why a file is not a loadable ELF object.
 //!
-//! A loader stops at some of them and passes over others, so an error keeps the
-//! header when there was one.
+//! A loader aborts on some of these and skips others, so an error keeps the header
+//! if there was one.
 
 use std::io;
 
 use goblin::elf::header::Header;
 use thiserror::Error;
 
-/// Why a file has no ELF facts.
+/// Why a file cannot be read as an ELF object.
 #[derive(Clone, Debug, Error)]
 pub enum ElfError {
     /// The file has no bytes.
@@ -30,7 +30,7 @@ pub enum ElfError {
     /// The bytes could not be read.
     #[error("cannot read it: {0}")]
     Unreadable(String),
-    /// The header is good and something behind it is not.
+    /// The header is valid, but something after it is not.
     #[error("it is a damaged ELF file: {what}")]
     Malformed {
         /// The header.
@@ -40,49 +40,49 @@ pub enum ElfError {
     },
 }
 
-/// What is wrong behind a good header.
+/// What is wrong after a valid header.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
     /// A `PT_LOAD` segment ends past the end of the file.
-    #[error("truncated, its segments need {needs} bytes and it has {has}")]
+    #[error("truncated (its segments need {needs} bytes, it has {has})")]
     Truncated {
-        /// Bytes that the program headers speak of.
+        /// Bytes that the program headers cover.
         needs: u64,
         /// Size of the file in bytes.
         has: u64,
     },
-    /// The program header table lies outside the file.
+    /// The program header table is outside the file.
     #[error("its program headers point past the end of the file")]
     SegmentTable,
     /// `e_phentsize` is not the size of a program header.
-    #[error("its program headers are said to be {0} bytes each")]
+    #[error("its ELF header gives a program header size of {0} bytes")]
     SegmentEntrySize(u16),
-    /// `PT_INTERP` lies outside the file or holds no name.
-    #[error("its interpreter name is empty, has no end or lies outside the file")]
+    /// `PT_INTERP` is outside the file or holds no name.
+    #[error("its interpreter name is empty, unterminated or outside the file")]
     Interpreter,
-    /// `PT_DYNAMIC` lies outside the file or is over the limit.
-    #[error("its dynamic segment lies outside the file or is over 16 MiB")]
+    /// `PT_DYNAMIC` is outside the file or larger than the limit.
+    #[error("its dynamic segment is outside the file or larger than 16 MiB")]
     DynamicTable,
     /// There are names but no `DT_STRTAB` in a loaded segment.
     #[error("its dynamic string table is not in a loaded segment")]
     StringTable,
     /// A string offset past the end of the string table.
-    #[error("{0} names a string outside the string table")]
+    #[error("{0} points outside the string table")]
     StringOffset(&'static str),
-    /// A name that is longer than any path, or a search path over 4 MiB.
-    #[error("{0} holds a name that is longer than any path can be")]
+    /// A name longer than any path, or a search path over 4 MiB.
+    #[error("{0} holds a name longer than any path can be")]
     NameTooLong(&'static str),
-    /// `DT_VERNEED` or `DT_VERDEF` leads outside the file or goes on without an end.
-    #[error("its symbol version table leads outside the file or has no end")]
+    /// `DT_VERNEED` or `DT_VERDEF` points outside the file or never ends.
+    #[error("its symbol version table points outside the file or never ends")]
     VersionTable,
-    /// A symbol, its name or its version lies outside the file.
-    #[error("its symbol table, or a name in it, lies outside the file")]
+    /// A symbol, its name or its version is outside the file.
+    #[error("its symbol table, or a name in it, is outside the file")]
     SymbolTable,
-    /// The hash table of the symbols has wrong counts.
-    #[error("the hash table of its symbols has wrong counts or lies outside the file")]
+    /// The symbol hash table has invalid counts.
+    #[error("its symbol hash table has invalid counts or is outside the file")]
     HashTable,
-    /// A relocation table lies outside the file.
-    #[error("a relocation table lies outside the file")]
+    /// A relocation table is outside the file.
+    #[error("one of its relocation tables is outside the file")]
     RelocationTable,
     /// More dependencies than the limit.
     #[error("it needs more than {0} libraries")]

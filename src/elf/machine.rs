@@ -1,4 +1,4 @@
-//! Machine names: what `uname -m` says, and the platform of an image.
+//! Machine names: as printed by `uname -m`, and as the platform of an image.
 //!
 //! In: an ELF header. Out: names. The platform names are Go's (`GOARCH`), which
 //! the OCI image specification prescribes for `architecture` and `variant`.
@@ -36,7 +36,7 @@ impl std::fmt::Display for Platform {
     }
 }
 
-/// The machine in the words of `uname -m`.
+/// The machine name as printed by `uname -m`.
 pub fn machine_name(header: &Header) -> &'static str {
     let big = header.e_ident[EI_DATA] == ELFDATA2MSB;
     let narrow = header.e_ident[EI_CLASS] == ELFCLASS32;
@@ -72,8 +72,8 @@ pub fn machine_name(header: &Header) -> &'static str {
     }
 }
 
-/// The platform of an image that holds this program; `None` when images have no
-/// name for its machine.
+/// The platform of an image with this program; `None` when there is no `GOARCH` name
+/// for its machine.
 ///
 /// # Errors
 /// When the file cannot be read: the variant of an ARM program is in a section.

@@ -1,4 +1,4 @@
-//! An object's bytes as the loader sees them: by address, not by file offset.
+//! An object's bytes as the loader sees them: by virtual address, not by file offset.
 //!
 //! In: the program headers and ranged reads. Out: tables at mapped addresses, each checked
 //! against its segment before anything is allocated.
@@ -9,12 +9,12 @@ use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 
 use crate::bytes::ReadAt;
 
-/// Largest table that is read as a whole, in bytes: a sparse file may claim any size.
+/// Largest table that is read as a whole, in bytes: a sparse file may have any size.
 const MAX_TABLE: u64 = 512 << 20;
 /// Bytes read at a time by [`Pages`].
 const PAGE: usize = 8 << 10;
 
-/// The file range `[offset, end)` behind a mapped address, to the end of its segment.
+/// The file range `[offset, end)` from a mapped address to the end of its segment.
 pub(super) fn file_range(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {
     segments
         .iter()
@@ -26,7 +26,7 @@ pub(super) fn file_range(segments: &[ProgramHeader], address: u64) -> Option<(u6
         })
 }
 
-/// `length` bytes at a mapped address; `None` when its segment ends before.
+/// `length` bytes at a mapped address; `None` when its segment ends before that.
 pub(super) fn bytes_at(
     file: &dyn ReadAt,
     segments: &[ProgramHeader],
@@ -39,7 +39,7 @@ pub(super) fn bytes_at(
     }
 }
 
-/// Small reads close to each other, by file offset.
+/// A one-page cache for small reads close to each other, by file offset.
 pub(super) struct Pages<'f> {
     file: &'f dyn ReadAt,
     page: Vec<u8>,
@@ -55,8 +55,8 @@ impl<'f> Pages<'f> {
         }
     }
 
-    /// The bytes from `offset` on that are at hand, at least `wanted` of them (at most a
-    /// page); fewer only at the end of the file.
+    /// The cached bytes from `offset` on, at least `wanted` of them (at most a page); fewer
+    /// only at the end of the file.
     pub fn at(&mut self, offset: u64, wanted: u64) -> io::Result<&[u8]> {
         let end = self.start + self.page.len() as u64;
         let is_here = offset >= self.start && offset.saturating_add(wanted) <= end;
@@ -70,7 +70,7 @@ impl<'f> Pages<'f> {
         Ok(&self.page[(offset - self.start) as usize..])
     }
 
-    /// The bytes from `offset` to the next NUL; `None` when there is none before `end` or
+    /// The bytes from `offset` to the next NUL; `None` if there is no NUL before `end` or
     /// within `limit` bytes.
     pub fn string(&mut self, offset: u64, end: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
         let mut text = Vec::new();

@@ -1,8 +1,8 @@
-//! Facts of one ELF object: what the kernel and the dynamic loader read of it.
+//! One ELF object: what the kernel and the dynamic loader read of it.
 //!
 //! In: ranged reads of one file. Out: an [`Object`]. Only the header, the program
-//! headers and the dynamic table are read, never sections: a loader ignores them,
-//! and a file may have none or nonsense.
+//! headers and the dynamic table are read, never sections: a loader ignores them, and
+//! they may be missing or invalid.
 
 mod arm;
 mod dynamic;
@@ -39,18 +39,18 @@ use goblin::elf::program_header::{
 
 use crate::bytes::ReadAt;
 
-/// Longest name that an object may hold, in bytes: `PATH_MAX` with its NUL. No
-/// longer one could be opened.
+/// Longest name that an object may contain, in bytes: `PATH_MAX` with its NUL. Anything
+/// longer could not be opened.
 const MAX_NAME: u64 = 4096;
 
-/// How a program gets at its libraries.
+/// How an object is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linkage {
     /// `ET_EXEC` without an interpreter and without needed libraries.
     Static,
     /// A position-independent executable that relocates itself.
     StaticPie,
-    /// A program that names an interpreter.
+    /// A program with an interpreter (`PT_INTERP`).
     Dynamic,
     /// A shared library.
     Library,
@@ -67,7 +67,7 @@ impl Linkage {
         }
     }
 
-    /// Whether the kernel starts it without an interpreter.
+    /// Whether the kernel runs it without an interpreter.
     pub fn is_static(self) -> bool {
         matches!(self, Self::Static | Self::StaticPie)
     }
@@ -82,7 +82,7 @@ pub struct Object {
     pub interpreter: Option<OsString>,
     /// Program headers in file order.
     pub segments: Vec<ProgramHeader>,
-    /// The dynamic table, when there is one.
+    /// The dynamic table, if there is one.
     pub dynamic: Option<Dynamic>,
     versions: OnceLock<Result<Versions, ElfError>>,
     references: OnceLock<Result<References, ElfError>>,
@@ -90,10 +90,10 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads the facts of one file.
+    /// Parses one file.
     ///
     /// # Errors
-    /// [`ElfError`] says in which way the file is not a loadable ELF object.
+    /// When the file is not a loadable ELF object; [`ElfError`] has the reason.
     pub fn read(file: &dyn ReadAt) -> Result<Self, ElfError> {
         let header = read_header(file)?;
         let malformed = |what| ElfError::malformed(&header, what);
@@ -126,7 +126,7 @@ impl Object {
         })
     }
 
-    /// Its symbol versions, read when they are asked for first.
+    /// Its symbol versions, read on first use.
     ///
     /// # Errors
     /// When they cannot be read, now or the first time.
@@ -141,7 +141,7 @@ impl Object {
             .map_err(Clone::clone)
     }
 
-    /// The symbols it refers to, read when they are asked for first.
+    /// The symbols it refers to, read on first use.
     ///
     /// # Errors
     /// When they cannot be read, now or the first time.
@@ -166,7 +166,7 @@ impl Object {
             .map_err(Clone::clone)
     }
 
-    /// The symbols it defines, read when they are asked for first.
+    /// The symbols it defines, read on first use.
     ///
     /// # Errors
     /// When they cannot be read, now or the first time.
@@ -181,15 +181,15 @@ impl Object {
             .map_err(Clone::clone)
     }
 
-    /// Whether it has `DT_VERSYM`: glibc dies of an object that a version is looked for in and
-    /// that has no such table (`check_match` in `elf/dl-lookup.c`).
+    /// Whether it has `DT_VERSYM`: glibc aborts when it looks up a version in an object without
+    /// this table (`check_match` in `elf/dl-lookup.c`).
     pub fn has_version_table(&self) -> bool {
         let dynamic = self.dynamic.as_ref();
         dynamic.is_some_and(|dynamic| dynamic.tables.symbol_versions.is_some())
     }
 
-    /// Reads from `file` whatever checks of the object would read, for a reader that keeps
-    /// what passes through it: versions, references, definitions, notes.
+    /// Reads from `file` everything that later checks of the object will read (versions,
+    /// references, definitions, notes), for a reader that keeps what passes through it.
     pub fn read_for_checks(&self, file: &dyn ReadAt) {
         let _ = Notes::read(self, file);
         if let Ok(versions) = Versions::read(self, file) {
@@ -198,17 +198,17 @@ impl Object {
         let _ = Definitions::read(self, file);
     }
 
-    /// How its tables are decoded: word size and byte order.
+    /// Word size and byte order of its tables.
     ///
     /// # Errors
-    /// When the header names no byte order.
+    /// When the header has no valid byte order.
     pub fn context(&self) -> Result<Ctx, ElfError> {
         context(&self.header)
     }
 
-    /// How the program gets at its libraries. Some libraries (`libc.so.6`,
-    /// `libcap.so.2`) name an interpreter so that they can be run; they have a soname
-    /// and are not marked as programs.
+    /// How the object is linked. Some libraries (`libc.so.6`, `libcap.so.2`) have an
+    /// interpreter so that they can be run; they have a soname and are not marked as
+    /// programs.
     pub fn linkage(&self) -> Linkage {
         let dynamic = self.dynamic.as_ref();
         let is_pie = dynamic.is_some_and(Dynamic::is_pie);
@@ -238,12 +238,12 @@ impl Object {
         }
     }
 
-    /// Whether its numbers are big endian.
+    /// Whether it is big-endian.
     pub fn is_big_endian(&self) -> bool {
         self.header.e_ident[header::EI_DATA] == header::ELFDATA2MSB
     }
 
-    /// The machine in the words of `uname -m`.
+    /// The machine name as printed by `uname -m`.
     pub fn machine_name(&self) -> &'static str {
         machine_name(&self.header)
     }
@@ -258,8 +258,7 @@ impl Object {
         self.dynamic.as_ref()?.soname.as_ref()
     }
 
-    /// The flags it carries, for `-v`: `pie`, `bind-now`, `nodeflib`, `textrel`,
-    /// `execstack`.
+    /// Its flags, for `-v`: `pie`, `bind-now`, `nodeflib`, `textrel`, `execstack`.
     pub fn flags(&self) -> Vec<&'static str> {
         let mut names = self.dynamic.as_ref().map_or_else(Vec::new, Dynamic::flags);
         let stack = self.segments.iter().find(|s| s.p_type == PT_GNU_STACK);
@@ -269,8 +268,7 @@ impl Object {
         names
     }
 
-    /// What is unusual about its memory: an executable stack, a segment that can be written
-    /// and executed.
+    /// Unsafe memory permissions: an executable stack, a writable and executable segment.
     pub fn unsafe_segments(&self) -> Vec<&'static str> {
         let both = PF_W | PF_X;
         let mut found = Vec::new();
@@ -280,12 +278,12 @@ impl Object {
         }
         let is_open = |s: &ProgramHeader| s.p_type == PT_LOAD && s.p_flags & both == both;
         if self.segments.iter().any(is_open) {
-            found.push("a segment that can be written and executed");
+            found.push("a writable and executable segment");
         }
         found
     }
 
-    /// The usual protections that a program was built without: `PIE`, `RELRO`, `BIND_NOW`.
+    /// The hardening features that the program lacks: `PIE`, `RELRO`, `BIND_NOW`.
     pub fn missing_protections(&self) -> Vec<&'static str> {
         let dynamic = self.dynamic.as_ref();
         let has_relro = self.segments.iter().any(|s| s.p_type == PT_GNU_RELRO);
@@ -299,8 +297,8 @@ impl Object {
         .collect()
     }
 
-    /// The file's bytes that the loader maps without write permission: of an object whose
-    /// constants are apart from its code only those.
+    /// File ranges of constants that the loader maps without write permission; includes code
+    /// unless the object keeps its constants in segments of their own.
     pub fn constant_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let is_constant =
             |s: &&ProgramHeader| s.p_type == PT_LOAD && s.p_flags & (PF_W | PF_X) == 0;
@@ -314,16 +312,15 @@ impl Object {
             .map(|s| (s.p_offset, s.p_filesz))
     }
 
-    /// Where the string table of dynamic linking lies in the file, as offset and length: names of
-    /// symbols and libraries, among the constants.
+    /// Offset and length in the file of the dynamic string table: names of symbols and libraries,
+    /// which are among the constants.
     pub fn dynamic_strings(&self) -> Option<(u64, u64)> {
         let tables = &self.dynamic.as_ref()?.tables;
         let (start, end) = mapped::file_range(&self.segments, tables.strings?)?;
         Some((start, tables.strings_size.min(end - start)))
     }
 
-    /// The file's bytes that the loader maps without write permission: constants
-    /// and code.
+    /// File ranges that the loader maps without write permission: constants and code.
     pub fn read_only_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.segments
             .iter()
@@ -332,7 +329,7 @@ impl Object {
     }
 }
 
-/// How to decode an object's tables: word size and byte order.
+/// Word size and byte order of an object's tables.
 fn context(header: &Header) -> Result<Ctx, ElfError> {
     let container = header.container().unwrap_or(Container::Big);
     let endian = header

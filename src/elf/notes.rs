@@ -1,7 +1,7 @@
-//! Notes: what an object says about itself beside its tables.
+//! Notes: what an object declares about itself besides its tables.
 //!
-//! In: `PT_NOTE` and `PT_GNU_PROPERTY`. Out: the libraries that it will open by itself, and the
-//! processor it needs. A note that is malformed is none. Source: the ELF specification ("Note
+//! In: `PT_NOTE` and `PT_GNU_PROPERTY`. Out: the libraries that it opens with `dlopen`, and the
+//! processor it needs. Malformed notes are ignored. Source: the ELF specification ("Note
 //! Section"), the UAPI group's "ELF dlopen() Metadata", the x86-64 psABI ("Program Property").
 
 use std::collections::HashSet;
@@ -15,10 +15,10 @@ use crate::bytes::ReadAt;
 
 /// Largest note segment that is read, in bytes.
 const MAX_SEGMENT: u64 = 1 << 20;
-/// Most segments that are read, and most libraries that one object may name in notes.
+/// Most note segments that are read, and most libraries that one object may name in notes.
 const MAX_SEGMENTS: usize = 64;
 const MAX_ENTRIES: usize = 500;
-/// Owner and type of a note that names libraries to be opened.
+/// Owner and type of a `dlopen` note.
 const FDO: &[u8] = b"FDO\0";
 const DLOPEN: u32 = 0x407c_0c0a;
 /// `NT_GNU_PROPERTY_TYPE_0` and the property `GNU_PROPERTY_X86_ISA_1_NEEDED`.
@@ -28,43 +28,43 @@ const PROPERTIES: u32 = 5;
 const BUILD_ID: u32 = 3;
 const X86_ISA_NEEDED: u32 = 0xc000_8002;
 
-/// How much an object wants a library that it opens by itself.
+/// How important a library is that an object opens with `dlopen`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// It does not work without.
+    /// The object does not work without it.
     Required,
-    /// It should be there.
+    /// It should be present.
     #[default]
     Recommended,
-    /// It may be there.
+    /// It may be present.
     Suggested,
 }
 
-/// Libraries that an object opens by itself, one of which is enough.
+/// Alternative libraries that an object opens with `dlopen`; one of them is enough.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DlopenNote {
-    /// Names, the preferred first.
+    /// Sonames in order of preference.
     pub soname: Vec<String>,
-    /// What they are for.
+    /// The feature that needs them, as a keyword.
     #[serde(default)]
     pub feature: Option<String>,
-    /// The same for people.
+    /// The feature in prose.
     #[serde(default)]
     pub description: Option<String>,
-    /// How much they are wanted.
+    /// How important they are.
     #[serde(default)]
     pub priority: Priority,
 }
 
-/// What the notes of one object say.
+/// The notes of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// In order.
+    /// `dlopen` notes in file order.
     pub dlopen: Vec<DlopenNote>,
     /// The level of x86-64 that the object needs, 1 to 4.
     pub x86_level: Option<u8>,
-    /// What the linker tells builds apart by (`NT_GNU_BUILD_ID`).
+    /// The build ID (`NT_GNU_BUILD_ID`).
     pub build_id: Option<Vec<u8>>,
 }
 
@@ -109,7 +109,7 @@ impl Notes {
     fn add_dlopen(&mut self, text: &[u8]) {
         let end = memchr::memchr(0, text).unwrap_or(text.len());
         if let Ok(entries) = serde_json::from_slice::<Vec<DlopenNote>>(&text[..end]) {
-            // The note may stand in a segment of its own and in a larger one.
+            // The note may be in a segment of its own and in a larger one.
             for entry in entries {
                 let is_new = self.dlopen.len() < MAX_ENTRIES && !self.dlopen.contains(&entry);
                 if !entry.soname.is_empty() && is_new {

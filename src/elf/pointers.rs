@@ -1,9 +1,9 @@
-//! Which addresses an object points at, from its data and from its code.
+//! Which addresses the data and code of an object point at.
 //!
-//! In: a range of addresses of which a guess wants to know which mean something. Out: those that
-//! a word of the data holds, or that an instruction makes. Linkers let strings share their ends
-//! (`SHF_MERGE` with `SHF_STRINGS` in the gABI), so the middle of a string is a string of its own
-//! just where something points at it.
+//! In: the address range that a heuristic asks about. Out: the addresses in it that a data word
+//! contains or an instruction computes. Linkers merge strings with common ends (`SHF_MERGE` with
+//! `SHF_STRINGS` in the gABI), so the middle of a string is a string of its own exactly where
+//! something points at it.
 
 use std::io;
 use std::ops::Range;
@@ -14,13 +14,13 @@ use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
 use super::Object;
 use crate::bytes::ReadAt;
 
-/// Most bytes of an object that are looked through.
+/// Most bytes of an object that are scanned.
 const MAX_SCAN: u64 = 64 << 20;
-/// Bytes that are read at a time.
+/// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
-/// Bytes that two pieces share: more than two instructions that make one address.
+/// Bytes that two pieces share: longer than two instructions that compute one address.
 const OVERLAP: u64 = 64;
-/// Instructions of AArch64 between the two that make one address.
+/// Most AArch64 instructions between the two that compute one address.
 const MAX_GAP: usize = 8;
 
 impl Object {
@@ -35,15 +35,15 @@ impl Object {
         })
     }
 
-    /// Whether [`Object::pointers`] knows how code of this machine makes addresses.
+    /// Whether [`Object::pointers`] can decode how code of this machine computes addresses.
     pub fn tells_pointers(&self) -> bool {
         matches!(self.header.e_machine, EM_X86_64 | EM_AARCH64)
     }
 
-    /// The addresses in `wanted` that something in the object points at, in order, as far as that
-    /// can be told: in code by the instructions of x86-64 and AArch64, in data by every aligned
-    /// word, so that addends of relocations count whatever their kind. Takes a bit for each
-    /// address that is wanted.
+    /// The addresses in `wanted` that something in the object points at, in order, as far as can be
+    /// determined: in code from x86-64 and AArch64 instructions, in data from every aligned word,
+    /// so that relocation addends of any kind count. Uses one bit of memory for each address in
+    /// `wanted`.
     ///
     /// # Errors
     /// When `file` cannot be read.
@@ -73,7 +73,7 @@ impl Object {
 struct Search<'a> {
     object: &'a Object,
     wanted: Range<u64>,
-    /// A bit for each address.
+    /// One bit for each address.
     found: Vec<u64>,
 }
 
@@ -136,12 +136,12 @@ impl Search<'_> {
         }
     }
 
-    /// `lea` with an address relative to the next instruction; in a program that is not moved
-    /// also every immediate of four bytes (`mov`, `push`).
+    /// RIP-relative `lea`; in a position-dependent program also every four-byte immediate (`mov`,
+    /// `push`).
     fn x86_64(&mut self, bytes: &[u8], address: u64) {
         /// The opcode of `lea`.
         const LEA: u8 = 0x8d;
-        /// The bits of ModRM that say "relative to the next instruction".
+        /// Mask and value of ModRM for RIP-relative addressing.
         const RELATIVE: (u8, u8) = (0xc7, 0x05);
         for at in memchr::memchr_iter(LEA, bytes) {
             if let Some(&[_, how, a, b, c, d]) = bytes.get(at..at + 6)
@@ -160,7 +160,7 @@ impl Search<'_> {
         }
     }
 
-    /// `adrp`, the page of an address, and the `add` behind it that has the rest.
+    /// `adrp` for the page of an address, and the `add` after it for the offset in the page.
     fn aarch64(&mut self, bytes: &[u8], address: u64) {
         let skip = ((4 - address % 4) % 4) as usize;
         let words = bytes.get(skip..).unwrap_or_default().chunks_exact(4);

@@ -19,17 +19,17 @@ use crate::bytes::ReadAt;
 /// How a reference binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Binding {
-    /// Through the procedure linkage table alone: when it is first called, unless the
-    /// object asks for everything at once.
+    /// Only through the procedure linkage table: on the first call, unless the object
+    /// requests immediate binding.
     Lazy,
     /// When the object is loaded.
     Now,
-    /// When the program is loaded, as a variable that it takes over from a library. One
-    /// that finds nothing is passed over.
+    /// When the program is loaded, by copying a library's variable (copy relocation). One
+    /// without a definition is skipped.
     Copy,
 }
 
-/// A relocation table: where, how long (bytes), and whether its entries have addends.
+/// A relocation table: address, size in bytes, and whether its entries have addends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RelocationTable {
     pub address: u64,
@@ -91,7 +91,7 @@ pub(super) fn references(
     Ok(found)
 }
 
-/// The number of the copy relocation, with which a program takes over a library's
+/// The type number of the copy relocation, with which a program takes over a library's
 /// variable (`<elf.h>`).
 fn copy_relocation(machine: u16) -> Option<u32> {
     match machine {

@@ -1,7 +1,7 @@
-//! Sections: what a loader never looks at.
+//! Sections, which loaders ignore.
 //!
-//! In: the section table. Out: its headers, or the functions of the symbol table. A program may have no table, or nonsense: then there is nothing to be
-//! found.
+//! In: the section table. Out: its headers, or the functions of the symbol table. The table may
+//! be missing or invalid; the result is empty then.
 
 use std::collections::HashSet;
 
@@ -15,10 +15,10 @@ use crate::bytes::ReadAt;
 
 /// Largest symbol table, and largest table of its names, that is read, in bytes.
 const MAX_SYMBOLS: u64 = 8 << 20;
-/// Longest name of a function that is kept, in bytes.
+/// Longest function name that is kept, in bytes.
 const MAX_FUNCTION: usize = 64;
 
-/// The section headers of a file; none when the table does not fit it.
+/// The section headers of a file; empty when the table is invalid.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -40,7 +40,7 @@ pub(super) fn sections(header: &Header, file: &dyn ReadAt) -> Result<Vec<Section
 }
 
 impl Object {
-    /// The section headers; none when the table does not fit the file.
+    /// The section headers; empty when the table is invalid.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -77,7 +77,7 @@ impl Object {
             }
             let name = strings.get(symbol.st_name..).unwrap_or_default();
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            // No function of a library has a longer name; a hostile table may name one text often.
+            // No library function has a longer name; a hostile table may repeat one text.
             if name.len() <= MAX_FUNCTION
                 && let Ok(name) = std::str::from_utf8(name)
             {

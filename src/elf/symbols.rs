@@ -18,9 +18,9 @@ use super::versions::Versions;
 use super::{ElfError, Malformed, Object, context};
 use crate::bytes::ReadAt;
 
-/// Longest symbol name that is read, in bytes. C++ names of templates are long.
+/// Longest symbol name that is read, in bytes. C++ template names are long.
 const MAX_SYMBOL: u64 = 1 << 20;
-/// Most bytes of names that one object refers to: many symbols may share one long name.
+/// Most bytes of names that one object may refer to: many symbols may share one long name.
 const MAX_NAMES: usize = 256 << 20;
 /// `STB_GNU_UNIQUE`.
 const STB_GNU_UNIQUE: u8 = 10;
@@ -32,11 +32,11 @@ const INDEX: u16 = 0x7fff;
 /// A symbol that an object refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Its name.
+    /// The symbol's name.
     pub name: OsString,
-    /// The version that is asked for.
+    /// The requested version.
     pub version: Option<OsString>,
-    /// Whether the object runs when nothing defines it.
+    /// Whether the object runs even if nothing defines it.
     pub is_weak: bool,
     /// When it is looked up.
     pub binding: Binding,
@@ -54,7 +54,7 @@ impl References {
     /// Reads what `object` refers to.
     ///
     /// # Errors
-    /// When a table lies outside the file, or a relocation names a symbol that is not
+    /// When a table is outside the file, or a relocation references a symbol that is not
     /// in the table.
     pub fn read(object: &Object, file: &dyn ReadAt, versions: &Versions) -> Result<Self, ElfError> {
         let malformed = || ElfError::malformed(&object.header, Malformed::SymbolTable);
@@ -113,15 +113,15 @@ impl References {
     }
 }
 
-/// Local symbols and those that are hidden resolve to themselves, and so does everything
-/// that the object defines: whoever else defines it, something is found.
+/// Local and hidden symbols resolve to themselves. So does everything that the object defines:
+/// even if another definition takes precedence, one is found.
 fn is_looked_up(symbol: &Sym, binding: Binding) -> bool {
     symbol.st_bind() != STB_LOCAL
         && matches!(symbol.st_visibility(), STV_DEFAULT | STV_PROTECTED)
         && (symbol.st_shndx == 0 || binding == Binding::Copy)
 }
 
-/// The symbols that an object offers to others.
+/// The symbols that an object exports.
 #[derive(Debug)]
 pub struct Definitions {
     context: Ctx,
@@ -133,7 +133,7 @@ pub struct Definitions {
 
 #[derive(Debug)]
 enum Hash {
-    /// Without a hash table nothing is ever found in an object.
+    /// No hash table: a loader never finds anything in the object.
     None,
     SystemV {
         buckets: Vec<u32>,
@@ -153,7 +153,7 @@ impl Definitions {
     /// Reads what `object` defines.
     ///
     /// # Errors
-    /// When a table lies outside the file or its counts are wrong.
+    /// When a table is outside the file or has invalid counts.
     pub fn read(object: &Object, file: &dyn ReadAt) -> Result<Self, ElfError> {
         let malformed = || ElfError::malformed(&object.header, Malformed::SymbolTable);
         let context = context(&object.header)?;
@@ -195,8 +195,8 @@ impl Definitions {
         })
     }
 
-    /// Whether a reference is satisfied here (`do_lookup_x` and `check_match`). `versions` are
-    /// this object's own; without them, as for musl, any version will do.
+    /// Whether this object satisfies a reference (`do_lookup_x` and `check_match`). `versions` are
+    /// its own; without them, as for musl, any version matches.
     pub fn satisfies(&self, reference: &Reference, versions: Option<&Versions>) -> bool {
         // A reference without a version takes the base version or the only default one.
         let mut defaults = 0;
@@ -245,7 +245,7 @@ impl Definitions {
         Some(&text[..memchr::memchr(0, text)?])
     }
 
-    /// Calls `visit` with the number of every symbol in the reference's hash chain.
+    /// Calls `visit` with the index of every symbol in the reference's hash chain.
     fn for_each_candidate(&self, reference: &Reference, mut visit: impl FnMut(u32)) {
         match &self.hash {
             Hash::None => {}
@@ -335,7 +335,7 @@ fn read_gnu_hash(
         return Err(malformed());
     }
     let word = if wide { 8 } else { 4 };
-    // Any sum past the last address lies in no segment.
+    // No segment contains an address that overflows.
     let bloom_at = address.saturating_add(16);
     let bloom_size = u64::from(bloom_count) * word;
     let bytes = bytes_at(file, &object.segments, bloom_at, bloom_size)?.ok_or_else(malformed)?;
@@ -382,7 +382,7 @@ fn chains_to(
     address: u64,
     last: u32,
 ) -> Result<Vec<u32>, ElfError> {
-    /// Words read at a time behind the last bucket.
+    /// Words read at a time after the last bucket.
     const STEP: u64 = 64;
     let malformed = || ElfError::malformed(&object.header, Malformed::HashTable);
     let mut chains = words(object, file, address, u64::from(last))?;

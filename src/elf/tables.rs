@@ -1,7 +1,7 @@
-//! Where the tables are that the dynamic table points to.
+//! Locations of the tables that the dynamic table points to.
 //!
-//! In: tags and their values. Out: addresses and sizes, to be read when something asks for
-//! symbols or versions.
+//! In: tags and their values. Out: addresses and sizes, to be read when symbols or versions are
+//! requested.
 
 use goblin::elf::dynamic::{
     DT_GNU_HASH, DT_HASH, DT_JMPREL, DT_PLTREL, DT_PLTRELSZ, DT_REL, DT_RELA, DT_RELASZ, DT_RELSZ,
@@ -12,7 +12,7 @@ use goblin::elf::program_header::ProgramHeader;
 use super::mapped::file_range;
 use super::relocations::RelocationTable;
 
-/// Addresses are those of the loaded object, sizes in bytes.
+/// Virtual addresses of the tables, and sizes in bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub strings: Option<u64>,
@@ -46,7 +46,7 @@ impl Place {
 }
 
 impl Tables {
-    /// Notes one entry of the dynamic table; tags that lead to no table are passed over.
+    /// Records one entry of the dynamic table; tags that do not point to a table are ignored.
     pub fn note(&mut self, tag: u64, value: u64) {
         match tag {
             DT_STRTAB => self.strings = Some(value),
@@ -68,7 +68,7 @@ impl Tables {
         }
     }
 
-    /// Relocations that are done when the object is loaded.
+    /// Relocations applied when the object is loaded.
     pub fn data_relocations(&self) -> impl Iterator<Item = RelocationTable> {
         [self.rela.table(true), self.rel.table(false)]
             .into_iter()

@@ -1,4 +1,4 @@
-//! Symbol versions: what an object needs of others, and what it defines.
+//! Symbol versions: those an object needs from others, and those it defines.
 //!
 //! In: `DT_VERNEED` and `DT_VERDEF`. Out: names with their files and indices. Source: glibc
 //! `elf/dl-version.c`; the layout is in the Linux Standard Base, "Symbol Versioning".
@@ -14,7 +14,7 @@ use crate::bytes::ReadAt;
 
 /// Most entries of one table; libstdc++ has about 50.
 const MAX_ENTRIES: usize = 16_384;
-/// `VER_FLG_BASE`: the entry names the file itself.
+/// `VER_FLG_BASE`: the entry is for the file itself.
 const BASE: u16 = 1;
 /// `VER_FLG_WEAK`.
 const WEAK: u16 = 2;
@@ -26,18 +26,18 @@ const HIDDEN: u16 = 0x8000;
 pub struct NeededVersion {
     /// Its name, such as `GLIBC_2.34`.
     pub name: OsString,
-    /// What `DT_VERSYM` calls it.
+    /// Its index in `DT_VERSYM`.
     pub index: u16,
     /// Whether the object runs without it.
     pub is_weak: bool,
 }
 
-/// The versions that an object needs of one file.
+/// The versions that an object needs from one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionNeed {
     /// The name of the file, as in `DT_NEEDED`.
     pub file: OsString,
-    /// The versions.
+    /// The versions, in table order.
     pub versions: Vec<NeededVersion>,
 }
 
@@ -55,7 +55,7 @@ impl Versions {
     /// Reads the tables of `object` from its `file`.
     ///
     /// # Errors
-    /// When a table or a name in it lies outside the file.
+    /// When a table or a name in it is outside the file.
     pub fn read(object: &Object, file: &dyn ReadAt) -> Result<Self, ElfError> {
         let mut reader = Reader {
             object,
@@ -85,7 +85,7 @@ impl Versions {
         definitions.any(|(_, defined)| defined == name)
     }
 
-    /// The name behind an index of `DT_VERSYM`, needed or defined.
+    /// The name for an index of `DT_VERSYM`, needed or defined.
     pub fn name(&self, index: u16) -> Option<&OsString> {
         let needed = self
             .needs

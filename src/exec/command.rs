@@ -1,21 +1,22 @@
-//! Which file a command is, and what runs a script.
+//! Which file a command runs, and what runs a script.
 //!
-//! In: a word, or the first line of a script. Out: a path. Source: `execvp(3)` and `execve(2)`.
+//! In: a command word, or the first line of a script. Out: a path. Source: `execvp(3)` and
+//! `execve(2)`.
 
 use std::path::{Path, PathBuf};
 
 use crate::vfs::{NodeKind, View};
 
-/// `PATH` where the image sets none: what docker, podman and containerd use.
+/// Default `PATH` of images that do not set it: that of docker, podman and containerd.
 const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The value of a variable among `NAME=VALUE` entries; the last of a name counts.
+/// The value of a variable among `NAME=VALUE` entries; the last entry with that name wins.
 pub fn variable<'e>(env: &'e [String], name: &str) -> Option<&'e str> {
     let mut values = env.iter().rev().filter_map(|entry| entry.split_once('='));
     values.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// The folders in which commands without a `/` are looked up.
+/// The directories in which commands without a `/` are searched.
 pub fn path_folders(env: &[String]) -> impl Iterator<Item = &Path> {
     let path = variable(env, "PATH").unwrap_or(ENGINE_PATH);
     path.split(':')
@@ -23,8 +24,8 @@ pub fn path_folders(env: &[String]) -> impl Iterator<Item = &Path> {
         .map(Path::new)
 }
 
-/// The path that is started for `word`: itself when it has a `/`, else the first one in
-/// `PATH`; `is_program` says which paths can be started. `None` when none can.
+/// The path that is started for `word`: itself if it contains a `/`, else the first match in
+/// `PATH`; `is_program` decides which paths can be started. `None` if there is no such path.
 pub fn command_path(
     word: &str,
     env: &[String],
@@ -45,11 +46,11 @@ pub fn command_path(
 pub struct Shebang {
     /// The program that runs it.
     pub interpreter: String,
-    /// The rest of the line, which Linux hands over as one argument.
+    /// The rest of the line, which Linux passes as one argument.
     pub argument: String,
 }
 
-/// Takes the first line of a script apart; `None` when it is no script or names nothing.
+/// Parses the first line of a script; `None` if it is not a script or names no interpreter.
 pub fn shebang(start: &[u8]) -> Option<Shebang> {
     let line = start
         .strip_prefix(b"#!")?
@@ -66,8 +67,8 @@ pub fn shebang(start: &[u8]) -> Option<Shebang> {
 }
 
 impl Shebang {
-    /// The command that `env` starts: behind its options and assignments. With `-S` the rest of
-    /// the line is split; without it Linux hands over one argument. `None` for any other
+    /// The command that `env` starts, which follows its options and assignments. With `-S` the rest
+    /// of the line is split; without it Linux passes one argument. `None` for any other
     /// interpreter.
     pub fn env_command(&self) -> Option<&str> {
         if Path::new(&self.interpreter).file_name()? != "env" {
@@ -84,7 +85,7 @@ impl Shebang {
         let mut words = rest.split_whitespace();
         while let Some(word) = words.next() {
             match word {
-                // Options of env(1) that take the word behind them.
+                // Options of env(1) that take the next word as their argument.
                 "-u" | "--unset" | "-C" | "--chdir" => drop(words.next()),
                 word if word.starts_with('-') || word.contains('=') => {}
                 word => return Some(word),
@@ -94,23 +95,23 @@ impl Shebang {
     }
 }
 
-/// Bytes of a script's first line that Linux looks at.
+/// Bytes of a script's first line that Linux reads.
 const FIRST_LINE: u64 = 256;
 
-/// The programs that run a script: its interpreter, and the command that it starts if it is `env`.
+/// The programs that run a script: its interpreter, and the command if the interpreter is `env`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interpreters {
-    /// The program in the first line.
+    /// The interpreter in the first line.
     pub interpreter: PathBuf,
-    /// What `env` starts.
+    /// The command that `env` starts.
     pub command: Option<PathBuf>,
 }
 
 impl Interpreters {
-    /// Reads the first line of the file at `path`; `None` when it is no script.
+    /// Reads the first line of the file at `path`; `None` if it is not a script.
     ///
     /// # Errors
-    /// What is wrong with the line, in words.
+    /// A message that tells what is wrong with the line.
     pub fn of(view: &View, env: &[String], path: &Path) -> Option<Result<Self, String>> {
         let walk = view.walk(path).ok()?;
         let start = view.open(&walk).ok()?.prefix(0, FIRST_LINE).ok()?;
@@ -126,7 +127,7 @@ impl Interpreters {
         let interpreter = Path::new("/").join(&line.interpreter);
         if !is_file(&interpreter) {
             let shown = line.interpreter.replace('\r', "\\r");
-            return Err(format!("its interpreter {shown} is not there"));
+            return Err(format!("its interpreter {shown} does not exist"));
         }
         let command = match line.env_command() {
             None => None,
@@ -151,13 +152,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn env_starts_what_stands_behind_its_options() {
+    fn env_starts_what_follows_its_options() {
         for (line, command) in [
             ("#!/usr/bin/env python3\nrest", Some("python3")),
             ("#! /usr/bin/env  -S python3 -u", Some("python3")),
             ("#!/bin/env -S -i A=1 perl -w", Some("perl")),
             ("#!/bin/env -S -u FOO sh", Some("sh")),
-            // Linux hands this over as one word.
+            // Linux passes this as one argument.
             ("#!/usr/bin/env python3 -u", Some("python3 -u")),
             ("#!/usr/bin/env -i", None),
             ("#!/usr/bin/env", None),

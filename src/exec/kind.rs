@@ -1,15 +1,15 @@
-//! What a file is that the kernel does not start.
+//! What a file is that the kernel cannot start.
 //!
-//! In: its first bytes. Out: a sentence about it, with what to do. Sources: the magic numbers of
-//! each format's specification; `execve(2)` for the first line of scripts.
+//! In: its first bytes. Out: a message that identifies it, with advice. Sources: the magic numbers
+//! in each format's specification; `execve(2)` for the first line of scripts.
 
-/// Bytes of a file that tell what it is; a tar has its magic number near the end of them.
+/// Number of bytes that identify a file; a tar has its magic number near the end of them.
 pub const TELLING: u64 = 512;
 
-/// Where a tar has its magic number (POSIX.1, pax).
+/// Offset of the magic number of a tar (POSIX.1, pax).
 const USTAR: usize = 257;
 
-/// What a file is that begins with `start` and is neither an ELF file nor a script, and what to do.
+/// Identifies a file that begins with `start` and is neither an ELF file nor a script, with advice.
 pub fn describe(start: &[u8]) -> &'static str {
     let magic = |bytes: &[u8]| start.starts_with(bytes);
     if start.is_empty() {
@@ -21,29 +21,29 @@ pub fn describe(start: &[u8]) -> &'static str {
         "it is a Windows program; build it for Linux"
     } else if magic(b"\xcf\xfa\xed\xfe") || magic(b"\xce\xfa\xed\xfe") || magic(b"\xca\xfe\xba\xbe")
     {
-        "it is a macOS program or a Java class; name an ELF program, or java with --add"
+        "it is a macOS program or a Java class; pack an ELF program, or java with --add"
     } else if magic(b"\0asm") {
-        "it is a WebAssembly module; name the runtime that starts it, and add the module with --add"
+        "it is a WebAssembly module; pack the runtime that starts it, and add the module with --add"
     } else if magic(b"PK\x03\x04") {
-        "it is a zip archive; name the program that opens it, and add the archive with --add"
+        "it is a zip archive; pack the program that opens it, and add the archive with --add"
     } else if magic(b"!<arch>\n") {
-        "it is a static library or a Debian package, which nothing starts"
+        "it is a static library or a Debian package, which cannot be started"
     } else if start
         .get(USTAR..)
         .is_some_and(|rest| rest.starts_with(b"ustar"))
     {
-        "it is a tar archive; if it is an image, see slimpack inspect, or pack out of it with --from"
+        "it is a tar archive; if it is an image, see slimpack inspect, or pack from it with --from"
     } else if magic(b"\x1f\x8b") || magic(b"\xfd7zXZ\0") || magic(b"\x28\xb5\x2f\xfd") {
-        "it is a compressed file; if it is an image, see slimpack inspect, or pack out of it with \
+        "it is a compressed file; if it is an image, see slimpack inspect, or pack from it with \
          --from"
     } else if is_text(start) {
-        "it is text without a #! line; write its interpreter into the first line, such as #!/bin/sh"
+        "it is text without a #! line; put its interpreter in the first line, such as #!/bin/sh"
     } else {
         "it is not an ELF file"
     }
 }
 
-/// Whether bytes are text, as `file(1)` would say; the last character may be cut.
+/// Whether bytes are text, as defined by `file(1)`; the last character may be truncated.
 fn is_text(start: &[u8]) -> bool {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
@@ -60,7 +60,7 @@ mod tests {
     use super::describe;
 
     #[test]
-    fn files_that_are_no_programs_are_told_apart() {
+    fn files_that_are_not_programs_are_identified() {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         for (start, part) in [

@@ -1,7 +1,7 @@
 //! How a process starts.
 //!
-//! In: words, environment and tree of an image or a script. Out: the files that the kernel, `env`,
-//! a shell or an engine would start.
+//! In: command words, environment and tree of an image or script. Out: the files that the kernel,
+//! `env`, a shell or an engine would start.
 
 mod command;
 mod kind;

@@ -1,31 +1,31 @@
-//! Which commands a text in the language of the shell starts.
+//! Which commands a shell script starts.
 //!
-//! In: a script, or what stands behind `sh -c`. Out: files of the `PATH`. A guess: words where
-//! commands stand, as the grammar of the shell has them (POSIX.1, XCU 2.10).
+//! In: a script, or the argument of `sh -c`. Out: files in the `PATH`. A heuristic: the words in
+//! command position, by the grammar of the shell (POSIX.1, XCU 2.10).
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::command_path;
 
-/// Shells that read the language of POSIX.
+/// Shells that read the POSIX shell language.
 const POSIX_SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash"];
-/// Shells with languages of their own.
+/// Shells with their own languages.
 const OTHER_SHELLS: [&str; 3] = ["fish", "tcsh", "csh"];
 
-/// Whether a program of that name is a shell, or holds one as busybox does.
+/// Whether a program with this name is a shell, or contains one like busybox.
 pub fn is_shell(name: &str) -> bool {
     reads_posix_scripts(name) || OTHER_SHELLS.contains(&name)
 }
 
-/// Whether a program of that name reads the shell command language (POSIX.1, XCU 2).
+/// Whether a program with this name reads the shell command language (POSIX.1, XCU 2).
 pub fn reads_posix_scripts(name: &str) -> bool {
     POSIX_SHELLS.contains(&name) || name == "busybox"
 }
 
-/// The command line that a shell called `name` is handed with `-c` before any other word among its
-/// `arguments`; `None` for another program, or without one. The first argument of busybox is the
-/// name that it goes by.
+/// The command line that a shell called `name` is passed with `-c`, before any operand among its
+/// `arguments`; `None` for another program, or without `-c`. The first argument of busybox is the
+/// name of the applet.
 pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
     let mut words = arguments.iter();
     let name = match name {
@@ -35,7 +35,7 @@ pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
     if !POSIX_SHELLS.contains(&name) && !OTHER_SHELLS.contains(&name) {
         return None;
     }
-    // Options stand before the first word, long ones and those with an argument (`-o pipefail`) too.
+    // Options precede the first operand, including long ones and `-o pipefail`.
     while let Some(word) = words.next().filter(|word| word.starts_with(['-', '+'])) {
         if word.starts_with("--") {
             continue;
@@ -50,8 +50,8 @@ pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
     None
 }
 
-/// The commands of a text in the language of the shell: words where commands stand, that are
-/// files in the `PATH` of `env`. `script` is the path of the text, which `$0` means in it.
+/// The commands in a shell script: the words in command position that are files in the `PATH` of
+/// `env`. `script` is the path of the script, the value of `$0`.
 pub fn commands_in(
     text: &str,
     script: Option<&Path>,
@@ -65,36 +65,39 @@ pub fn commands_in(
         if code.trim_start().starts_with('#') {
             continue;
         }
-        let code = variables.expand(code);
-        for piece in code.split(['|', ';', '&', '(', ')', '`', '{', '}']) {
-            let mut words = piece.split_whitespace().peekable();
-            while let Some(word) = words.peek() {
-                let is_prefix = KEYWORDS.contains(word) || variables.note(word);
-                if !is_prefix {
-                    break;
+        // A statement sees the variables of those before it; braces are those of a name at first.
+        for statement in code.split(['|', ';', '&']) {
+            let statement = variables.expand(statement);
+            for piece in statement.split(['(', ')', '`', '{', '}']) {
+                let mut words = piece.split_whitespace().peekable();
+                while let Some(word) = words.peek() {
+                    let is_prefix = KEYWORDS.contains(word) || variables.note(word);
+                    if !is_prefix {
+                        break;
+                    }
+                    words.next();
                 }
-                words.next();
+                let Some(word) = words.next() else { continue };
+                let word = word.replace(['"', '\''], "");
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/[".contains(c);
+                if !word.chars().all(is_plain) || BUILTINS.contains(&&*word) {
+                    continue;
+                }
+                found.extend(command_path(&word, env, Path::new("/"), is_file));
             }
-            let Some(word) = words.next() else { continue };
-            let word = word.replace(['"', '\''], "");
-            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.+/[".contains(c);
-            if !word.chars().all(is_plain) || BUILTINS.contains(&&*word) {
-                continue;
-            }
-            found.extend(command_path(&word, env, Path::new("/"), is_file));
         }
     }
     found.into_iter().collect()
 }
 
-/// Variables that a script has set to literals so far: `exe="/usr/bin/jq"` above `exec "$exe"`.
+/// Variables that a script has set to literals so far: `exe="/usr/bin/jq"` before `exec "$exe"`.
 struct Variables(HashMap<String, String>);
 
 impl Variables {
-    /// Longest value that is kept, and longest line after expansion, in bytes: each line may double
-    /// what the one before set.
+    /// Maximum length of a value, and of a line after expansion, in bytes: each line may double a
+    /// value of the line before.
     const LONGEST: usize = 4096;
-    /// Most variables that are kept.
+    /// Maximum number of variables.
     const MOST: usize = 1000;
 
     fn new(script: Option<&Path>) -> Self {
@@ -103,7 +106,7 @@ impl Variables {
         Self(zero.into_iter().collect())
     }
 
-    /// Takes a word that is an assignment; whether it is one.
+    /// Records a word that is an assignment; returns whether it is one.
     fn note(&mut self, word: &str) -> bool {
         let Some((name, value)) = word.split_once('=') else {
             return false;
@@ -119,13 +122,13 @@ impl Variables {
             && self.0.len() < Self::MOST;
         match is_kept {
             true => drop(self.0.insert(name.to_owned(), value)),
-            // What it is now only a run knows.
+            // The value is known only at run time.
             false => drop(self.0.remove(name)),
         }
         true
     }
 
-    /// A line with the values of `$NAME` and `${NAME}`; what is not known stays as it is written.
+    /// Expands `$NAME` and `${NAME}` in a line; unknown variables are left as written.
     fn expand(&self, line: &str) -> String {
         let mut expanded = String::new();
         let mut rest = line;
@@ -155,12 +158,12 @@ impl Variables {
     }
 }
 
-/// Words after which a command stands.
+/// Words that a command follows.
 const KEYWORDS: [&str; 14] = [
     "if", "then", "else", "elif", "while", "until", "do", "time", "!", "exec", "command", "fi",
     "done", "in",
 ];
-/// What shells do by themselves.
+/// Commands that shells have built in.
 const BUILTINS: [&str; 34] = [
     "[", "test", "echo", "printf", "cd", "exit", "return", "set", "unset", "export", "local",
     "read", "shift", "trap", "true", "false", "eval", "source", ".", ":", "case", "esac", "for",
@@ -197,7 +200,7 @@ mod tests {
                 path.starts_with("/usr") || path.starts_with("/bin")
             });
             let expected: Vec<PathBuf> = commands.iter().map(PathBuf::from).collect();
-            // Names alone are found in the first folder of PATH here.
+            // Bare names are found in the first directory of PATH here.
             let found: Vec<PathBuf> = found
                 .into_iter()
                 .filter(|path| !path.starts_with("/usr/local"))
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_the_shell_stands_behind_its_option() {
+    fn a_line_for_the_shell_follows_its_option() {
         for (words, line) in [
             (&["sh", "-c", "sort x"][..], Some("sort x")),
             (

@@ -1,7 +1,7 @@
 //! Which file an engine starts.
 //!
-//! In: an image's configuration. Out: a path of the image. Source: the OCI image specification
-//! (`config.md`), and runc, which looks commands up as `execvp(3)` does, in the image's root and
+//! In: an image's configuration. Out: a path in the image. Source: the OCI image specification
+//! (`config.md`), and runc, which searches commands like `execvp(3)`, in the image's root and
 //! working directory.
 
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use crate::vfs::{NodeKind, View};
 /// How an image is started.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// Entrypoint and default arguments, one after the other.
+    /// The entrypoint, followed by the default arguments.
     pub words: Vec<String>,
-    /// `NAME=VALUE`.
+    /// Environment variables, as `NAME=VALUE`.
     pub env: Vec<String>,
-    /// The working directory.
+    /// The absolute working directory; `/` by default.
     pub working_dir: PathBuf,
     /// `USER[:GROUP]` by name or number; empty for root.
     pub user: String,
 }
 
 impl Start {
-    /// What the configuration says; nothing for a bare root.
+    /// Reads the configuration; without one, as in a bare root, nothing is started.
     pub fn of(description: Option<&Description>) -> Self {
         let config = description.and_then(|description| description.config.config().as_ref());
         let Some(config) = config else {
@@ -46,10 +46,10 @@ impl Start {
         }
     }
 
-    /// The program that is started, where it stands in the image.
+    /// The path of the program that is started in the image.
     ///
     /// # Errors
-    /// A sentence that says why there is none.
+    /// A message that tells why there is none.
     pub fn program(&self, view: &View) -> Result<PathBuf, String> {
         let Some(word) = self.words.first() else {
             return Err("it has no entrypoint".into());
@@ -58,15 +58,15 @@ impl Start {
             .ok_or_else(|| format!("its entrypoint {word} is not in it"))
     }
 
-    /// The file that is started for `word`: the first that can be executed, else the first that
-    /// is there at all.
+    /// The file that is started for `word`: the first that is executable, else the first that
+    /// exists.
     pub fn command(&self, view: &View, word: &str) -> Option<PathBuf> {
         let is_file = |path: &Path| view.kind(path) == Some(NodeKind::File);
         self.executable(view, word)
             .or_else(|| command_path(word, &self.env, &self.working_dir, is_file))
     }
 
-    /// The first file for `word` that can be executed.
+    /// The first file for `word` that is executable.
     pub fn executable(&self, view: &View, word: &str) -> Option<PathBuf> {
         command_path(word, &self.env, &self.working_dir, |path| {
             let walk = view.walk(path);

@@ -1,13 +1,13 @@
 //! Commands that start other commands: `env`, `tini`, `gosu`, and shells with `-c`.
 //!
-//! In: the words of a command line. Out: the files that it starts beside the first.
+//! In: the words of a command line. Out: the files that it starts besides the first.
 
 use std::path::PathBuf;
 
 use super::{Start, command_line, commands_in};
 use crate::vfs::{NodeKind, View};
 
-/// Commands that start the one that stands behind their options.
+/// Commands that start the command after their options.
 const STARTERS: [&str; 16] = [
     "env",
     "tini",
@@ -27,10 +27,10 @@ const STARTERS: [&str; 16] = [
     "exec",
 ];
 
-/// Most commands that start one another.
+/// Maximum length of a chain of commands that start one another.
 const MAX_STARTERS: usize = 64;
 
-/// What a command line starts beside its first word.
+/// The programs that a command line starts besides its first word.
 pub fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = words;
@@ -47,7 +47,7 @@ pub fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
         if !STARTERS.contains(&name) {
             break;
         }
-        // Users and numbers stand before the command, too: what is in PATH counts.
+        // Users and numbers may precede the command, too: the first word in PATH counts.
         let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
         let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
         let next = commands.find_map(|(at, word)| Some((at, start.executable(view, word)?)));

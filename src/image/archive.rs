@@ -1,8 +1,8 @@
 //! The archive: one tar for docker, podman, skopeo, umoci and containerd.
 //!
 //! In: trees and settings. Out: an OCI image layout and docker's `manifest.json` in one tar, both
-//! pointing at the same blobs, or one of the two. Into a file an uncompressed layer is read once: its
-//! header is filled in when its digest is known. Into a stream it is read twice.
+//! pointing at the same blobs, or one of the two. When writing to a file, an uncompressed layer is
+//! read once: its header is filled in when its digest is known. For a stream it is read twice.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -21,7 +21,7 @@ pub trait WriteSeek: Write + Seek {}
 
 impl<T: Write + Seek> WriteSeek for T {}
 
-/// Where an archive goes.
+/// Where an archive is written.
 pub enum Destination<'a> {
     /// An empty file of its own.
     File(&'a mut dyn WriteSeek),
@@ -29,10 +29,10 @@ pub enum Destination<'a> {
     Stream(&'a mut dyn Write),
 }
 
-/// How an archive is written.
+/// Format and compression of an archive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    /// As what.
+    /// The format.
     pub format: Format,
     /// How its layers are compressed.
     pub compression: Compression,
@@ -43,7 +43,7 @@ pub struct Style {
 pub struct Written {
     /// The images, one for each platform.
     pub images: Vec<WrittenImage>,
-    /// Size of all that was written in bytes.
+    /// Total size of the output in bytes.
     pub size: u64,
 }
 
@@ -52,9 +52,9 @@ pub struct Written {
 pub struct WrittenImage {
     /// Its layer.
     pub layer: LayerBlob,
-    /// The image's digest: that of its manifest. A root alone has none.
+    /// The image's digest: that of its manifest. `None` for a bare root.
     pub manifest: Option<Blob>,
-    /// The image's ID: the digest of its configuration. A root alone has none.
+    /// The image's ID: the digest of its configuration. `None` for a bare root.
     pub config: Option<Blob>,
 }
 
@@ -71,29 +71,29 @@ impl WrittenImage {
 /// Why an archive cannot be written.
 #[derive(Debug, Error)]
 pub enum ImageError {
-    /// The layer failed.
+    /// Writing the layer failed.
     #[error(transparent)]
     Layer(#[from] LayerError),
-    /// The archive failed.
+    /// Writing the archive failed.
     #[error(transparent)]
     Write(#[from] io::Error),
-    /// A compressed layer is kept in a temporary file, and that failed.
-    #[error("cannot compress the layer into a temporary file: {0}; make room, or set TMPDIR")]
+    /// Writing the compressed layer to a temporary file failed.
+    #[error("cannot compress the layer into a temporary file: {0}; free up space or set TMPDIR")]
     Temporary(io::Error),
-    /// The image cannot be described.
-    #[error("its configuration cannot be described: {}", cause(.0))]
+    /// The image's documents cannot be built.
+    #[error("cannot build the image configuration: {}", cause(.0))]
     Settings(#[from] oci_spec::OciSpecError),
     /// A file changed between the two passes over it.
     #[error(
-        "the files to pack changed while they were read; pack again, or write to a file with -o FILE"
+        "the input files changed while being read; pack again, or write to a file with -o FILE"
     )]
     Changed,
-    /// The folder is there and no layout.
-    #[error("it is there and no OCI layout ({0}); name an empty folder or a layout")]
+    /// The directory exists but is not an OCI layout.
+    #[error("it is not an OCI layout ({0}); name an empty directory or an OCI layout")]
     NoLayout(String),
 }
 
-/// What is behind an error of the types of the specification, which do not say it themselves.
+/// The source of an `oci-spec` error, whose own `Display` leaves it out.
 fn cause(error: &oci_spec::OciSpecError) -> String {
     use std::error::Error;
     let source = error.source().map(ToString::to_string);
@@ -132,9 +132,9 @@ pub fn write(
     })
 }
 
-/// How many bytes an archive without compression will have, or some more; 0 for a compressed one.
+/// Upper bound for the size of an uncompressed archive, in bytes; 0 for a compressed one.
 pub fn size_hint(parts: &[Part<'_>], style: Style) -> u64 {
-    /// Documents beside the layer: their records of reasons are the largest.
+    /// Allowance for the documents, in bytes; the record of reasons is the largest part.
     const DOCUMENTS: u64 = 18 * BLOCK;
     if style.compression != Compression::None {
         return 0;
@@ -163,7 +163,7 @@ impl Archive<'_> {
         }
     }
 
-    /// The tar of a tree alone.
+    /// Writes a tar of the bare tree.
     fn root(&mut self, parts: &[Part<'_>]) -> Result<Written, ImageError> {
         let mut images = Vec::new();
         for part in parts {
@@ -189,8 +189,8 @@ impl Archive<'_> {
         })
     }
 
-    /// The directories of a layout. Readers that unpack the archive in memory, as syft does, list
-    /// them rather than infer them from the blobs.
+    /// Writes the directories of a layout. Readers that unpack the archive in memory, such as syft,
+    /// list them rather than infer them from the blobs.
     fn directories(&mut self) -> Result<(), ImageError> {
         for name in ["blobs/", "blobs/sha256/"] {
             let mut header = member(name, 0)?;
@@ -234,7 +234,7 @@ impl Archive<'_> {
         }
     }
 
-    /// Fills the last block of a layer.
+    /// Pads the last block of a layer.
     fn pad(&mut self, layer: LayerBlob) -> Result<LayerBlob, ImageError> {
         let size = layer.blob.size;
         let padding = size.next_multiple_of(BLOCK) - size;
@@ -244,7 +244,7 @@ impl Archive<'_> {
         Ok(layer)
     }
 
-    /// Everything behind the layers.
+    /// Writes everything after the layers.
     fn documents(&mut self, parts: &[Part<'_>], images: &[Described]) -> Result<(), ImageError> {
         let format = self.style.format;
         let mut members: Vec<(String, &[u8])> = Vec::new();
@@ -290,15 +290,15 @@ impl Archive<'_> {
     }
 }
 
-/// The image that docker's `manifest.json` is about, which knows no platforms: that for the machine
-/// that slimpack was built for, else the first.
+/// The image that docker's `manifest.json` describes, which has no notion of platforms: the one
+/// for the architecture slimpack was built for, else the first.
 pub fn native<'a>(mut images: impl Iterator<Item = &'a Settings>) -> usize {
     let own = own_architecture();
     let is_native = |settings: &Settings| settings.platform.architecture.to_string() == own;
     images.position(is_native).unwrap_or(0)
 }
 
-/// The architecture that slimpack was built for, as images call it.
+/// The architecture that slimpack was built for, as a `GOARCH` name.
 pub fn own_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -322,7 +322,7 @@ fn config_path(format: Format, image: &Described) -> String {
     }
 }
 
-/// The header of a member. Its time is 1970 whatever the image's is: blobs have none.
+/// The header of a member. Its time is always 1970, whatever the image's: blobs have none.
 fn member(path: &str, size: u64) -> io::Result<Header> {
     let mut header = Header::new_gnu();
     header.set_path(path)?;

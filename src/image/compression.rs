@@ -1,7 +1,7 @@
 //! How the layer is compressed.
 //!
-//! In: the bytes of a layer. Out: the same bytes compressed, whatever the number of cores: zstd always
-//! works with workers, gzip in blocks of one size (RFC 1952, RFC 8878).
+//! In: the bytes of a layer. Out: its compressed bytes, identical for any number of cores: zstd
+//! always uses workers, gzip always blocks of one size (RFC 1952, RFC 8878).
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ use gzp::deflate::Gzip;
 use gzp::par::compress::{ParCompress, ParCompressBuilder};
 use oci_spec::image::MediaType;
 
-/// How a layer is compressed, and how much.
+/// Compression method and level of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Uncompressed.
     #[default]
     None,
     /// gzip, level 1 to 9.
@@ -23,14 +23,14 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What engines use where nobody says more.
+    /// The default level of engines.
     const GZIP: u32 = 6;
     const ZSTD: i32 = 3;
 
-    /// Reads `none`, `gzip` or `zstd`, with `:LEVEL` behind it.
+    /// Parses `none`, `gzip[:LEVEL]` or `zstd[:LEVEL]`.
     ///
     /// # Errors
-    /// What would be right, in words.
+    /// A message that names the valid values.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, level) = match text.split_once(':') {
             Some((name, level)) => (name, Some(level)),
@@ -39,13 +39,13 @@ impl Compression {
         let level = |default: i32, most: i32| match level.map(str::parse::<i32>) {
             None => Ok(default),
             Some(Ok(level)) if (1..=most).contains(&level) => Ok(level),
-            Some(_) => Err(format!("levels of {name} are 1 to {most}")),
+            Some(_) => Err(format!("{name} levels are 1 to {most}")),
         };
         match name {
             "none" if !text.contains(':') => Ok(Self::None),
             "gzip" => Ok(Self::Gzip(level(Self::GZIP as i32, 9)?.unsigned_abs())),
             "zstd" => Ok(Self::Zstd(level(Self::ZSTD, 22)?)),
-            _ => Err("write none, gzip or zstd, or gzip:9 and zstd:19 with a level".into()),
+            _ => Err("expected none, gzip or zstd, with a level as in gzip:9 or zstd:19".into()),
         }
     }
 
@@ -61,7 +61,7 @@ impl Compression {
     /// A writer that compresses into `target`.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When the encoder cannot be created.
     pub fn writer(self, target: Target) -> io::Result<Compressor> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(match self {
@@ -83,12 +83,12 @@ impl Compression {
     }
 }
 
-/// What compressed bytes are written to: one type, so that the compressors are compiled once.
+/// Where compressed bytes are written: one type, so that the compressors are compiled once.
 pub type Target = Box<dyn Write + Send>;
 
-/// A compressor at work.
+/// A running compressor.
 pub enum Compressor {
-    /// None: what is written goes through.
+    /// No compression: bytes pass through.
     None(Target),
     /// gzip.
     Gzip(Parallel),
@@ -97,10 +97,10 @@ pub enum Compressor {
 }
 
 impl Compressor {
-    /// Writes what is left.
+    /// Flushes the remaining output.
     ///
     /// # Errors
-    /// When the file fails.
+    /// When writing to the target fails.
     pub fn finish(self) -> io::Result<()> {
         match self {
             Self::None(mut file) => file.flush(),
@@ -110,8 +110,8 @@ impl Compressor {
     }
 }
 
-/// gzip on all cores. The library's own type panics when it is written to, or dropped, after its file
-/// has failed: this one says no.
+/// gzip on all cores. The library's own type panics if it is written to, or dropped, after its
+/// target has failed; this one returns an error.
 pub struct Parallel(Option<ParCompress<'static, Gzip, Target>>);
 
 impl Parallel {
@@ -149,7 +149,7 @@ fn failed() -> io::Error {
     io::Error::other("the compressor has failed")
 }
 
-/// What the file said, where it is the file.
+/// The target's own I/O error if there is one.
 fn plain(error: gzp::GzpError) -> io::Error {
     match error {
         gzp::GzpError::Io(error) => error,

@@ -19,7 +19,7 @@ use super::read::Description;
 use super::reference::Tag;
 use crate::elf::Platform;
 
-/// What a person configures.
+/// Image settings given by the user.
 #[derive(Clone, Debug)]
 pub struct Configured {
     /// Default arguments.
@@ -32,37 +32,36 @@ pub struct Configured {
     pub working_dir: Option<String>,
     /// Labels by name.
     pub labels: BTreeMap<String, String>,
-    /// Who made it.
+    /// The author (`author`).
     pub author: Option<String>,
-    /// `PORT/PROTOCOL` that it listens on.
+    /// Exposed ports as `PORT/PROTOCOL`.
     pub expose: Vec<String>,
-    /// Folders that are mounted over.
+    /// Volumes: directories that are mount points.
     pub volumes: Vec<String>,
-    /// The signal that ends it.
+    /// The signal that stops the container.
     pub stop_signal: Option<String>,
-    /// The command that says whether it is well.
-    /// docker's own object, which the specification reserves the name of.
+    /// The health check: docker's own object, whose name the OCI specification reserves.
     pub healthcheck: Option<serde_json::Value>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// Time of everything in the image, in seconds since 1970.
+    /// Creation time and time stamp of everything in the image, in seconds since 1970.
     pub created: u64,
 }
 
-/// What is configured.
+/// Everything that goes into an image's documents.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The platform of the programs.
     pub platform: Platform,
-    /// Names of the image; the first is the one in the index.
+    /// Names of the image; the index uses the first.
     pub tags: Vec<Tag>,
-    /// The command that is started.
+    /// The entrypoint (`ENTRYPOINT`).
     pub entrypoint: Vec<String>,
-    /// What a person configured.
+    /// What the user configured.
     pub configured: Configured,
-    /// Why what no loader asks for is there, by path.
+    /// Why files that no loader requests are included, by path.
     pub reasons: BTreeMap<String, String>,
-    /// What made the image, in words.
+    /// The packed programs, for the history (`created_by`).
     pub made_of: String,
 }
 
@@ -80,7 +79,7 @@ struct DockerManifest {
 
 /// The tag of a descriptor in an index (`annotations.md`).
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Its full name, which podman reads.
+/// The full image name, which podman reads.
 const IMAGE_NAME: &str = "io.containerd.image.name";
 const TITLE: &str = "org.opencontainers.image.title";
 const CREATED: &str = "org.opencontainers.image.created";
@@ -111,7 +110,7 @@ pub(super) fn manifest(
     json(&manifest)
 }
 
-/// docker's `manifest.json` for one image.
+/// docker's `manifest.json`, which describes one image.
 pub(super) fn docker_manifest(
     settings: &Settings,
     config: &str,
@@ -125,11 +124,11 @@ pub(super) fn docker_manifest(
     }])
 }
 
-/// The label and annotation that keeps the reasons; none where there is nothing to tell.
+/// The label and annotation that records the reasons; omitted if there are none.
 const REASONS: &str = "dev.slimpack.reasons";
 
-/// The record of a pack: for each path why it is there, as far as no loader asks for it; nothing
-/// where there is none, or none that makes sense.
+/// The reasons recorded when the image was packed, for each path that no loader requests; empty
+/// if there is no record or it cannot be parsed.
 pub fn recorded(image: &Description) -> BTreeMap<String, String> {
     let config = image.config.config().as_ref();
     let text = config.and_then(|config| config.labels().as_ref()?.get(REASONS));
@@ -211,16 +210,16 @@ pub(super) fn configuration(
     json(&image)
 }
 
-/// The time of creation as in JSON.
+/// The creation time as RFC 3339 text.
 fn time(settings: &Settings) -> Result<String, OciSpecError> {
     let time = i64::try_from(settings.configured.created)
         .ok()
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    let no_date = || OciSpecError::Other("the time of creation is no date".into());
+    let no_date = || OciSpecError::Other("the creation time is not a valid date".into());
     Ok(time.ok_or_else(no_date)?.to_string())
 }
 
-/// The index of a layout; several platforms are one more index, so that their tag names all.
+/// The index of a layout; several platforms get a nested index, so that one tag names them all.
 pub(super) struct Indexes {
     pub index: Vec<u8>,
     pub nested: Option<Vec<u8>>,
@@ -252,7 +251,7 @@ impl Indexes {
     }
 }
 
-/// As `docker save` writes them; podman reads the one, skopeo and umoci the other.
+/// Name annotations as `docker save` writes them; podman reads one, skopeo and umoci the other.
 fn names(tags: &[Tag]) -> HashMap<String, String> {
     let mut annotations = HashMap::new();
     if let Some(tag) = tags.first() {
@@ -287,8 +286,8 @@ fn digest(blob: &Blob) -> Result<Digest, OciSpecError> {
     blob.digest().parse()
 }
 
-/// Compact JSON with sorted keys: the maps of the specification's types are not sorted,
-/// those of a JSON value are.
+/// Compact JSON with sorted keys: the maps of `oci-spec` types are not sorted, those of a JSON
+/// value are.
 pub(super) fn json(document: &impl Serialize) -> Result<Vec<u8>, OciSpecError> {
     let value = serde_json::to_value(document)?;
     Ok(serde_json::to_vec(&value)?)

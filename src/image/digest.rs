@@ -1,7 +1,7 @@
 //! SHA-256 of what is being written.
 //!
-//! In: bytes on their way to a writer. Out: their digest and length. Large streams are
-//! hashed on the second core while the first one reads and writes; small ones start no
+//! In: bytes passed to a writer. Out: their digest and length. Large streams are hashed in
+//! a second thread while the first one reads and writes; small ones do not start a
 //! thread.
 
 use std::io::{self, Write};
@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::bytes::ReadAt;
 
-/// Bytes handed over at a time.
+/// Size of a chunk passed to the hashing thread, in bytes.
 const CHUNK: usize = 256 << 10;
-/// Chunks in flight between the two cores: bounds the memory.
+/// Chunks in flight between the two threads; bounds the memory used.
 const CHUNKS: usize = 8;
-/// Streams of at least this many bytes are hashed by a thread of their own.
+/// Streams of at least this many bytes are hashed in a separate thread.
 const THREAD_FROM: u64 = 8 << 20;
 
 /// Digest and size of a blob.
@@ -29,7 +29,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// The blob that holds just these bytes.
+    /// Digest and size of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self {
             sha256: hex(Sha256::digest(bytes).as_slice()),
@@ -37,7 +37,7 @@ impl Blob {
         }
     }
 
-    /// The blob that a whole file is.
+    /// Digest and size of a whole file.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -59,18 +59,18 @@ impl Blob {
         })
     }
 
-    /// `sha256:…`
+    /// The digest as `sha256:` and hexadecimal digits.
     pub fn digest(&self) -> String {
         format!("sha256:{}", self.sha256)
     }
 
-    /// Where the blob stands in an image layout.
+    /// Path of the blob in an image layout.
     pub fn path(&self) -> String {
         format!("blobs/sha256/{}", self.sha256)
     }
 }
 
-/// Passes bytes on and hashes them.
+/// A writer that hashes the bytes it passes on.
 pub struct Digester<W> {
     out: W,
     buffer: Vec<u8>,
@@ -90,7 +90,7 @@ struct Thread {
 }
 
 impl<W: Write> Digester<W> {
-    /// A digester in front of `out` for about `expected` bytes.
+    /// Wraps `out`; about `expected` bytes will be written.
     pub fn new(out: W, expected: u64) -> Self {
         let hasher = if expected >= THREAD_FROM {
             Hasher::Thread(Thread::start())
@@ -105,7 +105,7 @@ impl<W: Write> Digester<W> {
         }
     }
 
-    /// Hands on what is left, and the result.
+    /// Flushes the rest and returns the digest and size.
     ///
     /// # Errors
     /// When the writer fails.
@@ -174,7 +174,7 @@ impl Thread {
         }
     }
 
-    /// Gives a full buffer away for an empty one.
+    /// Exchanges a full buffer for an empty one.
     fn swap(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
         let next = self.empty.recv().map_err(|_| died())?;
         let full = std::mem::replace(buffer, next);

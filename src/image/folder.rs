@@ -1,7 +1,7 @@
-//! The tree as a folder on disk.
+//! The tree as a directory on disk.
 //!
-//! In: a [`Rootfs`] and an empty folder that nobody else can enter. Out: the nodes in it, with the
-//! modes and the one time stamp that a layer has; all of them belong to who runs this.
+//! In: a [`Rootfs`] and an empty directory that other users cannot enter. Out: its nodes, with the
+//! modes and time stamp that a layer has; all of them are owned by the user who runs slimpack.
 
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes, Permissions};
@@ -16,11 +16,11 @@ use crate::layer::{LayerError, copy};
 use crate::rootfs::{Content, Rootfs};
 use crate::vfs::View;
 
-/// Writes the tree into `folder`, which is empty. `mtime` is in seconds since 1970; `go_on` is asked
-/// before each file.
+/// Writes the tree into `folder`, which is empty. `mtime` is in seconds since 1970; `go_on` is
+/// called before each file and can stop the write.
 ///
 /// # Errors
-/// When a source file cannot be read or has changed its size, or the disk fails.
+/// When a source file cannot be read or has changed in size, or writing fails.
 pub fn write_folder(
     rootfs: &Rootfs,
     source: &View,
@@ -33,7 +33,7 @@ pub fn write_folder(
     let mut folders = Vec::new();
     for (path, node) in rootfs.nodes() {
         go_on()?;
-        // No component of a path in the tree is a link, so none leads out of the folder.
+        // No component of a path in the tree is a link, so none leads out of the directory.
         let at = folder.join(path.strip_prefix("/").unwrap_or(path));
         match &node.content {
             Content::Directory(mode) => {
@@ -59,7 +59,7 @@ pub fn write_folder(
             }
         }
     }
-    // The innermost first: what is written into a folder changes its time.
+    // The innermost first: writing into a directory changes its time.
     for (at, mode) in folders.into_iter().rev() {
         let folder = File::open(&at)?;
         folder.set_permissions(Permissions::from_mode(mode))?;

@@ -1,25 +1,25 @@
-//! What an image is written as.
+//! Output formats.
 
-/// What an image is written as.
+/// The format an image is written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// One tar that is a docker archive and an OCI layout at once
+    /// One tar that is both a docker archive and an OCI layout
     #[default]
     Image,
-    /// A tar as docker save wrote it before OCI layouts
+    /// A tar in the docker save format from before OCI layouts
     Docker,
     /// A tar of an OCI layout
     Oci,
-    /// An OCI layout folder; images with other tags in it stay
+    /// An OCI layout directory; images with other tags in it are kept
     OciDir,
-    /// A root folder, without a configuration
+    /// A root directory, without a configuration
     Rootfs,
-    /// A tar of the root, for ADD and docker import
+    /// A tar of the root directory, for ADD and docker import
     RootfsTar,
 }
 
 impl Format {
-    /// Whether it is a folder.
+    /// Whether the output is a directory.
     pub fn is_folder(self) -> bool {
         matches!(self, Self::OciDir | Self::Rootfs)
     }

@@ -1,8 +1,8 @@
-//! An OCI image layout as a folder (`image-layout.md` of the specification).
+//! An OCI image layout as a directory (`image-layout.md` of the specification).
 //!
-//! In: images and a folder: absent, empty, or a layout with other images. Out: their blobs in it, and an
-//! index in which their tag names them; images with other tags stay. The index is replaced last, so
-//! that a failure leaves the layout as it was.
+//! In: images and a directory: absent, empty, or a layout with other images. Out: their blobs in
+//! it, and an index that lists them under their tag; images with other tags are kept. The index is
+//! replaced last, so that a failure leaves the layout unchanged.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -22,11 +22,11 @@ use super::part::{LayerBlob, Part, copy};
 /// Largest index that is read, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
 
-/// Writes images into the layout at `folder`, one for each platform; `go_on` is asked before each
-/// blob.
+/// Writes images into the layout at `folder`, one for each platform; `go_on` is called before each
+/// blob and can stop the write.
 ///
 /// # Errors
-/// When the folder is there and no layout, a source file cannot be read, or the disk fails.
+/// When the directory exists but is not a layout, a source file cannot be read, or the disk fails.
 pub fn write_layout(
     parts: &[Part<'_>],
     style: Style,
@@ -67,11 +67,11 @@ pub fn write_layout(
 
 struct Layout {
     folder: PathBuf,
-    /// Whether no layout was there before; removed again unless an index is written.
+    /// Whether the layout is new: it is removed again unless an index is written.
     is_new: bool,
-    /// Whether the folder was.
+    /// Whether the directory existed before.
     existed: bool,
-    /// Locked: two runs on one layout do not lose each other's images.
+    /// Lock that keeps two runs on one layout from losing each other's images.
     _lock: File,
 }
 
@@ -89,7 +89,7 @@ impl Layout {
             write_new(folder, "oci-layout", LAYOUT)?;
         }
         let lock = File::open(&marker).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ImageError::NoLayout("it has no file oci-layout".into()),
+            io::ErrorKind::NotFound => ImageError::NoLayout("it has no oci-layout file".into()),
             _ => error.into(),
         })?;
         flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)?;
@@ -128,7 +128,7 @@ impl Layout {
         Ok((layer, file))
     }
 
-    /// A file that is removed unless it is kept.
+    /// A file that is removed unless it is persisted.
     fn temporary(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
         temporary(&self.blobs(), bytes)
     }
@@ -139,11 +139,11 @@ impl Layout {
         Ok(())
     }
 
-    /// Adds the descriptors of a new index to the one that is there, in place of those with the same
+    /// Merges the descriptors of a new index into the existing one, replacing those with the same
     /// tag.
     fn add(&self, new: &[u8]) -> Result<(), ImageError> {
         let no_layout = |error: oci_spec::OciSpecError| {
-            ImageError::NoLayout(format!("its index.json cannot be read: {error}"))
+            ImageError::NoLayout(format!("cannot read its index.json: {error}"))
         };
         let new = ImageIndex::from_reader(new)?;
         let path = self.folder.join("index.json");
@@ -186,7 +186,7 @@ impl Drop for Layout {
     }
 }
 
-/// Asks before each piece whether to go on.
+/// A writer that checks before each write whether to continue.
 struct Asking<'a> {
     out: &'a mut File,
     go_on: &'a dyn Fn() -> io::Result<()>,

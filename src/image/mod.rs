@@ -1,7 +1,7 @@
 //! The image around the layer.
 //!
 //! In: the tree, the platform and what the user wants configured. Out: an archive
-//! that docker, podman, skopeo, umoci and containerd read alike.
+//! that docker, podman, skopeo, umoci and containerd can read.
 
 mod archive;
 mod compression;

@@ -13,27 +13,27 @@ use crate::vfs::View;
 
 /// One image for one platform.
 pub struct Part<'a> {
-    /// The tree.
+    /// The file tree of the image.
     pub rootfs: &'a Rootfs,
     /// Where its files come from.
     pub source: &'a View,
-    /// What is configured.
+    /// Configuration, names and platform.
     pub settings: &'a Settings,
 }
 
-/// A layer as it stands in an image.
+/// A layer as stored in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerBlob {
-    /// Its bytes, compressed or not.
+    /// The stored bytes, compressed or not.
     pub blob: Blob,
-    /// Its bytes before they were compressed: the diff ID.
+    /// The uncompressed bytes, whose digest is the diff ID.
     pub plain: Blob,
     /// How it is compressed.
     pub compression: Compression,
 }
 
 impl Part<'_> {
-    /// Writes the layer as it is.
+    /// Writes the layer uncompressed.
     pub(super) fn plain_layer(&self, out: &mut dyn Write) -> Result<LayerBlob, ImageError> {
         let blob = self.tar(out)?;
         Ok(LayerBlob {
@@ -43,7 +43,7 @@ impl Part<'_> {
         })
     }
 
-    /// The layer in a nameless file, compressed: only then is its size known.
+    /// Compresses the layer into an unnamed temporary file: only then is its size known.
     pub(super) fn spooled_layer(
         &self,
         compression: Compression,

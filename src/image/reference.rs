@@ -9,30 +9,30 @@ use thiserror::Error;
 /// A tag as engines know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
-    /// As people write it: `hello:latest`. docker's `RepoTags`.
+    /// The short form: `hello:latest`. docker's `RepoTags`.
     pub familiar: String,
     /// With registry and namespace: `docker.io/library/hello:latest`.
     pub full: String,
-    /// What stands behind the colon.
+    /// The part after the colon.
     pub tag: String,
 }
 
-/// A tag that no engine would take.
+/// A tag that no engine would accept.
 #[derive(Debug, Error)]
 pub enum TagError {
     /// It does not follow the grammar.
-    #[error("{0:?} is not an image name ({1}); write one such as me/app:1.0")]
+    #[error("{0:?} is not a valid image name ({1}); use one like me/app:1.0")]
     Grammar(String, ParseError),
-    /// It names a digest.
-    #[error("{0} names a digest; a tag is wanted, such as app:1.0")]
+    /// It has a digest.
+    #[error("{0} has a digest; use a tag like app:1.0")]
     Digest(String),
 }
 
 impl Tag {
-    /// Checks a tag that a person wrote.
+    /// Parses a tag given by the user.
     ///
     /// # Errors
-    /// When it does not follow the grammar of references or names a digest.
+    /// When it does not follow the grammar of references or has a digest.
     pub fn parse(text: &str) -> Result<Self, TagError> {
         let reference: Reference = text
             .parse()
@@ -55,8 +55,7 @@ impl Tag {
         })
     }
 
-    /// `NAME:latest` for a program, in lower case and with whatever no name may hold
-    /// replaced by `-`.
+    /// `NAME:latest` for a program, in lower case and with invalid characters replaced by `-`.
     pub fn for_program(name: &str) -> Self {
         let mut valid = String::new();
         for letter in name.to_lowercase().chars() {
@@ -83,7 +82,7 @@ impl Tag {
     }
 }
 
-/// Longest name made from a program's, in bytes; the grammar allows 255 for all.
+/// Longest name derived from a program's, in bytes; the grammar allows 255 for the whole name.
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]

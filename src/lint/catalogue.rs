@@ -1,15 +1,15 @@
-//! The rules: their numbers, what each means, why it matters, and how to mend it.
+//! The rules: their numbers, what each means, why it matters, and how to fix it.
 //!
-//! Numbers are stable: none is ever used again for something else.
+//! Numbers are stable: the number of a removed rule is never reused.
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Worth knowing.
     Info,
-    /// Works, but not for long or not for the reason that was meant.
+    /// Works, but is fragile or works for another reason than intended.
     Warning,
-    /// Something does not start.
+    /// Something will not start.
     Error,
 }
 
@@ -27,15 +27,15 @@ impl Severity {
 /// One rule.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// `SP` and three digits.
+    /// The rule ID: `SP` and three digits.
     pub id: &'static str,
-    /// The severity that its findings usually have.
+    /// The default severity of its findings.
     pub severity: Severity,
-    /// What it finds.
+    /// One-line summary of what it finds.
     pub title: &'static str,
-    /// Why that matters.
+    /// Why that matters, in one or two sentences.
     pub why: &'static str,
-    /// What to do.
+    /// How to fix it.
     pub fix: &'static str,
 }
 
@@ -58,124 +58,124 @@ macro_rules! rules {
 
 rules! {
     SP001 Error "a needed library is missing"
-        "The loader ends every program that needs it with \"cannot open shared object file\"."
-        "Add the library, or the package that holds it, to a folder that the loader searches; or rebuild what needs it."
+        "Every program that needs it fails to start with \"cannot open shared object file\"."
+        "Add the library, or the package that provides it, to a directory that the loader searches; or rebuild what needs it."
     SP002 Error "the interpreter of a program is missing"
-        "The kernel answers \"no such file or directory\" for the program, though the program is there."
+        "Starting the program fails with \"no such file or directory\", although the program exists."
         "Add the dynamic loader at this path (with its C library), or link the program statically."
     SP003 Error "an interpreter or a library is for another machine"
-        "The loader passes over libraries of another class or machine and ends the program when no other is found."
-        "Put the build for the program's own machine in its place."
+        "The loader skips libraries of another ELF class or machine, and exits when it finds no other."
+        "Replace it with the build for the program's own machine."
     SP004 Error "a file that the loader rejects hides a library"
-        "A file that is no library of this kind ends the search: the loader dies of it and never sees the good one behind it."
+        "A file that is not a library of this kind ends the search: the loader fails on it and never reaches the good one after it."
         "Remove or replace the file."
     SP005 Error "a symbol version is not defined"
-        "The loader refuses the program with \"version not found\": the library is older than the one it was linked with."
-        "Take the library from the release that the program was built on, or build the program on this one."
-    SP006 Error "glibc and musl meet in one process"
-        "The two C libraries define the same names differently; a process with both crashes, or does not start."
-        "Use builds for one C library only."
-    SP007 Warning "a library is found through LD_LIBRARY_PATH only"
-        "It is lost as soon as the variable is not set: under sudo, in a setuid program, from a service manager."
-        "Link with -Wl,-rpath, or move the library to a folder that the loader searches by itself."
-    SP008 Warning "the loader's cache names a file that is gone"
-        "The loader tries it in vain; something removed a library and did not run ldconfig."
+        "The loader refuses to start the program with \"version not found\": the library is older than the one the program was linked with."
+        "Use the library from the release that the program was built on, or build the program on this one."
+    SP006 Error "glibc and musl are mixed in one process"
+        "The two C libraries define the same names differently; a process that loads both crashes, or does not start."
+        "Use builds for a single C library."
+    SP007 Warning "a library is found only through LD_LIBRARY_PATH"
+        "It is not found when the variable is not set: under sudo, in a setuid program, from a service manager."
+        "Link with -Wl,-rpath, or move the library to a directory that the loader searches by default."
+    SP008 Warning "the loader's cache lists a file that does not exist"
+        "The loader tries to open it and fails; a library was removed without running ldconfig."
         "Run ldconfig as the last step that changes libraries."
-    SP009 Warning "a library in a configured folder is not in the loader's cache"
-        "glibc's loader reads the cache, never ld.so.conf: the library is not found."
+    SP009 Warning "a library in a configured directory is not in the loader's cache"
+        "glibc's loader reads the cache, never ld.so.conf, so it does not find the library."
         "Run ldconfig as the last step that changes libraries."
-    SP010 Warning "two different files answer to one library name"
-        "Which one a program gets depends on who asks first, or on the order of folders."
+    SP010 Warning "two different files have the same library name"
+        "Which one a program loads depends on which object asks first, or on the order of directories."
         "Keep one of them."
     SP011 Warning "a library is found only because another object loaded it before"
-        "The requester's own search path does not lead to it; with another order of libraries it is missing."
-        "Give the requester a search path of its own (-Wl,-rpath)."
-    SP012 Info "a variant for newer processors stands beside a library"
-        "On such a processor another file is loaded than on the one it was tested on."
-        "Nothing, if that is meant."
+        "The requester's own search path does not lead to it; in another load order it would be missing."
+        "Give the requester its own search path (-Wl,-rpath)."
+    SP012 Info "a library has a variant for newer processors"
+        "Such a processor loads another file than the processor it was tested on."
+        "Nothing, if that is intended."
     SP013 Warning "an object needs a newer processor than the image's platform"
-        "The loader refuses it on an older processor with \"CPU ISA level is lower than required\"."
-        "Build it for the baseline, or give the image its variant (linux/amd64/v3)."
-    SP014 Warning "a library that an object opens by itself is missing"
-        "The object says in a note what it opens with dlopen; without it a feature fails, or the program does."
-        "Add one of the libraries that the note names."
-    SP015 Warning "a symbol is defined by no library of the program"
-        "Bound at load, the program does not start; bound lazily, it ends when the function is first called."
+        "On an older processor, the loader refuses it with \"CPU ISA level is lower than required\"."
+        "Build it for the baseline, or set the image's variant (linux/amd64/v3)."
+    SP014 Warning "a library that an object loads with dlopen is missing"
+        "An ELF note of the object declares that it loads the library with dlopen; without it a feature fails, or the whole program."
+        "Add one of the libraries that the note lists."
+    SP015 Warning "a symbol is not defined by any library of the program"
+        "If the symbol is bound at load, the program does not start; if it is bound lazily, the program exits when it first calls the function."
         "Link with the library that defines it, or use the version of the library that does."
-    SP016 Info "a library is needed and nothing of it is used"
-        "It is loaded, and carried, for nothing."
+    SP016 Info "a needed library is unused"
+        "It is shipped and loaded for nothing."
         "Link with -Wl,--as-needed."
     SP017 Warning "a library to preload is missing"
-        "The loader prints \"cannot be preloaded\" at every start of every program, and goes on without it."
+        "The loader prints \"cannot be preloaded\" whenever a program starts, and continues without it."
         "Add the library, or remove its name from LD_PRELOAD or /etc/ld.so.preload."
     SP101 Warning "a search path has an empty or relative element"
-        "It means the current folder: whoever can write there chooses the program's libraries."
-        "Write absolute folders, or $ORIGIN."
-    SP102 Warning "others may write a folder that libraries are searched in"
+        "It means the current directory: whoever can write there chooses the program's libraries."
+        "Use absolute directories, or $ORIGIN."
+    SP102 Warning "a directory that is searched for libraries is world-writable"
         "Whoever can write there chooses the program's libraries."
-        "Remove the permission, or the folder from the search path."
+        "Remove the write permission, or remove the directory from the search path."
     SP103 Warning "a search path leads to a build tree"
-        "The folder is that of the machine the program was built on: it is not there, or somebody else's."
+        "The directory belongs to the machine the program was built on: here it does not exist, or belongs to someone else."
         "Remove it when installing (patchelf --remove-rpath, CMAKE_INSTALL_RPATH)."
     SP104 Warning "DT_RPATH is ignored because DT_RUNPATH is present"
-        "The loader reads only the second; the folders of the first are not searched."
+        "The loader reads only DT_RUNPATH; the directories in DT_RPATH are not searched."
         "Keep one of them."
     SP105 Warning "a search path has a token that this C library does not expand"
-        "glibc takes an unknown token literally, musl drops the whole path."
-        "Use $ORIGIN; with glibc also $LIB and $PLATFORM."
-    SP106 Warning "a library is needed by a path instead of a name"
-        "A path is opened as it is, without a search; a relative one depends on the current folder."
-        "Give the library a soname (-Wl,-soname) and link again."
-    SP107 Warning "/etc/ld.so.preload loads something into every program"
-        "It changes all programs, and is a common way to hide in a system."
-        "Remove it, unless it is meant."
-    SP201 Warning "memory that can be written and executed"
-        "A bug that writes memory becomes one that runs code."
+        "glibc takes an unknown token literally; musl drops the whole path."
+        "Use $ORIGIN, or with glibc also $LIB and $PLATFORM."
+    SP106 Warning "a library is needed by path instead of by name"
+        "A path is opened as it is, without a search; a relative one depends on the current directory."
+        "Give the library a soname (-Wl,-soname) and relink."
+    SP107 Warning "/etc/ld.so.preload loads libraries into every program"
+        "It affects every program, and is a common way for attackers to hide in a system."
+        "Remove it, unless it is intended."
+    SP201 Warning "memory is both writable and executable"
+        "A bug that writes to memory becomes one that runs code."
         "Link with -Wl,-z,noexecstack and without -N."
     SP202 Warning "text relocations"
-        "Code is made writable while the object is loaded; hardened kernels refuse it."
+        "Code is made writable while the object is loaded; hardened kernels refuse this."
         "Compile with -fPIC."
-    SP203 Info "a program without the usual protections"
-        "PIE, RELRO and immediate binding make bugs harder to use."
+    SP203 Info "a program is linked without the usual hardening"
+        "PIE, RELRO and immediate binding make bugs harder to exploit."
         "Link with -pie -Wl,-z,relro,-z,now."
-    SP204 Info "debug information or a symbol table is left in"
-        "It is carried and never loaded."
+    SP204 Info "debug information or a symbol table was not stripped"
+        "It takes up space and is never loaded."
         "Strip it, or pack with --strip."
-    SP301 Error "a blob is not what the manifest says"
-        "Its digest, its size or its type differ: engines refuse the image."
+    SP301 Error "a blob does not match the manifest"
+        "Its digest, size or type differs: engines refuse the image."
         "Fetch or build the image again."
     SP302 Error "the entrypoint cannot be started"
-        "It is missing, not executable, or for another machine than the configuration says."
-        "Name a program that is in the image, or build it for the image's platform."
+        "It is missing, not executable, or for another architecture than the image configuration says."
+        "Use a program that is in the image, or build it for the image's platform."
     SP303 Error "the interpreter of a script is missing"
-        "The kernel answers \"no such file or directory\" for the script, though the script is there."
+        "Starting the script fails with \"no such file or directory\", although the script exists."
         "Add the interpreter, or correct the first line."
-    SP304 Warning "a symbolic link leads nowhere"
-        "Whatever opens it fails."
+    SP304 Warning "a symbolic link is dangling"
+        "Opening it fails."
         "Add what it points to, or remove the link."
     SP305 Warning "a setuid or setgid program, or one with file capabilities"
-        "Whoever runs it gets its owner's rights."
+        "Whoever runs it gets its owner's privileges."
         "Remove the bit (chmod a-s) where the image does not need it."
-    SP306 Info "bytes that are carried in vain"
-        "A later layer hides them, or another file holds the same."
-        "Remove files in the layer that adds them; keep one copy, or hard links."
-    SP307 Warning "an unsafe or doubtful name in a layer's archive"
+    SP306 Info "wasted bytes: hidden or duplicated"
+        "A later layer hides them, or another file has the same content."
+        "Remove files in the layer that adds them; keep one copy, or use hard links."
+    SP307 Warning "an unsafe or ambiguous name in a layer's archive"
         "Engines treat such members differently, and some refuse the image."
-        "Write the layer with a tool that normalises names."
+        "Write the layer with a tool that normalizes names."
     SP308 Error "the image's user is not in its /etc/passwd"
-        "Engines refuse to start a container as a user whose number they cannot find."
-        "Add the user, or name it by number."
-    SP401 Info "data that a program probably reads is absent"
-        "It starts, and fails or misbehaves when it looks for the data."
+        "Engines refuse to start a container when they cannot look up the ID of its user."
+        "Add the user, or give its numeric ID."
+    SP401 Info "data that a program probably reads is missing"
+        "The program starts, then fails or misbehaves when it looks for the data."
         "Add the data if the program uses it."
 }
 
-/// The rule of that number.
+/// The rule with this ID; `None` if there is no such rule.
 pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.id == id)
 }
 
-/// The number that somebody who wrote `id` may have meant.
+/// The known ID closest to `id`, for a "did you mean" hint.
 pub fn nearest(id: &str) -> Option<&'static str> {
     let known = RULES.iter().map(|rule| rule.id);
     crate::suggest::nearest(&id.to_uppercase(), known, 1)

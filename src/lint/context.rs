@@ -1,4 +1,4 @@
-//! What is linted, and what is known of it beside its files.
+//! The lint target, and what is known about it besides its files.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -12,48 +12,48 @@ use crate::image::read::{ImagePlatform, Layer, Tree};
 use crate::loader::Environment;
 use crate::source::Source;
 
-/// How much of the source the target is.
+/// How much of the source belongs to the target.
 pub enum Scope<'a> {
-    /// Some files of a machine; what else is there is none of their business.
+    /// Individual files of a machine; the rest of its file system is not checked.
     Files,
-    /// A whole root.
+    /// A whole root file system.
     Root(&'a Tree),
 }
 
-/// A target with everything that rules look at.
+/// The target, with everything that the rules look at.
 pub struct Context<'a> {
-    /// Where files are found.
+    /// The files, and the loaders among them.
     pub source: &'a Source,
-    /// How much of it is the target.
+    /// How much of the source belongs to the target.
     pub scope: Scope<'a>,
-    /// What there is to check.
+    /// The files to check.
     pub survey: Survey,
-    /// Checks versions and symbols.
+    /// Checks symbol versions and symbols.
     pub binder: Binder<'a>,
-    /// How the image is started.
+    /// How the image is started: command, environment, working directory, user.
     pub start: Start,
-    /// The program that it starts, where it is found.
+    /// The path of the program that the image starts, if it was found.
     pub started: Option<PathBuf>,
-    /// Where only data that is read at run time counts, whose.
+    /// Set to check only the data that these programs read at run time.
     pub runtime: Option<Runtime>,
-    /// What the image says it is for.
+    /// The platform that the image declares.
     pub platform: Option<ImagePlatform>,
-    /// Its layers.
+    /// The layers of the image, the lowest first; empty for anything else.
     pub layers: &'a [Layer],
-    /// What loaders are told, for programs without raised privileges.
+    /// The environment in which loaders search, for programs without raised privileges.
     pub environment: Environment,
-    /// Libraries of the survey by file name and by soname.
+    /// Indices into the survey's ELF files, by file name and by soname; filled on first use.
     pub names: OnceLock<HashMap<OsString, Vec<usize>>>,
 }
 
-/// The programs whose data is looked for, with the contents of all files at hand.
+/// The programs whose run-time data is checked; the contents of all files are available.
 pub struct Runtime {
-    /// Programs that the image starts; none where it does not say, and then all count.
+    /// Programs that the image starts; if it declares none, every program counts.
     pub programs: Vec<PathBuf>,
 }
 
 impl Runtime {
-    /// Whether the program at a path counts.
+    /// Whether the program at `path` is one of these.
     pub fn starts(&self, context: &Context<'_>, path: &Path) -> bool {
         let is_same = |program: &PathBuf| context.is_same(program, path);
         self.programs.is_empty() || self.programs.iter().any(is_same)
@@ -61,7 +61,7 @@ impl Runtime {
 }
 
 impl Context<'_> {
-    /// The tree, when the target is a whole root.
+    /// The tree, if the target is a whole root.
     pub fn tree(&self) -> Option<&Tree> {
         match &self.scope {
             Scope::Files => None,
@@ -69,7 +69,7 @@ impl Context<'_> {
         }
     }
 
-    /// The libraries that have this file name or this soname.
+    /// The libraries with this file name or soname.
     pub fn libraries_called(&self, name: &OsStr) -> impl Iterator<Item = &ElfFile> {
         let names = self.names.get_or_init(|| {
             let mut names: HashMap<OsString, Vec<usize>> = HashMap::new();
@@ -92,19 +92,19 @@ impl Context<'_> {
         found.iter().map(|&number| &self.survey.elf[number])
     }
 
-    /// Whether a path is that of the program that the image starts, links followed.
+    /// Whether `path` is the program that the image starts; links are followed.
     pub fn is_started(&self, path: &Path) -> bool {
         let started = self.started.as_ref();
         started.is_some_and(|started| self.is_same(started, path))
     }
 
-    /// Whether two paths lead to one file.
+    /// Whether two paths lead to the same file.
     fn is_same(&self, one: &Path, other: &Path) -> bool {
         let id = |path: &Path| self.source.view.walk(path).map(|walk| walk.metadata.id);
         one == other || matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
     }
 
-    /// What the loader of a program is told.
+    /// The environment in which the loader of `file` searches.
     pub fn environment_of(&self, file: &ElfFile) -> Environment {
         Environment {
             secure: file.walk.metadata.changes_identity(),
@@ -112,10 +112,10 @@ impl Context<'_> {
         }
     }
 
-    /// The digest of the layer that a path comes from.
+    /// The digest of the layer that `path` comes from, or its diff ID if no digest is known.
     pub fn layer_of(&self, path: &Path) -> Option<String> {
         use std::os::unix::ffi::OsStrExt;
-        // A link that leads nowhere comes from a layer too: its folder is walked, not itself.
+        // A dangling link comes from a layer too: walk its directory instead of the link.
         let view = &self.source.view;
         let real = match view.walk(path) {
             Ok(walk) => walk.real.clone(),

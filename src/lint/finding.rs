@@ -1,4 +1,4 @@
-//! A finding, and how findings about the same thing become one.
+//! A finding, and how findings about the same thing are merged.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,35 +7,35 @@ use serde_json::{Map, Value};
 
 use super::catalogue::{Rule, Severity};
 
-/// Something that a rule found.
+/// One problem that a rule found.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// The rule.
+    /// The rule that found it.
     pub rule: &'static Rule,
-    /// How bad it is here.
+    /// How bad it is here; may differ from the rule's default.
     pub severity: Severity,
-    /// The object it is about.
+    /// The file it is about.
     pub path: PathBuf,
-    /// What about it: the name of a library, a version, an element.
+    /// The detail it is about: a library name, a symbol version, a search path element.
     pub subject: String,
-    /// One sentence.
+    /// What is wrong, in one sentence.
     pub message: String,
-    /// What to do.
+    /// How to fix it, in one sentence.
     pub fix: String,
-    /// Who asks for the subject, the most important first.
+    /// The files that request the subject, the most important first.
     pub requesters: Vec<PathBuf>,
-    /// The programs that it concerns.
+    /// The programs that are affected.
     pub programs: Vec<PathBuf>,
-    /// The way from a program to the first requester.
+    /// The path of requests from a program to the first requester.
     pub chain: Vec<PathBuf>,
-    /// The layer that the object comes from.
+    /// The digest of the layer that the file comes from.
     pub layer: Option<String>,
-    /// What was seen.
+    /// Details for reports, by JSON key.
     pub evidence: Map<String, Value>,
 }
 
 impl Finding {
-    /// A finding of `rule` about `path`, as bad as the rule says.
+    /// A finding of `rule` about `path`, with the rule's default severity and fix.
     pub(super) fn new(
         rule: &'static Rule,
         path: &Path,
@@ -57,12 +57,12 @@ impl Finding {
         }
     }
 
-    /// Whether it is about a library that the loader asks for and does not get.
+    /// Whether it is about a library that the loader searches for and cannot load.
     pub fn is_missing_library(&self) -> bool {
         matches!(self.rule.id, "SP001" | "SP003" | "SP004")
     }
 
-    /// Whether it is about a library that a program opens by itself.
+    /// Whether it is about a library that a program loads with `dlopen`.
     pub fn is_opened_library(&self) -> bool {
         self.rule.id == "SP014"
     }
@@ -82,9 +82,9 @@ impl Finding {
         self
     }
 
-    /// What has to be equal for two findings to be one.
+    /// Findings with equal keys are merged.
     fn key(&self) -> (&'static str, Severity, PathBuf, String) {
-        // What is missing is missing once, whoever asks for it.
+        // A missing library is reported once, no matter how many objects request it.
         let is_by_subject = matches!(
             self.rule.id,
             "SP001" | "SP002" | "SP003" | "SP004" | "SP005" | "SP007" | "SP010" | "SP012"
@@ -97,7 +97,7 @@ impl Finding {
     }
 }
 
-/// Findings about the same thing, each once, with all who ask for it.
+/// Merges findings about the same thing into one with all its requesters.
 #[derive(Default)]
 pub(super) struct Merger {
     places: HashMap<(&'static str, Severity, PathBuf, String), usize>,
@@ -106,7 +106,7 @@ pub(super) struct Merger {
 }
 
 impl Merger {
-    /// Adds findings; one that concerns the program that is started tells the way to it.
+    /// Adds findings. A merged finding keeps the chain of the program that is started, if any.
     pub fn add(&mut self, findings: Vec<Finding>, is_started: &dyn Fn(&Path) -> bool) {
         for finding in findings {
             let place = *self
@@ -141,7 +141,7 @@ impl Merger {
         }
     }
 
-    /// All findings, each program named once, the one that is started first.
+    /// All findings, each listing a program once and the program that is started first.
     pub fn finish(mut self, is_started: &dyn Fn(&Path) -> bool) -> Vec<Finding> {
         for finding in &mut self.merged {
             finding.programs.sort();
@@ -159,8 +159,8 @@ impl Merger {
     }
 }
 
-/// The worst first; among equals what concerns the program that is started, then what concerns
-/// most programs.
+/// Sorts the worst first; among equals, findings that affect the program that is started, then by
+/// rule, then those that affect the most programs.
 pub(super) fn sort(findings: &mut [Finding], is_started: &dyn Fn(&Path) -> bool) {
     findings.sort_by_cached_key(|finding| {
         let concerns_start = is_started(&finding.path)

@@ -1,8 +1,8 @@
 //! Lint: would everything in this target start?
 //!
-//! In: an image, a folder or single files, as a view. Out: findings of the rules in
-//! [`catalogue`]. Programs are resolved by the code that packs, with the target's own environment
-//! and configuration; nothing is executed.
+//! In: an image, a directory or single files, as a view. Out: findings of the rules in
+//! [`catalogue`]. Programs are resolved by the same code that packs, with the target's own
+//! environment and configuration; nothing is executed.
 
 pub mod catalogue;
 mod context;
@@ -30,23 +30,23 @@ use crate::closure::{Closure, ClosureError, Program};
 use crate::image::read::Fault;
 use crate::vfs::FileId;
 
-/// What was found in one target.
+/// The result of checking one target.
 pub struct Findings {
     /// All findings, the worst first.
     pub findings: Vec<Finding>,
-    /// How many programs and libraries were checked.
+    /// Number of programs and libraries that were checked.
     pub elf: usize,
-    /// How many scripts were checked.
+    /// Number of scripts that were checked.
     pub scripts: usize,
-    /// Findings that the policy passes over.
+    /// Number of findings that the policy ignores.
     pub ignored: usize,
 }
 
-/// Checks everything in a target. `faults` is asked last for blobs that are not what they
-/// should be: they may have been worked out meanwhile.
+/// Checks everything in a target. `faults` returns the blobs that do not match their descriptors;
+/// it is called last, so that they can be verified in the meantime.
 ///
 /// # Errors
-/// When a blob cannot be read.
+/// The error of `faults`: a blob cannot be read.
 pub fn lint(
     context: &Context<'_>,
     policy: &Policy,
@@ -85,7 +85,7 @@ pub fn lint(
     })
 }
 
-/// Findings about an image of which nothing else can be checked.
+/// Findings about an image in which nothing but its blobs can be checked.
 pub fn of_faults(faults: &[Fault], policy: &Policy) -> Findings {
     let mut findings = rules::faults(faults);
     findings.retain(|finding| policy.asks_for(finding));
@@ -99,11 +99,11 @@ pub fn of_faults(faults: &[Fault], policy: &Policy) -> Findings {
     }
 }
 
-/// Files that are checked before what was found is put together: bounds the memory.
+/// Number of files that are checked before their findings are merged; bounds memory use.
 const BATCH: usize = 256;
 
-/// Checks programs with all they load, libraries that none of them loads, and each file by
-/// itself.
+/// Checks programs with everything they load, libraries that no program loads, and each file on
+/// its own.
 fn check_elf_files(
     context: &Context<'_>,
     merger: &mut Merger,
@@ -111,7 +111,7 @@ fn check_elf_files(
 ) {
     let files = &context.survey.elf;
     let mut reached = HashSet::new();
-    // Hard links in one folder load the same, whatever they are called.
+    // Hard links in one directory load the same libraries, whatever their names.
     let mut groups: BTreeMap<_, Vec<&ElfFile>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.is_program()) {
         let key = (file.walk.metadata.id, file.walk.real.parent());
@@ -120,7 +120,7 @@ fn check_elf_files(
     let mut groups: Vec<Vec<&ElfFile>> = groups.into_values().collect();
     groups.sort_by(|left, right| left[0].path.cmp(&right[0].path));
     for batch in groups.chunks(BATCH) {
-        // One program after the other on each core: they share what is known of libraries.
+        // Programs run in parallel and share the cached facts of libraries.
         let checked: Vec<(Vec<Finding>, Vec<FileId>)> = batch
             .par_iter()
             .map(|group| check_program(context, group))
@@ -148,7 +148,7 @@ fn check_elf_files(
     }
 }
 
-/// Checks what one program loads; also which files that are.
+/// Checks what one program loads; returns the findings, and the files that it loads.
 fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Vec<FileId>) {
     let file = group[0];
     let program = Program {
@@ -184,10 +184,10 @@ fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Ve
     (findings, reached)
 }
 
-/// Why a program has no closure, for rules.
+/// Why a program has no closure, for the rules.
 pub(crate) type NoClosure = ClosureError;
 
-/// The paths of a list, as JSON.
+/// A list of paths as a JSON array of strings.
 fn paths(paths: &[PathBuf]) -> serde_json::Value {
     paths
         .iter()

@@ -1,6 +1,6 @@
 //! Which findings count.
 //!
-//! In: the command line, and a `slimpack.toml`. Out: whether a finding is shown, and whether it
+//! In: the command line and a `slimpack.toml`. Out: whether a finding is shown, and whether it
 //! makes the run fail.
 
 use std::path::PathBuf;
@@ -16,20 +16,20 @@ use crate::suggest::did_you_mean;
 /// Why a policy cannot be used.
 #[derive(Debug, Error)]
 pub enum PolicyError {
-    /// There is no such rule.
-    #[error("there is no rule {0}{hint}; slimpack lint --list-rules names all", hint = did_you_mean(catalogue::nearest(.0)))]
+    /// No rule has this ID.
+    #[error("there is no rule {0}{hint}; slimpack lint --list-rules lists them", hint = did_you_mean(catalogue::nearest(.0)))]
     UnknownRule(String),
-    /// An ignore without a reason.
-    #[error("the ignore of {0} has no reason; say why its findings do not matter")]
+    /// An ignore entry of the policy file gives no reason.
+    #[error("the ignore entry for {0} has no reason; say why its findings do not matter")]
     NoReason(String),
 }
 
-/// Findings that are passed over.
+/// Findings to ignore.
 #[derive(Clone, Debug)]
 pub struct Ignore {
-    /// The rule.
+    /// The rule whose findings are ignored.
     pub rule: &'static Rule,
-    /// Only about paths or subjects that match this glob.
+    /// Ignores only findings whose path or subject matches this glob.
     pub glob: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Ignore {
     /// Reads `RULE[:GLOB]`.
     ///
     /// # Errors
-    /// When there is no such rule.
+    /// [`PolicyError::UnknownRule`] if there is no such rule.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let (id, glob) = match text.split_once(':') {
             Some((id, glob)) => (id, Some(glob.to_owned())),
@@ -61,32 +61,32 @@ impl Ignore {
     }
 }
 
-/// The rule of that number.
+/// The rule with this ID, in any case.
 ///
 /// # Errors
-/// When there is none.
+/// [`PolicyError::UnknownRule`] if there is no such rule.
 pub fn known_rule(id: &str) -> Result<&'static Rule, PolicyError> {
     catalogue::rule(&id.to_uppercase()).ok_or_else(|| PolicyError::UnknownRule(id.to_owned()))
 }
 
-/// What is passed over and what fails.
+/// Which findings are ignored, and which make the run fail.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// Findings that are passed over.
+    /// Findings to ignore.
     pub ignore: Vec<Ignore>,
-    /// Only these rules count; all of them when there are none.
+    /// Checks only these rules; all rules if empty.
     pub only: Vec<&'static Rule>,
-    /// The least severity that makes the run fail; `None` for never.
+    /// Lowest severity that makes the run fail; `None` never fails.
     pub fail_on: Option<Severity>,
 }
 
 impl Policy {
-    /// Whether a finding is of a rule that counts at all.
+    /// Whether the finding's rule is selected.
     pub fn asks_for(&self, finding: &Finding) -> bool {
         self.only.is_empty() || self.only.iter().any(|rule| rule.id == finding.rule.id)
     }
 
-    /// Whether a finding is passed over.
+    /// Whether a finding is ignored.
     pub fn ignores(&self, finding: &Finding) -> bool {
         self.ignore.iter().any(|ignore| ignore.covers(finding))
     }
@@ -96,10 +96,10 @@ impl Policy {
         self.fail_on.is_some_and(|least| finding.severity >= least)
     }
 
-    /// Adds the `[lint]` section of a `slimpack.toml`; what was set before wins.
+    /// Adds the `[lint]` section of a `slimpack.toml`; `fail-on` of the command line wins.
     ///
     /// # Errors
-    /// When it names an unknown rule, or gives no reason.
+    /// When an entry names an unknown rule, or gives no reason.
     pub fn add_section(
         &mut self,
         section: LintSection,
@@ -121,44 +121,44 @@ impl Policy {
     }
 }
 
-/// The part of a `slimpack.toml` that is about lint.
+/// The `[lint]` section of a `slimpack.toml`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LintSection {
-    /// Findings to pass over
+    /// Findings to ignore
     #[serde(default)]
     ignore: Vec<IgnoreEntry>,
-    /// The least severity that makes a run fail [default: error]
+    /// Lowest severity that makes a run fail [default: error]
     fail_on: Option<FailOn>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct IgnoreEntry {
-    /// A rule, such as SP305
+    /// The rule, such as SP305
     rule: String,
-    /// Only about paths or names that match this glob
+    /// Ignore only paths or names that match this glob
     path: Option<PathBuf>,
-    /// Why
+    /// Why these findings do not matter
     reason: String,
 }
 
-/// The word behind `--fail-on`.
+/// The value of `--fail-on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FailOn {
-    /// Findings of severity error.
+    /// Fail on errors.
     Error,
-    /// Warnings too.
+    /// Fail on warnings too.
     Warning,
-    /// Everything.
+    /// Fail on any finding.
     Info,
-    /// Nothing.
+    /// Never fail.
     Never,
 }
 
 impl FailOn {
-    /// The least severity that fails.
+    /// The lowest severity that makes the run fail; `None` never fails.
     pub fn severity(self) -> Option<Severity> {
         match self {
             Self::Error => Some(Severity::Error),

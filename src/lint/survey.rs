@@ -1,6 +1,6 @@
 //! Everything in a target that can be checked: ELF files, scripts, links.
 //!
-//! In: the tree of an image, or paths of this machine. Out: lists of them with their facts.
+//! In: the tree of an image, or paths on this machine. Out: lists of these files, with their facts.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,25 @@ use crate::elf::{ElfError, Linkage, Object};
 use crate::image::read::{Head, Tree};
 use crate::vfs::{NodeKind, View, Walk};
 
-/// Bytes of a script's first line that are looked at, as Linux does.
+/// Bytes of a script's first line that are read, as in Linux (`BINPRM_BUF_SIZE`).
 const FIRST_LINE: u64 = 256;
-/// Separate debug files are ELF files that nobody loads.
+/// Where separate debug files are: ELF files that are never loaded.
 const DEBUG_FILES: &str = "/usr/lib/debug";
 
 /// An ELF program or library.
 pub struct ElfFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Where that leads: to itself.
+    /// The result of walking that path, which crosses no link.
     pub walk: Arc<Walk>,
-    /// Its facts.
+    /// Its ELF facts.
     pub object: Arc<Object>,
-    /// Whether no hard link to it came before.
+    /// Whether it is the first of its hard links.
     pub is_first_name: bool,
 }
 
 impl ElfFile {
-    /// Whether it is started, not loaded.
+    /// Whether it is a program rather than a library.
     pub fn is_program(&self) -> bool {
         self.object.linkage() != Linkage::Library
     }
@@ -38,32 +38,32 @@ impl ElfFile {
 
 /// A file that begins with `#!`.
 pub struct Script {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The first line.
+    /// The first line, without the newline.
     pub line: String,
     /// Whether it has an execute bit.
     pub is_executable: bool,
 }
 
-/// What there is to check.
+/// The files of a target that can be checked.
 #[derive(Default)]
 pub struct Survey {
-    /// Programs and libraries by path. A hard link is a program of its own: its `$ORIGIN` may be
-    /// another.
+    /// Programs and libraries by path. A hard link counts as a separate program, since its
+    /// `$ORIGIN` may differ.
     pub elf: Vec<ElfFile>,
     /// Scripts by path.
     pub scripts: Vec<Script>,
     /// Symbolic links by path.
     pub links: Vec<PathBuf>,
-    /// ELF files that can be executed and are damaged, each with what is wrong.
+    /// Executable ELF files that are damaged, each with the error.
     pub damaged: Vec<(PathBuf, String)>,
-    /// Files that cannot be read, and were not kept.
+    /// Files whose contents cannot be read or were not kept.
     pub unreadable: Vec<PathBuf>,
 }
 
 impl Survey {
-    /// Looks through a whole tree, of which `view` is the view.
+    /// Surveys a whole tree; `view` is the view of that tree.
     pub fn of_tree(tree: &Tree, view: &View) -> Self {
         let mut survey = Self::default();
         let mut seen = HashSet::new();
@@ -121,7 +121,7 @@ impl Survey {
         survey
     }
 
-    /// Looks at the given files of a view.
+    /// Surveys the given files of a view.
     pub fn of_files(files: &[PathBuf], view: &View) -> Self {
         Self {
             elf: files
@@ -133,8 +133,8 @@ impl Survey {
     }
 }
 
-/// The ELF program or library at `path`; object files, core dumps and what is damaged beyond
-/// recognition are none.
+/// The ELF program or library at `path`; `None` for object files, core dumps and files that
+/// cannot be parsed.
 fn elf_file(view: &View, path: &Path, is_first_name: bool) -> Option<ElfFile> {
     let walk = view.walk(path).ok()?;
     let object = view.facts(&walk).ok()?.ok()?;
@@ -146,7 +146,7 @@ fn elf_file(view: &View, path: &Path, is_first_name: bool) -> Option<ElfFile> {
     })
 }
 
-/// What is wrong with an ELF file that a kernel or a loader would refuse.
+/// What is wrong with an ELF file that a kernel or loader would refuse.
 fn fault(view: &View, path: &Path) -> Option<String> {
     let walk = view.walk(path).ok()?;
     match view.facts(&walk) {
@@ -156,7 +156,7 @@ fn fault(view: &View, path: &Path) -> Option<String> {
     }
 }
 
-/// A file that cannot be read is not damaged.
+/// Marks a file that cannot be read, as opposed to a damaged one.
 const NOT_KEPT: &str = "";
 
 fn first_line(start: &[u8]) -> String {

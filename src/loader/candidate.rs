@@ -1,7 +1,7 @@
 //! The verdict on one candidate file.
 //!
-//! In: a path that a search rule came up with. Out: take it, pass over it, or stop.
-//! Loaders pass over some files and die of others; which is which decides whether a
+//! In: a path produced by a search rule. Out: take it, skip it, or stop.
+//! Loaders skip some files and abort on others; which is which decides whether a
 //! broken file shadows a good one. Source: glibc `open_verify` and `open_path`, musl
 //! `path_open` and `map_library`.
 
@@ -16,15 +16,15 @@ use goblin::elf::header::{
 use crate::elf::{ElfError, Object};
 use crate::vfs::{Errno, NodeKind, View, Walk};
 
-/// `EI_ABIVERSION` and the padding behind it (`<elf.h>`).
+/// `EI_ABIVERSION` and the padding after it (`<elf.h>`).
 const EI_ABIVERSION: usize = 8;
 /// glibc's `ELFOSABI_ARM_AEABI`, accepted on ARM only.
 const ELFOSABI_ARM_AEABI: u8 = 64;
 
-/// Attempts that are kept for a report; the rest is counted.
+/// Attempts kept for a report; the rest are only counted.
 const MAX_ATTEMPTS: usize = 1000;
 
-/// What libraries have to match.
+/// Machine, class and byte order that libraries have to match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     class: u8,
@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target that `program` sets.
+    /// The target of `program`.
     pub fn of(program: &Object) -> Self {
         Self {
             class: program.header.e_ident[EI_CLASS],
@@ -42,7 +42,7 @@ impl Target {
         }
     }
 
-    /// Whether an object with this header runs in the same process.
+    /// Whether an object with this header can be loaded into the same process.
     pub fn matches(self, header: &Header) -> bool {
         self.class == header.e_ident[EI_CLASS]
             && self.data == header.e_ident[EI_DATA]
@@ -65,7 +65,7 @@ impl Target {
     }
 }
 
-/// Why a candidate was not taken.
+/// Why a candidate was rejected.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// It cannot be opened.
@@ -74,9 +74,9 @@ pub enum Outcome {
     OtherClass,
     /// It is for another machine.
     OtherMachine(&'static str),
-    /// `DF_1_NODEFLIB` forbids the folder it is in.
+    /// It is in a default directory, which `DF_1_NODEFLIB` excludes.
     NoDefaultFolder,
-    /// The loader dies of it.
+    /// The loader aborts on it.
     Fatal(String),
 }
 
@@ -92,21 +92,21 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A candidate that was not taken.
+/// A rejected candidate.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// The path that was tried.
     pub path: PathBuf,
-    /// Why it was not taken.
+    /// Why it was rejected.
     pub outcome: Outcome,
 }
 
-/// Everything that one search tried in vain.
+/// Everything that one search tried without success.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
-    /// In order.
+    /// The attempts in search order, up to the limit.
     pub attempts: Vec<Attempt>,
-    /// How many more there were than are kept.
+    /// Number of further attempts that were not kept.
     pub omitted: usize,
 }
 
@@ -119,8 +119,8 @@ impl Tried {
         }
     }
 
-    /// Forgets all attempts, but for their number, when there are more than `left`; takes
-    /// those that are kept from it.
+    /// Drops all attempts but their count if there are more than `left`; otherwise subtracts
+    /// the number kept from `left`.
     pub fn keep_within(&mut self, left: &mut usize) {
         match left.checked_sub(self.attempts.len()) {
             Some(rest) => *left = rest,
@@ -131,8 +131,8 @@ impl Tried {
         }
     }
 
-    /// One line for each attempt: the path and why it was not taken; in the end, how
-    /// many attempts are not listed.
+    /// One line for each attempt: the path and why it was rejected; finally the number of
+    /// attempts that are not listed.
     pub fn lines(&self) -> impl Iterator<Item = (Option<&Path>, String)> {
         let rest = (self.omitted > 0).then(|| (None, format!("and {} more", self.omitted)));
         self.attempts
@@ -141,7 +141,7 @@ impl Tried {
             .chain(rest)
     }
 
-    /// The file that would have made the loader die, if that is how it ended.
+    /// The file on which the loader would have aborted, if that is how the search ended.
     pub fn fatal(&self) -> Option<&Attempt> {
         self.attempts
             .last()
@@ -149,13 +149,13 @@ impl Tried {
     }
 }
 
-/// What to do with a candidate.
+/// What the loader does with a candidate.
 pub(super) enum Verdict {
     /// Map it.
     Take(Arc<Walk>, Arc<Object>),
     /// Try the next.
     Pass(Outcome),
-    /// An open error that ends the list it happened in.
+    /// An open error that ends the search of its list.
     EndList(Outcome),
     /// The program does not start.
     Die(Outcome),
@@ -180,7 +180,7 @@ pub(super) fn judge_glibc(view: &View, target: Target, path: &Path) -> Verdict {
     let abi_is_known = matches!(ident[EI_OSABI], ELFOSABI_SYSV | ELFOSABI_GNU)
         || (ident[EI_OSABI] == ELFOSABI_ARM_AEABI && target.machine == goblin::elf::header::EM_ARM);
     let fault = if ident[EI_DATA] != target.data {
-        Some("its byte order is not the program's")
+        Some("its byte order differs from the program's")
     } else if !abi_is_known {
         Some("its OS ABI is neither System V nor GNU")
     } else if ident[EI_ABIVERSION + 1..].iter().any(|&b| b != 0) {
@@ -190,7 +190,7 @@ pub(super) fn judge_glibc(view: &View, target: Target, path: &Path) -> Verdict {
     } else if header.e_type != ET_DYN {
         Some("it is not a shared library")
     } else if is_program(&facts) {
-        Some("it is a position-independent program, not a shared library")
+        Some("it is a position-independent executable, not a shared library")
     } else {
         None
     };
@@ -203,7 +203,7 @@ pub(super) fn judge_glibc(view: &View, target: Target, path: &Path) -> Verdict {
     }
 }
 
-/// Whether the file carries `DF_1_PIE`, which since glibc 2.30 no library may.
+/// Whether the file has `DF_1_PIE`, which glibc 2.30 and later reject in libraries.
 fn is_program(facts: &crate::store::Facts) -> bool {
     let dynamic = facts
         .as_ref()
@@ -221,7 +221,7 @@ fn glibc_errno(errno: Errno) -> Verdict {
     }
 }
 
-/// musl's verdict: the first file that opens wins, whatever it is for.
+/// musl's verdict: the first file that can be opened wins, whatever its machine.
 pub(super) fn judge_musl(view: &View, path: &Path) -> Verdict {
     match open(view, path) {
         Ok((walk, Ok(object))) => Verdict::Take(walk, object),

@@ -1,8 +1,8 @@
 //! glibc's rules (`_dl_map_object` in `elf/dl-load.c`).
 //!
-//! In: a request and what is loaded. Out: the file, or all that was tried. The
-//! machine is the baseline one, because the image has to run on machines other than this:
-//! `glibc-hwcaps` folders are searched only for what is nowhere else.
+//! In: a request and what is loaded. Out: the file, or everything that was tried. The
+//! baseline machine is assumed, because the image has to run on machines other than this one:
+//! `glibc-hwcaps` directories are searched only for what is nowhere else.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -23,7 +23,7 @@ use super::{Answer, Found, Scene, Tokens};
 use crate::elf::Object;
 use crate::vfs::{Errno, NodeKind, View, Walk};
 
-/// Longest element of a search path, expanded, in bytes: no longer one can be opened.
+/// Longest expanded element of a search path, in bytes: longer paths cannot be opened.
 const MAX_ELEMENT: usize = 4096;
 /// Largest `/etc/ld.so.preload` that is read, in bytes.
 const MAX_PRELOAD: u64 = 1 << 20;
@@ -38,17 +38,17 @@ pub struct Glibc {
     platform: &'static str,
 }
 
-/// What became of one list of folders.
+/// The result of searching one list of directories.
 enum Listed {
     Found(Box<Found>),
-    /// Nothing in this list; the next one is searched.
+    /// Not found in this list; the next one is searched.
     Nothing,
     /// The program does not start.
     Dead,
 }
 
 impl Glibc {
-    /// Reads what is compiled into the loader at `walk`, and its cache.
+    /// Reads the values compiled into the loader at `walk`, and its cache.
     pub(super) fn new(view: &View, walk: &Walk, interpreter: &Object) -> Self {
         let target = Target::of(interpreter);
         let cache = view
@@ -77,8 +77,8 @@ impl Glibc {
         }
     }
 
-    /// A loaded object answers to the path it was opened under, the name it was
-    /// requested under, and its soname. The kernel maps the program without a path.
+    /// A loaded object matches the path it was opened by, the name it was requested by, and
+    /// its soname. The kernel maps the program without a path.
     pub(super) fn own_names(loaded: &Loaded) -> Vec<OsString> {
         let mut names = Vec::with_capacity(3);
         if loaded.via != FoundVia::Program {
@@ -88,9 +88,9 @@ impl Glibc {
         names
     }
 
-    /// The path it was opened under, and the name it was requested under. A name with a
-    /// token is remembered as what it meant to its requester: to others it may be another
-    /// file (`_dl_map_object_deps` expands it first).
+    /// The path it was opened by, and the name it was requested by. A name with a token is
+    /// stored as expanded for its requester: for others it may be another file
+    /// (`_dl_map_object_deps` expands it first).
     pub(super) fn further_names(name: &OsStr, path: &Path) -> Vec<OsString> {
         let path = path.as_os_str().to_owned();
         if name.as_bytes().contains(&b'$') {
@@ -284,7 +284,7 @@ impl Glibc {
         }
     }
 
-    /// The folders of an object's own `DT_RPATH`, which does not count beside
+    /// The directories of an object's own `DT_RPATH`, which is ignored if there is a
     /// `DT_RUNPATH`.
     fn rpath(&self, scene: &Scene<'_>, map: &LinkMap, owner: usize) -> Vec<Folder> {
         let object = &map.objects()[owner];
@@ -303,7 +303,7 @@ impl Glibc {
             .collect()
     }
 
-    /// An element as a folder. An empty one is the working directory; one that only
+    /// An element as a directory. An empty one is the working directory; one that only
     /// becomes empty by expansion is dropped (`fillin_rpath`).
     fn folder(
         &self,
@@ -326,8 +326,8 @@ impl Glibc {
         })
     }
 
-    /// With raised privileges `$ORIGIN` counts only as the first component, and for
-    /// the program only when it leads to a system folder (`_dl_dst_substitute`).
+    /// With elevated privileges `$ORIGIN` is valid only as the first component, and for the
+    /// program only if it leads to a system directory (`_dl_dst_substitute`).
     fn is_trusted_when_secure(&self, element: &OsStr, origin: &Path, via: &FoundVia) -> bool {
         if !super::tokens::uses_origin(element) {
             return true;
@@ -347,7 +347,7 @@ impl Glibc {
     }
 }
 
-/// A name with a slash is a path.
+/// Opens a name with a slash, which is a path.
 fn open_path(scene: &Scene<'_>, name: &OsStr, tried: &mut Tried) -> Option<Box<Found>> {
     let path = scene.environment.working_dir.join(name);
     match judge_glibc(scene.view, scene.target, &path) {
@@ -377,7 +377,7 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
             continue;
         }
         let candidate = folder.path.join(name);
-        // A folder that is not there is asked for once, whatever is searched in it.
+        // A missing directory is looked up once, whatever is searched in it.
         if let Err(errno) = folder_at(scene.view, &folder.path) {
             tried.push(candidate, Outcome::Absent(errno));
             continue;
@@ -393,7 +393,7 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
                 }));
             }
             Verdict::Pass(outcome) => tried.push(candidate, outcome),
-            // What one object brings into the search is a list of its own.
+            // Each object contributes a separate list to the search.
             Verdict::EndList(outcome) => {
                 tried.push(candidate, outcome);
                 ended = Some(owner(&folder.via));
@@ -414,7 +414,7 @@ fn folder_at(view: &View, path: &Path) -> Result<(), Errno> {
     }
 }
 
-/// The variant of a library in a subfolder of a search folder.
+/// The hwcaps variant of a library in a subdirectory of a search directory.
 fn variant(
     scene: &Scene<'_>,
     folder: &Folder,
@@ -446,7 +446,7 @@ pub(super) fn preloads(scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
             .collect::<Vec<_>>()
     };
     let mut found = Vec::new();
-    // With raised privileges only what lies setuid in a system folder would count.
+    // With elevated privileges only setuid libraries in a system directory would count.
     let variable = scene.environment.preload.as_ref();
     if let Some(list) = variable.filter(|_| !scene.environment.secure) {
         found.extend(names(list.as_bytes(), b" :", "LD_PRELOAD"));
@@ -485,8 +485,8 @@ fn platform(target: Target) -> &'static str {
     }
 }
 
-/// The paths at which programs of this target expect glibc, for objects that name
-/// no interpreter themselves.
+/// The paths at which programs of this target expect glibc's loader, for objects without
+/// `PT_INTERP`.
 pub(super) fn well_known(target: Target) -> &'static [&'static str] {
     use goblin::elf::header::{EM_AARCH64, EM_LOONGARCH, EM_RISCV};
     match (target.machine(), target.is_64(), target.is_big_endian()) {

@@ -1,16 +1,16 @@
-//! Subfolders for better machines.
+//! Hardware capability subdirectories.
 //!
-//! In: a target. Out: the `glibc-hwcaps` subfolders that its loader knows, best first.
+//! In: a target. Out: the `glibc-hwcaps` subdirectories that its loader knows, best first.
 //! Source: glibc `sysdeps/*/dl-hwcaps-subdirs.c`.
 //!
-//! The subfolders that loaders before glibc 2.37 searched beside them (`tls`, `haswell`)
-//! belong to machines of their day; images are resolved without them.
+//! The legacy subdirectories that loaders before glibc 2.37 also searched (`tls`, `haswell`)
+//! are not supported.
 
 use goblin::elf::header::{EM_PPC64, EM_S390, EM_X86_64};
 
 use super::candidate::Target;
 
-/// The subfolders of each search folder, best first.
+/// The subdirectories of each search directory, best first.
 pub(super) fn levels(target: Target) -> &'static [&'static str] {
     match (target.machine(), target.is_64(), target.is_big_endian()) {
         (EM_X86_64, true, _) => &[

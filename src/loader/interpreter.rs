@@ -1,6 +1,6 @@
-//! Which loader a program asks for, and where it is.
+//! Which loader a program requests, and where it is.
 //!
-//! In: `PT_INTERP`, or for objects without one the loaders that a root has. Out:
+//! In: `PT_INTERP`, or, for objects without one, the loaders installed in a root. Out:
 //! the [`Rules`] of that loader, read once for all programs that share it.
 
 use std::collections::HashMap;
@@ -21,8 +21,8 @@ use crate::vfs::{FileId, View, Walk};
 /// The interpreter is neither glibc's nor musl's.
 #[derive(Debug, Error)]
 #[error(
-    "the interpreter {} is neither glibc's nor musl's loader, and slimpack knows no other; link the \
-     program statically",
+    "the interpreter {} is neither glibc's nor musl's loader, and slimpack supports no other; \
+     link the program statically",
     .0.display()
 )]
 pub struct UnknownLoader(pub OsString);
@@ -38,7 +38,7 @@ impl Loaders {
     /// file at `walk`.
     ///
     /// # Errors
-    /// [`UnknownLoader`] for any other loader than glibc's and musl's.
+    /// [`UnknownLoader`] for any loader other than glibc's and musl's.
     pub fn rules(
         &self,
         view: &View,
@@ -67,7 +67,7 @@ impl Loaders {
     }
 }
 
-/// glibc's loader says so in its soname, under whatever path it is installed.
+/// glibc's loader is recognized by its soname, whatever path it is installed under.
 fn is_glibc(requested: &OsStr, interpreter: &Object) -> bool {
     match interpreter.soname() {
         Some(_) => is_glibc_loader(interpreter),
@@ -89,8 +89,8 @@ fn has_loader_name(name: &OsStr) -> bool {
     name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so") || name.starts_with(b"ld.so")
 }
 
-/// Where to look for the loader of an object that names none: that of the C library
-/// it needs itself, else every loader its machine has.
+/// Where to look for the loader of an object without `PT_INTERP`: that of the C library
+/// it needs itself, else every known loader of its machine.
 pub fn default_interpreters(object: &Object) -> impl Iterator<Item = &'static str> {
     let target = Target::of(object);
     let needs = |name: &[u8]| {

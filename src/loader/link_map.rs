@@ -1,7 +1,7 @@
-//! What is loaded: the loader's list of objects and the names they answer to.
+//! The link map: the loader's list of loaded objects and the names they match.
 //!
-//! In: objects in the order in which they are loaded. Out: look-up by name and by
-//! identity, as `_dl_map_object` (glibc) and `load_library` (musl) do it.
+//! In: objects in load order. Out: lookup by name and by identity, as in
+//! `_dl_map_object` (glibc) and `load_library` (musl).
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -19,48 +19,48 @@ use crate::vfs::{FileId, Walk};
 /// The rule that found an object. Indices are those of the [`LinkMap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundVia {
-    /// It is the program.
+    /// It is the program itself.
     Program,
     /// It is the file that `PT_INTERP` names.
     Interpreter,
-    /// The name has a `/`: a path, opened as it is.
+    /// The name contains a `/`: a path, opened as it is.
     Path,
     /// An element of `DT_RPATH` of the object `owner`.
     Rpath {
-        /// Whose.
+        /// Index of the object that has the tag.
         owner: usize,
-        /// The element as it is written.
+        /// The element as written in the tag, unexpanded.
         element: OsString,
     },
     /// An element of `DT_RUNPATH` of the object `owner` (always the requester for glibc).
     Runpath {
-        /// Whose.
+        /// Index of the object that has the tag.
         owner: usize,
-        /// The element as it is written.
+        /// The element as written in the tag, unexpanded.
         element: OsString,
     },
-    /// A folder of `-L`.
+    /// A directory given with `-L`.
     Extra,
-    /// An element of `LD_LIBRARY_PATH`, as it is written.
+    /// An element of `LD_LIBRARY_PATH`, unexpanded.
     LibraryPath(OsString),
     /// `/etc/ld.so.cache`.
     Cache,
-    /// A folder that the loader searches by itself.
+    /// A default directory of the loader.
     SystemFolder,
-    /// A folder named in musl's path file.
+    /// A directory listed in musl's path file.
     PathFile,
-    /// A subfolder for better machines, such as `glibc-hwcaps/x86-64-v3`, of a folder
-    /// that another rule leads to.
+    /// A hardware capability subdirectory, such as `glibc-hwcaps/x86-64-v3`, of a directory
+    /// found by another rule.
     Variant {
-        /// That rule.
+        /// The rule that found the directory.
         inner: Box<FoundVia>,
-        /// The subfolder.
+        /// The subdirectory, such as `glibc-hwcaps/x86-64-v3`.
         subfolder: &'static str,
     },
 }
 
 impl FoundVia {
-    /// Whether what is found this way is found at the same path wherever the program stands.
+    /// Whether the result is at the same path wherever the program is installed.
     pub fn keeps_its_path(&self) -> bool {
         matches!(
             self,
@@ -68,8 +68,8 @@ impl FoundVia {
         )
     }
 
-    /// The rule in words, for the object that `requester` asked for; `path_of` gives the
-    /// path of an object. `RPATH $ORIGIN/../lib of /opt/app/bin/app`.
+    /// The rule as text, for an object requested by `requester`; `path_of` gives the path of
+    /// an object. Example: `RPATH $ORIGIN/../lib of /opt/app/bin/app`.
     pub fn rule(&self, requester: usize, path_of: &dyn Fn(usize) -> PathBuf) -> String {
         let tagged = |tag: &str, owner: usize, element: &OsStr| {
             let element = element.display();
@@ -100,23 +100,23 @@ impl FoundVia {
 /// One object in the process.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The path under which it was opened.
+    /// The path by which it was opened.
     pub opened_as: PathBuf,
-    /// Where that path leads.
+    /// That path, resolved.
     pub walk: Arc<Walk>,
-    /// The facts of the object.
+    /// The parsed ELF object.
     pub object: Arc<Object>,
     /// The name under which it was first requested.
     pub requested_as: OsString,
-    /// The object that requested it first: its "loader" in glibc's words.
+    /// The object that requested it first: its "loader" in glibc's terms.
     pub requester: Option<usize>,
     /// The rule that found it.
     pub via: FoundVia,
     /// What was tried before it was found.
     pub tried: Tried,
-    /// What it brings into a search.
+    /// Its own contribution to a search, computed once.
     pub(super) paths: OnceCell<SearchPaths>,
-    /// What it and its loaders pass on.
+    /// Search directories inherited from it and its loaders, computed once.
     pub(super) chain: OnceCell<Arc<[Folder]>>,
 }
 
@@ -143,8 +143,8 @@ impl Loaded {
         }
     }
 
-    /// What `$ORIGIN` is for it: the folder of the real path for the program, of
-    /// the path as it was opened for a library.
+    /// The value of `$ORIGIN` for it: the directory of the real path for the program, of
+    /// the path by which it was opened for a library.
     pub fn origin(&self) -> &Path {
         let path = match self.via {
             FoundVia::Program => &self.walk.real,
@@ -190,20 +190,20 @@ impl LinkMap {
         index
     }
 
-    /// Lets a loaded object answer to the further name under which it was found at
-    /// `path`, as far as its loader remembers it.
+    /// Adds another name by which a loaded object was found at `path`, if its loader records
+    /// that.
     pub fn also_known_as(&mut self, rules: &Rules, index: usize, name: &OsStr, path: &Path) {
         for name in rules.further_names(&self.objects[index], name, path) {
             self.by_name.entry(name).or_insert(index);
         }
     }
 
-    /// The object that answers to `name`.
+    /// The object that matches `name`.
     pub fn named(&self, name: &OsStr) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    /// The object that answers to `name`, and the name as the map holds it.
+    /// The object that matches `name`, and the name as stored in the map.
     pub fn entry_named(&self, name: &OsStr) -> Option<(&OsStr, usize)> {
         let (name, index) = self.by_name.get_key_value(name)?;
         Some((name, *index))

@@ -1,8 +1,8 @@
 //! How the dynamic loaders of glibc and musl find libraries.
 //!
-//! In: a name, the object that asks for it, and what is loaded already. Out: the
-//! file that the loader would map, the rule that found it, and everything tried
-//! before. Nothing here reads the environment or the host: variables come in as
+//! In: a name, the object that requests it, and what is already loaded. Out: the file
+//! that the loader would map, the rule that found it, and everything tried before.
+//! Nothing here reads the environment or the host: variables are passed in as
 //! [`Environment`], files through a [`View`].
 
 mod cache;
@@ -29,22 +29,21 @@ use std::sync::Arc;
 
 use crate::vfs::{View, Walk};
 
-/// What a loader is told beside the files.
+/// Settings of a loader that do not come from files.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// Folders of `-L`, searched before those of `LD_LIBRARY_PATH`.
+    /// Directories of `-L`, searched before those of `LD_LIBRARY_PATH`.
     pub extra: Vec<PathBuf>,
     /// `LD_LIBRARY_PATH`.
     pub library_path: Option<OsString>,
     /// `LD_PRELOAD`.
     pub preload: Option<OsString>,
-    /// The folder that relative paths start from.
+    /// The working directory, from which relative paths start.
     pub working_dir: PathBuf,
-    /// Whether the variants of libraries for better machines count: those in
-    /// `glibc-hwcaps` folders.
+    /// Whether to search `glibc-hwcaps` directories for optimized variants of libraries.
     pub hwcaps: bool,
-    /// Whether the program runs with raised privileges (`AT_SECURE`): then the
-    /// loader ignores variables and most uses of `$ORIGIN`.
+    /// Whether the program runs with elevated privileges (`AT_SECURE`): the loader then
+    /// ignores variables and most uses of `$ORIGIN`.
     pub secure: bool,
 }
 
@@ -62,7 +61,7 @@ impl Default for Environment {
 }
 
 impl Environment {
-    /// The loader's variables among `NAME=VALUE` entries; the last of a name counts.
+    /// The loader's variables among `NAME=VALUE` entries; the last entry of a name wins.
     pub fn with_variables(entries: &[String]) -> Self {
         let variable = |name: &str| {
             entries.iter().rev().find_map(|entry| {
@@ -81,31 +80,31 @@ impl Environment {
 /// The answer to one request.
 #[derive(Debug)]
 pub enum Answer {
-    /// An object that is in the process already; its index in the [`LinkMap`].
+    /// An object that is already loaded; its index in the [`LinkMap`].
     Loaded(usize),
-    /// The kernel's own object, which is no file.
+    /// The kernel's own object (vDSO), which is not a file.
     Kernel,
     /// A file to map.
     Found(Box<Found>),
-    /// A file that turns out to be an object in the process (a hard link, another link
-    /// to the same file): its index, and the way that led to it.
+    /// A file that turns out to be an object already loaded (a hard link, or another
+    /// symbolic link to the same file): its index, and how it was found.
     Same(usize, Box<Found>),
-    /// No file; what was tried.
+    /// Not found; what was tried.
     Missing(Tried),
 }
 
 /// A file that a search found.
 #[derive(Debug)]
 pub struct Found {
-    /// The path under which it was opened.
+    /// The path by which it was opened.
     pub opened_as: PathBuf,
-    /// Where that path leads.
+    /// That path, resolved.
     pub walk: Arc<Walk>,
-    /// The facts of the object.
+    /// The parsed ELF object.
     pub object: Arc<crate::elf::Object>,
     /// The rule that found it.
     pub via: FoundVia,
-    /// What was tried before.
+    /// What was tried before it was found.
     pub tried: Tried,
 }
 
@@ -134,8 +133,8 @@ impl Rules {
         }
     }
 
-    /// The names that an object answers to once it is loaded, beside those under
-    /// which it is requested.
+    /// The names that an object matches once it is loaded, besides those by which it is
+    /// requested.
     fn own_names(&self, loaded: &Loaded) -> Vec<OsString> {
         match self {
             Self::Glibc(_) => glibc::Glibc::own_names(loaded),
@@ -143,8 +142,8 @@ impl Rules {
         }
     }
 
-    /// The names that a loaded object answers to after it was found once more, under
-    /// `name` at `path`.
+    /// The names that a loaded object matches after it was found again, by `name` at
+    /// `path`.
     fn further_names(&self, loaded: &Loaded, name: &OsStr, path: &Path) -> Vec<OsString> {
         match self {
             Self::Glibc(_) => glibc::Glibc::further_names(name, path),
@@ -152,7 +151,7 @@ impl Rules {
         }
     }
 
-    /// Subfolders that hold variants of libraries for better machines, best first.
+    /// Hardware capability subdirectories, best first.
     pub fn variants(&self) -> &[&'static str] {
         match self {
             Self::Glibc(rules) => rules.levels,
@@ -160,7 +159,7 @@ impl Rules {
         }
     }
 
-    /// Libraries to load before all others, with the name of who says so.
+    /// Libraries to preload, each with the variable or file that names it.
     pub fn preloads(&self, scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
         match self {
             Self::Glibc(_) => glibc::preloads(scene),
@@ -168,7 +167,7 @@ impl Rules {
         }
     }
 
-    /// The folders that this loader searches by itself, in order.
+    /// The loader's default directories, in search order.
     pub fn system_folders(&self) -> &[PathBuf] {
         match self {
             Self::Glibc(rules) => &rules.system.folders,
@@ -176,7 +175,7 @@ impl Rules {
         }
     }
 
-    /// The configuration files, beside the cache, that this loader reads.
+    /// The configuration files that this loader reads, besides the cache.
     pub fn configuration(&self) -> Vec<&Path> {
         match self {
             Self::Glibc(_) => vec![Path::new(glibc::PRELOAD_FILE)],
@@ -184,8 +183,8 @@ impl Rules {
         }
     }
 
-    /// The loader cache that leads an image's loader to these names, with the path it
-    /// belongs at; `None` for a loader that has none.
+    /// A loader cache with these entries for the image, and its path; `None` for a loader
+    /// without a cache.
     pub fn write_cache(&self, entries: &[(OsString, PathBuf)]) -> Option<(&'static Path, Vec<u8>)> {
         match self {
             Self::Glibc(rules) => Some((Path::new(cache::PATH), rules.write_cache(entries))),
@@ -203,12 +202,12 @@ impl Rules {
     }
 }
 
-/// What stays the same for all requests of one program.
+/// Context that is the same for all requests of one program.
 pub struct Scene<'a> {
-    /// The files.
+    /// The file tree.
     pub view: &'a View,
-    /// What the loader is told.
+    /// The loader's environment.
     pub environment: &'a Environment,
-    /// What the program is: libraries have to match it.
+    /// The program's target, which libraries have to match.
     pub target: Target,
 }

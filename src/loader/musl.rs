@@ -1,6 +1,6 @@
 //! musl's rules (`load_library` in `ldso/dynlink.c`).
 //!
-//! In: a request and what is loaded. Out: the file, or all that was tried.
+//! In: a request and what is loaded. Out: the file, or everything that was tried.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -36,8 +36,7 @@ pub struct Musl {
 }
 
 impl Musl {
-    /// Reads the path file that belongs to the loader which programs request as
-    /// `interpreter`.
+    /// Reads the path file of the loader that programs request as `interpreter`.
     pub(super) fn new(view: &View, interpreter: &OsStr) -> Self {
         let path_file = path_file(Path::new(interpreter));
         // Any failure but ENOENT makes the list empty.
@@ -61,8 +60,8 @@ impl Musl {
         }
     }
 
-    /// A loaded object answers to the base name of the file a search found, never to
-    /// its soname; one that was opened by a path answers to no name.
+    /// A loaded object matches the base name of the file that a search found, never its
+    /// soname; one that was opened by a path matches no name.
     pub(super) fn own_names(loaded: &Loaded) -> Vec<OsString> {
         match loaded.via {
             FoundVia::Program | FoundVia::Interpreter | FoundVia::Path => Vec::new(),
@@ -75,8 +74,8 @@ impl Musl {
         }
     }
 
-    /// An object that was opened by a path gets its name when a search finds it; any other
-    /// keeps the one it has.
+    /// An object that was opened by a path gets a name when a search finds it; any other
+    /// keeps its name.
     pub(super) fn further_names(loaded: &Loaded, name: &OsStr) -> Vec<OsString> {
         let is_nameless = loaded.via == FoundVia::Path;
         let is_searched = !name.as_bytes().contains(&b'/');
@@ -132,7 +131,10 @@ impl Musl {
         reserved || name == self.interpreter
     }
 
-    /// `Err` when an open error ends the whole search.
+    /// Searches a list of directories.
+    ///
+    /// # Errors
+    /// [`Stopped`] when an open error ends the whole search.
     fn search(
         &self,
         scene: &Scene<'_>,
@@ -201,7 +203,7 @@ impl Musl {
         }
     }
 
-    /// The folders of an object's own path: `DT_RUNPATH` replaces `DT_RPATH`.
+    /// The directories of an object's own path: `DT_RUNPATH` replaces `DT_RPATH`.
     fn own_path(&self, scene: &Scene<'_>, map: &LinkMap, owner: usize) -> Vec<Folder> {
         let object = &map.objects()[owner];
         let Some(dynamic) = &object.object.dynamic else {
@@ -210,8 +212,8 @@ impl Musl {
         let Some(path) = dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()) else {
             return Vec::new();
         };
-        // A token that musl does not know drops the path as a whole, and so does any token
-        // of a program with raised privileges.
+        // musl drops the whole path if it contains an unknown token, or any token in a program
+        // with elevated privileges.
         let drops = expand_musl(path, object.origin()).is_none()
             || (scene.environment.secure && owner == 0 && path.as_bytes().contains(&b'$'));
         if drops {
@@ -258,7 +260,7 @@ fn interpreter_index(map: &LinkMap) -> Option<usize> {
         .position(|object| object.via == FoundVia::Interpreter)
 }
 
-/// `<prefix>/etc/ld-musl-<arch>.path`; the prefix is the interpreter's path less its
+/// `<prefix>/etc/ld-musl-<arch>.path`; the prefix is the interpreter's path without its
 /// last two components.
 fn path_file(interpreter: &Path) -> PathBuf {
     let stem = interpreter
@@ -275,7 +277,7 @@ fn path_file(interpreter: &Path) -> PathBuf {
     prefix.join("etc").join(name)
 }
 
-/// Whether a loader requested by this path is musl's.
+/// Whether this interpreter path is that of musl's loader.
 pub(super) fn is_musl(interpreter: &Path) -> bool {
     interpreter
         .file_name()
@@ -299,7 +301,7 @@ pub(super) fn preloads(scene: &Scene<'_>) -> Vec<(OsString, &'static str)> {
         .collect()
 }
 
-/// The paths at which programs of this target expect musl.
+/// The paths at which programs of this target expect musl's loader.
 pub(super) fn well_known(target: Target) -> &'static [&'static str] {
     match (target.machine(), target.is_64()) {
         (EM_X86_64, true) => &["/lib/ld-musl-x86_64.so.1"],

@@ -1,8 +1,8 @@
-//! Lists of folders to search.
+//! Lists of directories to search.
 //!
-//! In: `DT_RPATH`, `DT_RUNPATH`, `LD_LIBRARY_PATH` as they are written. Out: absolute
-//! folders in order, each once, each with the rule that brought it in. Source:
-//! glibc `fillin_rpath`, musl `path_open`.
+//! In: unexpanded `DT_RPATH`, `DT_RUNPATH`, `LD_LIBRARY_PATH`. Out: absolute directories
+//! in order, each once, each with the rule that added it. Source: glibc `fillin_rpath`,
+//! musl `path_open`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use super::Environment;
 use super::link_map::{FoundVia, LinkMap};
 
-/// A folder to search.
+/// A directory to search.
 #[derive(Clone, Debug)]
 pub(super) struct Folder {
     pub path: PathBuf,
     pub via: FoundVia,
 }
 
-/// The folders that one object brings into a search.
+/// The directories that one object contributes to a search.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SearchPaths {
     /// Its own path and those of its loaders, up to the program.
@@ -28,7 +28,7 @@ pub(super) struct SearchPaths {
     pub own: Arc<[Folder]>,
 }
 
-/// The folders of `-L`.
+/// The directories of `-L`.
 pub(super) fn extra_folders(environment: &Environment) -> Vec<Folder> {
     let folders = environment.extra.iter();
     folders
@@ -39,8 +39,8 @@ pub(super) fn extra_folders(environment: &Environment) -> Vec<Folder> {
         .collect()
 }
 
-/// Elements between separators. glibc gives an empty element a meaning, and a path
-/// that is empty as a whole none; musl skips both.
+/// Splits a path at separators. An empty element has a meaning in glibc, but a completely
+/// empty path does not; musl skips both.
 pub(super) fn elements<'p>(
     path: &'p OsStr,
     separators: &'static [u8],
@@ -51,7 +51,7 @@ pub(super) fn elements<'p>(
         .filter(|_| !path.is_empty())
 }
 
-/// The folder `path`, relative to `working_dir`, without trailing slashes.
+/// `path` made absolute relative to `working_dir`, without trailing slashes.
 pub(super) fn absolute(path: &OsStr, working_dir: &Path) -> PathBuf {
     let bytes = path.as_bytes();
     let kept = bytes
@@ -62,8 +62,8 @@ pub(super) fn absolute(path: &OsStr, working_dir: &Path) -> PathBuf {
 }
 
 /// What the object `by` and its loaders, up to the program, contribute with `own`. Each
-/// object's chain is its own part and the chain of its loader, which is worked out once:
-/// a long line of libraries costs no more for each than a short one.
+/// object's chain is its own part plus the chain of its loader, which is computed once, so
+/// the cost per library does not grow with the length of the chain.
 pub(super) fn chain(map: &LinkMap, by: usize, own: impl Fn(usize) -> Vec<Folder>) -> Arc<[Folder]> {
     let mut line = vec![by];
     let mut inherited: Arc<[Folder]> = Arc::default();
@@ -87,8 +87,7 @@ pub(super) fn chain(map: &LinkMap, by: usize, own: impl Fn(usize) -> Vec<Folder>
     inherited
 }
 
-/// Drops every folder that is in the list already: searching it again cannot find
-/// anything new.
+/// Drops duplicate directories: searching one again cannot find anything new.
 pub(super) fn without_repeats(folders: impl IntoIterator<Item = Folder>) -> Arc<[Folder]> {
     let mut seen = std::collections::HashSet::new();
     folders

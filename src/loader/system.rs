@@ -1,8 +1,8 @@
-//! The folders that a glibc loader searches by itself.
+//! The default directories of a glibc loader.
 //!
-//! In: the bytes of `ld.so`. Out: its system folders and what `$LIB` means to it.
-//! Distributions compile different ones in (Debian the multiarch folders, Fedora
-//! `/lib64`, Nix a store path), so the loader itself is asked, without running it.
+//! In: the bytes of `ld.so`. Out: its system directories and its value of `$LIB`.
+//! Distributions compile in different ones (Debian the multiarch directories, Fedora
+//! `/lib64`, Nix a store path), so they are read from the loader itself, without running it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,15 +13,15 @@ use memchr::{memmem, memrchr};
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
-/// Read-only data of a loader that is looked through, in bytes. Real loaders have
-/// about 200 KB.
+/// Most read-only data of a loader that is scanned, in bytes. Real loaders have about
+/// 200 KB.
 const MAX_SCAN: u64 = 8 << 20;
-/// Most folders that a loader has; real ones have one to four.
+/// Most system directories that are read from a loader; real ones have one to four.
 const MAX_FOLDERS: usize = 16;
-/// Fewest and longest bytes of a system folder.
+/// Shortest and longest path of a system directory, in bytes.
 const LENGTH: std::ops::Range<usize> = 3..4096;
 
-/// What is compiled into one loader.
+/// The values compiled into one loader.
 #[derive(Clone, Debug)]
 pub struct SystemFolders {
     /// In search order, without trailing slashes.
@@ -31,8 +31,8 @@ pub struct SystemFolders {
 }
 
 impl SystemFolders {
-    /// Reads them from the loader's read-only data; where it holds none, the
-    /// folders of an unconfigured glibc.
+    /// Reads them from the loader's read-only data; if nothing is found, returns those of an
+    /// unconfigured glibc.
     pub fn read(interpreter: &Object, file: &dyn ReadAt) -> Self {
         let mut left = MAX_SCAN;
         let data: Vec<Vec<u8>> = interpreter
@@ -67,7 +67,7 @@ impl SystemFolders {
         }
     }
 
-    /// The folders of an unconfigured glibc.
+    /// The directories of an unconfigured glibc.
     pub fn fallback(interpreter: &Object) -> Self {
         let lib = if interpreter.class_name() == "elf64" {
             "lib64"
@@ -81,8 +81,8 @@ impl SystemFolders {
     }
 }
 
-/// Runs of neighbouring NUL-terminated strings that are absolute folders ending in
-/// a slash.
+/// Runs of adjacent NUL-terminated strings that are absolute directory paths ending in a
+/// slash.
 fn runs(segment: &[u8]) -> Vec<Vec<&[u8]>> {
     let mut runs: Vec<Vec<&[u8]>> = Vec::new();
     let mut previous_end = usize::MAX;
@@ -110,7 +110,7 @@ fn is_folder(text: &[u8]) -> bool {
         && lib_part(text).next().is_some()
 }
 
-/// The endings of a folder that `$LIB` may be, longest first:
+/// The suffixes of a directory that may be `$LIB`, longest first:
 /// `usr/lib/x86_64-linux-gnu`, `lib/x86_64-linux-gnu`.
 fn lib_part(folder: &[u8]) -> impl Iterator<Item = &[u8]> {
     let inner = &folder[..folder.len() - 1];
@@ -119,7 +119,7 @@ fn lib_part(folder: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(move |at| &inner[at + 1..])
 }
 
-/// The ending of `folder` that the loader holds as a string of its own, which only
+/// The suffix of `folder` that the loader also contains as a separate string, which only
 /// `$LIB` needs.
 fn lib_token<'f>(folder: &'f [u8], data: &[Vec<u8>]) -> Option<&'f [u8]> {
     lib_part(folder).find(|part| {

@@ -1,26 +1,26 @@
 //! Dynamic string tokens: `$ORIGIN`, `$LIB`, `$PLATFORM`.
 //!
-//! In: a search-path element or a needed name as it is written. Out: the path that
-//! the loader makes of it. Source: `ld.so(8)`, glibc `_dl_dst_substitute`, musl
+//! In: an unexpanded search-path element or needed name. Out: the path that the loader
+//! expands it to. Source: `ld.so(8)`, glibc `_dl_dst_substitute`, musl
 //! `fixup_rpath`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// What glibc's tokens stand for.
+/// Values of glibc's tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
-    /// Folder of the object.
+    /// The directory of the object.
     pub origin: &'a Path,
-    /// The library folder compiled into the loader, such as `lib64`.
+    /// The library directory compiled into the loader, such as `lib64`.
     pub lib: &'a OsStr,
     /// `AT_PLATFORM` of the baseline machine.
     pub platform: &'a OsStr,
 }
 
 impl Tokens<'_> {
-    /// Expands every token; unknown ones stay as they are.
+    /// Expands every token; unknown ones are left as they are.
     pub fn expand(&self, text: &OsStr) -> OsString {
         let bytes = text.as_bytes();
         let mut expanded = Vec::with_capacity(bytes.len());
@@ -42,9 +42,9 @@ impl Tokens<'_> {
     }
 }
 
-/// The token behind the `$` at the start of `text` and the length of the whole,
-/// `$` and braces included. `$ORIGINAL` is the token `ORIGINAL`; a brace that is never
-/// closed makes no token.
+/// The token after the `$` at the start of `text`, and the total length, including `$` and
+/// braces. `$ORIGINAL` is the token `ORIGINAL`; an unclosed brace does not make a
+/// token.
 fn token_at(text: &[u8]) -> (&[u8], usize) {
     let braced = text.get(1) == Some(&b'{');
     let start = if braced { 2 } else { 1 };
@@ -62,15 +62,15 @@ fn token_at(text: &[u8]) -> (&[u8], usize) {
     }
 }
 
-/// Whether the element uses `$ORIGIN`, so that it means another folder once the
+/// Whether the element uses `$ORIGIN`, so that it expands to another directory once the
 /// object is moved.
 pub fn uses_origin(text: &OsStr) -> bool {
     let bytes = text.as_bytes();
     (0..bytes.len()).any(|at| bytes[at] == b'$' && token_at(&bytes[at..]).0 == b"ORIGIN")
 }
 
-/// musl knows `$ORIGIN` and `${ORIGIN}` wherever they stand, even in `$ORIGINAL`;
-/// any other `$` makes it drop the whole path: `None`.
+/// musl expands `$ORIGIN` and `${ORIGIN}` anywhere, even in `$ORIGINAL`; any other `$`
+/// makes it drop the whole path: `None`.
 pub fn expand_musl(text: &OsStr, origin: &Path) -> Option<OsString> {
     let mut rest = text.as_bytes();
     let mut expanded = Vec::with_capacity(rest.len());

@@ -1,7 +1,7 @@
-//! Adding: what is named becomes files, programs with what they load, and folders.
+//! Adding: additions become files, programs with what they load, and directories.
 //!
-//! In: additions of rules and of people. Out: provisions for the tree, and programs for the engine
-//! to look at in their turn.
+//! In: additions of rules and of users. Out: provisions for the tree, and programs for the engine
+//! to process in turn.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -14,13 +14,13 @@ use crate::closure::{Closure, Program};
 use crate::exec::Interpreters;
 use crate::vfs::NodeKind;
 
-/// Most files that one folder may bring.
+/// Maximum number of files in one added directory.
 pub(super) const MAX_FILES: usize = 100_000;
-/// Most programs and libraries that are looked at.
+/// Maximum number of programs and libraries that are added.
 pub(super) const MAX_PROCESSES: usize = 2_000;
 
 impl Loop<'_> {
-    /// Adds files; those that are programs or libraries bring what they load.
+    /// Adds files; programs and libraries are added with what they load.
     pub(super) fn add(&mut self, provision: Provision) -> Result<(), NeedError> {
         let Provision { addition, cause } = provision;
         match addition {
@@ -45,7 +45,7 @@ impl Loop<'_> {
         }
     }
 
-    /// A program or library with all it loads.
+    /// Adds a program or library with everything it loads.
     fn start(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
         let key = (path.to_path_buf(), to.map(Path::to_path_buf));
         if !self.known.insert(key) {
@@ -82,7 +82,7 @@ impl Loop<'_> {
             .walk(path)
             .map_err(|errno| self.unusable(path, &errno.message()))?;
         if walk.metadata.kind != NodeKind::File {
-            return Err(self.unusable(path, "it is a device, a socket or a pipe; leave it out"));
+            return Err(self.unusable(path, "it is a device, socket or pipe; leave it out"));
         }
         let facts = self.scene.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
@@ -103,7 +103,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// What runs a file if it is a script.
+    /// Adds the interpreter of a file if it is a script.
     fn script(&mut self, path: &Path, cause: &Cause) -> Result<(), NeedError> {
         let scene = self.scene;
         match Interpreters::of(scene.source, scene.env, path) {
@@ -132,8 +132,8 @@ impl Loop<'_> {
         }
     }
 
-    /// A file, or a folder with everything in it. A link inside stays a link, and brings what it
-    /// leads to.
+    /// Adds a file, or a directory with everything in it. A link inside stays a link, and its
+    /// target is added too.
     fn tree(
         &mut self,
         path: &Path,
@@ -157,7 +157,7 @@ impl Loop<'_> {
                 self.note(Addition::Link(to.clone(), target), cause);
                 continue;
             }
-            // What leads nowhere is not followed, and without another place it stays away.
+            // A dangling link inside is not followed, and not added unless it is copied.
             let walk = match source.walk(&path) {
                 Ok(walk) => walk,
                 Err(errno) if count == 1 => return Err(self.unusable(&path, &errno.message())),
@@ -172,7 +172,7 @@ impl Loop<'_> {
                     if names.is_empty() {
                         let folder = to.clone().unwrap_or_else(|| walk.real.clone());
                         self.note(Addition::Folder(folder, 0o755), cause);
-                        // No file in it leads the way.
+                        // No file in it brings in the links that lead to it.
                         for link in walk.links.iter().filter(|_| to.is_none()) {
                             let link = Addition::Link(link.at.clone(), link.target.clone());
                             self.note(link, cause);

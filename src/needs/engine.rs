@@ -1,8 +1,8 @@
-//! Needs and closures are one loop until nothing changes.
+//! The loop that resolves needs and closures until nothing changes.
 //!
 //! In: the closures of the programs to pack. Out: the same closures with the libraries that are
 //! opened at run time, further programs that are started, and the files that are read. What a
-//! rule adds may have needs of its own, so everything that is added is looked at in its turn.
+//! rule adds may have needs of its own, so everything that is added is processed in turn.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -18,39 +18,39 @@ use crate::elf::ElfError;
 use crate::loader::{Environment, Loaders};
 use crate::vfs::{NodeKind, View};
 
-/// What hints at files that arguments name are filed under.
+/// Takes the place of the need's name in hints at files that arguments name.
 const ARGUMENTS: &str = "arguments";
 
-/// What the loop works with.
+/// The input of the loop.
 pub struct Scene<'a> {
-    /// The files that there are.
+    /// The file system of the source.
     pub source: &'a View,
-    /// The loaders in them.
+    /// The loaders of the source.
     pub loaders: &'a Loaders,
-    /// What loaders are told.
+    /// The environment in which loaders search.
     pub environment: &'a Environment,
-    /// `NAME=VALUE` of the image.
+    /// The environment variables of the image, as `NAME=VALUE`.
     pub env: &'a [String],
-    /// The user that the image is started as.
+    /// The user that the image runs as; empty for root.
     pub user: &'a str,
-    /// The words that the first program is started with.
+    /// The arguments of the first program.
     pub arguments: &'a [String],
-    /// For each program the script that it runs.
+    /// For each program, the script that it runs, if any.
     pub scripts: &'a [Option<PathBuf>],
-    /// Whether the files are those of an image.
+    /// Whether the source is an image.
     pub is_image: bool,
-    /// Which needs are served.
+    /// Which needs are enabled.
     pub selection: &'a Selection,
-    /// Whether hints are worth the time.
+    /// Whether to collect hints, which takes time.
     pub wants_hints: bool,
-    /// A path as a person knows it.
+    /// Translates a path of the source to the path shown to the user.
     pub shown: &'a dyn Fn(&Path) -> PathBuf,
 }
 
-/// Serves the needs of `closures` and of everything that is `added` for other reasons.
+/// Resolves the needs of `closures` and of everything that is `added` for other reasons.
 ///
 /// # Errors
-/// When something that was asked for is not there.
+/// [`NeedError`] if something that was requested is missing.
 pub fn provide(
     scene: &Scene<'_>,
     closures: &mut [Closure],
@@ -74,7 +74,7 @@ pub fn provide(
     loop_.hint_at_arguments();
     let mut next = 0;
     while next < loop_.result.started.len() {
-        // Out of the list while it is looked at: its needs may add to the list.
+        // Taken out of the list while it is processed: its needs may add to the list.
         let placeholder = Closure::empty(loop_.result.started[next].closure.program());
         let mut closure = std::mem::replace(&mut loop_.result.started[next].closure, placeholder);
         let role = Role::of(&loop_.result.started[next].cause);
@@ -85,15 +85,15 @@ pub fn provide(
     Ok(loop_.result)
 }
 
-/// Why a program is looked at.
+/// Why a program is processed.
 #[derive(Clone, PartialEq, Eq)]
 enum Role {
-    /// Somebody asked for it. The first is the one that is started: what is asked for by name is
-    /// for it.
+    /// The user named it. The first is the one that is started: needs requested by name apply to
+    /// it.
     Packed(usize),
-    /// It runs a script that somebody asked for.
+    /// It runs a script that the user named.
     Runs(Option<PathBuf>),
-    /// A need or `--add` brought it.
+    /// A need or `--add` added it.
     Added,
 }
 
@@ -106,18 +106,18 @@ impl Role {
     }
 }
 
-/// The loop at work.
+/// The state of the loop.
 pub(super) struct Loop<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) result: Provisions,
     /// Programs and libraries that have been added, by source and destination.
     pub(super) known: HashSet<(PathBuf, Option<PathBuf>)>,
-    /// Needs that were asked for by name and whose signs not the first program shows, with the
-    /// program that does.
+    /// Needs requested by name whose sign another program than the first one shows, with that
+    /// program.
     demanding: Vec<(&'static str, Role)>,
-    /// Everything that was added for a need.
+    /// Everything that was added, by need.
     pub(super) noted: HashSet<(&'static str, Addition)>,
-    /// Hints that were given, by flag and reason.
+    /// Hints that have been given, by flag and reason.
     told: HashSet<(String, String)>,
 }
 
@@ -149,8 +149,8 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Needs that were asked for by name and whose signs not the first program shows, with the
-    /// program that does: `env` that starts Python for a script needs no library of Python.
+    /// Needs requested by name whose sign another program than the first one shows, with that
+    /// program: `env` that starts Python for a script does not itself need Python's library.
     fn shown_by_others(&self, closures: &[Closure]) -> Vec<(&'static str, Role)> {
         let packed = closures.iter().enumerate();
         let packed = packed.map(|(number, closure)| (closure, Role::Packed(number)));
@@ -177,7 +177,7 @@ impl<'a> Loop<'a> {
         shown.collect()
     }
 
-    /// Serves the needs of one process until no library is opened any more.
+    /// Resolves the needs of one process until it opens no further library.
     fn serve(&mut self, closure: &mut Closure, role: &Role) -> Result<(), NeedError> {
         let mut opened = HashSet::new();
         let mut is_first = true;
@@ -193,7 +193,7 @@ impl<'a> Loop<'a> {
             let mut libraries = Vec::new();
             let process = self.process(closure, role);
             for rule in RULES {
-                // Hints are about the program and what it names itself.
+                // Hints are only about the program and the libraries that it names itself.
                 let is_hint = rule.mode == Mode::Hint && !self.scene.selection.serves(rule);
                 if is_first || !is_hint {
                     libraries.extend(self.apply(rule, &process, role)?);
@@ -216,7 +216,7 @@ impl<'a> Loop<'a> {
                 if opened.is_none() && need == BUNDLE {
                     let program = (scene.shown)(&closure.program().opened_as);
                     self.result.warnings.insert(format!(
-                        "{name} is not found, which a file in the archive of {} needs",
+                        "{name} not found (needed by a file in the archive of {})",
                         program.display()
                     ));
                 }
@@ -224,7 +224,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Applies one rule; the libraries that the process opens.
+    /// Applies one rule; returns the libraries that the process opens.
     fn apply(
         &mut self,
         rule: &'static Rule,
@@ -251,20 +251,20 @@ impl<'a> Loop<'a> {
         let is_enough = |sign: &Sign| !sign.is_weak || selection.demands(rule);
         let is_served = selection.serves(rule) && sign.as_ref().is_some_and(is_enough);
         if !demanded && !is_served {
-            // What the source does not have no flag brings.
+            // No hint if the source lacks it: the flag could not add it.
             let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(process));
             let is_hint = |sign: &Sign| rule.mode == Mode::Hint || sign.is_weak;
             if let Some(sign) = sign.filter(is_hint).filter(is_there) {
                 let object = (scene.shown)(&process.objects()[sign.object].opened_as);
                 let (flag, adds) = match &sign.arguments[..] {
-                    // What a flag cannot say stands in the reason.
+                    // Names that do not fit in a flag are still in the reason.
                     names if names.iter().any(|name| !is_plain(name)) => {
                         (format!("--with {}", rule.name), rule.adds.to_owned())
                     }
                     [] => (format!("--with {}", rule.name), rule.adds.to_owned()),
                     names => (
                         format!("--with {}={}", rule.name, names.join("+")),
-                        format!("just that, --with {} all", rule.name),
+                        format!("just those, --with {} adds all", rule.name),
                     ),
                 };
                 self.hint(Hint {
@@ -292,7 +292,7 @@ impl<'a> Loop<'a> {
                     why,
                 });
             }
-            // What was asked for by name is another program's.
+            // The requested names belong to another program.
             Err(_) if !supply.arguments.is_empty() => return Ok(Vec::new()),
             Err(why) => {
                 self.result.warnings.insert(format!("{}: {why}", rule.name));
@@ -313,7 +313,7 @@ impl<'a> Loop<'a> {
         Ok(libraries)
     }
 
-    /// Hints at files that the arguments name and nothing brings: `haproxy -f FILE`.
+    /// Hints at files in the arguments that are not added otherwise: `haproxy -f FILE`.
     fn hint_at_arguments(&mut self) {
         let scene = self.scene;
         if !scene.wants_hints {
@@ -330,7 +330,7 @@ impl<'a> Loop<'a> {
             let Ok(walk) = scene.source.walk(path) else {
                 continue;
             };
-            // Programs are the need `commands`; a directory may be meant to be mounted.
+            // Programs are covered by the need `commands`; a directory may be a mount point.
             let is_program = matches!(
                 scene.source.facts(&walk),
                 Ok(Ok(_) | Err(ElfError::NotElf(true)))
@@ -349,7 +349,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Whether something else brings the file at `path`.
+    /// Whether the file at `path` is added already.
     fn brings(&self, path: &Path) -> bool {
         let provisions = self.result.provisions.iter();
         let mut places = provisions.filter_map(|provision| match &provision.addition {
@@ -360,7 +360,7 @@ impl<'a> Loop<'a> {
     }
 
     fn hint(&mut self, hint: Hint) {
-        // A program is looked at again when it has opened a library.
+        // A program is processed again after it has opened a library.
         if !self.told.insert((hint.flag.clone(), hint.why.clone())) {
             return;
         }
@@ -377,7 +377,7 @@ impl<'a> Loop<'a> {
     }
 }
 
-/// Whether a name can stand in a list behind `--with NEED=` and is the same word for a shell.
+/// Whether a name can be in a list after `--with NEED=` and needs no quotes in a shell.
 fn is_plain(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte);
     name.bytes().all(is_plain)

@@ -1,8 +1,9 @@
-//! What programs need beside the libraries that they name.
+//! What programs need besides the libraries that they name.
 //!
-//! In: a program with all it loads, and what is configured for it. Out: the files, programs and
-//! libraries that it reads, starts or opens by itself, each with the sign that says so. The rules
-//! were measured on the programs of a distribution: sure ones are on by default, the others hint.
+//! In: a program with everything it loads, and its configuration. Out: the files, programs and
+//! libraries that it reads, starts or opens at run time, each with the sign that shows it. The
+//! rules were measured on the programs of a distribution: reliable ones are on by default, the
+//! others give hints.
 
 mod additions;
 mod engine;
@@ -24,19 +25,19 @@ pub use texts::Texts;
 
 use crate::vfs::View;
 
-/// What stands for a need where a person adds something.
+/// Takes the place of the need's name for files that the user adds.
 pub const BY_HAND: &str = "--add";
-/// What stands for a need where a script names what runs it.
+/// Takes the place of the need's name for the interpreter that a script names.
 pub const SCRIPT: &str = "script";
 
-/// When a rule acts.
+/// When a rule adds files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Whenever its sign is there.
+    /// Whenever a program shows its sign.
     Automatic,
-    /// When asked for; else it hints where its sign is there.
+    /// When requested; otherwise it gives a hint if a program shows its sign.
     Hint,
-    /// When asked for.
+    /// Only when requested.
     Request,
 }
 
@@ -53,32 +54,32 @@ impl Mode {
 
 /// One kind of need.
 pub struct Rule {
-    /// What `--with` and `--without` call it.
+    /// Its name for `--with` and `--without`.
     pub name: &'static str,
-    /// When it acts.
+    /// When it adds files.
     pub mode: Mode,
-    /// What it is about.
+    /// What it provides, in a few words.
     pub what: &'static str,
-    /// The sign, in words.
+    /// The sign that it looks for, as text for the user.
     pub sign: &'static str,
-    /// What it adds, in words.
+    /// What it adds, as text for the user.
     pub adds: &'static str,
-    /// Whether the sign is there.
+    /// The sign that the process shows, if any.
     pub fires: fn(&Process<'_>) -> Option<Sign>,
-    /// What to add for it; or what the source lacks.
+    /// What to add, or a message that says what the source lacks.
     pub supply: fn(&Supply<'_>) -> Result<Vec<Addition>, String>,
-    /// Whether an image has what it would add; `None` for a rule of which that cannot be told.
+    /// Whether an image already has what the rule would add; `None` if that cannot be determined.
     pub is_met: Option<fn(&Process<'_>) -> bool>,
 }
 
-/// What a rule has to work with.
+/// The input of [`Rule::supply`].
 pub struct Supply<'a> {
-    /// The files that there are.
+    /// The file system of the source.
     pub source: &'a View,
-    /// The program with all it loads.
+    /// The program with everything it loads.
     pub process: &'a Process<'a>,
-    /// What stands behind the `=` of `--with NAME=…`.
+    /// The values after the `=` of `--with NAME=…`.
     pub arguments: &'a [String],
-    /// Whether the files are those of an image: what it has is what its programs know.
+    /// Whether the source is an image: then its files already match its programs.
     pub is_image: bool,
 }

@@ -1,4 +1,4 @@
-//! A program with all it loads, as the rules see it.
+//! A program with everything it loads, as the rules see it.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,23 +15,23 @@ use crate::vfs::{NodeKind, View};
 use super::strings::Places;
 use super::texts::{Texts, mentions, names};
 
-/// What a rule was told by.
+/// The evidence that a program has a need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
     /// Index of the object that shows it.
     pub object: usize,
     /// What it shows, such as `imports getpwuid`.
     pub text: String,
-    /// What of the need it asks for, as behind the `=` of `--with`; nothing where it does not say.
+    /// The part of the need that it requires, as after the `=` of `--with`; empty if unknown.
     pub arguments: Vec<String>,
-    /// What else it may ask for, in the same words: guesses.
+    /// What else it may require, in the same form; these are guesses.
     pub names: Vec<String>,
-    /// Whether it is worth a hint only, also where the need is served by itself.
+    /// Whether it justifies only a hint, even if the need is automatic.
     pub is_weak: bool,
 }
 
 impl Sign {
-    /// A sign that asks for a need as a whole.
+    /// A sign that does not restrict the need to some part.
     pub fn new(object: usize, text: impl Into<String>) -> Self {
         Self {
             object,
@@ -43,50 +43,50 @@ impl Sign {
     }
 }
 
-/// A program with all it loads, and what is configured for it.
+/// A program with everything it loads, and its configuration.
 pub struct Process<'a> {
-    /// The files.
+    /// The file system that it runs in.
     pub view: &'a View,
-    /// What it loads.
+    /// The program and everything it loads.
     pub closure: &'a Closure,
-    /// What its loader is told.
+    /// The environment in which its loader searches.
     pub environment: &'a Environment,
-    /// `NAME=VALUE` of the image.
+    /// The environment variables of the image, as `NAME=VALUE`.
     pub env: &'a [String],
-    /// The user that the image is started as; empty for root.
+    /// The user that the image runs as; empty for root.
     pub user: &'a str,
-    /// The words that the program is started with.
+    /// The arguments of the program.
     pub arguments: &'a [String],
-    /// The script that the program runs.
+    /// The script that the program runs, if any.
     pub script: Option<&'a Path>,
-    /// Whether somebody asked for the program, rather than a need.
+    /// Whether the user named the program, rather than a need adding it.
     pub is_packed: bool,
-    /// Whether symbol tables and strings can be looked at: of compressed layers neither is kept,
-    /// unless a whole image was asked for.
+    /// Whether symbol tables and strings can be read: for compressed layers neither is kept, unless
+    /// the whole image was requested.
     pub has_contents: bool,
-    /// What several rules ask for.
+    /// Results that several rules share.
     pub memo: Memo,
 }
 
-/// What several rules ask for, and what is worked out once.
+/// Results that several rules share, each computed once.
 #[derive(Default)]
 pub struct Memo {
-    /// Libraries that the program's own archive needs; `None` without one that can be read.
+    /// Libraries that the program's own archive needs; `None` without a readable archive.
     pub(super) bundle: OnceCell<Option<Vec<String>>>,
-    /// Folders of the standard library.
+    /// Directories of the interpreter's standard library.
     pub(super) library: OnceCell<Vec<PathBuf>>,
-    /// Folders of plugins, each with the object that holds it.
+    /// Plugin directories, each with the index of the object that contains its path.
     pub(super) plugins: OnceCell<Vec<(usize, PathBuf)>>,
 }
 
 impl Process<'_> {
-    /// The objects, the program first.
+    /// The loaded objects, the program first.
     pub fn objects(&self) -> &[Loaded] {
         self.closure.map.objects()
     }
 
-    /// The program, and the libraries that it names itself, save the C library: others are not made
-    /// for it.
+    /// The indices of the program and of the libraries that it names itself, except the C library:
+    /// the other libraries are not specific to it.
     pub(super) fn own_objects(&self) -> impl Iterator<Item = usize> {
         let objects = self.objects();
         let is_own = |index: &usize| *index == 0 || objects[*index].requester == Some(0);
@@ -94,18 +94,18 @@ impl Process<'_> {
         own.filter(|&index| !self.is_libc(index))
     }
 
-    /// What the program is called: the last part of its path.
+    /// The program's file name; empty if it is not UTF-8.
     pub fn name(&self) -> &str {
         let name = self.objects()[0].opened_as.file_name();
         name.and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// Whether the program has no loader.
+    /// Whether the program is static: no loader starts it.
     pub fn is_static(&self) -> bool {
         self.closure.rules.is_none()
     }
 
-    /// Whether the C library that it loads is glibc.
+    /// Whether its C library is glibc.
     pub fn is_glibc(&self) -> bool {
         self.closure
             .rules
@@ -113,17 +113,17 @@ impl Process<'_> {
             .is_some_and(|rules| rules.libc() == "glibc")
     }
 
-    /// The value of a variable of the image.
+    /// The value of an environment variable of the image; `None` if unset or empty.
     pub fn variable(&self, name: &str) -> Option<&str> {
         variable(self.env, name).filter(|value| !value.is_empty())
     }
 
-    /// The program's import of one of these functions.
+    /// The sign that the program imports one of these functions.
     pub fn program_imports(&self, symbols: &[&str]) -> Option<Sign> {
         self.imports_of(0, symbols)
     }
 
-    /// The import of one of these functions by anything but the C library itself.
+    /// The sign that any object except the C library imports one of these functions.
     pub fn imports(&self, symbols: &[&str]) -> Option<Sign> {
         (0..self.objects().len())
             .filter(|&index| !self.is_libc(index))
@@ -146,8 +146,8 @@ impl Process<'_> {
         Some(Sign::new(index, text))
     }
 
-    /// One of these functions in the symbol table of a static program: a linker takes from an
-    /// archive what is called.
+    /// The sign that one of these functions is in the symbol table of a static program: a linker
+    /// takes only what is called from an archive.
     fn linked(&self, symbols: &[&str]) -> Option<Sign> {
         if !self.has_contents {
             return None;
@@ -158,8 +158,8 @@ impl Process<'_> {
         Some(Sign::new(0, format!("is linked with {found}")))
     }
 
-    /// Whether an object is the C library or its loader, whose symbols and strings name nearly
-    /// everything.
+    /// Whether an object is the C library or its loader, whose symbols and strings would match
+    /// nearly every rule.
     pub(super) fn is_libc(&self, index: usize) -> bool {
         let object = &self.objects()[index];
         object.via == FoundVia::Interpreter
@@ -169,15 +169,15 @@ impl Process<'_> {
                 .is_some_and(|soname| soname == "libc.so.6")
     }
 
-    /// One of these strings in the read-only data of the program itself.
+    /// The sign that the read-only data of the program itself contains one of these strings.
     pub fn program_string(&self, texts: &[&str]) -> Option<Sign> {
         let found = self.string_of(0, texts)?;
-        let text = format!("holds the string {}", found.trim_matches('\0'));
+        let text = format!("contains the string {}", found.trim_matches('\0'));
         Some(Sign::new(0, text))
     }
 
-    /// One of these strings in the data of a static program; those of the C library that it has
-    /// inside are there if it uses them.
+    /// The sign that a static program contains one of these strings; those of the C library are
+    /// linked in only if the program uses them.
     pub fn static_string(&self, texts: &[&str]) -> Option<Sign> {
         match self.is_static() && self.has_contents {
             true => self.program_string(texts),
@@ -185,13 +185,13 @@ impl Process<'_> {
         }
     }
 
-    /// Which of the strings, all of them known to the rules, the read-only data of an object holds.
+    /// The first of these strings, all known to the rules, in the read-only data of an object.
     pub fn string_of<'t>(&self, index: usize, texts: &[&'t str]) -> Option<&'t str> {
         let places = self.places(index)?;
         texts.iter().copied().find(|text| places.of(text).is_some())
     }
 
-    /// Where the strings that rules look for stand in an object.
+    /// The offsets in an object of the strings that rules look for.
     pub(super) fn places(&self, index: usize) -> Option<Arc<Places>> {
         let object = &self.objects()[index];
         self.view.strings(&object.walk, || {
@@ -200,7 +200,7 @@ impl Process<'_> {
         })
     }
 
-    /// All texts in the read-only data of an object, as far as a guess looks.
+    /// All texts in the read-only data of an object, within the limits for guesses.
     pub fn texts(&self, index: usize) -> Arc<Texts> {
         if !self.has_contents {
             return Arc::default();
@@ -212,7 +212,7 @@ impl Process<'_> {
         })
     }
 
-    /// The names that are strings of the program.
+    /// The wanted names that are strings of the program.
     pub(super) fn names(&self, is_wanted: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
         let object = &self.objects()[0].object;
         self.program_file()
@@ -220,7 +220,7 @@ impl Process<'_> {
             .unwrap_or_default()
     }
 
-    /// Which of `names` the texts of the program mention.
+    /// Which of `names` occur as words in the program's read-only data.
     pub(super) fn mentions<'n>(&self, names: &'n BTreeMap<String, PathBuf>) -> BTreeSet<&'n str> {
         let object = &self.objects()[0].object;
         self.program_file()
@@ -228,7 +228,7 @@ impl Process<'_> {
             .unwrap_or_default()
     }
 
-    /// The program's bytes, where they are at hand.
+    /// The program's bytes, if they are available.
     pub(super) fn program_file(&self) -> Option<Box<dyn ReadAt>> {
         match self.has_contents {
             true => self.view.open(&self.objects()[0].walk).ok(),
@@ -236,7 +236,7 @@ impl Process<'_> {
         }
     }
 
-    /// The index of the object with one of these sonames.
+    /// The index of the first object whose soname begins with `prefix`.
     pub fn loaded(&self, prefix: &str) -> Option<usize> {
         self.objects().iter().position(|object| {
             let soname = object.object.soname().and_then(|soname| soname.to_str());
@@ -244,7 +244,7 @@ impl Process<'_> {
         })
     }
 
-    /// Whether the loader would find a library that the object `by` opens by this name.
+    /// Whether the loader would find a library that the object `by` opens under this name.
     pub fn finds(&self, by: usize, name: &str) -> bool {
         let Some(rules) = &self.closure.rules else {
             return false;
@@ -263,13 +263,13 @@ impl Process<'_> {
         self.view.kind(path) == Some(NodeKind::File)
     }
 
-    /// Whether a path leads to something.
+    /// Whether a path exists; links are followed.
     pub fn has(&self, path: &str) -> bool {
         self.view.walk(Path::new(path)).is_ok()
     }
 }
 
-/// The first of these paths that leads to something.
+/// The first of these paths that exists; links are followed.
 pub(super) fn first_path<'p>(view: &View, paths: &[&'p str]) -> Option<&'p str> {
     paths
         .iter()

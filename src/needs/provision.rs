@@ -1,7 +1,7 @@
-//! What needs and people add, and why.
+//! What needs and users add, and why.
 //!
-//! In: nothing. Out: the words in which rules, the engine and the tree of an image speak of files,
-//! programs and libraries that no loader asks for; and what stands in the way of adding them.
+//! In: nothing. Out: the types in which rules, the engine and the tree of an image describe files,
+//! programs and libraries that no loader requests, and the errors of adding them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,120 +11,120 @@ use thiserror::Error;
 use super::additions::{MAX_FILES, MAX_PROCESSES};
 use crate::closure::{Closure, ClosureError};
 
-/// Something that a rule, or a person, adds to an image. Paths are those of the source, and are
-/// kept in the image unless it says otherwise.
+/// Something that a rule or a user adds to an image. Paths are those of the source, and are kept
+/// in the image unless noted otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Addition {
-    /// A file that slimpack writes.
+    /// A file that slimpack generates: its path and contents.
     Made(PathBuf, Vec<u8>),
-    /// A folder with these permission bits.
+    /// A directory with these permission bits.
     Folder(PathBuf, u32),
-    /// A file, with the links that lead to it.
+    /// A file, with the links on its path.
     File(PathBuf),
-    /// A folder with everything in it.
+    /// A directory with everything in it.
     Tree(PathBuf),
-    /// The same, without entries of the folder itself that match a glob.
+    /// The same, without the direct entries of the directory that match a glob.
     Part {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
-        /// The globs.
+        /// Globs of entry names to leave out.
         without: &'static [&'static str],
     },
-    /// A file or folder under another path.
+    /// A file or directory under another path.
     Copy {
-        /// Where it is.
+        /// Its path in the source.
         from: PathBuf,
-        /// Where it goes.
+        /// Its path in the image.
         to: PathBuf,
     },
     /// A symbolic link and its target.
     Link(PathBuf, PathBuf),
-    /// A program that is started, with all it loads.
+    /// A program that is started, with everything it loads.
     Program(PathBuf),
     /// A library that the object with this index opens by name.
     Library {
-        /// Who opens it.
+        /// Index of the object that opens it.
         by: usize,
-        /// The name.
+        /// The name that is passed to `dlopen`.
         name: String,
     },
-    /// busybox with its commands.
+    /// busybox, with a link for each of its commands.
     Busybox(PathBuf),
 }
 
 /// Why something is added.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cause {
-    /// The need, or `--add`.
+    /// The name of the need, or `--add`.
     pub need: &'static str,
-    /// The object that shows the sign; `None` for what a person asked for.
+    /// The object that shows the sign; `None` for what the user requested.
     pub object: Option<PathBuf>,
-    /// The sign.
+    /// The sign, such as `imports getpwuid`.
     pub sign: String,
 }
 
 /// Something added, and why.
 #[derive(Clone, Debug)]
 pub struct Provision {
-    /// What.
+    /// What is added.
     pub addition: Addition,
-    /// Why.
+    /// Why it is added.
     pub cause: Cause,
 }
 
-/// A program or library that was added, with all it loads.
+/// A program or library that was added, with everything it loads.
 pub struct Started {
-    /// Where it is in the source.
+    /// Its path in the source.
     pub path: PathBuf,
-    /// Where it goes in the image, when that is another path.
+    /// Its path in the image, if that differs.
     pub to: Option<PathBuf>,
-    /// What it loads.
+    /// The program and everything it loads.
     pub closure: Closure,
-    /// Why it is there.
+    /// Why it was added.
     pub cause: Cause,
 }
 
-/// A need that may be there, with the flag that acts on it.
+/// A need that a program may have, with the flag that enables it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
-    /// The need.
+    /// The name of the need.
     pub need: &'static str,
     /// The object that shows the sign, and the sign.
     pub why: String,
-    /// What it would add.
+    /// What the flag would add.
     pub adds: String,
-    /// What acts on it: `--with gconv=UTF-16`.
+    /// The flag that enables it: `--with gconv=UTF-16`.
     pub flag: String,
-    /// All names that the sign tells, of which the reason has the first.
+    /// All names that the sign gives; the reason lists only the first few.
     pub names: Vec<String>,
-    /// Programs that hint at the same, beside the first.
+    /// Number of further programs with the same hint.
     pub more: usize,
 }
 
 /// Everything that was added.
 #[derive(Default)]
 pub struct Provisions {
-    /// Files, folders and links.
+    /// Files, directories and links.
     pub provisions: Vec<Provision>,
     /// Programs and libraries.
     pub started: Vec<Started>,
-    /// Folders whose entries were all added.
+    /// Directories whose entries were all added.
     pub folders: BTreeSet<PathBuf>,
-    /// What might be needed as well, those of the first program first.
+    /// What else may be needed; hints of the first program come first.
     pub hints: Vec<Hint>,
-    /// Needs that the source cannot serve.
+    /// Messages about needs that the source cannot meet.
     pub warnings: BTreeSet<String>,
 }
 
-/// Why a need that was asked for cannot be served.
+/// Why a requested need cannot be met.
 #[derive(Debug, Error)]
 pub enum NeedError {
-    /// The source lacks what it adds.
-    #[error("cannot serve the need {need}: {why}; install it, or leave the need out of --with")]
+    /// The source lacks what the need would add.
+    #[error("cannot meet the need {need}: {why}; install it, or leave the need out of --with")]
     Absent {
-        /// The need.
+        /// The name of the need.
         need: &'static str,
-        /// What is lacking.
+        /// What the source lacks.
         why: String,
     },
     /// Something that was added cannot be used.
@@ -132,27 +132,27 @@ pub enum NeedError {
     Path {
         /// The path in the source.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be added.
         why: String,
     },
-    /// A program that was added has no closure.
+    /// A program that was added cannot be resolved.
     #[error("cannot add {}: {error}", .path.display())]
     Program {
         /// The path in the source.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be resolved.
         error: ClosureError,
     },
-    /// More files than can be looked at.
+    /// A directory with too many files.
     #[error(
-        "cannot add {}: it brings more than {MAX_FILES} files; add a part of it",
+        "cannot add {}: it contains more than {MAX_FILES} files; add only a part of it",
         .0.display()
     )]
     TooManyFiles(PathBuf),
-    /// More programs than can be looked at.
+    /// Too many programs and libraries.
     #[error(
-        "cannot add {}: more than {MAX_PROCESSES} programs and libraries would come with it; add a \
-         part of what was asked for",
+        "cannot add {}: more than {MAX_PROCESSES} programs and libraries would be added; add only \
+         a part of them",
         .0.display()
     )]
     TooManyPrograms(PathBuf),

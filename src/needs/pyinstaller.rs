@@ -1,9 +1,9 @@
-//! The archive of a one-file program of PyInstaller.
+//! The archive of a PyInstaller one-file program.
 //!
-//! In: a program and the offset of the archive's mark. Out: what the ELF files in it need from outside
-//! of it. The program unpacks them into a temporary directory and loads them with that directory first
-//! (`PyInstaller/archive/writers.py`, `bootloader/src/pyi_archive.h`). Lengths are checked against the
-//! file before they are used; each file and all of them have a limit once they are unpacked.
+//! In: a program and the offset of the archive's cookie. Out: what the ELF files in it need from
+//! outside. The program unpacks them into a temporary directory, which is searched first
+//! (`PyInstaller/archive/writers.py`, `bootloader/src/pyi_archive.h`). Lengths are checked against
+//! the file before they are used; the unpacked size is limited per file and in total.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -14,22 +14,22 @@ use flate2::read::ZlibDecoder;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
-/// The mark, four numbers, and the name of Python's library.
+/// Size of the cookie, in bytes: magic, four numbers, and the name of Python's library.
 const COOKIE: u64 = 8 + 4 * 4 + 64;
-/// Five numbers and two letters before the name of an entry.
+/// Size of a table entry before its name, in bytes: four numbers and two single bytes.
 const ENTRY: usize = 4 * 4 + 2;
 /// Largest table of contents that is read, in bytes.
 const MAX_TABLE: u64 = 16 << 20;
 /// Largest file that is unpacked, in bytes.
 const MAX_FILE: u64 = 128 << 20;
-/// Most bytes that are unpacked of one program.
+/// Maximum size unpacked from one program, in bytes.
 const MAX_UNPACKED: u64 = 1 << 30;
 
-/// Entries that are files of their own once they are unpacked: binaries and data.
+/// Types of entries that are unpacked to files: binaries and data.
 const FILES: [u8; 2] = *b"bx";
 
 /// The names of libraries that files in the archive need and that are not in it, each with one of
-/// those files; `None` when the archive makes no sense.
+/// those files; `None` if the archive is malformed.
 pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeMap<String, String>> {
     let entries = entries(file, cookie)?;
     let base_name = |name: &str| {
@@ -59,19 +59,19 @@ pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeMap<String, 
     Some(needed)
 }
 
-/// A file of the archive.
+/// An entry of the archive.
 struct Entry {
     name: String,
-    /// Where its bytes begin in the program, and how many it takes there.
+    /// The file offset of its bytes in the program, and their number as stored.
     at: u64,
     stored: u64,
     is_compressed: bool,
-    /// The letter that says what it is.
+    /// The letter of its type.
     kind: u8,
 }
 
 impl Entry {
-    /// Its bytes, if they begin as an ELF file and fit into what is left.
+    /// Its unpacked bytes, if it is an ELF file and within the limits.
     fn read(&self, file: &dyn ReadAt, left: &mut u64) -> Option<Vec<u8>> {
         let limit = MAX_FILE.min(*left);
         let stored = Stored {
@@ -102,7 +102,7 @@ fn entries(file: &dyn ReadAt, cookie: u64) -> Option<Vec<Entry>> {
         )))
     };
     let (length, table, table_length) = (number(8)?, number(12)?, number(16)?);
-    // The package ends with its mark.
+    // The archive ends with its cookie.
     let start = (cookie + COOKIE).checked_sub(length)?;
     let inside = |at: u64, size: u64| at.checked_add(size).is_some_and(|end| end <= length);
     if table_length > MAX_TABLE || !inside(table, table_length) {

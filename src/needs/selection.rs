@@ -1,7 +1,7 @@
-//! Which needs are served.
+//! Which needs are enabled.
 //!
-//! In: `--with NAME,…` and `--without NAME,…`. Out: for each rule whether it acts. The last word
-//! about a rule counts.
+//! In: `--with NAME,…` and `--without NAME,…`. Out: for each rule, whether it adds files. The last
+//! option about a rule wins.
 
 use thiserror::Error;
 
@@ -12,37 +12,37 @@ use crate::suggest::did_you_mean;
 /// Why a selection cannot be used.
 #[derive(Debug, Error)]
 pub enum SelectionError {
-    /// There is no such need.
-    #[error("there is no need {0:?}{hint}; slimpack needs lists all", hint = did_you_mean(nearest(.0)))]
+    /// No need has this name.
+    #[error("there is no need {0:?}{hint}; slimpack needs lists them", hint = did_you_mean(nearest(.0)))]
     Unknown(String),
-    /// The need takes no arguments.
-    #[error("the need {0} takes nothing behind an =; write {0} alone")]
+    /// The need takes no values.
+    #[error("the need {0} does not take a value; write only {0}")]
     Arguments(String),
 }
 
-/// A word about a rule.
+/// One name from `--with` or `--without`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wish {
-    /// `None` for all.
+    /// The rule's name; `None` for all rules.
     name: Option<&'static str>,
     is_wanted: bool,
     arguments: Vec<String>,
 }
 
-/// Which needs are served.
+/// Which needs are enabled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     wishes: Vec<Wish>,
 }
 
-/// Needs that take arguments.
+/// Needs that take values.
 const WITH_ARGUMENTS: [&str; 6] = ["users", "dlopen", "gconv", "tzdata", "locale", "commands"];
 
 impl Selection {
-    /// Adds one word of `--with` or `--without`: `NAME`, `NAME=A+B`, `all`, `none`.
+    /// Adds one item of `--with` or `--without`: `NAME`, `NAME=A+B`, `all`, `none`.
     ///
     /// # Errors
-    /// When there is no such need.
+    /// [`SelectionError`] if there is no such need, or it takes no values.
     pub fn add(&mut self, text: &str, is_wanted: bool) -> Result<(), SelectionError> {
         let (name, arguments) = match text.split_once('=') {
             Some((name, arguments)) => (name, arguments.split('+').map(str::to_owned).collect()),
@@ -68,7 +68,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Whether a rule acts where its sign is there.
+    /// Whether a rule adds files when a program shows its sign.
     pub fn serves(&self, rule: &Rule) -> bool {
         let said = self.last_word(rule);
         match said {
@@ -77,18 +77,18 @@ impl Selection {
         }
     }
 
-    /// Whether a rule acts even where its sign is not there: it was asked for by name.
+    /// Whether a rule adds files even without a sign, because it was requested by name.
     pub fn demands(&self, rule: &Rule) -> bool {
         self.last_word(rule)
             .is_some_and(|wish| wish.is_wanted && wish.name.is_some())
     }
 
-    /// Whether somebody said that a rule shall not act.
+    /// Whether a rule was disabled.
     pub fn forbids(&self, rule: &Rule) -> bool {
         self.last_word(rule).is_some_and(|wish| !wish.is_wanted)
     }
 
-    /// What stands behind the `=`.
+    /// The values after the `=`.
     pub fn arguments(&self, rule: &Rule) -> &[String] {
         self.last_word(rule).map_or(&[], |wish| &wish.arguments)
     }

@@ -1,7 +1,7 @@
 //! Strings in the constant data of an object.
 //!
 //! In: the ranges of a file that a loader maps without write permission. Out: which of the strings
-//! that rules look for it holds.
+//! that rules look for it contains.
 
 use aho_corasick::Span;
 use aho_corasick::packed::Searcher;
@@ -9,14 +9,14 @@ use aho_corasick::packed::Searcher;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
-/// Constant data of an object that is looked through for the strings of sure rules, in bytes.
+/// Maximum size of a range that is searched for the strings of reliable rules, in bytes.
 const MAX_SCAN: u64 = 256 << 20;
-/// A piece that stays in the cache is searched faster than it is read.
+/// Size of the pieces that are searched, in bytes; a piece should fit in the CPU cache.
 const PIECE: usize = 256 << 10;
 
-/// What stands before the folder that is compiled into OpenSSL, and behind it a quotation mark.
+/// Precedes the directory compiled into OpenSSL; a quotation mark follows it.
 pub(super) const OPENSSL_FOLDER: &str = "OPENSSLDIR: \"";
-/// The strings that rules look for, all in one pass.
+/// All strings that rules look for, found in one pass.
 const STRINGS: [&str; 8] = [
     "\0/tmp\0",
     "\0/tmp/",
@@ -28,12 +28,12 @@ const STRINGS: [&str; 8] = [
     OPENSSL_FOLDER,
 ];
 
-/// Where in a file each of the strings stands first, in bytes from its start.
+/// The offset of the first occurrence of each string in a file, in bytes.
 #[derive(Clone, Debug)]
 pub struct Places([Option<u64>; STRINGS.len()]);
 
 impl Places {
-    /// Looks through an object.
+    /// Searches the constant data of an object; `None` if it cannot be read.
     pub(super) fn in_constants(object: &Object, file: &dyn ReadAt) -> Option<Self> {
         let searcher = Searcher::new(STRINGS)?;
         let mut places = Self([None; STRINGS.len()]);
@@ -43,7 +43,7 @@ impl Places {
         Some(places)
     }
 
-    /// Where one of the strings stands first.
+    /// The offset of the first occurrence of one of the strings, in bytes.
     pub(super) fn of(&self, text: &str) -> Option<u64> {
         let number = STRINGS.iter().position(|known| *known == text)?;
         self.0[number]
@@ -73,7 +73,7 @@ impl Places {
             if count < wanted || count <= longest {
                 break;
             }
-            // A string may lie across two pieces.
+            // A string may span two pieces.
             at += match at + (count as u64) < length {
                 true => (count - longest) as u64,
                 false => count as u64,

@@ -1,7 +1,7 @@
 //! Texts in the constant data of an object, for guesses.
 //!
-//! In: the ranges of a file that a loader maps without write permission. Out: what stands there
-//! between two NULs, what of it is a string of its own, and which names are mentioned in it.
+//! In: the ranges of a file that a loader maps without write permission. Out: the texts between
+//! two NULs, which names something points at, and which names occur as words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,29 +11,29 @@ use foldhash::HashSet;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
-/// Constant data of an object that is looked through, in bytes: a program of more data hardly
-/// starts others by name, and is not worth the time.
+/// Maximum size of an object's constant data, in bytes: a larger program hardly starts others by
+/// name, and is not worth the time.
 const MAX_GUESS: u64 = 16 << 20;
-/// Most ranges of constants that are looked through: linkers make one or two.
+/// Maximum number of constant ranges that are read: linkers emit one or two.
 const MAX_RANGES: usize = 4;
-/// Most texts that are kept of an object.
+/// Maximum number of texts that are kept per object.
 const MAX_TEXTS: usize = 100_000;
-/// Longest text that a guess is made from, in bytes: `PATH_MAX`.
+/// Longest text that is considered, in bytes: `PATH_MAX`.
 const MAX_TEXT: usize = 4096;
-/// Longest name that is looked for at the end of another text, in bytes.
+/// Longest name that is considered, in bytes.
 const MAX_NAME: usize = 64;
 
-/// What the constants of an object say.
+/// The texts in the constant data of an object.
 #[derive(Debug, Default)]
 pub struct Texts {
-    /// Texts that may be names or paths, each once; the parts of a list such as `PATH`, too.
+    /// Texts that may be names or paths, each once; also the parts of a list such as `PATH`.
     pub words: BTreeSet<String>,
-    /// The first words of what looks like a line for a shell: `gzip -dc %s`.
+    /// The first words of what looks like a shell command line: `gzip -dc %s`.
     pub started: BTreeSet<String>,
 }
 
-/// The constants of an object with the places where they stand in the file; none of an object that
-/// is too large for a guess.
+/// The constant data of an object, each range with its file offset; empty if the object is too
+/// large.
 fn constants(object: &Object, file: &dyn ReadAt) -> Vec<(u64, Vec<u8>)> {
     let total = object.constant_ranges().map(|(_, length)| length);
     if total.fold(0, u64::saturating_add) > MAX_GUESS {
@@ -91,8 +91,8 @@ impl Texts {
     }
 }
 
-/// The names that are strings of the object: something points at them. They may stand at the end
-/// of other texts, as `gzip` does in `ungzip`; and bytes that only look like a text are none.
+/// The names that something in the object points at. A name may be the end of another text, as
+/// `gzip` is of `ungzip`; bytes that merely look like text do not count.
 pub(super) fn names(
     object: &Object,
     file: &dyn ReadAt,
@@ -121,7 +121,7 @@ pub(super) fn names(
     names
 }
 
-/// Where in a range of the file the things begin that something points at.
+/// Offsets into a range of the file that pointers in the object refer to.
 fn pointed_at(object: &Object, file: &dyn ReadAt, offset: u64, length: usize) -> Vec<usize> {
     let Some(addresses) = object.addresses_of(offset, length as u64) else {
         return Vec::new();
@@ -132,7 +132,7 @@ fn pointed_at(object: &Object, file: &dyn ReadAt, offset: u64, length: usize) ->
     starts.map(|address| (address - start) as usize).collect()
 }
 
-/// Which of `names` stand as words anywhere in the constants.
+/// Which of `names` occur as words anywhere in the constant data.
 pub(super) fn mentions<'n>(
     object: &Object,
     file: &dyn ReadAt,

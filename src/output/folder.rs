@@ -1,7 +1,7 @@
-//! A folder that appears whole or not at all.
+//! A directory that appears whole or not at all.
 //!
-//! In: a path where nothing is, or an empty folder. Out: a folder beside it to fill, which takes its
-//! place in the end.
+//! In: a path that does not exist, or an empty directory. Out: a temporary directory next to it,
+//! which is filled and finally renamed to it.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Interrupts, OutputError, receipt};
 
-/// A folder that is not at its place yet. A failure or a signal on the way removes it.
+/// A directory that has not been renamed into place yet. A failure or a signal removes it.
 #[derive(Debug)]
 pub struct AtomicFolder {
     temporary: TempDir,
@@ -22,12 +22,12 @@ pub struct AtomicFolder {
 }
 
 impl AtomicFolder {
-    /// Makes a folder beside `path`.
+    /// Creates a temporary directory next to `path`.
     ///
-    /// With `force` an older root folder is replaced: one that still is what its receipt says.
+    /// With `force` an older root directory is replaced if it still matches its receipt.
     ///
     /// # Errors
-    /// When something is at `path` that is not an empty folder, or nothing can be made beside it.
+    /// When `path` exists and is not an empty directory, or its parent is not writable.
     pub fn create(path: &Path, force: bool) -> Result<Self, OutputError> {
         let fail = |error| OutputError::Io(path.to_path_buf(), error);
         let target = match fs::canonicalize(path) {
@@ -62,12 +62,12 @@ impl AtomicFolder {
         })
     }
 
-    /// The folder to fill. Nobody else can enter it before it is in its place.
+    /// The directory to fill. Other users cannot enter it until it is in place.
     pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// Signals that have arrived meanwhile.
+    /// The signals that are held back.
     pub fn interrupts(&self) -> &Interrupts {
         &self.interrupts
     }
@@ -81,20 +81,20 @@ impl AtomicFolder {
             .map_err(|error| OutputError::Io(self.target.clone(), error))
     }
 
-    /// Puts the folder in its place.
+    /// Renames the directory into place.
     ///
     /// # Errors
-    /// When it cannot be renamed; it is removed then.
+    /// When it cannot be renamed; it is removed in that case.
     pub fn publish(self) -> Result<(), OutputError> {
         let fail = |error| OutputError::Io(self.target.clone(), error);
         let mode = Permissions::from_mode(0o755);
         fs::set_permissions(self.temporary.path(), mode).map_err(fail)?;
-        // Written first: if the rename fails, a receipt that fits nothing only makes --force refuse.
+        // Written first: if the rename fails, a mismatched receipt only makes --force refuse.
         receipt::write(self.temporary.path(), &self.target).map_err(fail)?;
         if !self.target.exists() || fs::remove_dir(&self.target).is_ok() {
             fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
         } else {
-            // The older one takes the place of the temporary one, and goes with it.
+            // The older directory takes the temporary one's name, and is removed with it.
             let flags = RenameFlags::EXCHANGE;
             renameat_with(CWD, self.temporary.path(), CWD, &self.target, flags)
                 .map_err(|error| fail(error.into()))?;
@@ -103,7 +103,7 @@ impl AtomicFolder {
                 .close()
                 .map_err(|error| OutputError::Io(self.target.clone(), error));
         }
-        // What was temporary is not there any more.
+        // The temporary directory no longer exists.
         let _ = self.temporary.keep();
         Ok(())
     }
@@ -117,7 +117,7 @@ pub fn sync_tree(directory: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fs::File::open(directory)?)?)
 }
 
-/// A path without the slash at its end.
+/// A path without trailing slashes.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }

@@ -1,8 +1,8 @@
 //! Atomic output.
 //!
-//! In: a path. Out: a file that appears there whole or not at all. It is written
-//! beside its place and renamed; a failure or a signal on the way removes it and leaves
-//! the previous file as it was.
+//! In: a path. Out: a file that appears there whole or not at all. It is written next to
+//! its target and renamed; a failure or a signal before that removes it and leaves the
+//! previous file unchanged.
 
 mod folder;
 mod receipt;
@@ -24,48 +24,48 @@ use thiserror::Error;
 use crate::bytes::is_same;
 use crate::vfs::HostFile;
 
-/// Why there is no output.
+/// Why the output cannot be written.
 #[derive(Debug, Error)]
 pub enum OutputError {
-    /// The folder to write in is not there.
-    #[error("cannot write {}: the folder {} does not exist; make it first", .0.display(), .1.display())]
+    /// The parent directory does not exist.
+    #[error("cannot write {}: the directory {} does not exist; create it first", .0.display(), .1.display())]
     NoFolder(PathBuf, PathBuf),
-    /// The path is a folder.
+    /// The path is a directory.
     #[error(
-        "cannot write {}: it is a folder; name a file in it, or end it in / for a root folder",
+        "cannot write {}: it is a directory; name a file in it, or append / for a root directory",
         .0.display()
     )]
     IsFolder(PathBuf),
-    /// A root folder would replace what somebody has there.
+    /// A root directory would replace the user's own files.
     #[error(
-        "cannot write {}: it is there and not empty; remove it, name another folder, or replace an \
-         older root folder with --force",
+        "cannot write {}: it exists and is not empty; remove it, name another directory, or \
+         replace an older root directory with --force",
         .0.display()
     )]
     NotEmpty(PathBuf),
-    /// What is there was not written by slimpack, or was changed since.
+    /// The existing directory was not written by slimpack, or has changed since.
     #[error(
-        "cannot write {}: it is no root folder that slimpack wrote, or it was changed since; remove \
-         it, or name another folder",
+        "cannot write {}: it is not a root directory written by slimpack, or it has changed since; \
+         remove it, or name another directory",
         .0.display()
     )]
     NotOurs(PathBuf),
-    /// Anything else.
+    /// Any other I/O error.
     #[error("cannot write {}: {}", .0.display(), .1)]
     Io(PathBuf, io::Error),
 }
 
-/// Where output goes.
+/// Where output is written.
 #[derive(Debug)]
 pub enum Output {
-    /// A file that is put in place by [`AtomicFile::publish`].
+    /// A file that is renamed into place by [`AtomicFile::publish`].
     File(AtomicFile),
     /// A device or pipe: nothing to rename.
     Device(File),
 }
 
-/// A file that is not at its place yet. While it exists, signals that would end the
-/// process make its writes fail instead, so that it can be removed.
+/// A file that has not been renamed into place yet. While it exists, signals that would
+/// terminate the process make its writes fail instead, so that it can be removed.
 #[derive(Debug)]
 pub struct AtomicFile {
     temporary: NamedTempFile,
@@ -75,11 +75,11 @@ pub struct AtomicFile {
 }
 
 impl Output {
-    /// Opens `path` for writing. A link is followed, so that the file it points to is
-    /// replaced and the link stays.
+    /// Opens `path` for writing. A link is followed: the file it points to is replaced and
+    /// the link is kept.
     ///
     /// # Errors
-    /// When the folder does not exist or cannot be written to.
+    /// When the parent directory does not exist or is not writable.
     pub fn create(path: &Path) -> Result<Self, OutputError> {
         let fail = |error| OutputError::Io(path.to_path_buf(), error);
         let target = match fs::canonicalize(path) {
@@ -125,7 +125,7 @@ impl Output {
     }
 }
 
-/// The folder that a path stands in.
+/// The parent directory of a path.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -133,7 +133,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Where a link leads that leads nowhere yet; any other path as it is.
+/// The target of a dangling link; any other path unchanged.
 fn dangling_target(path: &Path) -> PathBuf {
     match fs::read_link(path) {
         Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
@@ -142,13 +142,12 @@ fn dangling_target(path: &Path) -> PathBuf {
 }
 
 impl AtomicFile {
-    /// Reserves room for `bytes`, so that a full disk is known before the work is
-    /// done. It also spares the flush that ext4 does when a file without blocks
-    /// replaces another (`auto_da_alloc`, ext4(5)). Filesystems that cannot reserve do
-    /// without.
+    /// Reserves space for `bytes`, so that a full disk is noticed before the work is done. It
+    /// also avoids the flush that ext4 does when a file without blocks replaces another
+    /// (`auto_da_alloc`, ext4(5)). Filesystems that cannot reserve space are left alone.
     ///
     /// # Errors
-    /// When there is not enough room.
+    /// When there is not enough space.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), OutputError> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
@@ -164,17 +163,17 @@ impl AtomicFile {
         }
     }
 
-    /// Gives the file these permission bits.
+    /// Sets the permission bits of the file.
     ///
     /// # Errors
-    /// When it has no owner or filesystem that takes them.
+    /// The error of `fchmod(2)`.
     pub fn set_mode(&self, mode: u32) -> Result<(), OutputError> {
         let file = self.temporary.as_file();
         let set = file.set_permissions(Permissions::from_mode(mode));
         set.map_err(|error| OutputError::Io(self.target.clone(), error))
     }
 
-    /// The signal that has arrived meanwhile, if any.
+    /// The signal that has arrived, if any.
     pub fn interrupted(&self) -> Option<i32> {
         self.interrupts.received()
     }
@@ -193,10 +192,10 @@ impl AtomicFile {
         directory.sync_all().map_err(fail)
     }
 
-    /// Puts the file in its place.
+    /// Renames the file into place.
     ///
     /// # Errors
-    /// When it cannot be renamed; it is removed then.
+    /// When it cannot be renamed; it is removed in that case.
     pub fn publish(self) -> Result<(), OutputError> {
         let target = self.target;
         let file = self.temporary.as_file();
@@ -212,10 +211,10 @@ impl AtomicFile {
             .map_err(|error| OutputError::Io(target, error.error))
     }
 
-    /// Whether the file that is at the place holds the same bytes already.
+    /// Whether the file at the target already holds the same bytes.
     ///
     /// # Errors
-    /// When what was written cannot be read.
+    /// When the new file cannot be read back.
     pub fn is_same_as_before(&mut self) -> Result<bool, OutputError> {
         let fail = |error| OutputError::Io(self.target.clone(), error);
         let Ok(before) = File::open(&self.target).and_then(HostFile::new) else {
@@ -244,7 +243,7 @@ impl Seek for AtomicFile {
     }
 }
 
-/// Holds back the signals that end a process.
+/// Holds back the signals that terminate a process.
 #[derive(Debug)]
 pub struct Interrupts {
     received: Arc<AtomicUsize>,
@@ -252,7 +251,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// From now on, until it is dropped.
+    /// Holds them from now until the value is dropped.
     pub fn hold() -> Self {
         let received = Arc::new(AtomicUsize::new(0));
         let registered = [SIGINT, SIGTERM, SIGHUP]
@@ -268,7 +267,7 @@ impl Interrupts {
         }
     }
 
-    /// The signal that has arrived meanwhile, if any.
+    /// The signal that has arrived since then, if any.
     pub fn received(&self) -> Option<i32> {
         match self.received.load(Ordering::Relaxed) {
             0 => None,
@@ -278,10 +277,10 @@ impl Interrupts {
 }
 
 impl Interrupts {
-    /// An error once a signal has arrived.
+    /// Fails once a signal has arrived.
     ///
     /// # Errors
-    /// That it has.
+    /// When one has arrived.
     pub fn check(&self) -> io::Result<()> {
         match self.received() {
             // Not ErrorKind::Interrupted, which writers take as "try again".

@@ -1,8 +1,8 @@
 //! Evidence that slimpack wrote a root directory.
 //!
-//! In: the directory. Out: `.NAME.slimpack` beside it, with the digest of the tree. Only a tree with
-//! that digest holds nothing but what slimpack wrote, so that removing it loses nothing: time stamps
-//! prove nothing, since anybody can set them.
+//! In: the directory. Out: `.NAME.slimpack` next to it, with the digest of the tree. A tree with
+//! that digest contains only what slimpack wrote, so nothing is lost when it is removed. Time
+//! stamps would be no proof, since any user can set them.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ pub(super) fn write(written: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `directory` is the tree that its receipt was written for; not without a receipt.
+/// Whether `directory` still matches its receipt; false if there is none.
 ///
 /// # Errors
 /// When the tree cannot be read.
@@ -44,7 +44,7 @@ pub(super) fn holds(directory: &Path) -> io::Result<bool> {
     Ok(text == format!("{}\n", digest(directory)?))
 }
 
-/// Where the receipt of a directory is.
+/// Path of the receipt of a directory.
 fn place(directory: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(directory.file_name().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Why nothing is packed.
+//! Errors of packing.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,122 +13,122 @@ use crate::rootfs::{ProvideError, RootfsError};
 use crate::source::SourceError;
 use crate::vfs::Errno;
 
-/// Why nothing is packed.
+/// Why an image cannot be packed.
 #[derive(Debug, Error)]
 pub enum PackError {
-    /// The tree cannot be used.
+    /// The source tree cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A program cannot be packed.
     #[error("cannot pack {}: {error}", .path.display())]
     Program {
-        /// As it was typed.
+        /// The program, as it was typed.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be resolved.
         error: ClosureError,
     },
     /// A file is neither a program nor a script.
     #[error("cannot pack {}: {what}", .path.display())]
     NotProgram {
-        /// The file.
+        /// The file, as it was typed.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// What the file is instead, and what to do.
         what: &'static str,
     },
     /// A script cannot be started.
     #[error(
-        "cannot pack {}: {why}; add the package that has it, or correct the line",
+        "cannot pack {}: {why}; install the package that has it, or correct the line",
         .path.display()
     )]
     Script {
-        /// As it was typed.
+        /// The script, as it was typed.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be started.
         why: String,
     },
-    /// An image that starts nothing.
-    #[error("{} does not say what it starts; name a FILE of it", .image.display())]
+    /// The image has neither an entrypoint nor arguments.
+    #[error("{} does not say what it starts; name a FILE in it", .image.display())]
     NoEntrypoint {
         /// The image.
         image: PathBuf,
     },
-    /// An image that starts what it does not hold.
-    #[error("{} starts {word}, which is not in it; name a FILE of it", .image.display())]
+    /// The image starts a program that it does not contain.
+    #[error("{} starts {word}, which is not in it; name a FILE in it", .image.display())]
     EntrypointGone {
         /// The image.
         image: PathBuf,
         /// The first word of its entrypoint.
         word: String,
     },
-    /// A file to add is not there, or has no place.
+    /// A file to add is missing, or has no destination in the image.
     #[error("cannot add {word}: {why}")]
     Add {
-        /// As it was typed.
+        /// The source path, as it was typed.
         word: String,
-        /// Why.
+        /// Why it cannot be added.
         why: String,
     },
-    /// A need cannot be served.
+    /// A need cannot be met.
     #[error(transparent)]
     Need(#[from] NeedError),
-    /// What a need adds has no place.
+    /// What a need adds cannot be placed in the image.
     #[error(transparent)]
     Provide(#[from] ProvideError),
     /// Libraries are missing.
     #[error("{}", incomplete(.0))]
     Incomplete(Vec<MissingLibrary>),
-    /// `--require-static` and the program is not.
+    /// `--require-static` is set, and a program is not static.
     #[error(
-        "cannot pack {}: it is not static: {why}; link it with -static, or leave out --require-static",
+        "cannot pack {}: it is not static: {why}; link it with -static, or drop --require-static",
         .path.display()
     )]
     NotStatic {
-        /// As it was typed.
+        /// The program, as it was typed.
         path: PathBuf,
         /// What makes it dynamic.
         why: String,
     },
     /// The image would be too large.
     #[error(
-        "the image would hold {bytes} bytes, --max-size allows {limit}; the largest file is {} \
+        "the image would hold {bytes} bytes, but --max-size allows {limit}; the largest file is {} \
          ({largest_bytes} bytes): leave it out with --exclude, or raise the limit",
         .largest.display()
     )]
     TooLarge {
-        /// What it would hold.
+        /// Size of all files of the image, in bytes.
         bytes: u64,
-        /// What is allowed.
+        /// The limit, in bytes.
         limit: u64,
-        /// The largest file.
+        /// The largest file in the image.
         largest: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         largest_bytes: u64,
     },
-    /// The machine has no name in image configurations.
+    /// Image configurations have no platform name for the program's machine.
     #[error("cannot pack {}: images have no platform name for {machine} programs", .path.display())]
     NoPlatform {
-        /// As it was typed.
+        /// The program, as it was typed.
         path: PathBuf,
-        /// The machine.
+        /// The name of the ELF machine.
         machine: &'static str,
     },
     /// Two programs are for different platforms.
     #[error(
-        "cannot pack {} together with {}: one is for {second}, the other for {first}; pack them \
-         into an image each",
+        "cannot pack {} together with {}: one is for {second}, the other for {first}; pack each \
+         into its own image",
         .path.display(), .first_path.display()
     )]
     Platforms {
         /// The first program.
         first_path: PathBuf,
-        /// Its platform.
+        /// The platform of the first program.
         first: String,
         /// The other program.
         path: PathBuf,
-        /// Its platform.
+        /// The platform of the other program.
         second: String,
     },
-    /// The first file is a library.
+    /// The first file is a library, which cannot be started.
     #[error(
         "cannot start {}: it is a shared library; name the program first, or say what to start \
          with --entrypoint",
@@ -136,35 +136,35 @@ pub enum PackError {
     )]
     Library(PathBuf),
     /// Several programs and one destination.
-    #[error("--dest {} is one path for {count} programs; end it in / to name a folder", .path.display())]
+    #[error("--dest {} is one path for {count} programs; end it in / for a directory", .path.display())]
     OneDestination {
         /// The destination.
         path: PathBuf,
-        /// How many programs there are.
+        /// Number of programs.
         count: usize,
     },
     /// The entrypoint is not in the image.
     #[error(
-        "--entrypoint: {0:?} is not a program in the image; name one of {1}, or add it with --add"
+        "--entrypoint: {0:?} is not a program in the image; use one of {1}, or add it with --add"
     )]
     Entrypoint(String, String),
-    /// The path of the program is not text, and image configurations are.
+    /// The path of the program is not UTF-8, as image configurations require.
     #[error(
-        "cannot start {} in an image: its path is not UTF-8 text; give it another with --dest",
+        "cannot start {} in an image: its path is not valid UTF-8; set another one with --dest",
         .0.display()
     )]
     NotText(PathBuf),
-    /// Several of these.
+    /// Several errors, reported together.
     #[error("{}", lines(.0))]
     Several(Vec<PackError>),
-    /// There is nothing to pack.
-    #[error("there is no program to pack; name one: slimpack FILE")]
+    /// No program was named.
+    #[error("no program to pack; name one: slimpack FILE")]
     NoProgram,
-    /// The tree cannot be built.
+    /// The tree of the image cannot be built.
     #[error("cannot build the image: {0}")]
     Rootfs(#[from] RootfsError),
-    /// The image would not work.
-    #[error("cannot publish the image, the program would not start in it: {0}")]
+    /// The program would not start in the image.
+    #[error("cannot publish the image, because the program would not start in it: {0}")]
     Proof(#[from] Box<ProofError>),
     /// A file cannot be read.
     #[error("cannot read {}: {}", .0.display(), .1.message())]
@@ -175,7 +175,7 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// One error for all that were found; none when there are none.
+    /// Combines all errors into one; `Ok` if there are none.
     pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.len() {
             0 => Ok(()),
@@ -184,7 +184,7 @@ impl PackError {
         }
     }
 
-    /// Whether the inputs are sound and the answer is no: exit status 1 and not 2.
+    /// Whether the inputs are valid and the answer is no: exit status 1 instead of 2.
     pub fn is_verdict(&self) -> bool {
         match self {
             Self::Incomplete(_) | Self::NotStatic { .. } | Self::TooLarge { .. } => true,
@@ -195,16 +195,16 @@ impl PackError {
     }
 }
 
-/// A library that no rule finds.
+/// A library that no search rule finds.
 #[derive(Clone, Debug)]
 pub struct MissingLibrary {
-    /// The program, as it was typed.
+    /// The program that needs it, as it was typed.
     pub program: PathBuf,
-    /// The name that is asked for.
+    /// The requested name.
     pub name: OsString,
-    /// Who asks for it.
+    /// The objects that request it.
     pub requesters: Vec<PathBuf>,
-    /// Paths tried, each with the reason why it was not taken.
+    /// The paths that were tried, each with the reason why it was rejected.
     pub tried: Vec<String>,
 }
 
@@ -231,6 +231,6 @@ fn incomplete(missing: &[MissingLibrary]) -> String {
             text.push_str(&format!("  tried {attempt}\n"));
         }
     }
-    text.push_str("add the folder that has it with -L DIR, or leave it out with --allow-missing");
+    text.push_str("add its directory with -L DIR, or leave it out with --allow-missing");
     text
 }

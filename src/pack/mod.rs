@@ -1,7 +1,7 @@
 //! Packing: from programs to a proven tree, and from the tree to an image.
 //!
-//! In: what the command line means ([`Options`]). Out: a [`Plan`], which says what the
-//! image would hold and why, and the image when it is written.
+//! In: the parsed command line ([`Options`]). Out: a [`Plan`], which says what the image would
+//! hold and why, and the image when it is written.
 
 mod error;
 mod minimize;
@@ -35,13 +35,13 @@ use subjects::Subject;
 
 /// A program in the image.
 pub struct PackedProgram {
-    /// As it was typed.
+    /// Its path as it was typed.
     pub typed: PathBuf,
     /// Its path in the image.
     pub path: PathBuf,
-    /// Whether it is a script; then the closure is that of its interpreter.
+    /// Whether it is a script; if so, the closure is that of its interpreter.
     pub is_script: bool,
-    /// What it loads, in the tree it comes from.
+    /// The program and what it loads, in the source tree.
     pub closure: Closure,
 }
 
@@ -53,7 +53,7 @@ impl PackedProgram {
 
 /// What an image would hold.
 pub struct Plan {
-    /// The tree that the files come from.
+    /// The source tree that the files come from.
     pub source: Source,
     /// The programs, the entrypoint first.
     pub programs: Vec<PackedProgram>,
@@ -61,43 +61,43 @@ pub struct Plan {
     pub rootfs: Arc<Rootfs>,
     /// Its configuration.
     pub settings: Settings,
-    /// What it depends on.
+    /// The files that the image depends on.
     pub inputs: Inputs,
-    /// Libraries left out by `--allow-missing`.
+    /// Missing libraries that `--allow-missing` tolerates.
     pub missing: Vec<MissingLibrary>,
-    /// Symbols that will be missed when they are first called.
+    /// Undefined functions that fail only when they are first called.
     pub missed_calls: Vec<MissedCall>,
-    /// Bytes that `--hardlink` spares.
+    /// Bytes that `--hardlink` saves.
     pub linked: u64,
-    /// The image that it is made from.
+    /// The image that it is made from, with figures of both; `None` for other sources.
     pub minimized: Option<Minimized>,
-    /// What stripping did, or could do.
+    /// What stripping saves, or would save.
     pub stripping: Stripping,
-    /// What programs may need as well.
+    /// What else programs may need.
     pub hints: Vec<Hint>,
-    /// Needs that the source cannot serve.
+    /// Messages about needs that the source cannot meet.
     pub unserved: Vec<String>,
 }
 
 impl Plan {
-    /// Works out and proves what the image would hold.
+    /// Plans what the image would hold, and proves that its programs start.
     ///
     /// # Errors
-    /// [`PackError`] says what stands in the way; nothing has been written.
+    /// [`PackError`]; nothing has been written.
     pub fn new(options: &Options) -> Result<Self, PackError> {
-        // All programs are for one platform, so the first one's root is that of all.
+        // All programs are for one platform, so they share the first one's root.
         let first = options.programs.first().ok_or(PackError::NoProgram)?;
         let root = choose_root(&options.roots, first, &options.current_dir)?;
         Self::in_source(options, Source::open(&root, &options.current_dir)?)
     }
 
-    /// The same, of programs of `source`.
+    /// The same, for programs in `source`.
     fn in_source(options: &Options, source: Source) -> Result<Self, PackError> {
         let environment = Environment {
             hwcaps: options.hwcaps,
             ..Environment::with_variables(&options.configured.env)
         };
-        // All that is wrong with what was named, not only the first.
+        // Report all errors in what was named, not only the first.
         let mut errors = Vec::new();
         let (subjects, mut added) = subjects::find(&source, options, &mut errors);
         let by_hand = subjects::added(&source, options, &mut errors);
@@ -130,7 +130,7 @@ impl Plan {
         for started in std::mem::take(&mut resolved.provisions.started) {
             let reason = placer.reason(&started.cause);
             let own_place = started.to.or_else(|| {
-                // What a need names keeps its path, wherever that is.
+                // What a need adds keeps its path, wherever that is.
                 let is_kept = source.is_image() || is_installed(&started.path);
                 (!is_kept).then(|| source.shown(&started.path))
             });
@@ -197,11 +197,10 @@ impl Plan {
         })
     }
 
-    /// What the image would hold for each platform that programs are for, that of the first one
-    /// first.
+    /// One plan for each platform of the programs; the platform of the first program comes first.
     ///
     /// # Errors
-    /// As [`Plan::new`].
+    /// Those of [`Plan::new`], for all platforms together.
     pub fn for_each_platform(options: &Options) -> Result<Vec<Self>, PackError> {
         let (mut plans, mut errors) = (Vec::new(), Vec::new());
         for options in platforms::split(options) {
@@ -211,7 +210,7 @@ impl Plan {
             }
         }
         PackError::all(errors)?;
-        // All of them have the names of the first.
+        // All plans share the tags of the first.
         let tags = plans.first().map(|plan: &Self| plan.settings.tags.clone());
         for plan in &mut plans {
             plan.settings
@@ -229,10 +228,11 @@ impl Plan {
         }
     }
 
-    /// Writes the tree alone into an empty folder; `go_on` is asked before each file.
+    /// Writes only the file tree, into an empty directory. `go_on` is called before each file; its
+    /// error stops the writing.
     ///
     /// # Errors
-    /// When a file cannot be read any more or the disk fails.
+    /// When a file can no longer be read, writing fails, or `go_on` returns an error.
     pub fn write_folder(
         &self,
         folder: &Path,
@@ -252,7 +252,7 @@ impl Plan {
 /// Writes an archive of images, one for each platform.
 ///
 /// # Errors
-/// When a file cannot be read any more or the destination fails.
+/// When a file can no longer be read, or writing to the destination fails.
 pub fn write(
     plans: &[Plan],
     style: Style,
@@ -261,10 +261,11 @@ pub fn write(
     crate::image::write(&parts(plans), style, destination)
 }
 
-/// Writes images into the OCI layout at `folder`; `go_on` is asked before each blob.
+/// Writes images into the OCI layout at `folder`. `go_on` is called before each blob; its error
+/// stops the writing.
 ///
 /// # Errors
-/// When a file cannot be read any more, the disk fails, or the folder is no layout.
+/// When a file can no longer be read, writing fails, or the directory is not an OCI layout.
 pub fn write_layout(
     plans: &[Plan],
     style: Style,
@@ -274,7 +275,7 @@ pub fn write_layout(
     crate::image::write_layout(&parts(plans), style, folder, go_on)
 }
 
-/// How many bytes an archive will have, or some more; 0 where that cannot be foreseen.
+/// Upper bound for the size of an archive, in bytes; 0 if it cannot be estimated.
 pub fn size_hint(plans: &[Plan], style: Style) -> u64 {
     crate::image::size_hint(&parts(plans), style)
 }
@@ -283,7 +284,7 @@ fn parts(plans: &[Plan]) -> Vec<Part<'_>> {
     plans.iter().map(Plan::part).collect()
 }
 
-/// What the image depends on.
+/// The files that the image depends on.
 fn inputs(
     source: &Source,
     options: &Options,
@@ -292,11 +293,11 @@ fn inputs(
     folders: &BTreeSet<PathBuf>,
     globbed: &[PathBuf],
 ) -> Inputs {
-    /// What a user is looked up in.
+    /// The files in which a user is looked up.
     const USERS: [&str; 2] = ["/etc/passwd", "/etc/group"];
     let mut inputs = Inputs::default();
     if source.is_image() {
-        // Whatever stands in it: the image is one file.
+        // An image is one file, whatever it contains.
         inputs.add_image(source.root());
         return inputs;
     }
@@ -321,16 +322,16 @@ fn inputs(
     inputs
 }
 
-/// Programs with all they load and need.
+/// Programs with everything they load and need.
 struct Resolved {
     programs: Vec<(Subject, Closure)>,
     provisions: Provisions,
     missing: Vec<MissingLibrary>,
-    /// Folders in which globs were matched.
+    /// Directories in which globs were matched.
     globbed: Vec<PathBuf>,
 }
 
-/// Works out what the programs load and need.
+/// Resolves what the programs load and need.
 fn resolve(
     source: &Source,
     options: &Options,
@@ -393,7 +394,7 @@ fn resolve(
         let path = source.shown(&started.path);
         let lacks = missing_libraries(source, &path, &started.closure).into_iter();
         let is_plugin = started.closure.program().object.linkage() == Linkage::Library;
-        // A plugin is opened by a process that has libraries already: libjvm.so stands where no
+        // A plugin is loaded into a process that has libraries already: libjvm.so is where no
         // loader looks for it, and every library of Java needs it.
         missing.extend(lacks.filter(|library| !is_plugin || !sonames.contains(&library.name)));
     }
@@ -405,7 +406,7 @@ fn resolve(
     })
 }
 
-/// The names of all libraries of the image.
+/// The sonames of all libraries of the image.
 fn sonames(closures: &[Closure], started: &[needs::Started]) -> BTreeSet<OsString> {
     let started = started.iter().map(|started| &started.closure);
     let objects = closures
@@ -417,7 +418,8 @@ fn sonames(closures: &[Closure], started: &[needs::Started]) -> BTreeSet<OsStrin
         .collect()
 }
 
-/// Places a program or a script: the path by which it is started, and that of the program.
+/// Places a program or a script; returns the path that starts it, and the path of the ELF
+/// program.
 fn place(
     placer: &mut Placer<'_>,
     subject: &Subject,
@@ -432,7 +434,7 @@ fn place(
         Some(script) => {
             let path = placer.place_script(script, destination)?;
             let reason = Reason::InterpreterOf(path.clone());
-            // The first line of the script says where it stands.
+            // The first line of the script fixes its path.
             let place = &closure.program().opened_as;
             let interpreter = placer.place(closure, Some(place), &reason)?;
             Ok((path, interpreter.program))
@@ -486,7 +488,7 @@ fn require_static(subjects: &[Subject]) -> Result<(), PackError> {
             .map(|dependency| dependency.name.display().to_string())
             .collect();
         let mut why = match &program.object.interpreter {
-            Some(interpreter) => format!("it asks for the interpreter {}", interpreter.display()),
+            Some(interpreter) => format!("it requests the interpreter {}", interpreter.display()),
             None => "it is a shared library".to_owned(),
         };
         if !libraries.is_empty() {

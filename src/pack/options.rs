@@ -1,6 +1,6 @@
-//! What a pack is told.
+//! The options of a pack.
 //!
-//! In: what the command line or a file means. Out: one value that the whole pack reads.
+//! In: the parsed command line or configuration file. Out: one value for the whole pack.
 
 use std::path::PathBuf;
 
@@ -9,56 +9,56 @@ use crate::needs::Selection;
 use crate::source::Root;
 use crate::strip::Level;
 
-/// What a pack is told.
+/// The options of a pack.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Programs to pack; the first is the one that is started.
+    /// Programs to pack; the first one is the entrypoint.
     pub programs: Vec<PathBuf>,
-    /// Trees that libraries come from; without any, this machine.
+    /// Roots that programs and libraries come from; if empty, this machine.
     pub roots: Vec<Root>,
-    /// The folder that relative paths start from.
+    /// The directory that relative paths start from.
     pub current_dir: PathBuf,
-    /// Further folders to search for libraries.
+    /// Additional directories to search for libraries.
     pub library_path: Vec<PathBuf>,
-    /// Where the program goes; a folder when it ends in `/`.
+    /// Path of the program in the image; a directory if it ends in `/`.
     pub destination: Option<PathBuf>,
-    /// Whether variants of libraries for better machines are packed too.
+    /// Whether to also pack library variants for newer processors.
     pub hwcaps: bool,
-    /// Which needs are served.
+    /// Which needs are enabled.
     pub needs: Selection,
-    /// Whether anybody reads hints about what else may be needed.
+    /// Whether to collect hints about what else may be needed.
     pub wants_hints: bool,
-    /// Files to add.
+    /// Files and directories to add.
     pub add: Vec<Add>,
     /// Globs of paths in the image to leave out.
     pub exclude: Vec<String>,
     /// The busybox to add.
     pub busybox: Option<PathBuf>,
-    /// Whether to go on when libraries are missing.
+    /// Whether to continue when libraries are missing.
     pub allow_missing: bool,
-    /// Whether a program that needs a loader is an error.
+    /// Whether a program that is not static is an error.
     pub require_static: bool,
-    /// Whether files of the same bytes become one.
+    /// Whether files with the same content become hard links.
     pub hardlink: bool,
-    /// What is stripped of programs and libraries.
+    /// What to strip from programs and libraries; `None` strips nothing.
     pub strip: Option<Level>,
-    /// Whether what is stripped is kept in files for debuggers.
+    /// Whether to write what is stripped to separate debug files.
     pub wants_debug_files: bool,
-    /// Most bytes that the files of the image may have.
+    /// Maximum size of all files of the image, in bytes.
     pub max_size: Option<u64>,
-    /// Names of the image; without any, the program's.
+    /// Tags of the image; if empty, one is derived from the program's name.
     pub tags: Vec<Tag>,
-    /// Replaces the program as the command to start.
+    /// The entrypoint, if it is not the program.
     pub entrypoint: Option<Vec<String>>,
-    /// What else is configured.
+    /// The rest of the image configuration.
     pub configured: Configured,
 }
 
 /// `--add SRC[:DEST]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Add {
-    /// A file, a folder or a glob.
+    /// A file, a directory or a glob.
     pub source: String,
-    /// Where it goes; a folder when it ends in `/`.
+    /// Its path in the image; a directory if it ends in `/`.
     pub destination: Option<String>,
 }

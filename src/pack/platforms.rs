@@ -1,6 +1,6 @@
 //! Programs for several platforms: one image for each.
 //!
-//! In: what a pack is told. Out: the same for each platform, with the programs that are for it.
+//! In: the options of a pack. Out: the same for each platform, with the programs built for it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use crate::elf::platform;
 use crate::exec::Interpreters;
 use crate::source::{Source, choose_root};
 
-/// What is packed for each platform, that of the first program first. A program that cannot be read
-/// goes with the first ones, whose pack says what is wrong.
+/// The options for each platform, that of the first program first. A program that cannot be read
+/// stays with the first group, whose pack reports the error.
 pub(super) fn split(options: &Options) -> Vec<Options> {
     if options.programs.len() < 2 {
         return vec![options.clone()];

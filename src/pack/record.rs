@@ -1,25 +1,25 @@
-//! The image's own record: why each file is in it that no loader asks for.
+//! The image's own record: why it contains each file that no loader requests.
 //!
 //! In: the finished tree. Out: reasons by path, in at most [`MAX_RECORD`] bytes. A key that ends in
-//! `/` speaks for everything below that directory.
+//! `/` applies to everything below that directory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::rootfs::{Content, Rootfs};
 
-/// Most bytes of the record as a JSON string. The image holds it twice, in its configuration and in
-/// its manifest, and registries and their clients refuse documents of more than 4 MiB.
+/// Maximum size of the record as a JSON string, in bytes. The image contains it twice, in its
+/// configuration and its manifest, and registries and their clients refuse documents over 4 MiB.
 const MAX_RECORD: usize = 64 << 10;
-/// Most different reasons that are given for one directory.
+/// Maximum number of reasons given for one directory.
 const MAX_REASONS: usize = 8;
-/// Most characters of each of them.
+/// Maximum length of each of these reasons, in characters.
 const MAX_TEXT: usize = 400;
-/// Most programs that the history names.
+/// Maximum number of programs that the history lists.
 const MAX_PROGRAMS: usize = 16;
 
-/// Why paths are in the image, as far as no loader asks for them: each path by itself where that
-/// fits, else directories whose paths share a reason, else the reasons found below directories.
+/// Why paths that no loader requests are in the image: each path on its own if that fits, else
+/// directories whose paths share a reason, else all reasons found below a directory.
 pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
     let exact = by_path(rootfs);
     if fits(&exact) {
@@ -37,7 +37,7 @@ pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
     record
 }
 
-/// The programs that the history of the image names, by their paths in it.
+/// The programs that the history of the image lists, by their paths in the image.
 pub(super) fn made_of<'p>(programs: impl ExactSizeIterator<Item = &'p Path>) -> String {
     let more = programs.len().saturating_sub(MAX_PROGRAMS);
     let named = programs.take(MAX_PROGRAMS);
@@ -64,12 +64,12 @@ fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
     nodes.collect()
 }
 
-/// One entry for each directory of which every path has the same reason.
+/// One entry for each directory in which every path has the same reason.
 fn by_shared_directory(
     rootfs: &Rootfs,
     exact: BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    // The one reason of all that is below a directory; `None` once there are two, or a path has none.
+    // The reason that everything below a directory shares; `None` if there is not exactly one.
     let mut shared: HashMap<&Path, Option<&str>> = HashMap::new();
     for (path, node) in rootfs.nodes() {
         let own = exact.get(&path.display().to_string()).map(String::as_str);
@@ -97,7 +97,7 @@ fn by_shared_directory(
     record
 }
 
-/// The record with nothing deeper than `most`: what is deeper is told of its directory there.
+/// The record cut at depth `most`: deeper paths are merged into their directory at that depth.
 fn cut_at(record: &BTreeMap<String, String>, most: usize) -> BTreeMap<String, String> {
     let mut cut: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (path, text) in record {
@@ -133,7 +133,7 @@ fn key(directory: &Path) -> String {
     }
 }
 
-/// How many components a key has below the root.
+/// Number of components of a key below the root.
 fn depth(key: &str) -> usize {
     Path::new(key).components().count().saturating_sub(1)
 }

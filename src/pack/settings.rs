@@ -1,7 +1,7 @@
 //! The configuration of the image, from options and programs.
 //!
-//! In: what was asked for and what was placed. Out: the image's settings, or why it could
-//! not be started with them.
+//! In: the options and the placed programs. Out: the image's settings, or why it could not be
+//! started with them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::exec::command_path;
 use crate::image::{Settings, Tag};
 use crate::rootfs::{Content, Rootfs};
 
-/// Where the program `typed` shall go; `None` to let its own path decide.
+/// Where the program `typed` goes in the image; `None` to derive it from its own path.
 pub(super) fn destination(options: &Options, typed: &Path) -> Result<Option<PathBuf>, PackError> {
     let Some(path) = &options.destination else {
         return Ok(None);
@@ -31,7 +31,7 @@ pub(super) fn destination(options: &Options, typed: &Path) -> Result<Option<Path
     }
 }
 
-/// The configuration that `options` ask for.
+/// The configuration that `options` request.
 pub(super) fn settings(
     options: &Options,
     programs: &[PackedProgram],
@@ -68,8 +68,8 @@ pub(super) fn settings(
     })
 }
 
-/// An entrypoint has to be an executable file of the image, by its path or by a name that
-/// the PATH leads to.
+/// Checks that the entrypoint is an executable file of the image, given by its path or by a name
+/// found in PATH.
 fn check_entrypoint(
     words: &[String],
     options: &Options,
@@ -77,7 +77,7 @@ fn check_entrypoint(
     rootfs: &Rootfs,
 ) -> Result<(), PackError> {
     let configured = &options.configured;
-    // An image without entrypoint starts its arguments.
+    // An image without an entrypoint starts its arguments.
     let words = words.iter().chain(&configured.cmd);
     let first = words.map(String::as_str).next().unwrap_or_default();
     let working_dir = Path::new("/").join(configured.working_dir.as_deref().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Stripping what goes into an image.
 //!
-//! In: the finished tree. Out: the same tree, whose programs and libraries are read without
-//! what no loader reads, and what that saves or would save.
+//! In: the finished tree. Out: the same tree, with programs and libraries reduced to what a loader
+//! reads, and the bytes that this saves or would save.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use crate::rootfs::{Content, Rootfs};
 use crate::strip::{DebugFile, LeftAlone, Level, Strip, checksum_of, strippable_bytes};
 use crate::vfs::{View, Walk};
 
-/// What stripping did, or could do.
+/// The result of stripping, or an estimate of it.
 #[derive(Debug, Default)]
 pub struct Stripping {
     /// Files that are smaller in the image than in the source.
     pub files: Vec<StrippedFile>,
-    /// Files that stay as they are, though `--strip` was said, and why.
+    /// Files that stay unchanged despite `--strip`, each with the reason.
     pub left_alone: Vec<(PathBuf, LeftAlone)>,
-    /// Without `--strip`, about how many bytes it would save.
+    /// Without `--strip`, an estimate of the bytes it would save.
     pub could_save: u64,
 }
 
@@ -32,26 +32,26 @@ pub struct Stripping {
 pub struct StrippedFile {
     /// Its path in the image.
     pub path: PathBuf,
-    /// Where it stands in the source.
+    /// Its location in the source.
     pub walk: Arc<Walk>,
-    /// How it is stripped.
+    /// The stripped file.
     pub strip: Arc<Strip>,
-    /// What holds what it lacks, if that was asked for.
+    /// The separate debug file, if requested.
     pub debug: Option<DebugFile>,
 }
 
 impl Stripping {
-    /// Bytes that are saved.
+    /// Total bytes saved.
     pub fn saved(&self) -> u64 {
         let saved = self.files.iter().map(|file| file.strip.saved());
         saved.fold(0, u64::saturating_add)
     }
 }
 
-/// Strips the files of `rootfs`, or works out what that would save.
+/// Strips the files of `rootfs`, or estimates what that would save.
 ///
 /// # Errors
-/// When a file cannot be opened any more.
+/// When a file can no longer be opened.
 pub(super) fn strip(
     rootfs: &mut Rootfs,
     source: &View,
@@ -64,7 +64,7 @@ pub(super) fn strip(
         }
         return Ok(stripping);
     };
-    // Two paths of one file stay one file.
+    // Hard links stay hard links.
     let mut known = HashMap::new();
     for (path, walk, _) in elf_files(rootfs, source) {
         if known.contains_key(&walk.metadata.id) {
@@ -90,7 +90,7 @@ pub(super) fn strip(
             }
             Err(why) => {
                 known.insert(walk.metadata.id, None);
-                // Object files are data here.
+                // Object files count as data here.
                 if !matches!(why, LeftAlone::Nothing | LeftAlone::NotLinked) {
                     stripping.left_alone.push((path, why));
                 }
@@ -120,7 +120,7 @@ fn stripped(
     Ok((Strip::linked(file, level, debug.as_ref())?, debug))
 }
 
-/// Where the debug file of a path of the image goes, relative to the folder of all.
+/// The path of an image file's debug file, relative to the directory of all debug files.
 pub fn debug_path(path: &Path) -> PathBuf {
     let mut name = path
         .strip_prefix("/")
@@ -131,7 +131,7 @@ pub fn debug_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The programs and libraries of a tree, with what the store knows of them.
+/// The ELF files of a tree, with their location in the source and their facts.
 fn elf_files(rootfs: &Rootfs, source: &View) -> Vec<(PathBuf, Arc<Walk>, Arc<Object>)> {
     let nodes = rootfs
         .nodes()

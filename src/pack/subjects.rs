@@ -1,7 +1,7 @@
-//! What was asked for: programs, scripts, and files to add.
+//! What was requested: programs, scripts, and files to add.
 //!
-//! In: words of the command line. Out: ELF programs with what starts them, and additions for the
-//! needs to work through.
+//! In: arguments of the command line. Out: ELF programs with the scripts they run, and additions
+//! for the needs to process.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,20 +15,20 @@ use crate::needs::{Addition, BY_HAND, Cause, Provision, SCRIPT};
 use crate::source::Source;
 use crate::vfs::View;
 
-/// From this many matches on, a glob is refused.
+/// A glob with this many matches or more is refused.
 const MAX_MATCHES: usize = 10_000;
 
-/// A program that was asked for.
+/// A program to pack.
 pub(super) struct Subject {
-    /// As it was typed.
+    /// Its path as it was typed.
     pub typed: PathBuf,
-    /// The ELF program; for a script the one that runs it.
+    /// The ELF program; for a script, its interpreter.
     pub program: Program,
-    /// The script, where it stands in the source.
+    /// The path of the script in the source, if it is one.
     pub script: Option<PathBuf>,
 }
 
-/// The programs that were asked for, and what scripts among them start beside them.
+/// The programs to pack, and the commands that scripts among them start through `env`.
 pub(super) fn find(
     source: &Source,
     options: &Options,
@@ -67,7 +67,7 @@ fn subject(
                 why,
             };
             let found = Interpreters::of(&source.view, &options.configured.env, &path)
-                .unwrap_or_else(|| Err("it cannot be read any more".into()));
+                .unwrap_or_else(|| Err("it can no longer be read".into()));
             let Interpreters {
                 interpreter,
                 command,
@@ -78,7 +78,7 @@ fn subject(
                 cause: Cause {
                     need: SCRIPT,
                     object: Some(path.clone()),
-                    sign: "has env start it".to_owned(),
+                    sign: "starts it with env".to_owned(),
                 },
             }));
             Ok(Subject {
@@ -102,15 +102,15 @@ fn subject(
     }
 }
 
-/// What `--add` brings.
+/// What `--add` adds.
 #[derive(Default)]
 pub(super) struct ByHand {
     pub provisions: Vec<Provision>,
-    /// Folders in which globs were matched.
+    /// Directories in which globs were matched.
     pub globbed: Vec<PathBuf>,
 }
 
-/// What `--add` brings.
+/// Everything that the `--add` options add.
 pub(super) fn added(source: &Source, options: &Options, errors: &mut Vec<PackError>) -> ByHand {
     let mut by_hand = ByHand::default();
     for add in &options.add {
@@ -127,10 +127,10 @@ impl ByHand {
         };
         let paths = matching(source, &add.source, &mut self.globbed);
         if paths.is_empty() {
-            return Err(fail("no such file or folder"));
+            return Err(fail("no such file or directory"));
         }
         if paths.len() >= MAX_MATCHES {
-            let why = format!("it matches {MAX_MATCHES} paths or more; add their folder");
+            let why = format!("it matches {MAX_MATCHES} paths or more; add their directory");
             return Err(fail(&why));
         }
         let several = paths.len() > 1 || has_glob(&add.source);
@@ -139,10 +139,10 @@ impl ByHand {
             let addition = match &add.destination {
                 None if !Path::new(&add.source).is_absolute() => {
                     return Err(fail(
-                        "a relative path has no place of its own in the image; write SRC:DEST",
+                        "a relative path has no default place in the image; use SRC:DEST",
                     ));
                 }
-                // Below a root it keeps its path inside.
+                // Below a root, it keeps its path relative to that root.
                 None => {
                     let to = source.shown(&path);
                     match to == path {
@@ -166,7 +166,7 @@ impl ByHand {
                 cause: Cause {
                     need: BY_HAND,
                     object: None,
-                    sign: "asked for".to_owned(),
+                    sign: "requested".to_owned(),
                 },
             });
         }
@@ -178,7 +178,7 @@ fn has_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// The paths that a word names: itself when it is there, else what its globs match, in order.
+/// The paths that `word` names: itself if it exists, else what its globs match, in order.
 fn matching(source: &Source, word: &str, globbed: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     let whole = source.locate(Path::new(word));
     if source.view.walk(&whole).is_ok() {
@@ -187,7 +187,7 @@ fn matching(source: &Source, word: &str, globbed: &mut Vec<PathBuf>) -> Vec<Path
     if !has_glob(word) {
         return Vec::new();
     }
-    // The components before the first glob are a folder as it was typed.
+    // The components before the first glob are a literal directory.
     let mut fixed = PathBuf::new();
     let mut globs: Vec<&OsStr> = Vec::new();
     for component in Path::new(word).components() {

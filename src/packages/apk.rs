@@ -1,7 +1,7 @@
-//! apk's records.
+//! apk's database.
 //!
-//! In: `/lib/apk/db/installed`, one database of all packages: "P:" names a package, "o:" what it was
-//! built from, "D:" what it needs, "F:" a directory, "R:" a file in it. Out: [`Packages`].
+//! In: `/lib/apk/db/installed`, one database of all packages: "P:" is the package, "o:" its
+//! origin, "D:" its dependencies, "F:" a directory, "R:" a file in it. Out: [`Packages`].
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -40,18 +40,18 @@ pub(super) fn read(view: &View) -> Option<Packages> {
             b"D:" => {
                 let needs = String::from_utf8_lossy(value);
                 let needs = needs.split_whitespace();
-                // `cmd:NAME` and `so:NAME` are not packages; a version stands behind the name.
+                // `cmd:NAME` and `so:NAME` are not packages; a version may follow the name.
                 let needs = needs.filter_map(|name| name.split(['=', '<', '>', '~']).next());
                 packages.origins.note(&package, |origin| {
                     origin.needs.extend(needs.map(str::to_owned));
                 });
             }
-            // A folder that no path can have is none: each file repeats it.
+            // A directory too long for any path is ignored: each file would repeat it.
             b"F:" if value.len() > MAX_PATH => folder = PathBuf::from("/"),
             b"F:" => folder = Path::new("/").join(path),
             b"R:" => {
                 let file = folder.join(path);
-                // Each file repeats its folder.
+                // Each file repeats its directory.
                 left = left.saturating_sub(file.as_os_str().len() as u64);
                 if let Some(files) = packages.files.get_mut(&package).filter(|_| left > 0) {
                     files.push(file);

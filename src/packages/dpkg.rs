@@ -1,6 +1,6 @@
-//! dpkg's records.
+//! dpkg's database.
 //!
-//! In: `/var/lib/dpkg`. Out: lists of paths, one for each package, and what packages were built from.
+//! In: `/var/lib/dpkg`. Out: lists of paths, one for each package, and their source packages.
 //! An installed system has `info/NAME[:ARCH].list` (dpkg-query(1)) and one `status` of all packages;
 //! images without dpkg, as distroless builds them, have `status.d/NAME` with the stanza of one package,
 //! and `status.d/NAME.md5sums` with its files.
@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use super::{MAX_DATABASE, MAX_PACKAGES, Origins, Packages};
 use crate::vfs::View;
 
-/// Lists of paths.
+/// Directory of dpkg's file lists.
 const INFO: &str = "/var/lib/dpkg/info";
-/// What dpkg knows of each package.
+/// dpkg's status file, with one stanza for each package.
 const STATUS: &str = "/var/lib/dpkg/status";
-/// The same, a file for each package.
+/// The same in distroless images, with one file for each package.
 const STATUS_D: &str = "/var/lib/dpkg/status.d";
 /// Largest list or stanza of one package, in bytes.
 const MAX_LIST: u64 = 8 << 20;
@@ -24,21 +24,21 @@ const MAX_LIST: u64 = 8 << 20;
 /// The paths of one package.
 #[derive(Debug)]
 pub(super) struct List {
-    /// The package as dpkg-query names it: `libc6:amd64`, or `tzdata`.
+    /// The package name as printed by dpkg-query: `libc6:amd64`, or `tzdata`.
     name: String,
-    /// The file with its paths; an image may lack that of a package.
+    /// The file that lists its paths; it may be missing in an image.
     file: PathBuf,
 }
 
 impl List {
-    /// The package, whatever its architecture.
+    /// The package name without the architecture.
     pub fn package(&self) -> &str {
         self.name
             .split_once(':')
             .map_or(&*self.name, |(package, _)| package)
     }
 
-    /// Absolute paths, each on a line of its own; `None` when they cannot be read.
+    /// Absolute paths, one per line; `None` when they cannot be read.
     pub fn paths(&self, view: &View) -> Option<Vec<u8>> {
         let text = view.read(&self.file, MAX_LIST).ok()?;
         if self.file.extension() != Some(OsStr::new("md5sums")) {
@@ -55,7 +55,7 @@ impl List {
     }
 }
 
-/// The lists of all packages, in the order of their names.
+/// The lists of all packages, sorted by name.
 pub(super) fn lists(view: &View) -> Vec<List> {
     let installed = names(view, INFO).into_iter().filter_map(|file| {
         let name = file.strip_suffix(".list")?.to_owned();
@@ -104,8 +104,8 @@ pub(super) fn read(view: &View) -> Option<Packages> {
     (!packages.files.is_empty()).then_some(packages)
 }
 
-/// What packages were built from, and what they need (`deb-control(5)`; "Source" is left out where
-/// it has the same name).
+/// Source packages and dependencies (`deb-control(5)`; "Source" is omitted if it has the same
+/// name).
 pub(super) fn origins(view: &View) -> Origins {
     let status = view
         .read(Path::new(STATUS), MAX_DATABASE)

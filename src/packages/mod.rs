@@ -1,7 +1,7 @@
-//! Which package a file belongs to, by the package manager's own records.
+//! Which package a file belongs to, according to the package manager's database.
 //!
-//! In: a file tree. Out: packages with the files that they brought. Records that make no sense are
-//! skipped: nothing is decided by them alone.
+//! In: a file tree. Out: packages with their files. Invalid records are skipped: nothing is decided
+//! by them alone.
 
 mod apk;
 mod dpkg;
@@ -16,47 +16,47 @@ use foldhash::HashSet;
 use crate::vfs::View;
 use dpkg::List;
 
-/// Largest database of all, in bytes.
+/// Largest database of all packages, in bytes.
 const MAX_DATABASE: u64 = 128 << 20;
-/// Most packages that are read of.
+/// Most packages that are read.
 const MAX_PACKAGES: usize = 50_000;
 
 /// The installed packages.
 #[derive(Debug, Default)]
 pub struct Packages {
     files: BTreeMap<String, Vec<PathBuf>>,
-    /// What they were built from, as far as the record of all says so.
+    /// Their source packages and dependencies, as far as recorded.
     origins: Origins,
 }
 
 impl Packages {
-    /// Reads the records of `view`; `None` where no package manager has any.
+    /// Reads the package database of `view`; `None` if there is none.
     pub fn read(view: &View) -> Option<Self> {
         dpkg::read(view).or_else(|| apk::read(view))
     }
 
-    /// How many there are.
+    /// Number of packages.
     pub fn count(&self) -> usize {
         self.files.len()
     }
 
-    /// The packages, by name, each with its files as its record writes them: a path may lead
-    /// through links of the tree (`/lib` to `/usr/lib`).
+    /// The packages by name, each with its files as recorded: a path may contain symbolic links
+    /// (`/lib` to `/usr/lib`).
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[PathBuf])> {
         let all = self.files.iter();
         all.map(|(name, files)| (name.as_str(), files.as_slice()))
     }
 }
 
-/// One package, with those that it needs and that were built beside it: `libmagic1` with
+/// One package, with its dependencies from the same source package: `libmagic1` with
 /// `libmagic-mgc`, `cmake` with `cmake-data`.
 #[derive(Debug, Default)]
 pub struct Package {
-    /// Paths as the record writes them.
+    /// Paths as recorded.
     files: HashSet<Vec<u8>>,
 }
 
-/// The records of a tree, read when they are asked for, each once.
+/// The package database of a tree, read lazily and once.
 pub struct Records<'v> {
     view: &'v View,
     lists: OnceCell<Vec<List>>,
@@ -65,7 +65,7 @@ pub struct Records<'v> {
 }
 
 impl<'v> Records<'v> {
-    /// Those of `view`.
+    /// The package database of `view`.
     pub fn of(view: &'v View) -> Self {
         Self {
             view,
@@ -75,7 +75,7 @@ impl<'v> Records<'v> {
         }
     }
 
-    /// The package that brought the file at a real path; `None` where no record tells.
+    /// The package that owns the file at a real path; `None` if no record has it.
     pub fn package_of(&self, path: &Path) -> Option<Package> {
         let names = names_of(path);
         let lists = self.lists.get_or_init(|| dpkg::lists(self.view));
@@ -88,7 +88,7 @@ impl<'v> Records<'v> {
         let siblings = packages.origins.siblings(own);
         let files = siblings.iter().filter_map(|name| packages.files.get(*name));
         let (mut package, mut left) = (Package::default(), MAX_DATABASE);
-        // A record of apk names files, and folders only by them.
+        // apk records files, and directories only as part of their paths.
         for path in files.flatten().flat_map(|file| file.ancestors()) {
             let path = path.as_os_str().as_bytes();
             if !package.files.contains(path) {
@@ -128,7 +128,7 @@ impl<'v> Records<'v> {
 }
 
 impl Package {
-    /// Whether it brought the file or folder at `path`.
+    /// Whether the package owns the file or directory at `path`.
     pub fn has(&self, path: &Path) -> bool {
         let names = names_of(path);
         let mut names = names.iter().map(|name| name.as_os_str().as_bytes());
@@ -142,7 +142,7 @@ impl Package {
     }
 }
 
-/// Whether a list of paths has one.
+/// Whether a list of paths contains `path`.
 fn has_line(list: &[u8], path: &Path) -> bool {
     let name = path.as_os_str().as_bytes();
     memchr::memmem::find_iter(list, name).any(|at| {
@@ -152,7 +152,8 @@ fn has_line(list: &[u8], path: &Path) -> bool {
     })
 }
 
-/// How records may write a path: where `/lib` leads to `/usr/lib`, some have the shorter one.
+/// The ways a path may be recorded: if `/lib` is a link to `/usr/lib`, some records have the
+/// shorter one.
 fn names_of(path: &Path) -> Vec<PathBuf> {
     let short = path
         .strip_prefix("/usr")
@@ -164,7 +165,7 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What packages were built from, and what they need.
+/// Source packages and dependencies of packages.
 #[derive(Debug, Default)]
 struct Origins(BTreeMap<String, Origin>);
 
@@ -181,7 +182,7 @@ impl Origins {
         }
     }
 
-    /// A package with those that it needs and that come from the same source.
+    /// A package with its dependencies from the same source package.
     fn siblings<'o>(&'o self, package: &'o str) -> BTreeSet<&'o str> {
         let source = self.0.get(package).map(|origin| &origin.source);
         let (mut siblings, mut pending) = (BTreeSet::new(), vec![package]);

@@ -1,7 +1,7 @@
-//! What docker and podman keep for a registry.
+//! Credentials stored by docker and podman.
 //!
-//! In: the name of a registry. Out: with which rights to ask it: those of `docker login`, else those of
-//! `podman login`, by credential helpers, too; nothing where nothing is kept. Source: docker's
+//! In: the name of a registry. Out: its credentials: those of `docker login`, else those of
+//! `podman login`, including credential helpers; anonymous if none are stored. Source: docker's
 //! `config.json`, `containers-auth.json(5)`.
 
 use std::env;
@@ -24,10 +24,10 @@ pub(super) enum Credentials {
     Identity(String),
 }
 
-/// What is kept for a registry.
+/// The stored credentials for a registry.
 ///
 /// # Errors
-/// When a file is there and says nothing that can be used.
+/// When a credentials file exists but is invalid.
 pub(super) fn find(registry: &str) -> Result<Credentials, RegistryError> {
     for path in files() {
         let fail = |why: String| RegistryError::Credentials {
@@ -55,7 +55,7 @@ pub(super) fn find(registry: &str) -> Result<Credentials, RegistryError> {
     Ok(Credentials::Anonymous)
 }
 
-/// Under which names a registry is kept: docker has one of its own for its hub.
+/// The keys of a registry in the file: docker uses a special one for Docker Hub.
 fn keys(registry: &str) -> impl Iterator<Item = &str> {
     const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
     let own = HUB
@@ -64,7 +64,7 @@ fn keys(registry: &str) -> impl Iterator<Item = &str> {
     [registry].into_iter().chain(own)
 }
 
-/// Whether nothing is kept, as a helper says it, too.
+/// Whether no credentials are stored, including as reported by a helper.
 fn has_none(error: &CredentialRetrievalError) -> bool {
     match error {
         CredentialRetrievalError::NoCredentialConfigured => true,
@@ -76,7 +76,7 @@ fn has_none(error: &CredentialRetrievalError) -> bool {
     }
 }
 
-/// Where they may be kept, in order.
+/// The files that may contain them, in order.
 fn files() -> impl Iterator<Item = PathBuf> {
     let folder = |name: &str| {
         env::var_os(name)

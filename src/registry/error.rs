@@ -1,4 +1,4 @@
-//! Why a registry does not give or take an image.
+//! Why pushing to or pulling from a registry failed.
 //!
 //! In: an answer that is no success, by its status, the codes of the distribution specification and
 //! `Retry-After`; or a request that got none. Out: what it means, in words that say what to do next, and
@@ -19,15 +19,15 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Most characters that are shown of an answer that is no document of the specification.
 const SHOWN: usize = 200;
 
-/// Why a registry does not give or take an image.
+/// Why pushing to or pulling from a registry failed.
 #[derive(Debug, Error)]
 pub enum RegistryError {
-    /// The name follows no grammar.
+    /// The name is not a valid reference.
     #[error(
         "{0:?} is not a valid image reference ({1}); an example is registry.example/me/app:1.0"
     )]
     Reference(String, String),
-    /// Credentials that are there cannot be read.
+    /// The stored credentials cannot be read.
     #[error(
         "cannot read the credentials for {registry}: {why}; log in again with docker or podman login"
     )]
@@ -121,7 +121,7 @@ pub enum RegistryError {
         /// Why.
         why: String,
     },
-    /// No answer, or one that is cut off.
+    /// No response, or an incomplete one.
     #[error("no complete answer from {registry}: {why}; try again later")]
     Cut {
         /// The registry.
@@ -164,7 +164,7 @@ pub enum RegistryError {
     /// The machine's own means of speaking to a registry.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
-    /// The machine's own files.
+    /// Local files cannot be read or written.
     #[error("cannot store the image in a temporary directory: {0}; free some space, or set TMPDIR")]
     Io(#[from] io::Error),
 }

@@ -1,7 +1,7 @@
-//! Image layouts on their way to a registry and from there.
+//! Image layouts to push to a registry or pulled from one.
 //!
-//! In: a layout folder, or the manifests that a registry gives. Out: what has to be sent, in which
-//! order; or a layout folder of what came. Names of files are made of digests that were checked.
+//! In: a layout directory, or the manifests of a registry. Out: what has to be sent, in which
+//! order; or a layout directory of what was pulled. File names are made of checked digests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::RegistryError;
 use crate::image::own_architecture;
 
-/// Manifests and indexes that are asked for.
+/// Media types of the manifests and indexes that are accepted.
 pub(super) const MANIFESTS: &[&str] = &[
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -37,7 +37,7 @@ impl Blob {
             digest: checked(digest)?.to_owned(),
             size: descriptor["size"]
                 .as_u64()
-                .ok_or_else(|| bad("a size is no number"))?,
+                .ok_or_else(|| bad("a size is not a number"))?,
             media_type: descriptor["mediaType"]
                 .as_str()
                 .unwrap_or_default()
@@ -46,13 +46,13 @@ impl Blob {
     }
 }
 
-/// A layout folder.
+/// A layout directory.
 pub(super) struct Layout {
     folder: PathBuf,
     name: String,
     /// Configurations and layers.
     pub blobs: Vec<Blob>,
-    /// Manifests, and the index of them last.
+    /// Manifests, with their index last.
     pub manifests: Vec<Blob>,
     /// Descriptors of the index that is written.
     described: Vec<Value>,
@@ -82,7 +82,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Begins a layout of an image called `name`.
+    /// Creates a layout for an image called `name`.
     pub fn create(folder: &Path, name: &str) -> Result<Self, RegistryError> {
         fs::create_dir_all(folder.join("blobs/sha256"))?;
         fs::write(
@@ -102,7 +102,7 @@ impl Layout {
         }
     }
 
-    /// Where a blob stands.
+    /// The path of a blob.
     pub fn path(&self, blob: &Blob) -> PathBuf {
         self.at_digest(&blob.digest)
     }
@@ -121,8 +121,8 @@ impl Layout {
         serde_json::from_slice(&self.document(blob)?).map_err(|error| bad(&error.to_string()))
     }
 
-    /// Takes the document behind the name: the digests of the manifests to pull, with the bytes of
-    /// the one that is there already.
+    /// Reads the document that the reference names. Returns the digests of the manifests to pull,
+    /// with the bytes of the one that has been fetched already.
     pub fn top(
         &mut self,
         bytes: &Bytes,
@@ -163,7 +163,7 @@ impl Layout {
             None => of(&own),
         };
         if self.described.is_empty() {
-            // The reader says which platforms there are.
+            // The reader reports which platforms there are.
             self.described = manifests.iter().take(MOST).cloned().collect();
         }
         let digests = self
@@ -173,7 +173,7 @@ impl Layout {
         digests.collect()
     }
 
-    /// Keeps a manifest; the blobs that it names.
+    /// Stores a manifest and returns the blobs that it references.
     pub fn manifest(&mut self, digest: &str, bytes: &Bytes) -> Result<Vec<Blob>, RegistryError> {
         fs::write(self.at_digest(checked(digest)?), bytes)?;
         let document: Value =
@@ -196,13 +196,13 @@ impl Layout {
     }
 }
 
-/// A digest that names a file and nothing else.
+/// A digest that is safe to use as a file name.
 fn checked(digest: &str) -> Result<&str, RegistryError> {
     let hex = digest.strip_prefix("sha256:").unwrap_or_default();
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     match hex.len() == 64 && hex.bytes().all(is_hex) {
         true => Ok(digest),
-        false => Err(bad(&format!("{digest:?} is no SHA-256 digest"))),
+        false => Err(bad(&format!("{digest:?} is not a SHA-256 digest"))),
     }
 }
 

@@ -53,16 +53,16 @@ pub struct Registry {
     deadline: Duration,
 }
 
-/// What a push did.
+/// The result of a push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Blobs that were sent.
+    /// Number of blobs sent.
     pub sent: usize,
-    /// Their bytes.
+    /// Their size in bytes.
     pub sent_bytes: u64,
-    /// Blobs that another repository of the registry had.
+    /// Number of blobs mounted from another repository of the registry.
     pub mounted: usize,
-    /// Blobs that were there.
+    /// Number of blobs that the repository already had.
     pub there: usize,
 }
 
@@ -70,7 +70,7 @@ impl Registry {
     /// The image called `name`.
     ///
     /// # Errors
-    /// When the name is none, or the credentials kept for the registry cannot be read.
+    /// When the name is invalid, or the stored credentials for the registry cannot be read.
     pub fn open(name: &str, access: &Access<'_>) -> Result<Self, RegistryError> {
         let reference: Reference = name
             .parse()
@@ -91,12 +91,12 @@ impl Registry {
         })
     }
 
-    /// The whole name.
+    /// The full name.
     pub fn name(&self) -> String {
         self.reference.whole()
     }
 
-    /// The name in the same registry that blobs may be mounted from.
+    /// The registry and the repository.
     pub fn repository(&self) -> (&str, &str) {
         (
             self.reference.resolve_registry(),
@@ -104,10 +104,10 @@ impl Registry {
         )
     }
 
-    /// Pushes the one image of the layout at `folder`; `other` may have its blobs.
+    /// Pushes the image of the layout at `folder`; blobs that `other` has may be mounted.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// When the registry does not accept it.
     pub fn push(&self, folder: &Path, other: Option<&Self>) -> Result<Pushed, RegistryError> {
         let layout = Layout::read(folder)?;
         let other = other.map(Self::repository).filter(|other| {
@@ -164,11 +164,11 @@ impl Registry {
         Ok(())
     }
 
-    /// Pulls the image into a new layout at `folder`: of several platforms the wanted one, else that
-    /// of this machine, else all.
+    /// Pulls the image into a new layout at `folder`: of several platforms, the requested one, else
+    /// that of this machine, else all.
     ///
     /// # Errors
-    /// When the registry does not give it.
+    /// When the registry does not provide it.
     pub fn pull(&self, folder: &Path, platform: Option<&str>) -> Result<(), RegistryError> {
         self.wire.begin(false, None);
         self.in_time(self.pull_layout(folder, platform))
@@ -255,7 +255,7 @@ fn has_room(folder: &Path, blobs: &[Blob]) -> Result<(), RegistryError> {
     }
 }
 
-/// Whether a registry is this machine itself, which docker and podman speak to without TLS as well.
+/// Whether a registry is on this machine; docker and podman also access these without TLS.
 fn is_loopback(registry: &str) -> bool {
     let host = match registry.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,

@@ -38,7 +38,7 @@ const STANDSTILL: Duration = Duration::from_secs(120);
 /// Most bytes of a manifest (the specification wants 4 MB to work), and of a token or an error.
 const MANIFEST: usize = 4 << 20;
 const DOCUMENT: usize = 1 << 20;
-/// Bytes that are handed over at a time.
+/// Size of an upload chunk, in bytes.
 const CHUNK: usize = 1 << 20;
 
 /// A way to one repository.

@@ -1,4 +1,4 @@
-//! Versions and symbols of a closure, for people.
+//! Versions and symbols of a closure, as text.
 
 use std::fmt::Arguments;
 use std::io::Write;
@@ -15,20 +15,20 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const MISSING: Style = AnsiColor::Red.on_default().bold();
 
-/// What is reported of one closure.
+/// A report about one closure.
 pub struct BindingReport<'a> {
-    /// The tree.
+    /// The tree with the closure's files.
     pub source: &'a Source,
-    /// The closure.
+    /// The closure to report on.
     pub closure: &'a Closure,
-    /// Who checks it.
+    /// Checks versions and symbols; keeps what it has read of libraries.
     pub binder: &'a Binder<'a>,
-    /// Whether to name only what is wrong.
+    /// Whether to print only problems.
     pub quiet: bool,
 }
 
 impl BindingReport<'_> {
-    /// Lists what each object needs of each other, what is missing, and the lowest glibc.
+    /// Lists the versions that each object needs from others, those missing, and the lowest glibc.
     /// Returns whether the loader would accept it.
     ///
     /// # Errors
@@ -41,8 +41,8 @@ impl BindingReport<'_> {
         let missing = self.binder.missing_versions(self.closure)?;
         for fault in &missing {
             let newest = match &fault.newest {
-                Some(newest) => format!("has {} at the most", safe(newest.display())),
-                None => "has no version of that name".to_owned(),
+                Some(newest) => format!("has {} at most", safe(newest.display())),
+                None => "has no version with that name".to_owned(),
             };
             let weak = if fault.is_weak {
                 " (weak: only a warning)"
@@ -93,7 +93,7 @@ impl BindingReport<'_> {
         Ok(())
     }
 
-    /// Lists symbols that nothing defines, and needed libraries of which nothing is used.
+    /// Lists undefined symbols, and needed libraries that are not used.
     /// Returns whether the program starts.
     ///
     /// # Errors
@@ -108,8 +108,8 @@ impl BindingReport<'_> {
         let unresolved = self.binder.unresolved(self.closure)?;
         for fault in unresolved.iter().filter(|_| !is_library || !self.quiet) {
             let when = match fault.fails_at_load {
-                true => "when it is loaded",
-                false => "when it is called",
+                true => "fails when loaded",
+                false => "fails when called",
             };
             let symbol = safe(fault.reference.display());
             let needer = self.shown(fault.needer);
@@ -125,7 +125,7 @@ impl BindingReport<'_> {
             if self.closure.is_complete() && unresolved.is_empty() && unused.is_empty() {
                 line(
                     out,
-                    format_args!("  every symbol is defined, every needed library used"),
+                    format_args!("  every symbol is defined, every needed library is used"),
                 );
             }
             for unused in unused {
@@ -136,7 +136,7 @@ impl BindingReport<'_> {
         Ok(is_library || !unresolved.iter().any(|fault| fault.fails_at_load))
     }
 
-    /// Of what a missing library would define, nothing can be said.
+    /// Lists missing libraries; the symbols that they would define are unknown.
     fn missing_libraries(&self, out: &mut Vec<u8>) {
         for missing in &self.closure.missing {
             let requesters: Vec<_> = missing.requesters.iter().map(|&n| self.shown(n)).collect();
@@ -154,7 +154,7 @@ impl BindingReport<'_> {
     }
 }
 
-/// Writing to memory does not fail.
+/// Appends a line; writing to memory cannot fail.
 fn line(out: &mut Vec<u8>, text: Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }

@@ -1,4 +1,4 @@
-//! What differs, for people: as a diff, with + and -.
+//! Differences as text: like a diff, with + and -.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -45,12 +45,12 @@ pub fn diff(diff: &TreeDiff, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Lists what is configured otherwise.
+/// Lists the settings that differ.
 ///
 /// # Errors
 /// When `out` fails.
 pub fn diff_settings(settings: &[Setting], out: &mut dyn Write) -> io::Result<()> {
-    /// Characters of a value that are shown; --json has all.
+    /// Maximum number of characters of a value; --json prints all.
     const LONG: usize = 160;
     let text = |value: &Option<serde_json::Value>| {
         let text = value.as_ref().map(|value| one_line(&value.to_string()));

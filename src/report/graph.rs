@@ -1,5 +1,5 @@
-//! The closure as a graph, for drawing programs: the DOT language of Graphviz, and Mermaid, which
-//! code hosts draw in Markdown.
+//! The closure as a graph: in the DOT language of Graphviz, and in Mermaid syntax, which code hosts
+//! render in Markdown.
 
 use std::io::{self, Write};
 
@@ -10,13 +10,13 @@ use crate::vfs::one_line;
 /// The language of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GraphLanguage {
-    /// Graphviz.
+    /// The DOT language of Graphviz.
     Dot,
-    /// Mermaid.
+    /// A Mermaid flowchart.
     Mermaid,
 }
 
-/// Writes who needs whom under which name, and by which rule each is found.
+/// Writes which object needs which, under which name, and by which rule each is found.
 ///
 /// # Errors
 /// When `out` fails.
@@ -126,7 +126,7 @@ impl Draw {
         }
     }
 
-    /// A label: the names of files are anybody's.
+    /// A quoted label; file names are untrusted.
     fn quoted(&self, text: &str) -> String {
         let text = one_line(text);
         match self.language {
@@ -137,7 +137,7 @@ impl Draw {
                 let mut quoted = String::from("\"");
                 for c in text.chars() {
                     match c {
-                        // Mermaid takes entities by number, and `#` begins one.
+                        // Mermaid accepts numeric entities, which begin with `#`.
                         '"' | '#' | '<' | '>' | '&' | '`' | '|' | '$' => {
                             quoted.push_str(&format!("#{};", u32::from(c)));
                         }

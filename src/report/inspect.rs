@@ -1,4 +1,4 @@
-//! What is in an image, for people.
+//! What is in an image, as text.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,9 +15,9 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// Lines of one list on the first screen.
+/// Maximum number of lines of a list without `-v`.
 const MOST: usize = 8;
-/// Longest text of a line's last column, in characters.
+/// Maximum width of a line's last column, in characters.
 const WIDTH: usize = 76;
 
 /// An image with its figures.
@@ -28,29 +28,29 @@ pub struct Inspected<'a> {
     pub figures: &'a Figures,
 }
 
-/// What to show beside the first screen.
+/// What to show in addition to the summary.
 #[derive(Clone, Copy, Debug)]
 pub struct Detail {
     /// Every file, as a tree.
     pub files: bool,
     /// Every layer with its digests.
     pub layers: bool,
-    /// Nothing cut short.
+    /// Lists and lines are not truncated.
     pub all: bool,
 }
 
-/// A row of the history, the oldest first.
+/// A row of the history; the oldest comes first.
 pub(super) struct HistoryRow {
     pub created: Option<String>,
     pub created_by: String,
     pub comment: Option<String>,
-    /// The layer that it made.
+    /// Index of the layer that it created.
     pub layer: Option<usize>,
-    /// Bytes of the files of that layer: what `docker history` shows.
+    /// Bytes of the files in that layer, as in `docker history`.
     pub bytes: u64,
 }
 
-/// The history with the layers that its rows made.
+/// The history, each row with the layer that it created.
 pub(super) fn history(description: &Description, layers: &[Layer]) -> Vec<HistoryRow> {
     let mut next = 0;
     let rows = description.config.history().iter().flatten();
@@ -69,7 +69,7 @@ pub(super) fn history(description: &Description, layers: &[Layer]) -> Vec<Histor
     .collect()
 }
 
-/// Shows one image on a screen, and what `detail` asks for behind it.
+/// Prints a summary of one image, then what `detail` requests.
 ///
 /// # Errors
 /// When `out` fails.
@@ -180,7 +180,7 @@ fn more(number: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// A text on one line, without control characters, cut where the screen ends.
+/// A text on one line, without control characters, truncated to the width of the column.
 fn line(text: &str, detail: Detail) -> String {
     let plain = one_line(text);
     let limit = if detail.all { usize::MAX } else { WIDTH };
@@ -221,7 +221,7 @@ fn layers(
         )?;
         if detail.layers {
             let visible = visible(image, number);
-            let media_type = one_line(layer.media_type.as_deref().unwrap_or("none given"));
+            let media_type = one_line(layer.media_type.as_deref().unwrap_or("not specified"));
             writeln!(
                 out,
                 "            {DIM}diff ID    {}{DIM:#}",
@@ -230,7 +230,7 @@ fn layers(
             writeln!(out, "            {DIM}media type {media_type}{DIM:#}")?;
             writeln!(
                 out,
-                "            {DIM}{} of {} in the image{DIM:#}",
+                "            {DIM}{} of {} visible in the image{DIM:#}",
                 size(visible),
                 size(layer.bytes)
             )?;
@@ -240,7 +240,7 @@ fn layers(
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{BOLD}history{BOLD:#}  {DIM}the newest first{DIM:#}")?;
+    writeln!(out, "{BOLD}history{BOLD:#}  {DIM}newest first{DIM:#}")?;
     let shown = if detail.layers || detail.all {
         rows.len()
     } else {
@@ -267,7 +267,7 @@ fn layers(
     more(rows.len(), shown, out)
 }
 
-/// Bytes of a layer that no later one hides.
+/// Bytes of a layer that no later layer hides.
 fn visible(image: &Image, layer: usize) -> u64 {
     let mut seen = std::collections::HashSet::new();
     let nodes = image
@@ -281,7 +281,7 @@ fn figures(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result
     let mut totals = count(figures.files, "file");
     for (number, thing) in [
         (figures.links, "link"),
-        (figures.folders, "folder"),
+        (figures.folders, "directory"),
         (figures.specials, "device"),
     ] {
         if number > 0 {
@@ -315,7 +315,7 @@ fn figures(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result
 fn waste(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "{BOLD}waste{BOLD:#}  {} hidden by later layers, {} held twice; efficiency {:.1} %",
+        "{BOLD}waste{BOLD:#}  {} hidden by later layers, {} duplicated; efficiency {:.1} %",
         size(figures.hidden_bytes),
         size(figures.duplicate_bytes()),
         figures.efficiency * 100.0,
@@ -338,7 +338,7 @@ fn waste(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<(
             printable(&duplicate.paths[0]),
             match others {
                 1 => printable(&duplicate.paths[1]),
-                others => count(others, "more copy").replace("copys", "copies"),
+                others => count(others, "more copy"),
             },
         )?;
     }
@@ -369,7 +369,7 @@ fn anomalies(image: &Image, detail: Detail, out: &mut dyn Write) -> io::Result<(
     )
 }
 
-/// A path of the image: one line, whatever its name holds.
+/// A path in the image, on one line whatever characters it contains.
 fn printable(path: &Path) -> String {
     let all = Detail {
         files: false,
@@ -381,7 +381,7 @@ fn printable(path: &Path) -> String {
 
 /// All files as a tree.
 fn files(image: &Image, out: &mut dyn Write) -> io::Result<()> {
-    /// Levels that are indented.
+    /// Maximum number of indented levels.
     const DEEPEST: usize = 60;
     for (path, _, node) in image.tree.walk().skip(1) {
         let depth = path.components().count().saturating_sub(2).min(DEEPEST);

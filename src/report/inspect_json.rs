@@ -8,7 +8,7 @@ use super::inspect::{Inspected, history};
 use crate::image::read::{Description, Layer, Node};
 use crate::inspect::{Figures, FileKind};
 
-/// Paths that a list in the report names at most; `--files` names all.
+/// Maximum number of paths in a list; `--files` prints all.
 const MOST: usize = 100;
 
 /// The document for all images of one target.
@@ -21,7 +21,7 @@ pub fn inspect_json(target: &Path, kind: &str, images: Vec<Value>) -> Value {
     })
 }
 
-/// One image of it.
+/// The object for one image, with all its files if `with_files`.
 pub fn inspected_json(inspected: &Inspected<'_>, with_files: bool) -> Value {
     let mut value = match &inspected.image.description {
         Some(description) => described(description),

@@ -1,7 +1,7 @@
-//! What people and programs read.
+//! Output for users and programs.
 //!
-//! In: closures, plans, written images. Out: text and JSON. Nothing here decides
-//! anything.
+//! In: closures, plans, written images. Out: text and JSON. No decisions are made
+//! here.
 
 mod binding;
 mod diff;
@@ -32,13 +32,16 @@ pub use why::why;
 
 use bytesize::ByteSize;
 
-/// A size as docker shows it: decimal units.
+/// A size as docker prints it, in decimal units: `3.1 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().si().to_string()
 }
 
-/// "1 file", "3 files".
+/// "1 file", "3 files", "3 directories".
 fn count(number: usize, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
+    match (number, thing.strip_suffix('y')) {
+        (1, _) => format!("1 {thing}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {thing}s"),
+    }
 }

@@ -1,4 +1,4 @@
-//! What programs need beside their libraries, for people and programs.
+//! What programs need besides their libraries, as text and JSON.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub fn need_rules(as_json: bool, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Lists the rules that fire for one program, and what they were told by.
+/// Lists the needs of one program, each with its sign.
 ///
 /// # Errors
 /// When `out` fails.
@@ -73,7 +73,7 @@ pub fn needs_of(
     }
     writeln!(out, "{BOLD}{}{BOLD:#}", safe(program.display()))?;
     if signs.is_empty() {
-        writeln!(out, "  {DIM}nothing beside its libraries{DIM:#}")?;
+        writeln!(out, "  {DIM}nothing besides its libraries{DIM:#}")?;
     }
     for (rule, sign) in signs {
         let object = path_of(sign.object);

@@ -17,7 +17,7 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// Lists every file of the image with its size and the reason why it is there.
+/// Lists every file of the image with its size and the reason why it is included.
 ///
 /// # Errors
 /// When `out` fails.
@@ -28,8 +28,8 @@ pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", totals(plan))
 }
 
-/// What the program will lack, though the image is published.
-/// What the loaders of the programs are told to preload and do not find, each once.
+/// The libraries that loaders of the programs have to preload but cannot find, each once, with
+/// what lists them.
 fn missing_preloads(plan: &Plan) -> BTreeSet<(String, &'static str)> {
     let closures = plan.programs.iter().map(|program| &program.closure);
     let missing = closures.flat_map(|closure| closure.missing_preloads());
@@ -39,7 +39,7 @@ fn missing_preloads(plan: &Plan) -> BTreeSet<(String, &'static str)> {
 }
 
 fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    /// Symbols that are named; the rest is counted.
+    /// Number of symbols that are listed; the rest are counted.
     const NAMED: usize = 5;
     needs(plan, out)?;
     stripping(plan, out)?;
@@ -59,30 +59,30 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         if walk.metadata.mode & 0o6000 != 0 {
             writeln!(
                 out,
-                "{WARNING}note:{WARNING:#} {path} is setuid or setgid here and not in the image, where \
-                 programs run as root unless -u says otherwise"
+                "{WARNING}note:{WARNING:#} {path} is setuid or setgid here but not in the image, \
+                 where programs run as root unless -u is given"
             )?;
         }
         if plan.source.view.has_capabilities(walk) {
             writeln!(
                 out,
-                "{WARNING}note:{WARNING:#} {path} has file capabilities here and none in the image, \
-                 where programs run as root unless -u says otherwise"
+                "{WARNING}note:{WARNING:#} {path} has file capabilities here but none in the \
+                 image, where programs run as root unless -u is given"
             )?;
         }
     }
     for (name, source) in missing_preloads(plan) {
         writeln!(
             out,
-            "{WARNING}warning:{WARNING:#} {source} names {}, which is not found; the loader complains at \
-             every start: pack it with --add, or leave the name out",
+            "{WARNING}warning:{WARNING:#} {source} lists {}, which is not found; the loader prints \
+             an error at every start: pack it with --add, or remove the name",
             one_line(&name)
         )?;
     }
     for call in plan.missed_calls.iter().take(NAMED) {
         writeln!(
             out,
-            "{WARNING}warning:{WARNING:#} no object defines {}; {} ends when it calls it",
+            "{WARNING}warning:{WARNING:#} no object defines {}; {} exits when it calls it",
             safe(&call.symbol),
             safe(call.caller.display()),
         )?;
@@ -98,7 +98,7 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The needs that the image serves, each with the first reason.
+/// The needs that the image meets, each with the first reason.
 pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut served: Vec<(&str, String)> = Vec::new();
     for (_, node) in plan.rootfs.nodes() {
@@ -115,7 +115,7 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
     served
 }
 
-/// What programs need beside their libraries: what the image has of it, and what it may want.
+/// What programs need besides their libraries: what the image includes, and what it may lack.
 fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (_, reason) in served(plan) {
         writeln!(out, "{DIM}needs{DIM:#} {}", one_line(&reason))?;
@@ -141,7 +141,7 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What an image had, and what is left of it.
+/// Figures of the source image and of the minimized one.
 fn minimized(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let Some(Minimized { before, after, .. }) = &plan.minimized else {
         return Ok(());
@@ -168,11 +168,11 @@ fn minimized(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// What stripping saves, would save, and passes over.
+/// What stripping saves, would save, and leaves alone.
 fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    /// Percent of the image from which on stripping is worth a word.
+    /// Savings, in percent of the image, above which --strip is suggested.
     const WORTH: u64 = 10;
-    /// Files that are named; the rest is counted.
+    /// Number of files that are listed; the rest are counted.
     const NAMED: usize = 5;
     let stripping = &plan.stripping;
     for (path, why) in stripping.left_alone.iter().take(NAMED) {
@@ -187,7 +187,7 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         let files = count(more, "more file");
         writeln!(
             out,
-            "{WARNING}note:{WARNING:#} nor are {files}; --json names all"
+            "{WARNING}note:{WARNING:#} and {files}; --json lists all"
         )?;
     }
     if !stripping.files.is_empty() {
@@ -202,7 +202,7 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     if plan.linked > 0 {
-        writeln!(out, "{DIM}hard links{DIM:#} spare {}", size(plan.linked))?;
+        writeln!(out, "{DIM}hard links{DIM:#} save {}", size(plan.linked))?;
     }
     let (could_save, bytes) = (stripping.could_save, plan.rootfs.bytes());
     if could_save.saturating_mul(100) / bytes.max(1) > WORTH {
@@ -217,20 +217,20 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 
 /// What was written to the output.
 pub enum Made {
-    /// Nothing: there is none.
+    /// Nothing: no output was requested.
     Nothing,
     /// Images, or the tar of a root.
     Written {
-        /// What.
+        /// Digests and sizes of what was written.
         written: Written,
-        /// Whether the file that was there is the same and stays.
+        /// Whether the existing file is identical and was kept.
         is_unchanged: bool,
     },
-    /// A root folder.
+    /// A root directory.
     Folder,
 }
 
-/// Says what was written to `output`, and where else it went: `delivered`, in words.
+/// Prints what was written to `output`, and where else it was delivered.
 ///
 /// # Errors
 /// When `out` fails.
@@ -258,7 +258,7 @@ pub fn summary(
         Made::Nothing => {}
         Made::Folder => write!(
             out,
-            "{arrow}{} {DIM}(a root folder){DIM:#}",
+            "{arrow}{} {DIM}(a root directory){DIM:#}",
             output.display()
         )?,
         Made::Written {
@@ -283,14 +283,14 @@ pub fn summary(
     writeln!(out)
 }
 
-/// What a push did, in words.
+/// A text about the result of a push.
 #[cfg(feature = "registry")]
 pub fn pushed(name: &str, pushed: &crate::registry::Pushed) -> String {
     let mut facts = vec![match pushed.sent {
         0 => "0 blobs sent".to_owned(),
         sent => format!("{} sent, {}", count(sent, "blob"), size(pushed.sent_bytes)),
     }];
-    for (number, word) in [(pushed.mounted, "mounted"), (pushed.there, "there already")] {
+    for (number, word) in [(pushed.mounted, "mounted"), (pushed.there, "already there")] {
         if number > 0 {
             facts.push(format!("{number} {word}"));
         }
@@ -302,7 +302,7 @@ fn image_id(config: &Blob) -> String {
     format!("image ID {}", &config.sha256[..12])
 }
 
-/// Which of several images docker takes, whose archives know no platforms.
+/// Which of several images docker loads: its archives do not support platforms.
 fn platforms(plans: &[Plan], count: usize) -> String {
     let native = &plans[crate::image::native(plans.iter().map(|plan| &plan.settings))];
     format!(
@@ -384,7 +384,7 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             Content::Directory(_) => writeln!(
                 out,
                 "{:>10}  {}/  {DIM}{reason}{more}{DIM:#}",
-                "folder",
+                "directory",
                 safe(path.display()),
             )?,
         }

@@ -1,4 +1,4 @@
-//! `slimpack --json FILE...`: the plan of a pack, and what was written, as schema 1. Fields may be
+//! `slimpack --json FILE...`: the plan of a pack and its output, as JSON of schema 1. Fields may be
 //! added, never renamed.
 
 use std::path::Path;
@@ -69,11 +69,11 @@ struct Hint {
     adds: String,
     flag: String,
     names: Vec<String>,
-    /// Programs that hint at the same, beside the one in `why`.
+    /// Number of programs with the same hint, besides the one in `why`.
     more_programs: usize,
 }
 
-/// The image that it is made from.
+/// The image that was minimized.
 #[derive(Serialize)]
 struct From<'a> {
     image: String,
@@ -117,7 +117,8 @@ struct Output {
     diff_id: String,
 }
 
-/// One JSON object, on one line; `written` says what stands where, and which of its images this is.
+/// The plan as one JSON object on one line. `written` is the output, the index of this plan's image
+/// in it, and its path.
 ///
 /// # Errors
 /// Never for real plans; the type is that of the serializer.
@@ -233,7 +234,7 @@ pub fn plan_json(
     serde_json::to_string(&document)
 }
 
-/// A node of the image; `None` for a folder that is only on the way.
+/// The entry of a node; `None` for a directory that only holds other nodes.
 fn entry(path: &Path, node: &Node) -> Option<Entry> {
     let mut entry = Entry {
         path: path.display().to_string(),

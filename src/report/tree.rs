@@ -1,4 +1,4 @@
-//! The closure as a tree, for people.
+//! The closure as a tree, as text.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -17,11 +17,11 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const MISSING: Style = AnsiColor::Red.on_default().bold();
 
-/// Levels that are drawn; what lies deeper is counted.
+/// Maximum number of levels that are drawn; deeper objects are counted.
 const MAX_DEPTH: usize = 100;
 
-/// Draws who needs whom, each object once; with `verbose`, everything that was tried
-/// for the missing ones.
+/// Draws which object needs which, each object once; with `verbose`, also everything that
+/// was tried to find them.
 ///
 /// # Errors
 /// When `out` fails.
@@ -61,14 +61,14 @@ pub fn tree(
     if drawing.deeper > 0 {
         writeln!(
             out,
-            "{DIM}({} lie deeper than {MAX_DEPTH} levels; --list names all){DIM:#}",
+            "{DIM}({} deeper than {MAX_DEPTH} levels; --list shows all){DIM:#}",
             drawing.deeper
         )?;
     }
     Ok(())
 }
 
-/// What the program needs beside what it loads, a line each, as the summary of a pack says it.
+/// What the program needs besides what it loads, one per line, as in the summary of a pack.
 ///
 /// # Errors
 /// When `out` fails.
@@ -91,8 +91,7 @@ pub fn tree_needs(
     Ok(())
 }
 
-/// The paths of all objects under which the loader opens them, one a line, the program
-/// excluded.
+/// The paths under which the loader opens the objects, one per line, without the program.
 ///
 /// # Errors
 /// When `out` fails.
@@ -104,7 +103,7 @@ pub fn list(source: &Source, closure: &Closure, out: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
-/// What the program itself says to the loader.
+/// What the program's ELF file specifies for the loader.
 fn facts(closure: &Closure, out: &mut dyn Write) -> io::Result<()> {
     let object = &closure.program().object;
     let dynamic = object.dynamic.as_ref();
@@ -126,7 +125,7 @@ fn facts(closure: &Closure, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The interpreter, when no object asks for it by name: else it stands in the tree.
+/// The interpreter, if no object needs it by name: otherwise it is in the tree.
 fn interpreter_only(closure: &Closure) -> Option<usize> {
     let objects = closure.map.objects();
     let index = objects
@@ -140,7 +139,7 @@ struct Drawing<'a> {
     source: &'a Source,
     closure: &'a Closure,
     verbose: bool,
-    /// What each object asks for.
+    /// The requests of each object.
     branches: Vec<Vec<&'a Edge>>,
     drawn: HashSet<usize>,
     deeper: usize,
@@ -164,7 +163,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Depth first with a stack of its own: a chain of libraries may be long.
+    /// Depth first with an explicit stack: a chain of libraries may be long.
     fn draw(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let branches = std::mem::take(&mut self.branches);
         let mut stack = vec![(String::new(), branches[0].iter())];
@@ -193,7 +192,7 @@ impl<'a> Drawing<'a> {
         write!(out, "{DIM}{indent}{branch}{DIM:#}")
     }
 
-    /// Draws the object that answers `edge`; its index when its own branches are due.
+    /// Draws the target of `edge`; returns its index if its own branches are to be drawn.
     fn node(
         &mut self,
         edge: &Edge,

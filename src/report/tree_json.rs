@@ -65,7 +65,7 @@ struct Tried {
     result: String,
 }
 
-/// One JSON object, on one line.
+/// The closure as one JSON object on one line.
 ///
 /// # Errors
 /// Never for real closures; the type is that of the serializer.
@@ -140,8 +140,8 @@ pub fn tree_json(
     serde_json::to_string(&tree)
 }
 
-/// The interpreter of a program; for a library, the one it would be loaded by is no
-/// fact of it.
+/// The interpreter of a program; `None` for a library, whose loader is not a property of
+/// the library.
 fn interpreter(source: &Source, closure: &Closure) -> Option<Interpreter> {
     if closure.program().object.linkage() == Linkage::Library {
         return None;

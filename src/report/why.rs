@@ -1,4 +1,4 @@
-//! Why a file is in an image, for people.
+//! Why a file is in an image, as text.
 
 use std::io::{self, Write};
 
@@ -11,10 +11,10 @@ use crate::why::Why;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// Chains that are drawn where nobody asks for all.
+/// Number of chains that are printed without `-v`.
 const FEW: usize = 5;
 
-/// Draws the chains that lead to a file, each from what is started; all of them, or the shortest.
+/// Prints the chains that lead to a file, each from what is started; all, or the shortest.
 ///
 /// # Errors
 /// When `out` fails.
@@ -26,12 +26,12 @@ pub fn why(why: &Why, shows_all: bool, out: &mut dyn Write) -> io::Result<()> {
     }
     if why.needed_below > 0 {
         let paths = count(why.needed_below, "path");
-        writeln!(out, "holds {paths} that something in the image leads to")?;
+        writeln!(out, "contains {paths} that something in the image leads to")?;
     } else if why.chains.is_empty() {
         return match why.kind {
             "file" => writeln!(
                 out,
-                "nothing that the image starts leads to it; it could spare {}",
+                "nothing that the image starts leads to it; removing it would save {}",
                 size(why.bytes)
             ),
             _ => writeln!(out, "nothing that the image starts leads to it"),
@@ -48,7 +48,7 @@ pub fn why(why: &Why, shows_all: bool, out: &mut dyn Write) -> io::Result<()> {
     }
     match (why.chains.len().saturating_sub(shown), why.has_more_chains) {
         (0, false) => Ok(()),
-        (0, true) => writeln!(out, "{DIM}and there are more ways{DIM:#}"),
-        (more, _) => writeln!(out, "{DIM}and {more} more ways; -v shows them{DIM:#}"),
+        (0, true) => writeln!(out, "{DIM}and there are more chains{DIM:#}"),
+        (more, _) => writeln!(out, "{DIM}and {more} more chains (-v shows them){DIM:#}"),
     }
 }

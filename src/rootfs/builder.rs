@@ -1,7 +1,7 @@
 //! Building the tree: links first, then everything routed through them.
 //!
-//! In: links, folders and files with the reason for each. Out: a [`Rootfs`] in which every path is
-//! real and stands once, or the two things that want one path.
+//! In: links, directories and files with the reason for each. Out: a [`Rootfs`] in which every path
+//! is real and occurs once, or the two entries that conflict.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -9,12 +9,12 @@ use std::path::{Component, Path, PathBuf};
 use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
 use crate::vfs::{Link, MAX_LINKS, View};
 
-/// Permission bits of folders that nothing else is said about.
+/// Default permission bits of directories.
 const FOLDER: u32 = 0o755;
-/// What layers write before a name that they remove (`layer.md` of the specification).
+/// Prefix of a removed name in a layer (`layer.md` of the OCI image specification).
 const WHITEOUT: &str = ".wh.";
 
-/// Collects what the image shall hold.
+/// Collects the contents of the image.
 #[derive(Default)]
 pub struct Builder {
     links: BTreeMap<PathBuf, (PathBuf, Vec<Reason>)>,
@@ -30,7 +30,7 @@ impl Builder {
     /// Adds a symbolic link at a real path.
     ///
     /// # Errors
-    /// When another target was given for the same link.
+    /// [`RootfsError::Conflict`] if the link already has another target.
     pub fn link(&mut self, link: &Link, reason: Reason) -> Result<(), RootfsError> {
         let (target, reasons) = self
             .links
@@ -47,32 +47,32 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds a symbolic link under a path whose folders may lead through other links.
+    /// Adds a symbolic link at a path whose directories may be other links.
     pub fn moved_link(&mut self, path: PathBuf, target: PathBuf, reason: Reason) {
         self.moved_links.push((path, target, reason));
     }
 
-    /// Adds a folder that must exist though it may stay empty.
+    /// Adds a directory that must exist even if it stays empty.
     pub fn folder(&mut self, path: PathBuf) {
         self.folders.push(path);
     }
 
-    /// Adds a folder with these permission bits for its own sake.
+    /// Adds a directory for its own sake, with these permission bits.
     pub fn given_folder(&mut self, path: PathBuf, mode: u32, reason: Reason) {
         self.given_folders.push((path, mode, reason));
     }
 
-    /// Adds a symbolic link that gives way to anything else under its path.
+    /// Adds a symbolic link that yields to anything else at its path.
     pub fn weak_link(&mut self, path: PathBuf, target: PathBuf, reason: Reason) {
         self.weak_links.push((path, target, reason));
     }
 
-    /// Adds a file, under a path that may lead through links.
+    /// Adds a file at a path that may go through links.
     pub fn file(&mut self, path: PathBuf, file: SourceFile, reason: Reason) {
         self.files.push((path, file, reason));
     }
 
-    /// Adds a file that gives way to one which a person adds under its path.
+    /// Adds a file that yields to one that the user adds at its path.
     pub fn weak_file(&mut self, path: PathBuf, file: SourceFile, reason: Reason) {
         self.weak_files.push((path, file, reason));
     }
@@ -80,7 +80,7 @@ impl Builder {
     /// Routes everything through the links and builds the tree.
     ///
     /// # Errors
-    /// When two things want the same path, or links go in circles.
+    /// When two entries conflict, links form a loop, or a name is a whiteout.
     pub fn finish(mut self, source: &View) -> Result<Rootfs, RootfsError> {
         let mut rootfs = Rootfs::default();
         for (path, target, reason) in std::mem::take(&mut self.moved_links) {
@@ -158,7 +158,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Folders with a mode of their own, and links that give way to everything else.
+    /// Adds directories with a mode of their own, and links that yield to everything else.
     fn finish_given(&self, rootfs: &mut Rootfs) -> Result<(), RootfsError> {
         for (path, mode, reason) in &self.given_folders {
             let (real, _) = self.route(path)?;
@@ -208,9 +208,9 @@ impl Builder {
         Ok(())
     }
 
-    /// The real path that `path` leads to in the image, and the folders that it
-    /// enters and leaves again. A link at the very end is followed as well: the file
-    /// belongs where the link points.
+    /// The real path that `path` leads to in the image, and the directories that it enters and
+    /// leaves again through `..`. A link at the end is followed as well: the file belongs where the
+    /// link points.
     fn route(&self, path: &Path) -> Result<(PathBuf, Vec<PathBuf>), RootfsError> {
         let mut real = PathBuf::from("/");
         let mut left = Vec::new();
@@ -257,7 +257,7 @@ fn add_reason(reasons: &mut Vec<Reason>, reason: Reason) {
 
 fn describe(content: &Content) -> PathBuf {
     match content {
-        Content::Directory(_) => PathBuf::from("a folder"),
+        Content::Directory(_) => PathBuf::from("a directory"),
         Content::Symlink(target) => target.clone(),
         Content::File(file) => file.described(),
     }

@@ -1,7 +1,7 @@
-//! Files that hold the same bytes, once.
+//! Stores files with the same content only once.
 //!
-//! In: the finished tree. Out: the same tree, in which all but the first of them are hard links
-//! to it. Shared libraries stay files of their own: a loader tells them apart by their inode.
+//! In: the finished tree. Out: the same tree, in which duplicates are hard links to the first copy.
+//! Shared libraries stay separate files: a loader tells them apart by their inode.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use crate::elf::Linkage;
 use crate::vfs::View;
 
 impl Rootfs {
-    /// Lets files of the same bytes and mode be one file; returns how many bytes that spares.
-    /// Files that cannot be read stay as they are.
+    /// Turns files with the same content and mode into hard links; returns the bytes saved. Files
+    /// that cannot be read stay as they are.
     pub fn link_duplicates(&mut self, source: &View) -> u64 {
         let mut by_size: BTreeMap<(u64, bool), Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
         for (path, node) in &self.nodes {
@@ -29,7 +29,7 @@ impl Rootfs {
         }
         let mut spared = 0_u64;
         for group in by_size.into_values().filter(|group| group.len() > 1) {
-            // The first file of each content.
+            // The first file with each content.
             let mut firsts: Vec<SourceFile> = Vec::new();
             for (path, file) in group {
                 let Some(first) = firsts.iter().find(|first| first.is_copy_of(&file, source))

@@ -1,8 +1,8 @@
 //! Where each object of a closure goes in the image.
 //!
-//! In: closures of the source tree. Out: the path of every object in the image. An
-//! installed file keeps its path; a program out of a build folder moves, and what it
-//! finds through its own `$ORIGIN` moves with it.
+//! In: closures of the source tree. Out: the path of every object in the image. An installed file
+//! keeps its path; a program from a build directory moves, and what it finds through its own
+//! `$ORIGIN` moves with it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -17,12 +17,12 @@ use crate::elf::Linkage;
 use crate::loader::{FoundVia, Loaded, Rules};
 use crate::vfs::{Link, View, Walk};
 
-/// Top-level folders that belong to an installation, not to a build.
+/// Top-level directories that belong to an installation, not to a build.
 const INSTALLED: [&str; 6] = ["bin", "sbin", "usr", "opt", "nix", "gnu"];
-/// Where programs from anywhere else go: it is in the PATH of every engine.
+/// Where programs from anywhere else go; it is in the default PATH of every engine.
 const PROGRAM_FOLDER: &str = "/usr/local/bin";
 
-/// Whether a path belongs to an installation and is kept in the image.
+/// Whether a path belongs to an installation, and is therefore kept in the image.
 pub fn is_installed(path: &Path) -> bool {
     let mut components = path.components().skip(1).map(|c| c.as_os_str().as_bytes());
     let (first, second) = (components.next(), components.next());
@@ -33,10 +33,10 @@ pub fn is_installed(path: &Path) -> bool {
         && !path.starts_with("/usr/src")
 }
 
-/// Where one program stands in the image.
+/// Where one program is in the image.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// The path by which it is started.
+    /// The path that starts it.
     pub program: PathBuf,
 }
 
@@ -46,9 +46,9 @@ pub struct Placer<'a> {
     working_dir: &'a Path,
     pub(super) builder: Builder,
     cache: WantedCache,
-    /// Whether every path is kept.
+    /// Whether every path is kept, not only installed ones.
     keeps_all: bool,
-    /// Where objects of the source stand in the image.
+    /// Paths of placed objects: in the source, and in the image.
     places: HashMap<PathBuf, PathBuf>,
 }
 
@@ -57,13 +57,12 @@ pub struct Placer<'a> {
 struct WantedCache {
     entries: Vec<(OsString, PathBuf)>,
     rules: Option<Arc<Rules>>,
-    /// The programs whose libraries only a cache leads to.
+    /// The programs whose libraries are found only through a cache.
     wanted_by: Vec<PathBuf>,
 }
 
 impl<'a> Placer<'a> {
-    /// A placer for files of `source`; relative search paths start from
-    /// `working_dir` in the image.
+    /// A placer for files of `source`; relative search paths start from `working_dir` in the image.
     pub fn new(source: &'a View, working_dir: &'a Path) -> Self {
         Self {
             source,
@@ -75,8 +74,8 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// The same, which also keeps paths that belong to no installation: those of an image are
-    /// where they shall be.
+    /// Sets whether paths outside of an installation are kept too, as for files of an image, which
+    /// already are in their final place.
     pub fn keeping_all_paths(mut self, keeps_all: bool) -> Self {
         self.keeps_all = keeps_all;
         self
@@ -86,16 +85,16 @@ impl<'a> Placer<'a> {
         self.keeps_all || is_installed(path)
     }
 
-    /// Where an object that was placed stands in the image.
+    /// The path in the image of an object that was placed.
     pub(super) fn place_of(&self, source: &Path) -> Option<&PathBuf> {
         self.places.get(source)
     }
 
-    /// Places a program, which is there for `reason`, and everything it loads. `destination` is
-    /// where the program shall go when its own path is not kept.
+    /// Places a program, which is there for `reason`, and everything it loads. `destination`
+    /// overrides the path of the program.
     ///
     /// # Errors
-    /// When two different links want the same path.
+    /// [`RootfsError::Conflict`] if two links with different targets have the same path.
     pub fn place(
         &mut self,
         closure: &Closure,
@@ -126,7 +125,7 @@ impl<'a> Placer<'a> {
                 reasons[target].push(Reason::Need {
                     need,
                     object: Some(opened[edge.requester].clone()),
-                    sign: format!("opens {} by itself", edge.name.display()),
+                    sign: format!("loads {} at run time", edge.name.display()),
                 });
                 continue;
             }
@@ -135,7 +134,7 @@ impl<'a> Placer<'a> {
                     .via
                     .rule(edge.requester, &|index| opened[index].clone())
             } else {
-                "a name already loaded".to_owned()
+                "an already loaded name".to_owned()
             };
             reasons[target].push(Reason::NeededBy {
                 requester: opened[edge.requester].clone(),
@@ -170,7 +169,7 @@ impl<'a> Placer<'a> {
         Ok(Placement { program: path })
     }
 
-    /// Keeps the loader's configuration files that the answers depend on.
+    /// Keeps the loader's configuration files that affect how the libraries are found.
     fn place_configuration(
         &mut self,
         closure: &Closure,
@@ -184,7 +183,7 @@ impl<'a> Placer<'a> {
             Rules::Glibc(_) => closure.edges.iter().any(|edge| {
                 matches!(edge.request, Request::Preload(source) if Path::new(source) == file)
             }),
-            // The folder that -L libraries move to may be one that the file names.
+            // The directory that -L libraries move to may be one that the file names.
             Rules::Musl(_) => closure
                 .map
                 .objects()
@@ -206,8 +205,8 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Remembers what the cache of the source leads to: when a part of it lies outside the
-    /// folders that the loader searches by itself, the image needs a cache too.
+    /// Remembers what is found through the cache of the source: if any of it is outside the
+    /// directories that the loader searches by default, the image needs a cache too.
     fn note_cache_entries(&mut self, closure: &Closure, program: &Path) {
         let Some(rules) = &closure.rules else { return };
         let found = closure.map.objects().iter().chain(closure.aliases());
@@ -223,10 +222,10 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// The finished tree.
+    /// Builds the tree.
     ///
     /// # Errors
-    /// When two things want the same path.
+    /// When two entries conflict, or links form a loop.
     pub fn finish(mut self) -> Result<Rootfs, RootfsError> {
         let written = self
             .cache
@@ -242,7 +241,7 @@ impl<'a> Placer<'a> {
         self.builder.finish(self.source)
     }
 
-    /// The path by which the program is started in the image, and its real path
+    /// Places the program file; returns the path that starts it in the image, and its real path
     /// there.
     pub(super) fn place_program(
         &mut self,
@@ -274,8 +273,8 @@ impl<'a> Placer<'a> {
         } else if walk.links.is_empty() {
             real.clone()
         } else {
-            // A link from a build folder to an installed program: many programs look
-            // at the name they were started by.
+            // A link from a build directory to an installed program: many programs look at the
+            // name they were started by.
             self.builder
                 .moved_link(default.clone(), real.clone(), reason.clone());
             default
@@ -284,8 +283,8 @@ impl<'a> Placer<'a> {
         Ok((path, real.clone()))
     }
 
-    /// The path under which the loader will open `object` in the image: the rule that
-    /// found it, applied to where its requester is there.
+    /// The path under which the loader will open `object` in the image: the rule that found it,
+    /// applied to the place of its requester there.
     fn image_path(
         &self,
         rules: &Rules,
@@ -336,7 +335,7 @@ impl<'a> Placer<'a> {
         image_path: &Path,
         reasons: &[Reason],
     ) -> Result<(), RootfsError> {
-        // The kernel wants execute permission on an interpreter only.
+        // The kernel requires execute permission only on an interpreter.
         let file = SourceFile::of(object.walk.clone(), object.via == FoundVia::Interpreter);
         let real = if image_path == object.opened_as {
             self.keep_way(&object.walk, image_path)?;
@@ -351,8 +350,8 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Takes the links from a library's name to its file along, when it moves; where
-    /// the file itself goes.
+    /// Moves the links from a library's name to its file along with it; returns where the file
+    /// itself goes.
     fn move_links(&mut self, object: &Loaded, image_path: &Path) -> PathBuf {
         let mut path = image_path.to_path_buf();
         if object.via != FoundVia::Extra {
@@ -366,12 +365,12 @@ impl<'a> Placer<'a> {
         path
     }
 
-    /// Keeps the links and folders by which `path` leads to its file.
+    /// Keeps the links and directories through which `path` leads to its file.
     fn keep_way(&mut self, walk: &Walk, path: &Path) -> Result<(), RootfsError> {
         self.keep_way_for(walk, &Reason::OnTheWayTo(path.to_path_buf()))
     }
 
-    /// The same, for `reason`.
+    /// The same, with `reason` as the reason.
     pub(super) fn keep_way_for(&mut self, walk: &Walk, reason: &Reason) -> Result<(), RootfsError> {
         for link in &walk.links {
             self.builder.link(link, reason.clone())?;
@@ -383,8 +382,8 @@ impl<'a> Placer<'a> {
     }
 }
 
-/// The links from a library's name to its file, when all of them stay in one folder
-/// (`libz.so.1 -> libz.so.1.3`): they move together. Otherwise none.
+/// The links from a library's name to its file, if all of them stay in one directory
+/// (`libz.so.1 -> libz.so.1.3`) and so can move together; otherwise empty.
 fn links_in_folder(source: &View, object: &Loaded) -> Vec<Link> {
     let folder = object.opened_as.parent().unwrap_or(Path::new("/"));
     let Ok(folder) = source.walk(folder) else {

@@ -1,6 +1,6 @@
-//! What programs read, start and open by themselves, in the image.
+//! Placing what programs read, start and open at run time.
 //!
-//! In: what the needs add. Out: files, folders and links in the tree, each with its reason.
+//! In: what the needs add. Out: files, directories and links in the tree, each with its reason.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ use crate::vfs::Errno;
 /// Why something that was added cannot be placed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvideError {
-    /// The tree cannot hold it.
+    /// The tree of the image cannot be built.
     #[error("cannot build the image: {0}")]
     Rootfs(#[from] RootfsError),
-    /// A file of the source cannot be used any more.
+    /// A file of the source can no longer be used.
     #[error("cannot add {}: {}", .0.display(), .1.message())]
     Source(PathBuf, Errno),
-    /// A busybox that does not say which commands it has.
-    #[error("cannot add {} as busybox: it holds no table of commands; name a static busybox (package \
-         busybox-static)", .0.display())]
+    /// A busybox whose list of commands cannot be found.
+    #[error("cannot add {} as busybox: it contains no command table; name a static busybox \
+         (package busybox-static)", .0.display())]
     NoBusybox(PathBuf),
 }
 
 impl Placer<'_> {
-    /// The reason that stands for a cause; the object by its path in the image.
+    /// Turns a cause into a reason, with the object's path in the image.
     pub fn reason(&self, cause: &Cause) -> Reason {
         let object = cause
             .object
@@ -37,10 +37,10 @@ impl Placer<'_> {
         }
     }
 
-    /// Places a script: its path in the image.
+    /// Places a script; returns its path in the image.
     ///
     /// # Errors
-    /// When its path is taken, or leads nowhere.
+    /// When its path conflicts with another entry, or does not exist.
     pub fn place_script(
         &mut self,
         path: &Path,
@@ -52,10 +52,11 @@ impl Placer<'_> {
         Ok(placed.0)
     }
 
-    /// Places what a need adds. Programs and libraries have been placed with what they load.
+    /// Places what a need adds. Programs and libraries are placed with what they load by
+    /// [`Placer::place`].
     ///
     /// # Errors
-    /// When a file cannot be found any more, or two want one path.
+    /// When a file can no longer be found, or two entries conflict.
     pub fn provide(&mut self, provision: &Provision) -> Result<(), ProvideError> {
         let reason = self.reason(&provision.cause);
         match &provision.addition {
@@ -84,7 +85,7 @@ impl Placer<'_> {
                 self.builder.file(to.clone(), file, reason);
             }
             Addition::Busybox(path) => self.busybox(path, &reason)?,
-            // The engine has taken these apart.
+            // The engine has already split these up.
             Addition::Tree(_)
             | Addition::Part { .. }
             | Addition::Program(_)
@@ -123,7 +124,7 @@ impl Placer<'_> {
     }
 }
 
-/// The names in busybox's own table: NUL-terminated, sorted, the first two are `[` and `[[`
+/// The names in busybox's own command table: NUL-terminated and sorted, `[` and `[[` first
 /// (`applet_names` in its `include/applet_tables.h`).
 fn commands(bytes: &[u8]) -> Option<Vec<String>> {
     let start = memchr::memmem::find(bytes, b"\0[\0[[\0")? + 1;
@@ -137,7 +138,7 @@ fn commands(bytes: &[u8]) -> Option<Vec<String>> {
     let mut commands: Vec<String> = Vec::new();
     for name in names {
         let name = String::from_utf8_lossy(name).into_owned();
-        // The table is sorted; the next string of the file is not a part of it.
+        // The table is sorted, so an out-of-order string is no longer part of it.
         if commands.last().is_some_and(|last| *last >= name) {
             break;
         }

@@ -1,7 +1,7 @@
-//! The tree of the image as a [`Vfs`]: what the proof resolves in.
+//! The tree of the image as a [`Vfs`], in which the proof resolves.
 //!
-//! In: a [`Rootfs`] and the tree that its files come from. Out: the same paths as in
-//! the image, with the identities of the source, so that nothing is parsed twice.
+//! In: a [`Rootfs`] and the source tree of its files. Out: the paths of the image, with the file
+//! identities of the source, so that nothing is parsed twice.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub struct RootfsVfs {
 }
 
 impl RootfsVfs {
-    /// The tree `rootfs`, whose files lie in `source`.
+    /// The tree `rootfs`, whose files come from `source`.
     pub fn new(rootfs: Arc<Rootfs>, source: Arc<View>) -> Self {
         Self { rootfs, source }
     }
@@ -32,7 +32,7 @@ impl RootfsVfs {
     }
 }
 
-/// Folders and links have no identity that a loader looks at.
+/// The identity of all directories and links, which no loader looks at.
 const NO_ID: FileId = FileId {
     volume: u64::MAX,
     number: u64::MAX,

@@ -1,8 +1,8 @@
-//! What was removed, as a file of its own.
+//! The debug file: what was removed, in a separate file.
 //!
-//! In: sections. Out: a file that a debugger reads beside the stripped one, as `eu-strip -f` and
-//! `objcopy --only-keep-debug` write it: all sections under their old numbers, those that are
-//! loaded without their bytes.
+//! In: sections. Out: a file that a debugger reads together with the stripped one, like that of
+//! `eu-strip -f` and `objcopy --only-keep-debug`: all sections with their old numbers, loaded
+//! sections without their bytes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,7 @@ use super::{LeftAlone, Level, table};
 use crate::bytes::ReadAt;
 use crate::elf::{ElfError, Object};
 
-/// The file that holds what a stripped one lacks.
+/// The debug file of a stripped file.
 #[derive(Clone, Debug)]
 pub struct DebugFile {
     pieces: Arc<Pieces>,
@@ -25,10 +25,10 @@ pub struct DebugFile {
 }
 
 impl DebugFile {
-    /// The file `name` for what `level` removes of `file`.
+    /// The debug file `name` with what `level` removes from `file`.
     ///
     /// # Errors
-    /// Why that is left alone.
+    /// When `file` is left alone; the reason.
     pub fn of(file: &dyn ReadAt, level: Level, name: &OsStr) -> Result<Self, LeftAlone> {
         let object = Object::read(file).map_err(LeftAlone::Read)?;
         let (sections, _) = Sections::to_strip(&object, file, level)?;
@@ -46,7 +46,7 @@ impl DebugFile {
         })
     }
 
-    /// What it is put together of.
+    /// The pieces it is assembled from.
     pub fn pieces(&self) -> &Arc<Pieces> {
         &self.pieces
     }
@@ -81,7 +81,7 @@ fn write(sections: &Sections<'_>, file: &dyn ReadAt) -> Result<Pieces, LeftAlone
         }
         body.align(header.sh_addralign);
         let offset = body.size();
-        // Notes stay: the build ID is one.
+        // Notes are kept: the build ID is one.
         match is_loaded(header) && header.sh_type != SHT_NOTE {
             true => header.sh_type = SHT_NOBITS,
             false => body.source(header.sh_offset, header.sh_size),

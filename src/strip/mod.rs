@@ -1,9 +1,9 @@
-//! Stripping: a file without what no loader reads.
+//! Stripping: removes what no loader reads.
 //!
-//! In: ranged reads of one ELF file. Out: a [`Strip`], which says from which of its bytes the
-//! smaller file is put together, or why the file is better left alone. What is loaded is
-//! copied as it is: of it only the three fields of the header that lead to the section table
-//! change (`e_shoff`, `e_shnum`, `e_shstrndx`; elf(5)). Nothing is read whole.
+//! In: ranged reads of one ELF file. Out: a [`Strip`], which describes how the smaller file is
+//! assembled from its bytes, or why the file is better left alone. What is loaded is copied
+//! unchanged, except for the three header fields that point to the section table (`e_shoff`,
+//! `e_shnum`, `e_shstrndx`; elf(5)). Nothing is read whole.
 
 mod debug;
 mod pieces;
@@ -26,7 +26,7 @@ use crate::bytes::ReadAt;
 use crate::elf::{ElfError, Object};
 use sections::Sections;
 
-/// How much goes.
+/// How much is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Debug information.
@@ -44,15 +44,15 @@ impl Level {
         }
     }
 
-    /// The level of that word.
+    /// Parses a level.
     ///
     /// # Errors
-    /// When there is none; the text says which there are.
+    /// When the word is not a level; the message names the valid ones.
     pub fn parse(word: &str) -> Result<Self, String> {
         match word {
             "debug" => Ok(Self::Debug),
             "all" => Ok(Self::All),
-            _ => Err("write debug or all".to_owned()),
+            _ => Err("expected debug or all".to_owned()),
         }
     }
 }
@@ -63,35 +63,35 @@ impl fmt::Display for Level {
     }
 }
 
-/// Why a file stays as it is.
+/// Why a file is not stripped.
 #[derive(Clone, Debug, Error)]
 pub enum LeftAlone {
     /// It would not get smaller.
-    #[error("it holds nothing to strip")]
+    #[error("there is nothing to strip")]
     Nothing,
     /// It is an object file or a core dump.
     #[error("it is neither a program nor a shared library")]
     NotLinked,
-    /// It has no section table, or one that does not fit it.
-    #[error("its section table does not fit it")]
+    /// It has no section table, or one that does not match the file.
+    #[error("it has no valid section table")]
     Misfit,
     /// Bytes that no header names: self-extracting archives, AppImages, PyInstaller's and Bun's
     /// programs read them from the end of their own file.
     #[error("{0} bytes at its end belong to no section; it may read them from its own file")]
     Appended(u64),
-    /// The same inside.
-    #[error("it holds bytes at {0:#x} that belong to no section")]
+    /// Such bytes before the end of the file.
+    #[error("it has bytes at {0:#x} that belong to no section")]
     Unnamed(u64),
     /// A section that holds the program's own archive or a signature of the file.
-    #[error("its section {0} is read from the file, or signs it")]
+    #[error("its section {0} is read from the file or signs it")]
     Special(String),
-    /// A file beside it holds a checksum of it.
+    /// A file next to it holds a checksum of it.
     #[error("{0} holds a checksum of it")]
     Checksum(String),
-    /// patchelf puts new segments behind the sections.
-    #[error("what could go lies between its segments, which would have to move")]
+    /// patchelf puts new segments after the sections.
+    #[error("what could be removed is between its segments, which would have to move")]
     Enclosed,
-    /// What stays refers to what would go.
+    /// Something that is kept refers to something that would be removed.
     #[error("{0} refers to what would be removed")]
     Referred(&'static str),
     /// It cannot be read.
@@ -99,8 +99,8 @@ pub enum LeftAlone {
     Read(ElfError),
 }
 
-/// About how many bytes of `object`, which is `file`, [`Strip::of`] would remove at
-/// [`Level::All`]; from the section table alone.
+/// About how many bytes [`Strip::of`] would remove from `object`, read from `file`, at
+/// [`Level::All`]; estimated from the section table alone.
 pub fn strippable_bytes(object: &Object, file: &dyn ReadAt) -> u64 {
     let Ok(sections) = Sections::read(object, file) else {
         return 0;
@@ -109,7 +109,7 @@ pub fn strippable_bytes(object: &Object, file: &dyn ReadAt) -> u64 {
     bytes.min(file.size().saturating_sub(sections.loaded))
 }
 
-/// Where a checksum of the file at `path` would stand: FIPS modules verify themselves by one
+/// Where a checksum of the file at `path` would be: FIPS modules use one to verify themselves
 /// (`.libcrypto.so.3.hmac`).
 pub fn checksum_of(path: &Path) -> Option<PathBuf> {
     let mut name = OsString::from(".");
@@ -118,8 +118,8 @@ pub fn checksum_of(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(name))
 }
 
-/// The sections of `object`, which is `file`, and their sizes in bytes; those that share a name
-/// together, and nothing of a file whose section table does not fit it.
+/// The sections of `object`, read from `file`, and their sizes in bytes. Sections with the same
+/// name are added up; a file without a valid section table has none.
 pub fn section_sizes(object: &Object, file: &dyn ReadAt) -> BTreeMap<String, u64> {
     let mut sizes = BTreeMap::new();
     if let Ok(sections) = Sections::read(object, file) {
@@ -132,7 +132,7 @@ pub fn section_sizes(object: &Object, file: &dyn ReadAt) -> BTreeMap<String, u64
     sizes
 }
 
-/// A file that is stripped.
+/// A stripped file, not written yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strip {
     pieces: Arc<Pieces>,
@@ -140,7 +140,7 @@ pub struct Strip {
 }
 
 impl Strip {
-    /// How `file` is stripped.
+    /// Works out how to strip `file`.
     ///
     /// # Errors
     /// Why it is left alone.
@@ -148,7 +148,7 @@ impl Strip {
         Self::linked(file, level, None)
     }
 
-    /// The same, with a section `.gnu_debuglink` that leads to what was removed.
+    /// The same, with a section `.gnu_debuglink` that points to the debug file.
     ///
     /// # Errors
     /// Why it is left alone.
@@ -171,7 +171,7 @@ impl Strip {
         }
     }
 
-    /// Size of the file as it is, in bytes.
+    /// Size of the original file in bytes.
     pub fn before(&self) -> u64 {
         self.before
     }
@@ -186,7 +186,7 @@ impl Strip {
         self.before.saturating_sub(self.after())
     }
 
-    /// What it is put together of.
+    /// The pieces it is assembled from.
     pub fn pieces(&self) -> &Arc<Pieces> {
         &self.pieces
     }

@@ -1,7 +1,7 @@
-//! A file that is put together of parts of another.
+//! A file assembled from parts of another.
 //!
-//! In: ranges of a source, and bytes of our own. Out: something that reads like the file they
-//! make, so that one of a gigabyte needs no memory.
+//! In: ranges of a source, and new bytes. Out: a reader of the resulting file, so that one of a
+//! gigabyte does not need memory.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Pieces {
 enum Piece {
     /// Bytes of the source from this offset on.
     Source(u64),
-    /// Bytes of our own.
+    /// New bytes.
     Bytes(Vec<u8>),
 }
 
@@ -37,7 +37,7 @@ impl Pieces {
         }
     }
 
-    /// Appends bytes.
+    /// Appends new bytes.
     pub(super) fn bytes(&mut self, bytes: Vec<u8>) {
         if !bytes.is_empty() {
             let length = bytes.len() as u64;
@@ -46,8 +46,8 @@ impl Pieces {
         }
     }
 
-    /// Appends zeros up to a multiple of `alignment`, a power of two of at most a page; any
-    /// other is none.
+    /// Appends zeros up to a multiple of `alignment`, a power of two of at most a page; other
+    /// values are ignored.
     pub(super) fn align(&mut self, alignment: u64) {
         const PAGE: u64 = 64 << 10;
         if alignment.is_power_of_two() && alignment <= PAGE {
@@ -56,7 +56,7 @@ impl Pieces {
         }
     }
 
-    /// Replaces the first part by `bytes`, of which there are as many.
+    /// Replaces the first part by `bytes`, which have the same length.
     pub(super) fn replace_start(&mut self, bytes: Vec<u8>) {
         if let Some((_, first)) = self.parts.first_mut() {
             *first = Piece::Bytes(bytes);
@@ -89,14 +89,14 @@ impl Pieces {
     }
 }
 
-/// The file that pieces make of a source.
+/// A source file rearranged by pieces.
 pub struct Assembled<F> {
     pieces: Arc<Pieces>,
     source: F,
 }
 
 impl<F: ReadAt> Assembled<F> {
-    /// The file that `pieces` make of `source`.
+    /// The file assembled from `source` by `pieces`.
     pub fn new(pieces: Arc<Pieces>, source: F) -> Self {
         Self { pieces, source }
     }

@@ -1,7 +1,7 @@
-//! What of a file is loaded, and which sections can go.
+//! Which part of a file is loaded, and which sections can be removed.
 //!
 //! In: the headers of a file. Out: its sections with their names, and for each whether it is
-//! removed. What a section is, its type and name say, as for binutils (`bfd/elf.c`, the names of
+//! removed. Sections are classified by type and name, as in binutils (`bfd/elf.c`, the names of
 //! debug sections) and elfutils (`libebl/eblsectionstripp.c`).
 
 use goblin::container::Ctx;
@@ -17,14 +17,14 @@ use crate::elf::{ElfError, Object};
 
 /// Largest table of section names that is read, in bytes.
 const MAX_NAMES: u64 = 16 << 20;
-/// Longest name of a section, in bytes.
+/// Longest section name, in bytes.
 const MAX_NAME: usize = 1024;
 /// Bytes read at a time.
 const CHUNK: u64 = 64 << 10;
-/// Zero bytes at the end of a file that are padding: patchelf leaves them.
+/// Most zero bytes at the end of a file that count as padding: patchelf leaves them.
 const PADDING: u64 = 16;
 
-/// How the names of debug sections begin. `.gnu_debugaltlink` leads to another part of them.
+/// Name prefixes of debug sections. `.gnu_debugaltlink` points to another file of them.
 const DEBUG: [&[u8]; 8] = [
     b".debug",
     b".zdebug",
@@ -52,7 +52,7 @@ pub(super) struct Sections<'o> {
     pub context: Ctx,
     pub headers: Vec<SectionHeader>,
     names: Vec<u8>,
-    /// Where the loaded part ends: what is behind may move.
+    /// End of the loaded part, as a file offset: what follows may move.
     pub loaded: u64,
 }
 
@@ -72,7 +72,7 @@ impl<'o> Sections<'o> {
             names,
         };
         for header in &sections.headers {
-            // Each name is looked at; a table without an end would be read once for each.
+            // Each name is read; an unterminated table would be scanned once for each.
             let name = sections.names.get(header.sh_name..).unwrap_or_default();
             let name = name.get(..MAX_NAME).unwrap_or(name);
             if name.len() == MAX_NAME && !name.contains(&0) {
@@ -90,10 +90,10 @@ impl<'o> Sections<'o> {
         }
     }
 
-    /// The sections, and for each whether it goes.
+    /// The sections, and for each whether it is removed.
     ///
     /// # Errors
-    /// Why the file is left alone.
+    /// When the file is left alone; the reason.
     pub fn to_strip(
         object: &'o Object,
         file: &dyn ReadAt,
@@ -105,7 +105,7 @@ impl<'o> Sections<'o> {
             return Err(LeftAlone::Nothing);
         }
         sections.check(file)?;
-        // There is one symbol table (System V ABI, "Sections"), and it is written anew.
+        // There is one symbol table (System V ABI, "Sections"), and it is rewritten.
         let symbols = sections.headers.iter().zip(&removed);
         let symbols = symbols.filter(|(header, gone)| !**gone && header.sh_type == SHT_SYMTAB);
         if symbols.count() > 1 {
@@ -117,13 +117,13 @@ impl<'o> Sections<'o> {
                 && header.sh_link as usize == sections.names_number()
         };
         match sections.headers.iter().zip(&removed).any(shares_names) {
-            // The names of sections are written anew, those of symbols would be lost.
+            // Section names are rewritten; symbol names in the same table would be lost.
             true => Err(LeftAlone::Referred("a symbol table")),
             false => Ok((sections, removed)),
         }
     }
 
-    /// The number of the section that holds the names of all.
+    /// The number of the section name table (`e_shstrndx`).
     pub fn names_number(&self) -> usize {
         usize::from(self.object.header.e_shstrndx)
     }
@@ -134,7 +134,7 @@ impl<'o> Sections<'o> {
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
-    /// For each section whether it goes.
+    /// For each section whether it is removed.
     pub fn removed(&self, level: Level) -> Vec<bool> {
         let goes = |header: &SectionHeader| {
             let is_symbols = header.sh_type == SHT_SYMTAB && level == Level::All;
@@ -143,7 +143,7 @@ impl<'o> Sections<'o> {
         };
         let mut removed: Vec<bool> = self.headers.iter().map(goes).collect();
         let names = self.names_number();
-        // Whatever it is called: the names of the others stand in it.
+        // Whatever its name: it contains the names of the others.
         if let Some(names) = removed.get_mut(names) {
             *names = false;
         }
@@ -156,7 +156,7 @@ impl<'o> Sections<'o> {
             let follows = match header.sh_type {
                 SHT_REL | SHT_RELA => goes(header.sh_link) || goes(header.sh_info),
                 SHT_GROUP | SHT_SYMTAB_SHNDX => goes(header.sh_link),
-                // The names of a symbol table go with it, if nothing else uses them.
+                // The string table of a symbol table is removed with it, if nothing else uses it.
                 SHT_STRTAB => only_by_removed[number],
                 _ => false,
             };
@@ -165,7 +165,7 @@ impl<'o> Sections<'o> {
         removed
     }
 
-    /// For each section whether others link to it, and all of them go.
+    /// For each section whether others link to it, and all of them are removed.
     fn used_only_by(&self, removed: &[bool]) -> Vec<bool> {
         let (mut used, mut stays) = (vec![false; removed.len()], vec![false; removed.len()]);
         for (header, gone) in self.headers.iter().zip(removed) {
@@ -181,20 +181,20 @@ impl<'o> Sections<'o> {
             .collect()
     }
 
-    /// Whether something that goes lies before the end of what is loaded.
+    /// Whether something that is removed is before the end of the loaded part.
     pub fn encloses(&self, removed: &[bool]) -> bool {
         let mut all = self.headers.iter().zip(removed);
         all.any(|(header, gone)| *gone && header.sh_offset < self.loaded)
     }
 
-    /// Bytes of what goes.
+    /// Total size of the removed sections in bytes.
     pub fn removed_bytes(&self, removed: &[bool]) -> u64 {
         let all = self.headers.iter().zip(removed);
         let gone = all.filter(|(header, gone)| **gone && header.sh_type != SHT_NOBITS);
         gone.fold(0, |sum, (header, _)| sum.saturating_add(header.sh_size))
     }
 
-    /// Whether the file can be put together anew without what is removed.
+    /// Checks that the file can be reassembled without what is removed.
     fn check(&self, file: &dyn ReadAt) -> Result<(), LeftAlone> {
         for header in &self.headers {
             let name = self.name(header);
@@ -206,7 +206,7 @@ impl<'o> Sections<'o> {
         self.check_rest(file)
     }
 
-    /// Every byte behind the loaded part has to belong to a section or to their table.
+    /// Checks that every byte after the loaded part belongs to a section or to the section table.
     fn check_rest(&self, file: &dyn ReadAt) -> Result<(), LeftAlone> {
         let header = &self.object.header;
         let table = u64::from(header.e_shnum) * u64::from(header.e_shentsize);
@@ -240,7 +240,7 @@ pub(super) fn is_loaded(header: &SectionHeader) -> bool {
     header.sh_flags & u64::from(SHF_ALLOC) != 0
 }
 
-/// Where a section ends in the file.
+/// End of a section in the file; `None` on overflow.
 fn end(header: &SectionHeader) -> Option<u64> {
     match header.sh_type {
         SHT_NOBITS | SHT_NULL => Some(0),
@@ -248,7 +248,7 @@ fn end(header: &SectionHeader) -> Option<u64> {
     }
 }
 
-/// Where the last segment ends, and the headers that lead to them.
+/// End of the last segment and of the program headers, as a file offset.
 fn loaded(object: &Object) -> Option<u64> {
     let header = &object.header;
     let table = u64::from(header.e_phnum) * u64::from(header.e_phentsize);
@@ -275,7 +275,7 @@ fn names(
         .ok_or(LeftAlone::Misfit)
 }
 
-/// The first byte of a range that is not zero.
+/// Offset of the first nonzero byte of a range.
 fn nonzero(file: &dyn ReadAt, start: u64, end: u64) -> Result<Option<u64>, LeftAlone> {
     let mut position = start;
     while position < end {

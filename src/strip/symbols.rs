@@ -1,7 +1,7 @@
-//! The symbol table of a file whose sections get other numbers.
+//! Rewrites the symbol table of a file whose sections are renumbered.
 //!
 //! In: a symbol table (elf(5), `Elf64_Sym`) and the new numbers. Out: the table without the
-//! section symbols of what is gone.
+//! section symbols of removed sections.
 
 use goblin::container::Ctx;
 use goblin::elf::section_header::SHN_LORESERVE;
@@ -13,20 +13,20 @@ use scroll::Pread;
 
 use super::LeftAlone;
 
-/// A symbol table that was written anew.
+/// A rewritten symbol table.
 pub(super) struct Renumbered {
     pub bytes: Vec<u8>,
-    /// How many symbols are local: they stand first (`sh_info`).
+    /// Number of local symbols, which come first (`sh_info`).
     pub locals: u32,
-    /// Whether symbols are gone, so that the others have new numbers.
+    /// Whether symbols were removed, so that the others have new indices.
     pub is_shorter: bool,
 }
 
-/// Gives every symbol of `table` the new number of its section: `numbers` has `None` for what
-/// is gone.
+/// Gives every symbol of `table` the new number of its section: `numbers` has `None` for
+/// removed sections.
 ///
 /// # Errors
-/// When a symbol that others may refer to stands in a section that is gone.
+/// When a symbol that others may refer to is in a removed section.
 pub(super) fn renumber(
     table: &[u8],
     context: Ctx,

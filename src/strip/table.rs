@@ -1,6 +1,6 @@
-//! The stripped file: the loaded part as it is, what stays behind it, and a new section table.
+//! The stripped file: the loaded part unchanged, the other kept sections, and a new section table.
 //!
-//! In: sections, and which of them go. Out: the pieces of the file.
+//! In: sections, and which of them are removed. Out: the pieces of the file.
 
 use goblin::elf::section_header::{
     SHF_INFO_LINK, SHT_NOBITS, SHT_NULL, SHT_PROGBITS, SHT_REL, SHT_RELA, SHT_SYMTAB,
@@ -19,10 +19,10 @@ use super::symbols::renumber;
 use crate::bytes::ReadAt;
 use crate::elf::ElfError;
 
-/// Largest symbol table that is written anew, in bytes.
+/// Largest symbol table that is rewritten, in bytes.
 const MAX_SYMBOLS: u64 = 256 << 20;
-/// The section that leads a debugger to what was removed (GDB manual, "Debugging Information
-/// in Separate Files").
+/// The section that points a debugger to the debug file (GDB manual, "Debugging Information in
+/// Separate Files").
 const DEBUG_LINK: &[u8] = b".gnu_debuglink";
 
 /// A section of the new file.
@@ -35,7 +35,7 @@ struct Section<'a> {
 /// Writes the file without the sections that are `removed`.
 ///
 /// # Errors
-/// Why it is left alone.
+/// When the file is left alone; the reason.
 pub(super) fn write(
     sections: &Sections<'_>,
     file: &dyn ReadAt,
@@ -63,7 +63,7 @@ pub(super) fn write(
     }
     let mut body = Pieces::default();
     let start = u64::from(sections.object.header.e_ehsize);
-    // The header stands there once it is known.
+    // Filled in once the header is known.
     body.source(0, start);
     body.source(start, sections.loaded.saturating_sub(start));
     renumber_links(&mut kept, &numbers);
@@ -103,7 +103,7 @@ pub(super) fn encoder(sections: &Sections<'_>) -> Encoder<Endianness> {
     Encoder::new(endian, sections.context.is_big(), machine)
 }
 
-/// Lets what refers to sections refer to their new numbers.
+/// Updates section references to the new numbers.
 fn renumber_links(kept: &mut [Section<'_>], numbers: &[Option<u32>]) {
     let new = |number: u32| {
         let number = numbers.get(number as usize).copied().flatten();
@@ -118,7 +118,7 @@ fn renumber_links(kept: &mut [Section<'_>], numbers: &[Option<u32>]) {
     }
 }
 
-/// Puts what is not loaded behind what is, in the order of the file.
+/// Places the sections that are not loaded after the loaded part, in file order.
 fn place(
     sections: &Sections<'_>,
     file: &dyn ReadAt,
@@ -170,13 +170,13 @@ fn place(
             || section.header.sh_type == SHT_SYMTAB_SHNDX
     };
     match is_shorter && kept.iter().any(by_number) {
-        true => Err(LeftAlone::Referred("a table of relocations")),
+        true => Err(LeftAlone::Referred("a relocation table")),
         false => Ok(()),
     }
 }
 
-/// Writes the names, the table and the header that leads to them. The section `names` holds
-/// the names.
+/// Writes the section names, the section table and the header that points to them. The section
+/// `names` contains the names.
 fn finish(
     sections: &Sections<'_>,
     file: &dyn ReadAt,

@@ -1,10 +1,10 @@
-//! A root with this machine's files grafted into it at a path of their own.
+//! A root with this machine's files grafted in at a separate mount point.
 //!
-//! In: the tree of `--root DIR`. Out: the same tree, plus the host under a point of its
-//! own. A program that lies outside the root, and the folders of `-L`, are the host's;
-//! everything that an ELF file, a link or a configuration of the root names is the root's.
-//! The point has another name in every process, so that none of them can name it, and `..`
-//! does not lead out of it.
+//! In: the tree of `--root DIR`. Out: the same tree, plus the host under a mount point. A
+//! program outside the root and the `-L` directories come from the host; everything that an
+//! ELF file, a link or a configuration file of the root names comes from the root. The mount
+//! point has a different name in every process, so that nothing in the root can name it, and
+//! `..` does not lead out of it.
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,15 +14,15 @@ use std::sync::OnceLock;
 use super::{Errno, HostVfs, Metadata, Vfs};
 use crate::bytes::ReadAt;
 
-/// A tree with the host's files under a point of their own.
+/// A tree with the host's files under a mount point.
 pub struct Grafted {
     root: Box<dyn Vfs>,
     host: HostVfs,
 }
 
 impl Grafted {
-    /// Where the host's files stand: a name that a hostile root cannot know. It never
-    /// reaches an image or a message.
+    /// The mount point of the host's files: a name that a hostile root cannot guess. It never
+    /// appears in an image or a message.
     fn point() -> &'static Path {
         static POINT: OnceLock<PathBuf> = OnceLock::new();
         POINT.get_or_init(|| {
@@ -40,14 +40,14 @@ impl Grafted {
         }
     }
 
-    /// The path under which the host's file `path` is found here.
+    /// The grafted path of the host's file `path`.
     pub fn path_of(path: &Path) -> PathBuf {
         let mut grafted = Self::point().to_path_buf();
         grafted.push(path.strip_prefix("/").unwrap_or(path));
         grafted
     }
 
-    /// The host's own path for a grafted one; any other path as it is.
+    /// The host path for a grafted path; any other path unchanged.
     pub fn host_path(path: &Path) -> PathBuf {
         match path.strip_prefix(Self::point()) {
             Ok(rest) => Path::new("/").join(rest),
@@ -55,7 +55,7 @@ impl Grafted {
         }
     }
 
-    /// Whether `path` is one of the host's.
+    /// Whether `path` belongs to the host.
     pub fn is_grafted(path: &Path) -> bool {
         path.starts_with(Self::point())
     }

@@ -1,7 +1,7 @@
-//! The host's files below one root folder.
+//! The host's files below one root directory.
 //!
-//! In: a root (`/` or `--root DIR`). Out: a [`Vfs`] whose `/` is that folder. It
-//! never follows a link itself, so an absolute link in a sysroot cannot lead out.
+//! In: a root (`/` or `--root DIR`). Out: a [`Vfs`] whose `/` is that directory. It
+//! never follows a link itself, so an absolute link in a sysroot cannot escape.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -14,14 +14,14 @@ use rustix::io::Errno as Raw;
 use super::{Errno, FileId, Metadata, NodeKind, Vfs};
 use crate::bytes::{self, ReadAt};
 
-/// The files below one folder of this machine.
+/// The files below one directory of this machine.
 #[derive(Debug)]
 pub struct HostVfs {
     root: PathBuf,
 }
 
 impl HostVfs {
-    /// A tree whose `/` is the folder `root`, an absolute path without links.
+    /// A tree whose `/` is the directory `root`, an absolute path without links.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -86,10 +86,10 @@ pub struct HostFile {
 }
 
 impl HostFile {
-    /// Reads from `file`, whose size shall not change any more.
+    /// Wraps `file`, whose size must not change afterwards.
     ///
     /// # Errors
-    /// When its size cannot be told.
+    /// When its size cannot be determined.
     pub fn new(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self { file, size })

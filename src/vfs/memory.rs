@@ -1,7 +1,7 @@
 //! A file tree held in memory: for unit tests and for generated graphs.
 //!
-//! In: paths and contents. Out: a [`Vfs`] whose identities are handed out in the
-//! order of insertion.
+//! In: paths and contents. Out: a [`Vfs`] whose file IDs are assigned in insertion
+//! order.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ impl MemoryVfs {
         vfs
     }
 
-    /// Adds a file and the folders above it.
+    /// Adds a file and its parent directories.
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
         let path = path.into();
@@ -47,7 +47,7 @@ impl MemoryVfs {
         self
     }
 
-    /// Adds a symbolic link and the folders above it.
+    /// Adds a symbolic link and its parent directories.
     #[must_use]
     pub fn symlink(mut self, path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -112,7 +112,7 @@ impl Vfs for MemoryVfs {
     }
 }
 
-/// Folders and links have no content, so they share one identity.
+/// Directories and links have no content, so they share one ID.
 const FOLDER: FileId = FileId {
     volume: u64::MAX,
     number: 0,

@@ -1,9 +1,9 @@
-//! One read-only view of a file tree, whatever it is made of.
+//! A uniform read-only view of a file tree.
 //!
-//! In: the host below a root folder, an image, or the rootfs that a pack is
-//! building. Out: what a loader could learn from it by system calls, with the
-//! same error numbers. [`Vfs`] looks at one directory entry and never follows a
-//! link; [`View`] is the one place that walks paths.
+//! In: the host below a root directory, an image, or the rootfs that is being packed.
+//! Out: what a loader could learn from it by system calls, with the same error numbers.
+//! [`Vfs`] looks at one directory entry and never follows a link; only [`View`] walks
+//! paths.
 
 mod graft;
 mod host;
@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 
 use crate::bytes::ReadAt;
 
-/// What identifies a file's content: device and inode on a host, the position of
-/// the member in an image. Two paths with one identity are one object to a
-/// loader (hard links).
+/// Identity of a file's content: device and inode on a host, the position of the member
+/// in an image. Two paths with the same identity are one object to a loader (hard
+/// links).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     /// The device (`st_dev`), or the number of the layer.
@@ -58,14 +58,14 @@ impl NodeKind {
     }
 }
 
-/// What `lstat(2)` says about a node, as far as a loader or an image needs it.
+/// The fields of `lstat(2)` that a loader or an image needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// File, directory, symlink or special.
     pub kind: NodeKind,
     /// Permission bits (`07777`).
     pub mode: u32,
-    /// Whether it carries file capabilities (`capabilities(7)`), where the tree knows.
+    /// Whether it has file capabilities (`capabilities(7)`), if the tree records them.
     pub has_capabilities: bool,
     /// Identity of the content.
     pub id: FileId,
@@ -75,14 +75,13 @@ pub struct Metadata {
 
 impl Metadata {
     /// Whether a program with these mode bits (setuid, setgid) or capabilities runs with more
-    /// rights than who starts it.
+    /// privileges than its caller.
     pub fn changes_identity(&self) -> bool {
         self.mode & 0o6000 != 0 || self.has_capabilities
     }
 }
 
-/// Why a path could not be used: the error numbers that mean different things
-/// to a loader.
+/// Why a path could not be used: the error numbers that loaders treat differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Errno {
     /// `ENOENT`: a component does not exist.
@@ -113,12 +112,12 @@ impl fmt::Display for Errno {
 }
 
 impl Errno {
-    /// The sentence a person expects, as `strerror(3)` has it.
+    /// The message for users, similar to `strerror(3)`.
     pub fn message(self) -> String {
         match self {
             Self::NotFound => "no such file or directory".into(),
             Self::AccessDenied => "permission denied".into(),
-            Self::NotADirectory => "a part of the path is not a directory".into(),
+            Self::NotADirectory => "a component of the path is not a directory".into(),
             Self::TooManyLinks => "too many levels of symbolic links".into(),
             Self::NameTooLong => "file name too long".into(),
             Self::Other(number) => std::io::Error::from_raw_os_error(number).to_string(),
@@ -129,7 +128,7 @@ impl Errno {
 /// A read-only file tree. Paths are absolute within the tree; all components but
 /// the last are real directories (the caller, [`View`], has walked the links).
 pub trait Vfs: Send + Sync {
-    /// Whether `..` leads no further up from `path`.
+    /// Whether `..` of `path` is `path` itself.
     fn is_root(&self, path: &Path) -> bool {
         path == Path::new("/")
     }

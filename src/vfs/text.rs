@@ -7,11 +7,11 @@ use std::fmt::{self, Display, Write};
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// What stands for a character that is not shown.
+/// Replacement for a character that is not shown.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// A text that stays on its line and says nothing to a terminal, whatever it holds: names of files
-/// and documents of images are anybody's.
+/// The text on one line and without control over a terminal: file names and documents of images
+/// are untrusted.
 pub fn one_line(text: &str) -> String {
     let shown = |c: char| if is_safe(c) { c } else { REPLACEMENT };
     text.chars().map(shown).collect()
@@ -49,11 +49,11 @@ impl Write for Filter<'_, '_> {
     }
 }
 
-/// Whether a character shows what it is. Control characters (general category Cc) move cursors,
+/// Whether a character is safe to print. Control characters (general category Cc) move cursors,
 /// format characters (Cf) reorder or hide text, and line and paragraph separators (Zl, Zp) end lines
 /// (Unicode Standard, 4.5, and Unicode Technical Report 36, "Bidirectional Text Spoofing").
 pub fn is_safe(c: char) -> bool {
-    // Most text is ASCII, which needs no table.
+    // Most text is ASCII, which needs no table lookup.
     if c.is_ascii() {
         return !c.is_ascii_control();
     }

@@ -1,9 +1,9 @@
-//! The one place that walks paths.
+//! Path resolution: the only module that walks paths.
 //!
-//! In: a [`Vfs`] and an absolute path. Out: the real path, the node there, and
-//! every symbolic link and folder on the way: an image has to keep them, so that
-//! the same path leads to the same file. Every step is remembered, so a folder is
-//! looked at once per process, whoever asks.
+//! In: a [`Vfs`] and an absolute path. Out: the real path, the node there, and every
+//! symbolic link and directory on the way: an image has to keep them, so that the same
+//! path leads to the same file. Every step is cached, so each directory is looked up
+//! once per process.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::store::Store;
 
 /// Symbolic links that one path may cross, as in Linux (`path_resolution(7)`).
 pub const MAX_LINKS: usize = 40;
-/// Longest path in bytes, its NUL not counted (`PATH_MAX` - 1).
+/// Longest path in bytes, without its NUL (`PATH_MAX` - 1).
 const MAX_PATH: usize = 4095;
 /// Longest component in bytes (`NAME_MAX`).
 const MAX_NAME: usize = 255;
@@ -27,11 +27,11 @@ const MAX_NAME: usize = 255;
 pub struct Link {
     /// Real path of the link itself.
     pub at: PathBuf,
-    /// Its target, as it is written.
+    /// Its target as stored in the link.
     pub target: PathBuf,
 }
 
-/// Where a path leads.
+/// The result of resolving a path.
 #[derive(Clone, Debug)]
 pub struct Walk {
     /// The path without links, `.` and `..`.
@@ -40,11 +40,11 @@ pub struct Walk {
     pub metadata: Metadata,
     /// Links crossed, in order.
     pub links: Vec<Link>,
-    /// Folders entered and left again by `..`: they too must exist.
+    /// Directories entered and left again by `..`: they must exist, too.
     pub left: Vec<PathBuf>,
 }
 
-/// A tree with memory: paths walked, objects parsed.
+/// A tree that caches walked paths and parsed objects.
 pub struct View {
     vfs: Box<dyn Vfs>,
     store: Arc<Store>,
@@ -52,7 +52,7 @@ pub struct View {
 }
 
 impl View {
-    /// A view of `vfs` that keeps what it learns of ELF files in `store`.
+    /// A view of `vfs` that caches parsed ELF files in `store`.
     pub fn new(vfs: Box<dyn Vfs>, store: Arc<Store>) -> Self {
         Self {
             vfs,
@@ -61,12 +61,12 @@ impl View {
         }
     }
 
-    /// The facts of ELF files known so far, to share with another view.
+    /// The cache of parsed ELF files, to share with another view.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    /// Follows `path` to its end, inside the root.
+    /// Resolves `path` inside the root.
     ///
     /// # Errors
     /// The error number that `stat(2)` would give.
@@ -90,7 +90,7 @@ impl View {
         self.vfs.open(&walk.real)
     }
 
-    /// The node at a path none of whose components is a link.
+    /// The node at a path without symbolic links in it.
     ///
     /// # Errors
     /// The error number of `lstat(2)`.
@@ -103,16 +103,16 @@ impl View {
         self.vfs.has_capabilities(&walk.real)
     }
 
-    /// What kind of node `path` leads to; `None` when it leads nowhere.
+    /// The kind of node that `path` resolves to; `None` when it does not resolve.
     pub fn kind(&self, path: &Path) -> Option<NodeKind> {
         Some(self.walk(path).ok()?.metadata.kind)
     }
 
-    /// Where the node at `path` itself stands: links in the folders above it are followed, it is
-    /// not.
+    /// The real path of the node at `path` itself: links in its parent directories are followed,
+    /// the node is not.
     ///
     /// # Errors
-    /// The error number that `stat(2)` gives for the folder.
+    /// The error number that `stat(2)` gives for the parent directory.
     pub fn location(&self, path: &Path) -> Result<PathBuf, Errno> {
         match (path.parent(), path.file_name()) {
             (Some(folder), Some(name)) => Ok(self.walk(folder)?.real.join(name)),
@@ -120,7 +120,7 @@ impl View {
         }
     }
 
-    /// The target of the symbolic link at `path`; links in the folders above it are followed.
+    /// The target of the symbolic link at `path`; links in its parent directories are followed.
     ///
     /// # Errors
     /// The error number that `readlink(2)` would give.
@@ -132,7 +132,7 @@ impl View {
         }
     }
 
-    /// The names in the folder `path`, sorted.
+    /// The names in the directory `path`, sorted.
     ///
     /// # Errors
     /// The error number that `opendir(3)` would give.
@@ -161,8 +161,8 @@ impl View {
             .map_err(|_| other(rustix::io::Errno::IO))
     }
 
-    /// From the longest beginning of the path that is known, component by component; a
-    /// path of two thousand of them must not exhaust the stack.
+    /// Walks on from the longest cached prefix of the path, component by component; a path of
+    /// two thousand components must not exhaust the stack.
     fn walk_anew(&self, path: &Path) -> Result<Walk, Errno> {
         let mut unknown = Vec::new();
         let mut prefix = path;
@@ -187,7 +187,7 @@ impl View {
         Ok(walk)
     }
 
-    /// Follows one component, and every link that it turns out to be.
+    /// Follows one component, and the chain of links if it is one.
     fn step(&self, mut walk: Walk, name: &OsStr) -> Result<Walk, Errno> {
         // Components still to go, the next one last.
         let mut pending = vec![name.to_owned()];
@@ -251,7 +251,8 @@ fn other(error: rustix::io::Errno) -> Errno {
     Errno::Other(error.raw_os_error())
 }
 
-/// A thread that panicked left the map whole: every insertion is one step.
+/// Locks the mutex even if poisoned: every insertion is one step, so a panic cannot leave the
+/// map inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()

@@ -72,18 +72,21 @@ fn an_empty_file() {
 
 #[test]
 fn a_text_file() {
-    refuses(b"int main(void) { return 0; }\n", "not an ELF file");
+    refuses(
+        b"int main(void) { return 0; }\n",
+        "it is text without a #! line",
+    );
 }
 
 #[test]
 fn a_script_without_its_interpreter() {
     refuses(
         b"#!/no/shell\necho\n",
-        "its interpreter /no/shell is not there",
+        "its interpreter /no/shell does not exist",
     );
     refuses(
         b"#!/bin/sh\r\necho\n",
-        "its interpreter /bin/sh\\r is not there",
+        "its interpreter /bin/sh\\r does not exist",
     );
     refuses(
         b"#!/usr/bin/env no-command\n",
@@ -154,7 +157,7 @@ fn an_interpreter_that_does_not_exist() {
     refuses_path(
         &program,
         2,
-        "its interpreter /no/such/ld.so is not there: no such file or directory",
+        "cannot open its interpreter /no/such/ld.so: no such file or directory",
     );
 }
 
@@ -173,7 +176,7 @@ fn a_dynamic_program_for_another_machine_says_what_it_is() {
                 .arg("-o")
                 .arg(&program),
         );
-        refuses_path(&program, 2, "it is a program for aarch64");
+        refuses_path(&program, 2, "it is built for aarch64");
     }
 }
 
@@ -181,7 +184,7 @@ fn a_dynamic_program_for_another_machine_says_what_it_is() {
 fn an_output_folder_that_does_not_exist() {
     let stderr = fail_with(2, slimpack().arg(hello()).args(["-o", "/no/such/out.tar"]));
     assert!(
-        stderr.contains("cannot write /no/such/out.tar: the folder /no/such does not exist"),
+        stderr.contains("cannot write /no/such/out.tar: the directory /no/such does not exist"),
         "{stderr}"
     );
 }
@@ -190,7 +193,7 @@ fn an_output_folder_that_does_not_exist() {
 fn an_output_that_is_a_folder() {
     let folder = temporary();
     let stderr = fail_with(2, slimpack().arg(hello()).arg("-o").arg(folder.path()));
-    assert!(stderr.contains("it is a folder"), "{stderr}");
+    assert!(stderr.contains("it is a directory"), "{stderr}");
 }
 
 #[test]

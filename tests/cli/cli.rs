@@ -36,7 +36,7 @@ fn a_wrong_value_is_refused_with_the_name_of_its_option() {
 fn require_static_says_why_a_program_is_not() {
     let stderr = fail_with(1, slimpack().arg(hello()).arg("--require-static"));
     assert!(
-        stderr.contains("it asks for the interpreter /lib64/ld-linux-x86-64.so.2"),
+        stderr.contains("it requests the interpreter /lib64/ld-linux-x86-64.so.2"),
         "{stderr}"
     );
     assert!(stderr.contains("needs libc.so.6"), "{stderr}");
@@ -150,7 +150,7 @@ fn a_program_called_like_a_verb_is_named_by_its_path() {
     assert!(paths.contains("libc.so.6"), "{paths}");
     let stderr = fail_with(2, slimpack().args(["-o", "x.tar", "tree"]).arg(hello()));
     assert!(
-        stderr.contains("--output is an option of packing"),
+        stderr.contains("--output applies only to packing"),
         "{stderr}"
     );
 }

@@ -158,7 +158,7 @@ fn of_elf_files_needed_libraries_versions_and_sections_are_compared() {
     for pair in [[&one, &image], [&image, &one]] {
         let said = fail_with(2, slimpack().arg("diff").args(pair));
         assert!(
-            said.contains("the one is an ELF file and the other none"),
+            said.contains("one is an ELF file, the other is not"),
             "{said}"
         );
     }

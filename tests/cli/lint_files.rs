@@ -40,7 +40,7 @@ fn sp304_a_link_that_leaves_the_root() {
     let found = report.only("SP304");
     assert_has(found, &json!({"severity": "warning", "path": "/opt/up"}));
     let message = found["message"].as_str().unwrap();
-    assert!(message.contains("leads out of the root"), "{message}");
+    assert!(message.contains("points outside the root"), "{message}");
 }
 
 #[test]
@@ -209,26 +209,26 @@ fn sp307_names_that_engines_treat_differently() {
             "twice",
         ),
         (vec![data("/opt/a", 1, 1)], "/opt/a", "absolute"),
-        (vec![data("opt/../a", 1, 1)], "opt/../a", "holds .."),
+        (vec![data("opt/../a", 1, 1)], "opt/../a", "contains .."),
         (
             vec![data("../a", 1, 1)],
             "../a",
-            "leads out of the root; it is left out",
+            "points outside the root; it is left out",
         ),
         (
             vec![data("opt/../../a", 1, 1)],
             "opt/../../a",
-            "leads out of the root",
+            "points outside the root",
         ),
         (
             vec![Member::hard_link("opt/a", "opt/gone")],
             "opt/a",
-            "not there",
+            "does not exist",
         ),
         (
             vec![data("opt/a", 1, 1), data("opt/a/b", 1, 1)],
             "opt/a/b",
-            "no folder",
+            "not a directory",
         ),
     ] {
         let members = [simple(), members].concat();

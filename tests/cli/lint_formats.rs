@@ -318,7 +318,7 @@ fn the_first_screen_of_text_shows_the_worst_and_what_to_do() {
     let tried = "    tried /opt/lib/libgone.so: ENOENT\n    tried /opt/absent/libgone.so: ENOENT\n";
     assert!(text.contains(tried), "{text}");
     assert!(
-        text.contains("    fix: Add the library, or the package that holds it"),
+        text.contains("    fix: Add the library, or the package that provides it"),
         "{text}"
     );
     // Of many of a kind some are shown, and what to do once.

@@ -306,10 +306,7 @@ fn sp201_an_executable_stack_and_a_segment_that_can_be_written_and_executed() {
         [
             ("/opt/libdep.so", "an executable stack"),
             (APP, "an executable stack"),
-            (
-                "/usr/bin/open",
-                "a segment that can be written and executed"
-            ),
+            ("/usr/bin/open", "a writable and executable segment"),
         ]
     );
     assert!(

@@ -243,10 +243,10 @@ fn what_is_no_target_is_refused_and_the_others_are_reported() {
     let elf = fs::read(hello()).unwrap();
     for (path, says) in [
         (folder.path().join("absent"), "No such file or directory"),
-        (write("text", b"only a text, and no image"), "no tar"),
+        (write("text", b"only a text, and no image"), "not a tar"),
         (write("script", b"#!/bin/sh\n"), "a script"),
         (write("empty", b""), "an empty file"),
-        (write("packed", &gzip(b"no tar at all")), "no tar"),
+        (write("packed", &gzip(b"no tar at all")), "not a tar"),
         (write("magic", b"\x7fELF"), ""),
         (write("short", &elf[..100]), ""),
         (write("cut", &elf[..2000]), ""),
@@ -311,7 +311,7 @@ fn each_platform_of_an_index_is_a_target() {
     let report = lint(["--image-platform", "linux/s390x", path]);
     assert_eq!(report.status, 2);
     let said = &report.stderr;
-    assert!(said.contains("it has linux/amd64, linux/arm64"), "{said}");
+    assert!(said.contains("only for linux/amd64, linux/arm64"), "{said}");
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn an_image_without_one_of_its_parts_is_refused() {
         assert_eq!(report.status, 2);
         let said = &report.stderr;
         assert!(
-            said.contains(says) && said.contains("is not in it"),
+            said.contains(says) && said.contains("is missing from it"),
             "{said}"
         );
         assert_eq!(report.json["targets"].as_array().unwrap().len(), 1);

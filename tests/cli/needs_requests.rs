@@ -37,14 +37,14 @@ fn a_standard_library_is_for_interpreters_that_have_one() {
     let hello = common::hello().to_str().unwrap();
     let said = refused(2, &[hello, "--with", "stdlib"]);
     assert!(
-        said.contains("no interpreter with a library of its own"),
+        said.contains("not an interpreter with a standard library"),
         "{said}"
     );
     let folder = common::temporary();
     let (root, python) = installed(folder.path(), "python3.11", "a");
     let said = refused(2, &words(&root, &python, &["--with", "stdlib"]));
     assert!(
-        said.contains("the standard library of Python 3.11 is not there"),
+        said.contains("the standard library of Python 3.11 is not installed"),
         "{said}"
     );
     // The landmark of CPython's own search, above the program.
@@ -66,7 +66,7 @@ fn node_has_its_library_inside_save_what_a_distribution_took_out() {
     let whole = pack(&words(&root, &node, &[]));
     assert!(!whole.said.contains("stdlib"), "{}", whole.said);
     let said = refused(2, &words(&root, &node, &["--with", "stdlib"]));
-    assert!(said.contains("no interpreter with a library"), "{said}");
+    assert!(said.contains("not an interpreter"), "{said}");
     let file = root.join(part.trim_start_matches('/'));
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, "").unwrap();
@@ -155,7 +155,7 @@ fn plugins_are_folders_of_the_same_package() {
     let flags = ["--with", "plugins"];
     // Nothing says whose it is.
     let said = refused(2, &words(&root, &program, &flags));
-    assert!(said.contains("holds a folder of its package"), "{said}");
+    assert!(said.contains("a directory of their package"), "{said}");
     // Another package's.
     fs::write(
         info.join("other.list"),
@@ -187,7 +187,7 @@ fn plugins_are_folders_of_the_same_package() {
         .set_len(2 << 30)
         .unwrap();
     let said = refused(2, &words(&root, &program, &flags));
-    assert!(said.contains("has over 512 MiB"), "{said}");
+    assert!(said.contains("larger than 512 MiB"), "{said}");
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn lint_speaks_of_what_the_image_starts() {
         let (said, status) = runtime(&[perl, hello, python, compression]);
         assert_eq!(status, Some(1), "{compression}: {said}");
         assert!(
-            said.contains("the standard library of Perl is not there"),
+            said.contains("the standard library of Perl is not installed"),
             "{said}"
         );
         assert!(!said.contains("Python"), "{said}");
@@ -325,7 +325,7 @@ fn lint_names_the_folders_that_a_program_holds_and_that_are_not_there() {
     let (said, status) = runtime(&["/usr/bin/file", "--compress=gzip"]);
     assert_eq!(status, Some(1), "{said}");
     assert!(
-        said.contains("libmagic.so.1 holds /usr/share/misc/magic, where nothing is"),
+        said.contains("libmagic.so.1 contains paths that do not exist: /usr/share/misc/magic"),
         "{said}"
     );
     let (said, status) = runtime(&["/usr/bin/file", "--with=plugins"]);

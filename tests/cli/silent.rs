@@ -43,7 +43,7 @@ fn a_library_to_preload_that_is_not_there_is_told_by_pack_and_by_lint() {
     let preload = ["-e", "LD_PRELOAD=libgone.so:/opt/other.so"];
     let packed = pack(&[&[hello().to_str().unwrap()], &preload[..]].concat());
     for name in ["libgone.so", "/opt/other.so"] {
-        let line = format!("LD_PRELOAD names {name}, which is not found");
+        let line = format!("LD_PRELOAD lists {name}, which is not found");
         assert!(packed.said.contains(&line), "{}", packed.said);
     }
     let report = roots::lint(["--only", "SP017", packed.archive.to_str().unwrap()]);

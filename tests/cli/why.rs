@@ -116,7 +116,7 @@ fn what_nobody_needs_is_told_with_its_size() {
     let said = output(&mut command);
     assert_eq!(said.status.code(), Some(1));
     assert!(
-        text(&said).contains("it could spare 123.0 kB"),
+        text(&said).contains("removing it would save 123.0 kB"),
         "{}",
         text(&said)
     );

@@ -105,8 +105,8 @@ fn no_interpreter() -> ClosureError {
     ClosureError::NoInterpreter {
         path: "/lib/ld-musl-x86_64.so.1".into(),
         errno: Errno::NotFound,
-        hint: "it is a program for x86_64: install the C library it was built with, or name a \
-               folder that has it with --root"
+        hint: "it is built for x86_64: install the C library it was linked with, or give a \
+               directory that has it with --root"
             .into(),
     }
 }
@@ -137,9 +137,9 @@ fn differs() -> ProofError {
         name: "libz.so.1".into(),
         found: "nothing".into(),
         expected: "/opt/app/lib/libz.so.1".into(),
-        advice: "give the program a search path to it (-Wl,-rpath), or name its folder with \
-                 -L /opt/app/lib so that the library moves to a folder the loader searches by \
-                 itself"
+        advice: "give the program a search path to it (-Wl,-rpath), or name its directory with \
+                 -L /opt/app/lib so that the library moves to a directory the loader searches by \
+                 default"
             .into(),
     }
 }
@@ -163,10 +163,10 @@ fn proof() -> Vec<Told> {
         told(symbol(2)),
         told(ProofError::Lint {
             rule: "SP014",
-            message: "/usr/local/bin/app does not work without libpam.so.0 (logins), which it \
-                      opens by itself"
+            message: "/usr/local/bin/app requires libpam.so.0 (logins), which it loads with \
+                      dlopen but cannot find"
                 .into(),
-            fix: "Add one of the libraries that the note names.".into(),
+            fix: "Add one of the libraries that the note lists.".into(),
         }),
         told(ProofError::Broken {
             program: "/usr/local/bin/app".into(),
@@ -207,7 +207,7 @@ fn tree() -> Vec<Told> {
         }),
         told(NeedError::Path {
             path: "/run/app.sock".into(),
-            why: "it is no regular file".into(),
+            why: "it is a device, socket or pipe; leave it out".into(),
         }),
         told(NeedError::Program {
             path: "/usr/bin/python3".into(),
@@ -230,7 +230,7 @@ fn writing() -> Vec<Told> {
         }),
         told(LayerError::Read {
             path: LIBZ.into(),
-            error: io::Error::other("the file has changed meanwhile"),
+            error: io::Error::other("it changed while being packed"),
         }),
         told(ImageError::Settings(no_json().into())),
         told(ImageError::Changed),
@@ -240,7 +240,7 @@ fn writing() -> Vec<Told> {
         )),
         told(OutputError::IsFolder("build".into())),
         told(EngineError::None(
-            "there is no docker in PATH, and no podman".into(),
+            "docker is not in PATH, and podman is not in PATH".into(),
         )),
         told(EngineError::Start {
             program: "/usr/bin/docker".into(),
@@ -316,11 +316,11 @@ fn writing() -> Vec<Told> {
         }),
         told(RegistryError::Client("no certificates".into())),
         told(RegistryError::Interrupted(2)),
-        told(RegistryError::Manifest("a size is no number".into())),
+        told(RegistryError::Manifest("a size is not a number".into())),
         told(RegistryError::Io(Os::NOSPC.into())),
         told(OutputError::NotOurs("root/".into())),
         told(ImageError::Temporary(Os::NOSPC.into())),
-        told(ImageError::NoLayout("it has no file oci-layout".into())),
+        told(ImageError::NoLayout("it has no oci-layout file".into())),
         told(OutputError::NotEmpty("root/".into())),
         told(OutputError::Io("app.tar".into(), Os::NOSPC.into())),
         told(DepfileError::LineBreak("./my\napp".into())),
@@ -419,7 +419,7 @@ fn left_alone() -> Vec<Told> {
             "/usr/lib/.libcrypto.so.3.hmac".to_owned(),
         )),
         told(LeftAlone::Enclosed),
-        told(LeftAlone::Referred("a table of relocations")),
+        told(LeftAlone::Referred("a relocation table")),
         told(LeftAlone::Read(ElfError::Empty)),
     ]
 }
@@ -435,18 +435,22 @@ fn pack() -> Vec<Told> {
             word: "nginx".to_owned(),
         }),
         told(program("./app")),
+        told(PackError::NotProgram {
+            path: "./app.tar".into(),
+            what: "it is a tar archive; if it is an image, see slimpack inspect, or pack from it with --from",
+        }),
         told(PackError::Script {
             path: "./run.sh".into(),
             why: "its interpreter /bin/zsh is not there".into(),
         }),
         told(PackError::Add {
             word: "app.conf".into(),
-            why: "a relative path has no place of its own in the image; write SRC:DEST".into(),
+            why: "a relative path has no default place in the image; use SRC:DEST".into(),
         }),
         told(PackError::Incomplete(vec![missing("libbar.so.2", "./app")])),
         told(PackError::NotStatic {
             path: "./app".into(),
-            why: "it asks for the interpreter /lib64/ld-linux-x86-64.so.2 and needs libc.so.6"
+            why: "it requests the interpreter /lib64/ld-linux-x86-64.so.2 and needs libc.so.6"
                 .into(),
         }),
         told(PackError::TooLarge {

@@ -81,9 +81,9 @@ fn docker_is_handed_an_image_and_gives_it_back() {
     ]));
     assert!(tree.contains("libc.so.6"), "{tree}");
     let said = fail_with(2, &mut with_docker(&["inspect", "docker-daemon:no-such:1"]));
-    assert!(said.contains("docker save no-such:1 says:"), "{said}");
+    assert!(said.contains("docker save no-such:1 failed:"), "{said}");
     let said = fail_with(2, &mut with_docker(&["inspect", "docker-daemon:--help"]));
-    assert!(said.contains("docker save --help says:"), "{said}");
+    assert!(said.contains("docker save --help failed:"), "{said}");
 }
 
 #[test]
@@ -136,7 +136,10 @@ fn without_an_engine_it_is_said_what_is_missing() {
     };
     let none = path_with(folder.path(), &[]);
     let said = run(&none, &["--load"]);
-    assert!(said.contains("no docker in PATH, and no podman"), "{said}");
+    assert!(
+        said.contains("docker is not in PATH, and podman is not in PATH"),
+        "{said}"
+    );
     assert!(said.contains("start docker, install podman"), "{said}");
     let silent = stand_in(
         &folder.path().join("silent"),
@@ -145,7 +148,7 @@ fn without_an_engine_it_is_said_what_is_missing() {
     );
     let said = run(&silent, &["--load"]);
     assert!(
-        said.contains("docker does not answer (is it running?)"),
+        said.contains("docker does not respond (is it running?)"),
         "{said}"
     );
     // An engine that says no in the middle.
@@ -154,10 +157,10 @@ fn without_an_engine_it_is_said_what_is_missing() {
     let full = stand_in(&folder.path().join("full"), "docker", script);
     let tools = std::env::join_paths([full.as_path(), Path::new("/usr/bin")]).unwrap();
     let said = run(Path::new(&tools), &["--load"]);
-    assert!(said.contains("docker load says: no space"), "{said}");
+    assert!(said.contains("docker load failed: no space"), "{said}");
     for (words, part) in [
         (&["--load", "--format", "oci"][..], "--load"),
-        (&["--load", "-o", "-"], "not beside --load"),
+        (&["--load", "-o", "-"], "with --load"),
         (&["--load", "--depfile"], "add -o FILE"),
     ] {
         let said = fail_with(2, slimpack().arg(hello()).args(words));

@@ -356,12 +356,12 @@ fn what_cannot_be_written_is_refused_and_nothing_is_left() {
         (&["-o", "x.tar", "--format", "squashfs"][..], "oci-dir"),
         (&["-o", "x.tar", "--compress", "lzma"], "gzip"),
         (&["-o", "x.tar", "--compress", "zstd:99"], "1 to 22"),
-        (&["-o", "data", "--format", "oci-dir"], "no OCI layout"),
-        (&["-o", "data", "--format", "oci"], "it is a folder"),
-        (&["-o", "data/", "--format", "docker"], "is a folder"),
+        (&["-o", "data", "--format", "oci-dir"], "not an OCI layout"),
+        (&["-o", "data", "--format", "oci"], "it is a directory"),
+        (&["-o", "data/", "--format", "docker"], "is a directory"),
         (
             &["-o", "data/", "--force"],
-            "no root folder that slimpack wrote",
+            "not a root directory written by slimpack",
         ),
         (
             &["-o", "data/file", "--format", "oci-dir"],
@@ -371,7 +371,10 @@ fn what_cannot_be_written_is_refused_and_nothing_is_left() {
             &["-o", "out/", "--compress", "gzip"],
             "no layer to compress",
         ),
-        (&["-o", "x.tar", "--force"], "--force is about root folders"),
+        (
+            &["-o", "x.tar", "--force"],
+            "--force applies only to root directories",
+        ),
         (&["-o", "-", "--format", "oci-dir"], "standard output"),
         (
             &["-o", "no/such/x.tar", "--compress", "zstd"],

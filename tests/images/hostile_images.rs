@@ -21,24 +21,24 @@ fn paths(image: &[u8]) -> Vec<String> {
 
 /// Members; what is said of the last one; which paths there are.
 const NAMES: &str = "\
-../x            | leads out of the root; it is left out                             |
-a/../../x       | leads out of the root; it is left out                             |
-/../x           | leads out of the root; it is left out                             |
-LONG            | is no possible file name; it is left out                          |
-x = x           | is a hard link to something that is not there; it is left out     |
-x = y           | is a hard link to something that is not there; it is left out     |
-x = /           | is a hard link to something that is not there; it is left out     |
-x = ../etc      | is a hard link to something that is not there; it is left out     |
-.wh.            | removes no possible name; it is left out                          |
-.wh...          | removes no possible name; it is left out                          |
-a -> b, b -> a, a/x | leads through too many links; it is left out                  | /a /b
-a -> a, a/x     | leads through too many links; it is left out                      | /a
-f, f/x          | has a part of its path that is no folder; it is left out          | /f
-x ->            | is a symbolic link with an impossible target; it is left out      |
-x -> LONGLONGLONGLONGLONG | is a symbolic link with an impossible target; it is left out |
-/x              | is an absolute name                                               | /x
-a/../x          | holds ..                                                          | /x
-x, x            | stands in the layer twice                                         | /x";
+../x            | points outside the root; it is left out                           |
+a/../../x       | points outside the root; it is left out                           |
+/../x           | points outside the root; it is left out                           |
+LONG            | is not a valid file name; it is left out                          |
+x = x           | is a hard link to a file that does not exist; it is left out      |
+x = y           | is a hard link to a file that does not exist; it is left out      |
+x = /           | is a hard link to a file that does not exist; it is left out      |
+x = ../etc      | is a hard link to a file that does not exist; it is left out      |
+.wh.            | is a whiteout of an invalid name; it is left out                  |
+.wh...          | is a whiteout of an invalid name; it is left out                  |
+a -> b, b -> a, a/x | goes through too many symbolic links; it is left out          | /a /b
+a -> a, a/x     | goes through too many symbolic links; it is left out              | /a
+f, f/x          | has a path component that is not a directory; it is left out      | /f
+x ->            | is a symbolic link with an invalid target; it is left out         |
+x -> LONGLONGLONGLONGLONG | is a symbolic link with an invalid target; it is left out |
+/x              | is an absolute path                                               | /x
+a/../x          | contains ..                                                       | /x
+x, x            | occurs twice in the layer                                         | /x";
 
 #[test]
 fn names_that_cannot_be_are_left_out_and_odd_ones_are_warned_of() {
@@ -78,7 +78,7 @@ fn links_out_of_the_root_stay_inside_and_devices_are_only_counted() {
     let expected = "/51 /52 /54 /etc /etc/hosts /etc/passwd /etc/shadow /root /up";
     assert_eq!(paths(&image).join(" "), expected);
     let text = inspect(&image).stdout;
-    let expected = "2 files, 3 links, 1 folder, 3 devices";
+    let expected = "2 files, 3 links, 1 directory, 3 devices";
     assert!(text.contains(expected), "{text}");
 }
 
@@ -92,7 +92,7 @@ fn with_field(at: usize, field: &[u8]) -> Vec<u8> {
 
 #[test]
 fn numbers_that_are_none_or_too_large_are_refused() {
-    const NO_NUMBER: &str = "is damaged: a size is no number";
+    const NO_NUMBER: &str = "is damaged: a size is not a number";
     const MALFORMED: &str = "is damaged: an extended header is malformed";
     let size = |field: &[u8]| with_field(124, field);
     let record = |key, value: &str| empty("x").record(key, value).blocks(Format::Gnu);
@@ -114,7 +114,7 @@ fn numbers_that_are_none_or_too_large_are_refused() {
             size(&[&[0x80, 0, 0, 0], &[0xff; 8][..]].concat()),
             "is damaged: ",
         ),
-        (with_field(108, b"garbage!"), "an owner is no number"),
+        (with_field(108, b"garbage!"), "an owner is not a number"),
         (record("size", "99999999999999999999999999"), MALFORMED),
         (record("size", "-1"), MALFORMED),
         (record("size", "9223372036854775807"), "it is cut off"),
@@ -288,7 +288,7 @@ fn four_thousand_nested_folders_are_four_thousand_folders() {
     let one = vec![empty("a/".repeat(4000) + "x")];
     for members in [one, each.collect()] {
         let text = inspect(&image_of(&members)).stdout;
-        assert!(text.contains(", 4000 folders"), "{text}");
+        assert!(text.contains(", 4000 directories"), "{text}");
     }
 }
 
@@ -356,28 +356,28 @@ const DOCUMENTS: &str = r#"
 index    | /manifests/0/digest | "sha256:../../../etc/passwd" | its index.json cannot be read: 
 index    | /manifests/0/digest | "sha256:12"    | its index.json cannot be read: 
 index    | /manifests/0/digest | "../x"         | its index.json cannot be read: 
-index    | /manifests/0/digest | "sha512:NONENONE" | is no SHA-256 digest
-index    | /manifests/0/digest | "sha256:NONE"  | , named by index.json, is not in it
+index    | /manifests/0/digest | "sha512:NONENONE" | is not a SHA-256 digest
+index    | /manifests/0/digest | "sha256:NONE"  | , referenced by index.json, is missing from it
 index    | /manifests/0/size   | -1             | its index.json cannot be read: 
 index    | /manifests/0/size   | 1              | the size of sha256:
-index    | /manifests          | []             | it holds no image
-manifest | /config/digest      | "sha256:NONE"  | , is not in it
+index    | /manifests          | []             | it contains no image
+manifest | /config/digest      | "sha256:NONE"  | , is missing from it
 manifest | /config/size        | 1              | the size of sha256:
-manifest | /layers/0/digest    | "sha256:NONE"  | , is not in it
+manifest | /layers/0/digest    | "sha256:NONE"  | , is missing from it
 manifest | /layers/0/digest    | "sha256:../.." | cannot be read: 
 manifest | /layers/0/size      | 7              | is 1536, not 7
 manifest | /layers/0/mediaType | "text/plain"   | text/plain is not the media type of a file system
 manifest | /layers/0/mediaType | "GZIP"         | the compression of blobs/sha256/
-manifest | /layers             | []             | it speaks of 1 layers and the manifest of 0
-config   | /rootfs/diff_ids    | []             | it speaks of 0 layers and the manifest of 1
+manifest | /layers             | []             | it lists 1 layers, but the manifest lists 0
+config   | /rootfs/diff_ids    | []             | it lists 0 layers, but the manifest lists 1
 config   | /rootfs/diff_ids/0  | "sha256:NONE"  | the diff ID of blobs/sha256/
 config   |                     | null           | cannot be read: 
-docker   |                     | []             | it holds no image
+docker   |                     | []             | it contains no image
 docker   |                     | {}             | its manifest.json cannot be read: 
 docker   |                     | [null]         | its manifest.json cannot be read: 
 docker   | /0/Config           | 1              | its manifest.json cannot be read: 
-docker   | /0/Config           | "../../etc/passwd" | ../../etc/passwd, named by manifest.json, is not
-docker   | /0/Layers           | ["x"]          | it speaks of 0 layers and the manifest of 1"#;
+docker   | /0/Config           | "../../etc/passwd" | ../../etc/passwd, referenced by manifest.json, is missing
+docker   | /0/Layers           | ["x"]          | it lists 0 layers, but the manifest lists 1"#;
 
 #[test]
 fn documents_that_do_not_fit_the_rest_are_refused() {
@@ -424,8 +424,8 @@ fn what_is_no_image_or_layer_is_named() {
         ),
         (script.as_bytes(), "it is a script; images are"),
         (b"", "it is an empty file; images are"),
-        (b"text", "it is no tar; images are"),
-        (&gzip(b"text"), "it is a compressed file that is no tar"),
+        (b"text", "it is not a tar; images are"),
+        (&gzip(b"text"), "it is a compressed file that is not a tar"),
         (b"BZh91AY&SY", "it is compressed with bzip2, which slimpack"),
         (&image_around(b"text"), "it is cut off inside a header"),
         (&image_around(&[b'x'; 600]), "a header has a wrong checksum"),
@@ -489,7 +489,7 @@ fn a_blob_of_a_layout_folder_is_a_file_inside_it() {
         }
         let expected = match kind {
             "loop" => "too many levels of symbolic links",
-            _ => "is not in it",
+            _ => "is missing from it",
         };
         let ended = run(folder.path(), "", &["inspect", "layout"], MEMORY);
         assert_refused(&ended, "layout", expected);
@@ -515,7 +515,7 @@ fn a_layer_of_a_docker_archive_may_be_a_link_to_another_and_to_nothing_outside()
             assert!(ended.stdout.contains("2 layers"), "{}", ended.stdout);
         }
     }
-    let expected = format!("{second}, named by manifest.json, is not in it");
+    let expected = format!("{second}, referenced by manifest.json, is missing from it");
     for target in [
         "../../etc/passwd",
         "/etc/passwd",

@@ -257,7 +257,7 @@ fn programs_of_an_image_are_named_by_path_or_command() {
     // Without an entrypoint somebody has to say which.
     let said = fail_with(2, slimpack().arg("--from").arg(&full).arg("-o").arg(&slim));
     assert!(
-        said.contains("does not say what it starts; name a FILE of it"),
+        said.contains("does not say what it starts; name a FILE in it"),
         "{said}"
     );
     assert!(!slim.exists());

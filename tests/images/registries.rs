@@ -162,7 +162,7 @@ fn a_push_is_what_skopeo_pulls_and_a_second_one_sends_nothing() {
         let before = registry.uploads();
         let second = said(&mut push(home, &name, &["--compress", compression]));
         assert!(
-            second.contains("(0 blobs sent, 2 there already)"),
+            second.contains("(0 blobs sent, 2 already there)"),
             "{second}"
         );
         assert_eq!(
@@ -321,7 +321,10 @@ fn an_image_is_pushed_beside_whatever_else_is_written() {
             2,
             &mut push(home.path(), "localhost:1/x", &["--format", format]),
         );
-        assert!(text.contains("registries take images"), "{format}: {text}");
+        assert!(
+            text.contains("registries accept images"),
+            "{format}: {text}"
+        );
     }
 }
 
@@ -566,7 +569,7 @@ fn a_blob_that_is_not_what_its_digest_says_or_is_cut_off_is_an_error() {
     let evil = manifest(descriptor(config, "sha256:../../../../tmp/evil"));
     let port = liar(vec![("/manifests/1".to_owned(), evil)], false);
     let text = inspect(port);
-    assert!(text.contains("no SHA-256 digest"), "{text}");
+    assert!(text.contains("not a SHA-256 digest"), "{text}");
     // Nobody listens, and a name that is none.
     let text = inspect(1);
     assert!(

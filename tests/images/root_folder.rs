@@ -154,13 +154,13 @@ fn outputs_that_contradict_each_other_are_refused_and_nothing_is_written() {
         (&["-o", "-", "--json"], "--json"),
         (&["--depfile"], "add -o FILE"),
         (&["--if-changed"], "add -o FILE"),
-        (&["-o", "out/", "--if-changed"], "written anew"),
+        (&["-o", "out/", "--if-changed"], "always rewritten"),
         (
             &["-o", "app.tar", "--depfile", "no/such/app.d"],
             "no/such does not exist",
         ),
-        (&["-o", "data/app.tar", "--add", "data:/srv"], "lies in"),
-        (&["-o", "data/out/", "--add", "data:/srv"], "lies in"),
+        (&["-o", "data/app.tar", "--add", "data:/srv"], "it is in"),
+        (&["-o", "data/out/", "--add", "data:/srv"], "it is in"),
         (
             &[
                 "-o",
@@ -169,14 +169,14 @@ fn outputs_that_contradict_each_other_are_refused_and_nothing_is_written() {
                 "--add",
                 "data:/srv",
             ],
-            "lies in",
+            "it is in",
         ),
         (&["-o", "app"], "is the program app itself"),
         (
             &["-o", "data/file", "--add", "data/file:/x"],
-            "the image is made of",
+            "an input of the image",
         ),
-        (&["-o", "data"], "end it in /"),
+        (&["-o", "data"], "append /"),
     ] {
         let name = folder.path().file_name().unwrap().to_str().unwrap();
         let words = words.iter().map(|word| word.replace("DIR", name));
@@ -188,10 +188,7 @@ fn outputs_that_contradict_each_other_are_refused_and_nothing_is_written() {
         assert_eq!(names_in(&at("data")), ["file"], "{command:?}");
     }
     let said = fail_with(2, slimpack().args(["--depfile", "app", "-o", "x.tar"]));
-    assert!(
-        said.contains("--depfile takes the word behind it"),
-        "{said}"
-    );
+    assert!(said.contains("--depfile takes the word after it"), "{said}");
     // What looks like a contradiction and is none.
     let program = compile(&at("data"), "static", common::HELLO, &["-static"]);
     let mut command = slimpack();

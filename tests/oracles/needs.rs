@@ -396,7 +396,7 @@ fn the_needs_of_a_file_are_told_with_their_signs() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(common::strings(&json["needs"], "need"), ["tmp"]);
     let said = common::succeed(common::slimpack().arg("needs").arg(common::hello()));
-    assert!(said.contains("nothing beside its libraries"), "{said}");
+    assert!(said.contains("nothing besides its libraries"), "{said}");
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn an_unknown_need_is_refused_with_the_nearest() {
         assert!(said.contains("did you mean users?"), "{said}");
     }
     let said = refused(2, &[hello, "--with", "hosts=root"]);
-    assert!(said.contains("takes nothing"), "{said}");
+    assert!(said.contains("does not take a value"), "{said}");
 }
 
 #[test]

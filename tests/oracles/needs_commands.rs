@@ -54,7 +54,7 @@ fn a_name_at_the_end_of_another_text_is_one_where_code_points_at_it() {
         let bytes = fs::read(&starts).unwrap();
         let is_merged = memchr::memmem::find(&bytes, b"\0gzip\0").is_none();
         assert!(is_merged, "the linker keeps the two texts apart: {flags:?}");
-        assert!(command_hint(&starts).contains("names gzip"), "{flags:?}");
+        assert!(command_hint(&starts).contains("mentions gzip"), "{flags:?}");
         let name = format!("says{number}");
         let says = compile(folder.path(), &name, SAYS_UNGZIP, flags);
         assert!(!command_hint(&says).contains("gzip"), "{flags:?}");
@@ -157,7 +157,7 @@ fn helpers_are_programs_in_folders_that_a_program_holds() {
     let [(why, _)] = &hints[..] else {
         panic!("{hints:?}");
     };
-    assert!(why.ends_with("names app-worker"), "{why}");
+    assert!(why.ends_with("mentions app-worker"), "{why}");
     let packed = pack(&[&words[..], &["--with", "commands"]].concat());
     assert!(packed.has("usr/lib/app-helpers/2/app-worker"));
     assert!(!packed.has("usr/lib/app-helpers/2/app-other"));
@@ -180,7 +180,7 @@ fn links_among_folders_of_helpers_do_not_multiply() {
     }
     let words = ["--root", root.to_str().unwrap(), program.to_str().unwrap()];
     let told = hints(&words, "commands");
-    assert!(told[0].0.ends_with("names app-worker"), "{told:?}");
+    assert!(told[0].0.ends_with("mentions app-worker"), "{told:?}");
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn what_was_asked_for_is_refused_by_the_program_that_shows_its_sign() {
     for words in [&[iconv, git][..], &[git, iconv], &["/bin/true", iconv]] {
         let words = [words, &["--with", "gconv=UTF-61"]].concat();
         let said = refused(2, &words);
-        assert!(said.contains("no converter of UTF-61"), "{said}");
+        assert!(said.contains("no converter for UTF-61"), "{said}");
     }
     let said = refused(2, &[tar, git, "--with", "commands=gti"]);
     assert!(said.contains("no command gti"), "{said}");

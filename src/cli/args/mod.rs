@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command-line arguments.
 
 mod pack;
 mod typed;
@@ -34,10 +34,10 @@ pub(super) struct Cli {
     pub pack: PackArgs,
     #[command(flatten)]
     pub common: Common,
-    /// Print the version; with -v how this slimpack was built
+    /// Print the version; with -v, also print build information
     #[arg(short = 'V', long, help_heading = "Common options")]
     pub version: bool,
-    /// Print help; --help says more
+    /// Print help (see more with --help)
     #[arg(short, long, global = true, action = clap::ArgAction::Help, help_heading = "Common options")]
     help: Option<bool>,
 }
@@ -47,12 +47,12 @@ impl Cli {
     pub fn read() -> Self {
         let mut command = Self::command();
         let (line, unset) = typed::split(&command, std::env::args_os());
-        // What accepts --load=false would say so at each flag of the help.
+        // The help of a command that accepts --load=false would show that at each flag.
         let matches = takes_booleans(command.clone())
             .try_get_matches_from(&line)
             .unwrap_or_else(|_| command.clone().get_matches_from(&line));
-        // The first word that is no flag is the verb, and flags of packing before it
-        // would be lost in silence.
+        // The first word that is not a flag is the verb; packing flags before it would
+        // be silently lost.
         if let Some(verb) = matches.subcommand_name() {
             let stray = matches.ids().find(|id| {
                 let id = id.as_str();
@@ -62,8 +62,8 @@ impl Cli {
             });
             if let Some(stray) = stray {
                 let message = format!(
-                    "--{stray} is an option of packing; options of {verb} stand behind it \
-                     (to pack a program called {verb}, write ./{verb})"
+                    "--{stray} applies only to packing; put options of {verb} after it \
+                     (to pack a program named {verb}, write ./{verb})"
                 );
                 command.error(ErrorKind::ArgumentConflict, message).exit();
             }
@@ -79,47 +79,47 @@ impl Cli {
 }
 
 const MORE: &str = "\
-All options and examples: slimpack --help. In a Makefile: slimpack help make. A program called like
-a command is ./NAME. Exit status: 0 done, 1 a library is missing or a check failed, 2 anything else.";
+All options and examples: slimpack --help. Makefiles: slimpack help make. Write ./NAME for a program
+named like a command. Exit status: 0 success, 1 library missing or check failed, 2 any other error.";
 
 const EXAMPLES: &str = "\
 Examples:
   slimpack ./hello -o hello.tar      pack, then: docker load -i hello.tar
-  slimpack /usr/bin/curl             say what the image would hold, write nothing
+  slimpack /usr/bin/curl             show what the image would hold; write nothing
   slimpack ./app -t app:1.0 -o - | podman load
-  slimpack tree ./app                which libraries, and which rule finds each
-  slimpack needs ./app               what it reads and opens beside them
+  slimpack tree ./app                the libraries it loads, and the rule that finds each
+  slimpack needs ./app               what else it reads and opens
   slimpack inspect app.tar           configuration, layers, history, the largest files
-  slimpack lint app.tar              would everything in it start?
-  slimpack app -o app.tar --depfile  in a Makefile; see slimpack help make
-  slimpack --config slimpack.toml    every image of a file; see slimpack help config
+  slimpack lint app.tar              check that everything in it would start
+  slimpack app -o app.tar --depfile  for a Makefile; see slimpack help make
+  slimpack --config slimpack.toml    pack every image in a file; see slimpack help config
 
-More: slimpack help TOPIC, of make, slimpack.mk, ninja, cmake, docker, config. SLIMPACK_LOG=debug
-shows the loader's walk, as LD_DEBUG=libs does.
+More: slimpack help TOPIC, where TOPIC is make, slimpack.mk, ninja, cmake, docker or config.
+SLIMPACK_LOG=debug logs the search for libraries, like LD_DEBUG=libs.
 
-A program called like a command is ./NAME. Exit status: 0 done, 1 a library is missing or a
-check failed, 2 usage, unreadable input or failed output.";
+To pack a program named like a command, write ./NAME. Exit status: 0 success, 1 a library is
+missing or a check failed, 2 usage error, unreadable input or failed output.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Show the libraries that a program loads, and the rule that finds each
     #[command(
-        after_help = "Examples:\n  slimpack tree ./app                 who needs what, and which rule finds it\n  slimpack tree -q --versions ./app   only what is wrong\n  slimpack tree app.tar               what the image's entrypoint loads"
+        after_help = "Examples:\n  slimpack tree ./app                 which object needs what, and the rule that finds it\n  slimpack tree -q --versions ./app   only problems\n  slimpack tree app.tar               what the image's entrypoint loads"
     )]
     Tree(TreeArgs),
-    /// Say why a file is in an image: every way from what the image starts to it
+    /// Explain why a file is in an image: every chain to it from what the image starts
     #[command(
-        after_help = "Examples:\n  slimpack why app.tar /usr/lib/x86_64-linux-gnu/libz.so.1\n  slimpack why app.tar /usr/bin/perl   that nothing leads to it, and how much it could spare\n\nExit status: 0 something leads to it, 1 nothing does, 2 anything else."
+        after_help = "Examples:\n  slimpack why app.tar /usr/lib/x86_64-linux-gnu/libz.so.1\n  slimpack why app.tar /usr/bin/perl   nothing leads to it; how much could be saved\n\nExit status: 0 something leads to it, 1 nothing does, 2 any other error."
     )]
     Why(WhyArgs),
-    /// List what programs need beside libraries, or which of it a program needs
+    /// List what programs can need besides libraries, or what a given program needs
     #[command(
-        after_help = "Examples:\n  slimpack needs                      all needs: the sign, and what each adds\n  slimpack needs ./app                which of them this program shows\n  slimpack needs ./app -u www-data -e TZ=Europe/Paris"
+        after_help = "Examples:\n  slimpack needs                      all needs: the sign of each, and what it adds\n  slimpack needs ./app                the needs that this program shows signs of\n  slimpack needs ./app -u www-data -e TZ=Europe/Paris"
     )]
     Needs(NeedsArgs),
-    /// Check whether everything in programs, folders and images would start
+    /// Check whether everything in programs, directories and images would start
     #[command(
-        after_help = "Examples:\n  slimpack lint app.tar               would everything in it start?\n  slimpack lint ./build/bin           its programs, on this machine\n  slimpack lint app.tar --format sarif --fail-on never > app.sarif\n  slimpack lint --explain SP001       what a rule means, and how to mend it"
+        after_help = "Examples:\n  slimpack lint app.tar               check that everything in it would start\n  slimpack lint ./build/bin           check its programs, on this machine\n  slimpack lint app.tar --format sarif --fail-on never > app.sarif\n  slimpack lint --explain SP001       what a rule means, and how to fix it"
     )]
     Lint(LintArgs),
     /// Show what is in an image: configuration, layers, history, files by size
@@ -129,20 +129,20 @@ pub(super) enum Verb {
     Inspect(InspectArgs),
     /// Compare two images, roots or ELF files: files, modes, links, content, configuration
     #[command(
-        after_help = "Examples:\n  slimpack diff app-1.tar app-2.tar   what a new release changes\n  slimpack diff app.tar ./root        an image and a folder\n  slimpack diff libz.so.1.2 libz.so.1.3   needed libraries, versions, sections\n\nExit status: 0 equal, 1 different, 2 anything else."
+        after_help = "Examples:\n  slimpack diff app-1.tar app-2.tar   what a new release changes\n  slimpack diff app.tar ./root        an image and a directory\n  slimpack diff libz.so.1.2 libz.so.1.3   needed libraries, versions, sections\n\nExit status: 0 equal, 1 different, 2 any other error."
     )]
     Diff(DiffArgs),
-    /// Print a table to compare images by: layers, files, bytes plain and compressed
+    /// Compare images in a table: layers, files, bytes uncompressed and compressed
     #[command(
-        after_help = "Examples:\n  slimpack size app.tar app-slim.tar  the ratio is that of the plain bytes\n  slimpack size --json docker-daemon:app"
+        after_help = "Examples:\n  slimpack size app.tar app-slim.tar  the ratio is that of the uncompressed bytes\n  slimpack size --json docker-daemon:app"
     )]
     Size(SizeArgs),
-    /// Write a program or library without debug information and symbol table
+    /// Strip debug information and the symbol table from a program or library
     #[command(
-        after_help = "Examples:\n  slimpack strip app -o app.small\n  slimpack strip app -o app --debug-file debug    then: gdb -iex 'set debug-file-directory debug' app\n\nWhat is loaded stays as it is, byte for byte. A file that holds data of its own behind its\nsections, as self-extracting programs do, is copied unchanged."
+        after_help = "Examples:\n  slimpack strip app -o app.small\n  slimpack strip app -o app --debug-file debug    then: gdb -iex 'set debug-file-directory debug' app\n\nWhat is loaded stays identical, byte for byte. A file that holds its own data after its\nsections, such as a self-extracting program, is copied unchanged."
     )]
     Strip(StripArgs),
-    /// Print the completions of a shell
+    /// Print shell completions
     #[command(
         after_help = "Examples:\n  slimpack completions bash > /etc/bash_completion.d/slimpack"
     )]
@@ -155,20 +155,20 @@ pub(super) enum Verb {
     /// Print the JSON schema of slimpack.toml, for editors
     #[command(after_help = "Examples:\n  slimpack schema > slimpack.schema.json")]
     Schema,
-    /// Print help about a command, or make, ninja, cmake, docker, config
+    /// Print help about a command or a topic: make, ninja, cmake, docker, config
     #[command(
-        after_help = "Examples:\n  slimpack help make                  images in a Makefile\n  slimpack help slimpack.mk > slimpack.mk\n  slimpack help lint                  as slimpack lint --help"
+        after_help = "Examples:\n  slimpack help make                  images in a Makefile\n  slimpack help slimpack.mk > slimpack.mk\n  slimpack help lint                  same as slimpack lint --help"
     )]
     Help(HelpArgs),
 }
 
-/// Options of every verb.
+/// Options common to all verbs.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// Say more: every file and its reason, every path that was tried
+    /// Print more: every file and its reason, every path that was tried
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub verbose: u8,
-    /// Say no more than was asked for, and what is wrong
+    /// Print only the requested output and problems
     #[arg(
         short,
         long,

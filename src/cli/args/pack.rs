@@ -1,4 +1,4 @@
-//! What can be typed to pack.
+//! Command-line arguments of packing.
 
 use std::path::PathBuf;
 
@@ -12,24 +12,24 @@ use crate::strip::Level;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PackArgs {
-    /// Programs and scripts to pack; the first is started
+    /// Programs and scripts to pack; the image starts the first
     ///
-    /// With --config the names of images in that file; with --from paths or commands of the image
-    /// [default then: what it starts].
+    /// With --config, names of images in that file; with --from, paths or commands in the image
+    /// [default: what it starts].
     #[arg(value_name = "FILE", required_unless_present_any = ["config", "version", "depfile", "from"])]
     pub files: Vec<PathBuf>,
 
     /// Write the image to PATH [default: print the plan]
     ///
-    /// - is standard output, a PATH that ends in / a root folder.
+    /// - is standard output; a PATH that ends in / is a root directory.
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Name the image (repeatable) [default: the program's name]
     #[arg(short, long = "tag", value_name = "NAME[:TAG]", value_parser = values::tag, help_heading = "Output")]
     pub tags: Vec<Tag>,
-    /// Write what the image depends on to FILE, or to OUT.d
+    /// Write the dependencies of the image to FILE, or to OUT.d
     ///
-    /// For Make and Ninja, as gcc -MMD -MP does; see slimpack help make.
+    /// For Make and Ninja, like gcc -MMD -MP; see slimpack help make.
     #[arg(long, value_name = "FILE", num_args = 0..=1, help_heading = "Output")]
     pub depfile: Option<Option<PathBuf>>,
     /// Push the image to a registry under this name (repeatable)
@@ -40,10 +40,10 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Output"
     )]
     pub push: Vec<String>,
-    /// Hand the image to docker, or else to podman
+    /// Load the image into docker, or podman
     #[arg(long, help_heading = "Output")]
     pub load: bool,
-    /// Write the image as this [default: image; rootfs for a PATH that ends in /]
+    /// Output format [default: image; rootfs for a PATH that ends in /]
     #[arg(
         hide_short_help = true,
         long,
@@ -52,33 +52,33 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Output"
     )]
     pub format: Option<Format>,
-    /// Compress the layer: none, gzip or zstd, with a level behind a colon [default: none]
+    /// Compress the layer: none, gzip or zstd, optionally with a level [default: none]
     #[arg(hide_short_help = true, long, value_name = "METHOD[:LEVEL]", value_parser = Compression::parse, help_heading = "Output")]
     pub compress: Option<Compression>,
-    /// Write a root folder over an older one that slimpack wrote
+    /// Replace an older root directory that slimpack wrote
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub force: bool,
-    /// Leave an output that would be the same as it is, with its time
+    /// Do not touch the output if the image is unchanged
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub if_changed: bool,
-    /// Wait until the output is on the disk, so that a power cut loses nothing
+    /// Wait until the output is on disk, so that it survives a power failure
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub sync: bool,
-    /// Print the plan, and what was written, as one JSON object
+    /// Print the plan and the output as one JSON object
     #[arg(hide_short_help = true, long, help_heading = "Output")]
     pub json: bool,
 
-    /// Put the program at PATH; a folder when it ends in /
+    /// Put the program at PATH, or in the directory PATH if it ends in /
     #[arg(hide_short_help = true, long, value_name = "PATH", value_parser = values::destination, help_heading = "Contents")]
     pub dest: Option<String>,
-    /// Add a file, a folder or what a glob matches
+    /// Add a file, a directory or what a glob matches
     ///
-    /// Programs, scripts and libraries among them bring what they load. Repeatable.
+    /// Programs, scripts and libraries among them pull in what they load. Repeatable.
     #[arg(long, value_name = "SRC[:DEST]", value_parser = values::add, help_heading = "Contents")]
     pub add: Vec<Add>,
-    /// Serve needs beside libraries; slimpack needs lists them
+    /// Include needs besides libraries; slimpack needs lists them
     ///
-    /// What programs read, start and open by themselves; also all and none.
+    /// Needs are what programs read, start and open at run time; also all and none.
     #[arg(
         long = "with",
         value_name = "NEED,...",
@@ -86,7 +86,7 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub with: Vec<String>,
-    /// Do not serve these needs
+    /// Leave out these needs
     #[arg(
         hide_short_help = true,
         long,
@@ -103,7 +103,7 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub busybox: Option<PathBuf>,
-    /// Leave out what a glob matches; the image is proven afterwards (repeatable)
+    /// Leave out what a glob matches; the result is then checked to start (repeatable)
     #[arg(
         hide_short_help = true,
         long,
@@ -111,10 +111,10 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub exclude: Vec<String>,
-    /// Pack the variants of libraries for newer processors too (glibc-hwcaps)
+    /// Also pack the variants of libraries for newer processors (glibc-hwcaps)
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub hwcaps: bool,
-    /// Pack even when libraries are missing
+    /// Pack even if libraries are missing
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub allow_missing: bool,
     /// Fail unless the program is static
@@ -122,10 +122,11 @@ pub(in crate::cli) struct PackArgs {
     pub require_static: bool,
     /// Leave out symbol tables and debug information
     ///
-    /// =debug leaves out debug information only. What is loaded stays as it is; data that a program keeps behind its sections, too.
+    /// =debug leaves out only debug information. What is loaded stays identical, and so does data
+    /// that a program keeps after its sections.
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = Level::parse, help_heading = "Contents")]
     pub strip: Option<Level>,
-    /// Keep what --strip leaves out in files for debuggers below DIR
+    /// Save what --strip leaves out in debug files below DIR
     #[arg(
         hide_short_help = true,
         long,
@@ -134,10 +135,10 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub debug_file: Option<PathBuf>,
-    /// Write files of the same bytes once, the others as hard links; libraries stay files
+    /// Store identical files once, the others as hard links; libraries are not linked
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub hardlink: bool,
-    /// Fail when the files of the image have more than BYTES, such as 10MB
+    /// Fail if the files of the image have more than BYTES in total, such as 10MB
     #[arg(hide_short_help = true, long, value_name = "BYTES", value_parser = values::bytes, help_heading = "Contents")]
     pub max_size: Option<u64>,
 
@@ -145,23 +146,23 @@ pub(in crate::cli) struct PackArgs {
     pub source: SourceArgs,
     /// Take programs and libraries from an image, and inherit its configuration
     ///
-    /// Any image that slimpack inspect reads. SRC of --add is a path of the image, too.
+    /// Any image that slimpack inspect reads. SRC of --add is then a path in the image.
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["roots", "library_path"], help_heading = "Source")]
     pub from: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Source")]
     pub reading: ImageArgs,
-    /// Pack the images of a slimpack.toml, all or those named
+    /// Pack the images of a slimpack.toml: all, or those named
     ///
-    /// Other options win over what it says; see slimpack help config.
+    /// Other options override the file; see slimpack help config.
     #[arg(long, value_name = "FILE", help_heading = "Source")]
     pub config: Option<PathBuf>,
 
-    /// What the image starts [default: the program]
+    /// Command that the image starts [default: the program]
     ///
-    /// Words as in a shell, or a JSON list.
+    /// Shell words, or a JSON list.
     #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, help_heading = "Image configuration")]
     pub entrypoint: Option<Words>,
-    /// Its default arguments, as words or as a JSON list
+    /// Default arguments of the entrypoint, as shell words or a JSON list
     #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true, help_heading = "Image configuration")]
     pub cmd: Option<Words>,
     /// Set an environment variable (repeatable)
@@ -169,28 +170,28 @@ pub(in crate::cli) struct PackArgs {
     pub env: Vec<String>,
     /// Run as this user, by name or number
     ///
-    /// One with a name gets an entry in /etc/passwd.
+    /// A user given by name gets an entry in /etc/passwd.
     #[arg(short, long, value_name = "USER[:GROUP]", value_parser = values::user, help_heading = "Image configuration")]
     pub user: Option<String>,
-    /// Start in this folder of the image
+    /// Set the working directory in the image
     #[arg(hide_short_help = true, short, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
     pub workdir: Option<String>,
-    /// Say that it listens on this port (repeatable)
+    /// Declare a port that the program listens on (repeatable)
     #[arg(hide_short_help = true, long, value_name = "PORT[/PROTOCOL]", value_parser = values::port, help_heading = "Image configuration")]
     pub expose: Vec<String>,
-    /// Say that this folder is mounted over (repeatable)
+    /// Declare a volume, that is, a mount point (repeatable)
     #[arg(hide_short_help = true, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
     pub volume: Vec<String>,
-    /// End it with this signal, such as SIGINT
+    /// Signal that stops the container, such as SIGINT
     #[arg(hide_short_help = true, long, value_name = "SIGNAL", value_parser = values::signal, help_heading = "Image configuration")]
     pub stop_signal: Option<String>,
-    /// The command that says whether it is well, as words or as a JSON list
+    /// Health-check command, as shell words or a JSON list
     #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, help_heading = "Image configuration")]
     pub healthcheck: Option<Words>,
-    /// Annotate the manifest (repeatable)
+    /// Add an annotation to the manifest (repeatable)
     #[arg(hide_short_help = true, long = "annotation", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
     pub annotations: Vec<(String, String)>,
-    /// Say who made the image
+    /// Set the author of the image
     #[arg(
         hide_short_help = true,
         long,
@@ -198,7 +199,7 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Image configuration"
     )]
     pub author: Option<String>,
-    /// The time of everything in the image, in seconds since 1970 or as 2026-01-31T12:00:00Z
+    /// Time stamp of everything in the image, in seconds since 1970 or as 2026-01-31T12:00:00Z
     /// [default: SOURCE_DATE_EPOCH, or 1970]
     #[arg(hide_short_help = true, long, value_name = "TIME", value_parser = values::time, help_heading = "Image configuration")]
     pub created: Option<u64>,
@@ -206,7 +207,7 @@ pub(in crate::cli) struct PackArgs {
     #[arg(hide_short_help = true, short, long = "label", value_name = "KEY=VALUE", value_parser = values::label, help_heading = "Image configuration")]
     pub labels: Vec<(String, String)>,
 
-    /// With --config, the options as they were typed.
+    /// With --config, the options that were typed.
     #[arg(skip)]
     pub typed: Vec<Typed>,
 }

@@ -1,7 +1,7 @@
-//! What was typed, option by option: a `slimpack.toml` is read as words before it.
+//! The options that were typed: those of a `slimpack.toml` are put in front of them.
 //!
-//! In: the command line. Out: its options with their values as text, and those that drop what a file
-//! sets: `--load=false`, `--push=none`, `--user=`.
+//! In: the command line. Out: its options with their values as text, and those that unset what a
+//! file sets: `--load=false`, `--push=none`, `--user=`.
 
 use std::ffi::OsString;
 
@@ -9,24 +9,24 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// Options whose own values include `none`.
+/// Options for which `none` is an ordinary value.
 const WITH_NONE: [&str; 3] = ["with", "without", "compress"];
 
 /// An option with its value.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Typed {
-    /// What clap calls it.
+    /// The ID of its clap argument.
     pub id: String,
-    /// Its name behind the two dashes.
+    /// Its long name, without the two dashes.
     pub option: String,
-    /// Whether another one adds to it rather than replaces it.
+    /// Whether another occurrence adds to it instead of replacing it.
     pub is_repeatable: bool,
     /// Its value, if it has one.
     pub value: Option<OsString>,
 }
 
 impl Typed {
-    /// The option as one word.
+    /// The option as one word of a command line, such as `--user=www-data`.
     pub fn word(&self) -> OsString {
         let mut word = OsString::from(format!("--{}", self.option));
         if let Some(value) = &self.value {
@@ -36,21 +36,21 @@ impl Typed {
         word
     }
 
-    /// Whether it only drops what a file sets.
+    /// Whether it only unsets what a file sets.
     pub fn is_unset(&self) -> bool {
         self.id.starts_with(UNSET)
     }
 
-    /// Whether it drops what a file sets for this option.
+    /// Whether it unsets what a file sets for the option with this ID.
     pub fn unsets(&self, id: &str) -> bool {
         self.id.strip_prefix(UNSET) == Some(id)
     }
 }
 
-/// Before the ID of an option that is dropped; no ID of clap begins so.
+/// Prefix of the ID of an option that is unset; no clap ID begins with it.
 const UNSET: &str = "!";
 
-/// Whether an option is about one run, and not about an image.
+/// Whether an option concerns one run instead of an image.
 pub(in crate::cli) fn is_of_a_run(arg: &Arg) -> bool {
     let of_a_run = [
         "config", "json", "verbose", "quiet", "color", "version", "help",
@@ -58,7 +58,7 @@ pub(in crate::cli) fn is_of_a_run(arg: &Arg) -> bool {
     of_a_run.contains(&arg.get_id().as_str())
 }
 
-/// Lets each flag of packing take `=true` and `=false`.
+/// Makes each packing flag accept `=true` and `=false`.
 pub(in crate::cli) fn takes_booleans(command: Command) -> Command {
     command.mut_args(|arg| match arg.get_action() {
         ArgAction::SetTrue => arg
@@ -72,7 +72,7 @@ pub(in crate::cli) fn takes_booleans(command: Command) -> Command {
     })
 }
 
-/// Takes `--OPTION=none` and `--OPTION=` out of a command line that names a file of images.
+/// Splits `--OPTION=none` and `--OPTION=` from a command line that has `--config`.
 pub(super) fn split(
     command: &Command,
     line: impl Iterator<Item = OsString>,
@@ -99,7 +99,7 @@ pub(super) fn split(
     (kept, unset)
 }
 
-/// The option that a word drops.
+/// The option that a word unsets; `None` for any other word.
 fn dropped(command: &Command, word: &str) -> Option<Typed> {
     let (name, value) = word.strip_prefix("--")?.split_once('=')?;
     let is_option = |arg: &&Arg| arg.get_long() == Some(name) && arg.get_action().takes_values();
@@ -113,7 +113,7 @@ fn dropped(command: &Command, word: &str) -> Option<Typed> {
     })
 }
 
-/// The options of packing that were typed, in the order in which they are declared.
+/// The packing options that were typed, in the order of their declaration.
 pub(super) fn words(command: &Command, matches: &ArgMatches) -> Vec<Typed> {
     let mut words = Vec::new();
     for arg in command.get_arguments() {

@@ -1,4 +1,4 @@
-//! What can be typed behind each verb.
+//! Command-line arguments of each verb.
 
 use std::path::PathBuf;
 
@@ -13,17 +13,17 @@ use crate::strip::Level;
 /// How images are read.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ImageArgs {
-    /// Of an image for several platforms take this one, such as linux/arm64 [default: each]
+    /// Use only this platform of a multi-platform image, such as linux/arm64 [default: all]
     #[arg(
         hide_short_help = true,
         long = "image-platform",
         value_name = "OS/ARCH"
     )]
     pub platform: Option<String>,
-    /// Raise a limit for hostile images: members, document, unpacked, ratio, kept (repeatable)
+    /// Raise a limit on image reading: members, document, unpacked, ratio, kept (repeatable)
     #[arg(hide_short_help = true, long = "limit", value_name = "NAME=N", value_parser = values::limit)]
     pub limits: Vec<(&'static str, u64)>,
-    /// Speak to this registry without TLS (repeatable)
+    /// Access this registry without TLS (repeatable)
     #[arg(
         hide_short_help = true,
         long = "insecure-registry",
@@ -32,10 +32,10 @@ pub(in crate::cli) struct ImageArgs {
     pub insecure: Vec<String>,
 }
 
-/// How findings are written.
+/// Output format of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum LintFormat {
-    /// For people
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,
@@ -47,31 +47,31 @@ pub(in crate::cli) enum LintFormat {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LintArgs {
-    /// ELF files, folders, images of any kind that inspect reads; - for standard input
+    /// ELF files, directories, or any images that inspect reads; - for standard input
     #[arg(value_name = "TARGET", required_unless_present_any = ["explain", "list_rules"])]
     pub targets: Vec<PathBuf>,
-    /// How to write what was found
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub format: LintFormat,
-    /// End with status 1 for findings of this severity and worse [default: error]
+    /// Exit with status 1 for findings of this severity or worse [default: error]
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub fail_on: Option<FailOn>,
-    /// Pass over a rule, or its findings about paths and names that match a glob (repeatable)
+    /// Ignore a rule, or its findings about paths and names that match a glob (repeatable)
     #[arg(long, value_name = "RULE[:GLOB]")]
     pub ignore: Vec<String>,
-    /// Check these rules only
+    /// Check only these rules
     #[arg(long, value_name = "RULE,...", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Check only for data that the programs an image starts probably read and that is not there
+    /// Check only for missing data that the programs started by an image probably read
     #[arg(long, conflicts_with = "only")]
     pub runtime: bool,
-    /// Take ignores from this file [default: slimpack.toml beside the target]
+    /// Read ignores from this file [default: slimpack.toml next to the target]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Write this file when no target fails; then clean targets are not told of
+    /// Write this file if no target fails; clean targets are then not reported
     #[arg(long, value_name = "FILE")]
     pub stamp: Option<PathBuf>,
-    /// Explain a rule: what it means, why it matters, how to mend it
+    /// Explain a rule: what it means, why it matters, how to fix it
     #[arg(long, value_name = "RULE", conflicts_with = "targets")]
     pub explain: Option<String>,
     /// List all rules
@@ -88,9 +88,9 @@ pub(in crate::cli) struct LintArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
-    /// A docker or OCI archive, an OCI layout folder, a root folder or a tar of one, compressed
-    /// or not; - for standard input, docker-daemon:NAME for one of docker's or podman's,
-    /// docker://NAME for one in a registry
+    /// A docker or OCI archive, an OCI layout directory, a root directory or a tar of one,
+    /// compressed or not; - for standard input, docker-daemon:NAME for an image in docker or
+    /// podman, docker://NAME for an image in a registry
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
     /// Print one JSON object
@@ -99,7 +99,7 @@ pub(in crate::cli) struct InspectArgs {
     /// Show every file, as a tree
     #[arg(long)]
     pub files: bool,
-    /// Show every layer with its digests and the whole history
+    /// Show every layer with its digests, and the whole history
     #[arg(long, conflicts_with = "json")]
     pub layers: bool,
     #[command(flatten)]
@@ -111,10 +111,10 @@ pub(in crate::cli) struct InspectArgs {
 pub(in crate::cli) struct SourceArgs {
     /// Take libraries from below DIR instead of this machine
     ///
-    /// With ARCH= for programs of that architecture only. Repeatable.
+    /// With ARCH=, only for programs of that architecture. Repeatable.
     #[arg(long = "root", value_name = "[ARCH=]DIR", value_parser = values::root)]
     pub roots: Vec<Root>,
-    /// Search DIR for libraries too, as LD_LIBRARY_PATH would
+    /// Also search DIR for libraries, like LD_LIBRARY_PATH
     ///
     /// Repeatable.
     #[arg(short = 'L', long = "library-path", value_name = "DIR")]
@@ -123,16 +123,16 @@ pub(in crate::cli) struct SourceArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NeedsArgs {
-    /// Programs to say it of; without any, all rules are listed
+    /// Programs to examine; without any, all needs are listed
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Print JSON: one object for each FILE
     #[arg(long)]
     pub json: bool,
-    /// Say it as if this variable were set in the image (repeatable)
+    /// Assume that this variable is set in the image (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env)]
     pub env: Vec<String>,
-    /// Say it as if the image were started as this user
+    /// Assume that the image is started as this user
     #[arg(short, long, value_name = "USER[:GROUP]", value_parser = values::user)]
     pub user: Option<String>,
     #[command(flatten)]
@@ -141,13 +141,13 @@ pub(in crate::cli) struct NeedsArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhyArgs {
-    /// An image of any kind that inspect reads
+    /// Any image that inspect reads
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
-    /// A path of the image
+    /// A path in the image
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// Take this for a program that is started, too (repeatable)
+    /// Assume that this program is started, too (repeatable)
     #[arg(long = "program", value_name = "PATH")]
     pub programs: Vec<PathBuf>,
     /// Print JSON: one object for each platform
@@ -159,10 +159,10 @@ pub(in crate::cli) struct WhyArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TreeArgs {
-    /// Programs and shared libraries; or images, of which the program that they start is shown
+    /// Programs, shared libraries or images; for an image, the program that it starts
     #[arg(value_name = "FILE|IMAGE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Each FILE is a path of this image
+    /// Take each FILE from this image
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["roots", "library_path"])]
     pub from: Option<PathBuf>,
     /// Print one JSON object for each FILE
@@ -171,17 +171,17 @@ pub(in crate::cli) struct TreeArgs {
     /// Print the graph in the DOT language, for Graphviz
     #[arg(long, conflicts_with_all = ["json", "list", "mermaid"])]
     pub dot: bool,
-    /// Print the graph for Mermaid, as code hosts draw it in Markdown
+    /// Print the graph in Mermaid syntax, which code hosts render in Markdown
     #[arg(long, conflicts_with_all = ["json", "list"])]
     pub mermaid: bool,
-    /// Print paths only, one a line
+    /// Print only paths, one per line
     #[arg(long)]
     pub list: bool,
-    /// Print which versions each object needs of which other, what is missing, and the
-    /// lowest glibc that the program runs on
+    /// Print which symbol versions each object needs from each other, which are missing, and
+    /// the lowest glibc version that the program runs on
     #[arg(long, conflicts_with_all = ["json", "list", "dot", "mermaid"])]
     pub versions: bool,
-    /// Print symbols that nothing defines, and needed libraries of which nothing is used
+    /// Print undefined symbols, and needed libraries that are not used
     #[arg(long, conflicts_with_all = ["json", "list", "dot", "mermaid"])]
     pub symbols: bool,
     /// Resolve as if this variable were set, such as LD_LIBRARY_PATH (repeatable)
@@ -195,10 +195,10 @@ pub(in crate::cli) struct TreeArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
-    /// An image of any kind that inspect reads, a root folder, or an ELF file
+    /// Any image that inspect reads, a root directory, or an ELF file
     #[arg(value_name = "A")]
     pub a: PathBuf,
-    /// Another one
+    /// The image, root directory or ELF file to compare A with
     #[arg(value_name = "B")]
     pub b: PathBuf,
     /// Print one JSON object
@@ -210,7 +210,7 @@ pub(in crate::cli) struct DiffArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SizeArgs {
-    /// Images of any kind that inspect reads
+    /// Any images that inspect reads
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
     /// Print one JSON object
@@ -222,33 +222,33 @@ pub(in crate::cli) struct SizeArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct StripArgs {
-    /// An ELF program or shared library, of any machine
+    /// An ELF program or shared library, for any machine
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Write the result to PATH, which may be FILE itself
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
-    /// What goes: debug, or all, which is the symbol table too
+    /// What to remove: debug, or all, which includes the symbol table
     #[arg(long = "strip", value_name = "LEVEL", value_parser = Level::parse, default_value = "all")]
     pub level: Level,
-    /// Keep what goes in files for debuggers below DIR
+    /// Save what is removed in debug files below DIR
     #[arg(long, value_name = "DIR")]
     pub debug_file: Option<PathBuf>,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompletionsArgs {
-    /// The shell
+    /// The shell to print completions for
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ManArgs {
-    /// Write a page for each command into this folder [default: print slimpack(1)]
+    /// Write a page for each command into this directory [default: print slimpack(1)]
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
 }

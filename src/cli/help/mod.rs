@@ -11,12 +11,12 @@ use super::args::{Cli, HelpArgs};
 use super::error::CliError;
 use crate::suggest::{self, did_you_mean};
 
-/// What there is to read, each with one line about it.
+/// Help topics: name, one-line description, text.
 const TOPICS: [(&str, &str, &str); 6] = [
     ("make", "images in a Makefile", include_str!("make.txt")),
     (
         "slimpack.mk",
-        "the file that help make includes",
+        "the file to include in a Makefile",
         include_str!("slimpack.mk"),
     ),
     ("ninja", "images in build.ninja", include_str!("ninja.txt")),
@@ -27,7 +27,7 @@ const TOPICS: [(&str, &str, &str); 6] = [
     ),
     (
         "docker",
-        "a stage of a Dockerfile",
+        "in a multi-stage Dockerfile",
         include_str!("docker.txt"),
     ),
     (
@@ -59,7 +59,7 @@ pub(super) fn run(args: &HelpArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a command line that asks for help prints.
+/// The help that a command line with a help flag prints.
 fn of_flag(words: &[&str]) -> String {
     let asked = Cli::command().try_get_matches_from(words);
     asked.map_or_else(|help| help.render().ansi().to_string(), |_| String::new())
@@ -74,12 +74,12 @@ fn verb(name: &str) -> Result<String, CliError> {
     let known: Vec<String> = super::about::verbs().into_iter().chain(topics).collect();
     let nearest = did_you_mean(nearest(name, &known));
     Err(CliError::Usage(format!(
-        "there is no help about {name:?}{nearest}; there is about {}",
+        "no help about {name:?}{nearest}; topics are {}",
         known.join(", ")
     )))
 }
 
-/// What somebody who wrote `name` may have meant; a short word is near to everything.
+/// The known word closest to a mistyped `name`; a short word allows fewer edits.
 pub(super) fn nearest<'k>(name: &str, known: &'k [String]) -> Option<&'k str> {
     let most = name.len().saturating_sub(1).min(2);
     suggest::nearest(name, known.iter().map(String::as_str), most)

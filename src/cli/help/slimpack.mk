@@ -1,11 +1,11 @@
 # Images in a Makefile: include slimpack.mk, then make NAME.tar packs the program NAME.
-# From slimpack help slimpack.mk; needs GNU Make, sed and readlink.
+# Printed by slimpack help slimpack.mk; requires GNU Make, sed and readlink.
 
 SLIMPACK ?= slimpack
-# Options of every image; app.tar: SLIMPACK_FLAGS += -t me/app:1.0 adds some for one.
+# Options for all images; app.tar: SLIMPACK_FLAGS += -t me/app:1.0 adds some for one image.
 SLIMPACK_FLAGS ?=
 
-# A link to a library that is led elsewhere counts, though the file that it leads to may be old.
+# Notice a retargeted link to a library, even if the file that it points to is old.
 MAKEFLAGS += --check-symlink-times
 
 %.tar: %
@@ -14,8 +14,8 @@ MAKEFLAGS += --check-symlink-times
 slimpack.depfiles := $(wildcard *.tar.d)
 -include $(slimpack.depfiles)
 
-# What no prerequisite can say stands in comments: paths that a loader looks at before the file that
-# it finds, which must not appear, and where links to folders lead.
+# What a prerequisite cannot express is in comments: paths that a loader tries before the file that
+# it finds, which must not appear, and the targets of links to directories.
 define slimpack.changed
 sed -n 's/^# absent: //p' $1 | while IFS= read -r path; do \
     [ ! -e "$$path" ] || echo "$$path"; done; \

@@ -1,7 +1,7 @@
-//! The images of a `slimpack.toml`, as if each had been typed.
+//! The images of a `slimpack.toml`, each as if typed on a command line.
 //!
-//! In: the file, and the command line. Out: one [`PackArgs`] for each requested image; what was
-//! typed wins.
+//! In: the file, and the command line. Out: one [`PackArgs`] for each requested image; the command
+//! line wins.
 
 use std::path::{Path, PathBuf};
 
@@ -14,26 +14,26 @@ use crate::cli::help::nearest;
 use crate::config::{Config, ImageSection};
 use crate::suggest::did_you_mean;
 
-/// One image.
+/// One image to pack.
 pub(super) struct Job {
     pub name: String,
     pub args: PackArgs,
 }
 
-/// An image as it would be typed.
+/// An image of the file, as command-line words.
 struct Section {
     name: String,
     files: Vec<PathBuf>,
     typed: Vec<Typed>,
 }
 
-/// The images that `typed` asks for.
+/// The images of the file that `typed` requests.
 pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> {
     let fail = |what: String| CliError::Usage(format!("cannot use {}: {what}", path.display()));
     let config = Config::read(path).map_err(|error| fail(error.to_string()))?;
     if config.image.is_empty() {
         return Err(fail(
-            "it has no [[image]]; slimpack help config shows one".into(),
+            "it has no [[image]]; see the example in slimpack help config".into(),
         ));
     }
     let keys = Keys::new();
@@ -44,7 +44,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         let name = &section.name;
         if sections.iter().any(|other| other.name == *name) {
             return Err(fail(format!(
-                "two images are called {name}; give one of them another name"
+                "two images are called {name}; rename one of them"
             )));
         }
         sections.push(section);
@@ -62,7 +62,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         && sections.len() > 1
     {
         return Err(fail(format!(
-            "{option} is for one image, and it has {}; name one of them",
+            "{option} applies to one image, but it has {}; name one of them",
             sections.len()
         )));
     }
@@ -71,7 +71,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         let name = section.name.clone();
         let args =
             args(section, &typed.typed).map_err(|what| fail(format!("image {name}: {what}")))?;
-        // The image depends on the file, too.
+        // The file is a dependency of the image, too.
         let args = PackArgs {
             config: Some(path.to_path_buf()),
             json: typed.json,
@@ -83,7 +83,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
     Ok(jobs)
 }
 
-/// A section of the file as it would be typed.
+/// Converts a section of the file to command-line words.
 fn read_section(
     section: &ImageSection,
     directory: &Path,
@@ -104,7 +104,7 @@ fn read_section(
             NAME => {
                 let text = value.get_ref().as_str();
                 name = Some(
-                    text.ok_or_else(|| wrong("expected a text".into()))?
+                    text.ok_or_else(|| wrong("expected a string".into()))?
                         .to_owned(),
                 );
             }
@@ -143,7 +143,7 @@ fn read_section(
     })
 }
 
-/// The names that were typed in place of programs.
+/// The names of images, which are typed in place of programs.
 fn wanted(sections: &[Section], typed: &PackArgs) -> Result<Vec<String>, String> {
     let known: Vec<String> = sections
         .iter()
@@ -154,7 +154,7 @@ fn wanted(sections: &[Section], typed: &PackArgs) -> Result<Vec<String>, String>
         if !known.contains(&word) {
             let near = did_you_mean(nearest(&word, &known));
             return Err(format!(
-                "it has no image {word:?}{near}; it has {}",
+                "it has no image {word:?}{near}; its images are {}",
                 known.join(", ")
             ));
         }
@@ -169,7 +169,7 @@ fn one_output_each(jobs: &[Job]) -> Result<(), String> {
         if let Some(other) = jobs[..number].iter().find(same) {
             let output = job.args.output.clone().unwrap_or_default();
             return Err(format!(
-                "the images {} and {} are both written to {}; give one of them another output",
+                "the images {} and {} are both written to {}; change the output of one",
                 other.name,
                 job.name,
                 output.display()
@@ -179,12 +179,12 @@ fn one_output_each(jobs: &[Job]) -> Result<(), String> {
     Ok(())
 }
 
-/// The image as one command line: what the file says, then what was typed. A single value that was
-/// typed replaces that of the file, and so do names and roots; lists go on.
+/// The image as one command line: the options of the file, then those that were typed. A typed
+/// single value replaces that of the file, and so do tags and roots; other lists are extended.
 fn args(section: Section, typed: &[Typed]) -> Result<PackArgs, String> {
     let is_typed = |word: &Typed| typed.iter().any(|other| other.id == word.id);
     let is_replaced = |word: &Typed| !word.is_repeatable || ["tags", "roots"].contains(&&*word.id);
-    // The last word about a need counts.
+    // The last option about a need wins.
     let is_recalled = |word: &Typed| {
         let asks = |other: &Typed| other.id == "with" && other.value == word.value;
         word.id == "without" && typed.iter().any(asks)

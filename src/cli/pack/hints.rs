@@ -1,6 +1,6 @@
-//! What would help, where the environment of this shell tells.
+//! Hints that the environment of this shell gives about a failure.
 //!
-//! In: why nothing was packed. Out: a note on standard error, or nothing.
+//! In: the error of a pack. Out: a note on standard error, or nothing.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::closure::ClosureError;
 use crate::pack::{MissingLibrary, Options, PackError};
 use crate::vfs::Errno;
 
-/// Says what would help, where the environment of this shell tells.
+/// Prints what would help, if the environment of this shell shows it.
 pub(super) fn hint(error: &PackError, options: &Options) {
     match error {
         PackError::Incomplete(missing) if options.roots.is_empty() => library_path_hint(missing),
@@ -25,8 +25,8 @@ pub(super) fn hint(error: &PackError, options: &Options) {
     }
 }
 
-/// slimpack does not read LD_LIBRARY_PATH, but a program that only starts because of it
-/// is a common surprise: say which -L would help.
+/// slimpack does not read LD_LIBRARY_PATH, but programs that start only because of it are a
+/// common surprise: print the -L options that would help.
 fn library_path_hint(missing: &[MissingLibrary]) {
     let path = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path)
@@ -47,20 +47,20 @@ fn library_path_hint(missing: &[MissingLibrary]) {
     say(|out| {
         writeln!(
             out,
-            "note: LD_LIBRARY_PATH leads to what is missing, but is not used for images; pass {}",
+            "note: LD_LIBRARY_PATH leads to missing libraries, but is not used for images; pass {}",
             flags.join(" ")
         )
     });
 }
 
-/// A bare name is a file here, as for `docker cp` and `ldd`; a shell would look in PATH.
+/// A bare name is a path, as for `docker cp` and `ldd`; a shell would search PATH.
 fn command_hint(name: &Path) {
     if name.components().count() != 1 {
         return;
     }
     let verbs = verbs();
     if let Some(verb) = nearest(&name.to_string_lossy(), &verbs) {
-        say(|out| writeln!(out, "note: there is a command {verb}: slimpack {verb}"));
+        say(|out| writeln!(out, "note: did you mean the command slimpack {verb}?"));
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let command = env::split_paths(&path)
@@ -70,7 +70,7 @@ fn command_hint(name: &Path) {
         say(|out| {
             writeln!(
                 out,
-                "note: there is a command of that name: {}",
+                "note: there is a command of that name in PATH: {}",
                 command.display()
             )
         });

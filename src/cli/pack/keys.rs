@@ -1,7 +1,7 @@
 //! The keys of an image in a `slimpack.toml`: one for each option of the command line.
 //!
-//! In: the options as clap knows them. Out: what a key and its value mean as words of the command
-//! line, and the JSON schema of a section. Nothing about an option is written down twice.
+//! In: the options as clap declares them. Out: a key and its value as command-line words, and the
+//! JSON schema of a section. The clap declarations are the only source.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -15,19 +15,19 @@ use crate::cli::inspect;
 
 /// The key that holds the programs: the positional arguments.
 pub(super) const FILE: &str = "file";
-/// The key by which the command line picks an image.
+/// The key by which the command line selects an image.
 pub(super) const NAME: &str = "name";
 
-/// What the value of a key is.
+/// The type of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// `true` or `false`.
     Flag,
-    /// A text or number; several where the option can be repeated.
+    /// A string or number; a list of them if the option is repeatable.
     Text,
-    /// A path that starts from the directory of the file.
+    /// A path, relative to the directory of the file.
     Path,
-    /// Words as in a shell, or a list of them.
+    /// A string of shell words, or a list of words.
     Words,
     /// A table of names and values.
     Table,
@@ -70,7 +70,7 @@ impl Keys {
             NAME.to_owned(),
             json!({
                 "type": "string",
-                "description": "What the command line picks the image by [default: the file name of the first program]",
+                "description": "Name to select the image by [default: file name of the first program]",
             }),
         );
         properties.insert(
@@ -78,7 +78,7 @@ impl Keys {
             json!({
                 "anyOf": [text, { "type": "array", "items": text }],
                 "description": "Programs and scripts; the image starts the first. With from, paths \
-                                or commands of that image [default then: what it starts]",
+                                or commands in that image [default: what it starts]",
             }),
         );
         for key in self.all() {
@@ -114,7 +114,7 @@ impl<'k> Key<'k> {
         }
     }
 
-    /// Whether a value is a path and something else: `SRC[:DEST]`, `[ARCH=]DIR`.
+    /// Whether a value contains a path and more: `SRC[:DEST]`, `[ARCH=]DIR`.
     fn is_path_with_more(self) -> bool {
         matches!(self.name(), "add" | "root")
     }
@@ -123,7 +123,7 @@ impl<'k> Key<'k> {
         matches!(self.0.get_action(), ArgAction::Append)
     }
 
-    /// Whether the option means something without a value, as `--depfile` does.
+    /// Whether the option can be given without a value, like `--depfile`.
     fn may_lack_value(self) -> bool {
         self.0
             .get_num_args()
@@ -159,10 +159,10 @@ impl<'k> Key<'k> {
         schema
     }
 
-    /// What a value means as words of the command line.
+    /// Converts a value to command-line words.
     ///
     /// # Errors
-    /// What the value has to be.
+    /// A text that tells which type of value is expected.
     pub fn typed(self, value: &Value, place: &Place<'_>) -> Result<Vec<Typed>, String> {
         let id = self.0.get_id().to_string();
         let word = |value: Option<OsString>| Typed {
@@ -187,7 +187,7 @@ impl<'k> Key<'k> {
             }
             (Kind::Table, Value::Table(table)) => {
                 let entries = table.iter().map(|(key, value)| {
-                    let value = scalar(value).ok_or("expected texts as values")?;
+                    let value = scalar(value).ok_or("expected strings as values")?;
                     Ok(word(Some(format!("{key}={value}").into())))
                 });
                 entries.collect::<Result<_, String>>()?
@@ -200,22 +200,22 @@ impl<'k> Key<'k> {
             }
             (Kind::Text | Kind::Path, value) => vec![word(Some(self.one(value, place)?))],
             (Kind::Flag, _) => return Err("expected true or false".into()),
-            (Kind::Words, _) => return Err("expected words, as a text or as a list".into()),
+            (Kind::Words, _) => return Err("expected words, as a string or a list".into()),
             (Kind::Table, _) => return Err("expected a table of names and values".into()),
         })
     }
 
     fn one(self, value: &Value, place: &Place<'_>) -> Result<OsString, String> {
         let expected = || match self.is_repeatable() {
-            true => "expected a text or a list of texts".to_owned(),
-            false => "expected a text".to_owned(),
+            true => "expected a string or a list of strings".to_owned(),
+            false => "expected a string".to_owned(),
         };
         if self.kind() == Kind::Text {
             return Ok(scalar(value).ok_or_else(expected)?.into());
         }
         let text = value.as_str().ok_or_else(expected)?;
         Ok(match self.name() {
-            // Paths of the image that it is made from.
+            // A path in the source image, not on this machine.
             "add" if place.is_from_image => text.into(),
             "root" => match text.split_once('=') {
                 Some((architecture, root)) if !architecture.contains('/') => {
@@ -231,14 +231,14 @@ impl<'k> Key<'k> {
     }
 }
 
-/// What paths of a section are relative to.
+/// What the paths of a section are relative to.
 pub(super) struct Place<'p> {
     pub directory: &'p Path,
-    /// Whether programs and additions are paths of an image.
+    /// Whether programs and additions are paths in an image.
     pub is_from_image: bool,
 }
 
-/// A text or number as it would be typed.
+/// A string, number or boolean as it would be typed; `None` for other types.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -248,9 +248,9 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// One text, or a list of texts.
+/// One string, or a list of strings.
 pub(super) fn strings(value: &Value) -> Result<Vec<String>, String> {
-    let expected = || "expected a text or a list of texts".to_owned();
+    let expected = || "expected a string or a list of strings".to_owned();
     match value {
         Value::String(text) => Ok(vec![text.clone()]),
         Value::Array(values) => {

@@ -39,7 +39,7 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
     for (job, packed) in jobs.iter().zip(packed) {
         match packed {
             Ok(said) => said.print()?,
-            // The other images are told of all the same.
+            // The other images are still reported.
             Err(error) => {
                 super::say(|out| writeln!(out, "image {} of {}:", job.name, path.display()));
                 error.report();
@@ -50,7 +50,7 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
     Ok(ExitCode::from(status))
 }
 
-/// What a pack has to say.
+/// The output of a pack, for standard output and standard error.
 #[derive(Default)]
 struct Said {
     out: Vec<u8>,
@@ -66,8 +66,8 @@ impl Said {
     }
 }
 
-/// One image, from what was typed to what is said about it; whether progress shows while it is
-/// written.
+/// Packs one image and returns the report about it. `shows_progress` enables the progress display
+/// while writing.
 fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, CliError> {
     let target = Target::of(args)?;
     let options = options::options(args, common)?;
@@ -95,7 +95,7 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
     if args.json {
         print_json(&plans, &made, output, &mut said.out)?;
     } else if common.quiet {
-        // Nothing was asked for but the image.
+        // Only the image was requested.
     } else if matches!(made, Made::Nothing) && delivered.is_empty() {
         for plan in &plans {
             report::plan(plan, &mut said.out)?;
@@ -107,8 +107,8 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
     Ok(said)
 }
 
-/// A plan for each platform of an image, all digests of which are right; and the image, which has
-/// to stay open until they are carried out.
+/// A plan for each platform of an image, whose digests are all verified; and the image, which must
+/// stay open until the plans are carried out.
 fn from_image(
     path: &Path,
     args: &PackArgs,
@@ -126,7 +126,7 @@ fn from_image(
             .any(|other: &Plan| other.settings.platform == *platform)
         {
             return Err(CliError::Usage(format!(
-                "{} holds several images for {platform}; save the one that is meant alone",
+                "{} holds several images for {platform}; save only the one to pack",
                 path.display()
             )));
         }

@@ -1,6 +1,6 @@
-//! What was typed, as what it means.
+//! From command-line arguments to the options of a pack.
 //!
-//! In: words of the command line. Out: [`Options`] of a pack.
+//! In: the parsed arguments. Out: [`Options`].
 
 use std::env;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::image::{Configured, Tag};
 use crate::needs::Selection;
 use crate::pack::Options;
 
-/// What was typed as what it means.
+/// Converts the arguments to the options of a pack.
 pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     Ok(Options {
@@ -39,7 +39,7 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
     })
 }
 
-/// What is configured in the image.
+/// The settings for the image configuration.
 fn configured(args: &PackArgs) -> Result<Configured, CliError> {
     Ok(Configured {
         cmd: args.cmd.clone().map(|words| words.0).unwrap_or_default(),
@@ -63,7 +63,7 @@ fn configured(args: &PackArgs) -> Result<Configured, CliError> {
     })
 }
 
-/// `--without` is the narrower word: it counts after every `--with`.
+/// `--without` overrides every `--with`, whatever their order.
 fn selection(args: &PackArgs) -> Result<Selection, CliError> {
     let mut selection = Selection::default();
     let with = args.with.iter().map(|word| (word, true));
@@ -84,7 +84,7 @@ fn without_repeats(tags: &[Tag]) -> Vec<Tag> {
     kept
 }
 
-/// As for `docker run -e`, the last value of a variable counts.
+/// As with `docker run -e`, the last value of a variable wins.
 fn last_of_each_name(variables: &[String]) -> Vec<String> {
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
     let is_last = |(at, entry): &(usize, &String)| {
@@ -96,8 +96,8 @@ fn last_of_each_name(variables: &[String]) -> Vec<String> {
     kept.map(|(_, entry)| entry.clone()).collect()
 }
 
-/// The time stamp of everything in the image (reproducible-builds.org); 1970 without
-/// the variable.
+/// The time stamp of everything in the image, in seconds (reproducible-builds.org); 1970 if
+/// the variable is not set.
 fn source_date_epoch() -> Result<u64, CliError> {
     let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else {
         return Ok(0);

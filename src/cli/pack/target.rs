@@ -1,4 +1,4 @@
-//! Where an image goes, and the dependencies beside it.
+//! Where an image is written, and its dependency file.
 //!
 //! In: `-o`, `--format`, `--depfile`, `--if-changed` and plans. Out: files that are there whole or not at all.
 
@@ -19,30 +19,30 @@ use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError, s
 use crate::pack::{self, Options, PackError, Plan};
 use crate::report::Made;
 
-/// Where an image goes, and as what.
+/// Where an image is written, and in which format.
 pub(super) struct Target {
     place: Place,
     style: Style,
 }
 
 enum Place {
-    /// Nowhere: the plan is shown.
+    /// Nowhere: the plan is printed.
     Plan,
     Stdout,
-    /// The engine of this machine, or registries.
+    /// The local engine, or registries.
     Elsewhere,
-    /// A file or a folder, with its dependencies.
+    /// A file or directory, and its dependency file.
     Path(PathBuf, Option<PathBuf>),
 }
 
 impl Target {
-    /// What the command line asks for, if it can be had.
+    /// The target that the command line requests; an error if the options contradict each other.
     pub fn of(args: &PackArgs) -> Result<Self, CliError> {
         let usage = |message: &str| Err(CliError::Usage(message.into()));
         if let (true, Some(Some(taken))) = (args.files.is_empty(), &args.depfile) {
             return Err(CliError::Usage(format!(
-                "there is no program to pack: --depfile takes the word behind it, {}, for its file; \
-                 write --depfile behind the program, or --depfile=FILE",
+                "no program to pack: --depfile takes the word after it, {}, as its FILE; write \
+                 --depfile after the program, or --depfile=FILE",
                 taken.display()
             )));
         }
@@ -57,19 +57,19 @@ impl Target {
             compression: args.compress.unwrap_or_default(),
         };
         if format == Format::Rootfs && style.compression != Compression::None {
-            return usage("a root folder has no layer to compress; leave --compress out");
+            return usage("a root directory has no layer to compress; drop --compress");
         }
         if args.force && format != Format::Rootfs {
             return usage(
-                "--force is about root folders; other outputs replace what is there anyway",
+                "--force applies only to root directories; other outputs are replaced anyway",
             );
         }
         let target = |place| Self { place, style };
         if args.load && !matches!(format, Format::Image | Format::Docker) {
-            return usage("engines load --format image and docker; leave --load out");
+            return usage("--load supports only --format image and docker; drop --load");
         }
         if !args.push.is_empty() && !format.is_image() {
-            return usage("registries take images; leave --push out, or --format");
+            return usage("registries accept images; drop --push, or --format");
         }
         let Some(output) = &args.output else {
             let is_elsewhere = args.load || !args.push.is_empty();
@@ -78,13 +78,13 @@ impl Target {
             }
             return match (&args.depfile, args.if_changed) {
                 (None, false) => Ok(target(Place::Plan)),
-                (Some(_), _) => usage("--depfile names what an output depends on: add -o FILE"),
-                (None, true) => usage("--if-changed is about an output: add -o FILE"),
+                (Some(_), _) => usage("--depfile requires an output: add -o FILE"),
+                (None, true) => usage("--if-changed requires an output: add -o FILE"),
             };
         };
         if (args.load || !args.push.is_empty()) && output == Path::new("-") {
             return usage(
-                "standard output is not beside --load or --push; write a file with -o FILE",
+                "cannot combine -o - with --load or --push; write to a file with -o FILE",
             );
         }
         if output == Path::new("-") {
@@ -93,12 +93,12 @@ impl Target {
         }
         if is_folder && !format.is_folder() {
             return usage(
-                "a PATH that ends in / is a folder; --format rootfs and oci-dir are folders",
+                "a PATH that ends in / is a directory; only --format rootfs and oci-dir write one",
             );
         }
         if args.if_changed && format.is_folder() {
             return usage(
-                "--if-changed compares with a file; a folder is written anew, so leave it out",
+                "--if-changed works only with files; a directory is always rewritten, so drop it",
             );
         }
         let depfile = args.depfile.as_ref().map(|named| match named {
@@ -115,7 +115,7 @@ impl Target {
             .is_some_and(|depfile| place(depfile) == place(output))
         {
             return Err(CliError::Usage(format!(
-                "the image and its dependencies cannot both be {}; name another --depfile",
+                "the image and its dependency file cannot both be {}; name another --depfile",
                 output.display()
             )));
         }
@@ -123,7 +123,7 @@ impl Target {
         Ok(target(Place::Path(output.clone(), depfile)))
     }
 
-    /// What is written to, for people.
+    /// The output as shown to users; `None` if only the plan is printed.
     pub fn output(&self) -> Option<&Path> {
         match &self.place {
             Place::Plan => None,
@@ -133,7 +133,8 @@ impl Target {
         }
     }
 
-    /// Writes the images to their place, and hands them to where else they are to go: in words.
+    /// Writes the images to the output, loads and pushes them if requested; returns what was
+    /// written, and a text about each delivery.
     pub fn write(
         &self,
         plans: &[Plan],
@@ -143,7 +144,7 @@ impl Target {
         if plans.len() > 1 && !self.style.format.is_image() {
             let platforms = plans.iter().map(|plan| plan.settings.platform.to_string());
             return Err(CliError::Usage(format!(
-                "a root is for one platform, and the programs are for {}; write an image",
+                "a root is for one platform, but the programs are for {}; write an image",
                 platforms.collect::<Vec<_>>().join(", ")
             )));
         }
@@ -166,8 +167,8 @@ impl Target {
         Ok((made, deliver(plans, self.style, args)?))
     }
 
-    /// Writes a file or a folder, its dependencies before it: with new ones and an old image a build
-    /// system only builds once more.
+    /// Writes a file or directory. The dependency file is published first: with a new one and an
+    /// old image, a build system only builds once more.
     fn write_path(
         &self,
         path: &Path,
@@ -209,8 +210,7 @@ impl Target {
     }
 }
 
-/// Writes what the images lack for debuggers: in a folder for each platform, if there are
-/// several.
+/// Writes the debug files of the images; with several platforms, in a directory for each.
 fn write_debug_files(plans: &[Plan], folder: &Path) -> Result<(), CliError> {
     for plan in plans {
         let platform = plan.settings.platform.to_string().replace('/', "-");
@@ -230,7 +230,7 @@ fn write_debug_files(plans: &[Plan], folder: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What was written, where nothing of before stays.
+/// What was written, for an output that is always replaced.
 fn written_anew(path: &Path, written: Result<Written, ImageError>) -> Result<Made, CliError> {
     Ok(Made::Written {
         written: written.map_err(|error| image(path, error))?,
@@ -238,14 +238,15 @@ fn written_anew(path: &Path, written: Result<Written, ImageError>) -> Result<Mad
     })
 }
 
-/// Hands images to the engine and to registries, if that is asked for; what was done, in words.
+/// Loads images into the engine and pushes them to registries, if requested; returns a text about
+/// each.
 fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>, CliError> {
     let mut delivered = Vec::new();
     if args.load {
         delivered.push(format!("loaded into {}", load(plans, style)?));
     }
     if !args.push.is_empty() {
-        let fail = |error| image(Path::new("a temporary folder"), error);
+        let fail = |error| image(Path::new("a temporary directory"), error);
         let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
         let folder = folder.map_err(|error| fail(error.into()))?;
         let interrupts = Interrupts::hold();
@@ -259,7 +260,7 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
     Ok(delivered)
 }
 
-/// Hands images to the engine of this machine; what it is called.
+/// Loads images into the local engine; returns its name.
 fn load(plans: &[Plan], style: Style) -> Result<&'static str, CliError> {
     let engine = Engine::find()?;
     let mut loading = engine.load()?;
@@ -267,13 +268,13 @@ fn load(plans: &[Plan], style: Style) -> Result<&'static str, CliError> {
         None => Err(ImageError::Write(io::ErrorKind::BrokenPipe.into())),
         Some(mut pipe) => pack::write(plans, style, Destination::Stream(&mut pipe)),
     };
-    // What the engine says is why it does not read on.
+    // If the engine stopped reading, its own message tells why.
     loading.finish()?;
     written.map_err(|error| image(Path::new("to the engine"), error))?;
     Ok(engine.name())
 }
 
-/// An image that cannot be written to `path`.
+/// The error of an image that cannot be written to `path`.
 fn image(path: &Path, error: ImageError) -> CliError {
     CliError::Write {
         path: path.to_path_buf(),
@@ -281,23 +282,23 @@ fn image(path: &Path, error: ImageError) -> CliError {
     }
 }
 
-/// What cannot be done with standard output.
+/// Refuses options that do not work with standard output.
 fn refuse_stdout(args: &PackArgs, format: Format) -> Result<(), CliError> {
     let usage = |message: &str| Err(CliError::Usage(message.into()));
     if io::stdout().is_terminal() {
         return usage(
-            "an image is not for a terminal: redirect standard output, or write the image to a file \
+            "cannot write an image to a terminal; redirect standard output, or write to a file \
              with -o FILE",
         );
     }
     if args.json {
         return usage(
-            "--json and the image both want standard output; write the image to a file with -o FILE",
+            "--json and the image cannot share standard output; write to a file with -o FILE",
         );
     }
     if args.depfile.is_some() {
         return usage(
-            "--depfile needs the name of the output, and standard output has none; write the image \
+            "--depfile needs the name of the output, but standard output has none; write the image \
              to a file with -o FILE",
         );
     }
@@ -305,12 +306,12 @@ fn refuse_stdout(args: &PackArgs, format: Format) -> Result<(), CliError> {
         return usage("--if-changed compares with a file; write the image to one with -o FILE");
     }
     if format.is_folder() {
-        return usage("a folder does not fit through standard output; name it with -o DIR/");
+        return usage("cannot write a directory to standard output; name one with -o DIR/");
     }
     Ok(())
 }
 
-/// The text of the dependencies.
+/// The text of the dependency file.
 fn dependencies(
     plans: &[Plan],
     output: &Path,
@@ -322,7 +323,7 @@ fn dependencies(
     for plan in plans {
         inputs.extend(&plan.inputs);
     }
-    // A folder that a glob was matched in changes whenever the output is written into it.
+    // A directory that a glob was matched in changes whenever the output is written to it.
     for folder in [output, depfile]
         .into_iter()
         .filter_map(|path| Some(place(path).parent()?.to_path_buf()))
@@ -345,14 +346,14 @@ fn dependencies(
     Ok(depfile.text()?)
 }
 
-/// What is written must not be what is read.
+/// Refuses outputs that are inputs of the image.
 fn refuse_inputs(plans: &[Plan], outputs: [Option<&Path>; 2]) -> Result<(), CliError> {
     for output in outputs.into_iter().flatten() {
         let at = place(output);
         for plan in plans {
             if plan.inputs.files.contains(&at) {
                 return Err(CliError::Usage(format!(
-                    "cannot write {}: it is a file that the image is made of; write it elsewhere",
+                    "cannot write {}: it is an input of the image; use another path",
                     output.display()
                 )));
             }
@@ -363,7 +364,7 @@ fn refuse_inputs(plans: &[Plan], outputs: [Option<&Path>; 2]) -> Result<(), CliE
                 .find(|folder| at.starts_with(folder))
             {
                 return Err(CliError::Usage(format!(
-                    "cannot write {}: it lies in {}, which is added to the image; write it elsewhere",
+                    "cannot write {}: it is in {}, which is added to the image; use another path",
                     output.display(),
                     folder.display()
                 )));
@@ -424,7 +425,7 @@ fn write_file(
     })
 }
 
-/// Puts an image in its place; whether the one that is there is the same and stays.
+/// Publishes an image; returns whether the existing one is identical and was kept.
 fn publish_image(mut file: AtomicFile, args: &PackArgs) -> Result<bool, CliError> {
     if args.if_changed && file.is_same_as_before()? {
         return Ok(true);
@@ -436,7 +437,7 @@ fn publish_image(mut file: AtomicFile, args: &PackArgs) -> Result<bool, CliError
     Ok(false)
 }
 
-/// A file of dependencies that is not written yet.
+/// A dependency file that is not written yet.
 struct Dependencies<'a> {
     path: &'a Path,
     output: Output,
@@ -458,14 +459,14 @@ fn publish(depfile: Option<Dependencies<'_>>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Whether a build of Ninja runs here: a build folder is where its file is, or below.
+/// Whether this is a Ninja build: `build.ninja` is in the build directory or above it.
 fn is_below_ninja(folder: &Path) -> bool {
     folder
         .ancestors()
         .any(|folder| folder.join("build.ninja").is_file())
 }
 
-/// Where a path that may not be there yet would be, without links.
+/// The real path of a file that may not exist yet, with links resolved.
 fn place(path: &Path) -> PathBuf {
     if let Ok(real) = fs::canonicalize(path) {
         return real;
@@ -490,7 +491,7 @@ fn refuse_to_replace_input(output: &Path, files: &[PathBuf]) -> Result<(), CliEr
     };
     match files.iter().find(|file| identity(file) == Some(target)) {
         Some(file) => Err(CliError::Usage(format!(
-            "cannot write {}: it is the program {} itself; write it elsewhere",
+            "cannot write {}: it is the program {} itself; use another path",
             output.display(),
             file.display()
         ))),

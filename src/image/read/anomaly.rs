@@ -1,11 +1,11 @@
-//! What is out of order in a layer's archive, and does not keep it from being read.
+//! What is irregular in a layer's archive without making it unreadable.
 
 use std::path::PathBuf;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// Most anomalies that are kept; the rest is counted.
+/// Most anomalies that are kept; the rest are only counted.
 const MAX_KEPT: usize = 1000;
 
 /// What is wrong with a member.
@@ -13,27 +13,27 @@ const MAX_KEPT: usize = 1000;
 pub enum AnomalyKind {
     /// Its name begins with `/`.
     Absolute,
-    /// Its name holds `..` and stays inside.
+    /// Its name contains `..` but stays inside the root.
     DotDot,
-    /// Its name leads out of the root.
+    /// Its name points outside the root.
     Outside,
-    /// Its name holds a NUL or is longer than any can be.
+    /// Its name contains a NUL or is longer than any path can be.
     Name,
     /// Another member of the layer has the same name.
     Duplicate,
-    /// A part of its path is no folder.
+    /// A component of its path is not a directory.
     NotAFolder,
-    /// The links on its path lead in circles.
+    /// The symbolic links on its path form a loop.
     LinkLoop,
-    /// A symbolic link to nothing, or to a target longer than any can be.
+    /// A symbolic link with an empty target, or one longer than any path can be.
     LinkTarget,
-    /// A hard link to something that is not there.
+    /// A hard link to a file that does not exist.
     HardLink,
-    /// A whiteout of no name.
+    /// A whiteout of an invalid name.
     Whiteout,
-    /// A type that no reader knows.
+    /// An unknown member type.
     UnknownType,
-    /// A folder or file of this machine that cannot be read.
+    /// A directory or file of this machine that cannot be read.
     Unreadable,
 }
 
@@ -43,42 +43,42 @@ impl AnomalyKind {
         !matches!(self, Self::Absolute | Self::DotDot | Self::Duplicate)
     }
 
-    /// What is wrong, as the rest of a sentence about the name.
+    /// What is wrong, as the predicate of a sentence whose subject is the name.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Absolute => "is an absolute name",
-            Self::DotDot => "holds ..",
-            Self::Outside => "leads out of the root",
-            Self::Name => "is no possible file name",
-            Self::Duplicate => "stands in the layer twice",
-            Self::NotAFolder => "has a part of its path that is no folder",
-            Self::LinkLoop => "leads through too many links",
-            Self::LinkTarget => "is a symbolic link with an impossible target",
-            Self::HardLink => "is a hard link to something that is not there",
-            Self::Whiteout => "removes no possible name",
-            Self::UnknownType => "is of a type that no reader knows",
+            Self::Absolute => "is an absolute path",
+            Self::DotDot => "contains ..",
+            Self::Outside => "points outside the root",
+            Self::Name => "is not a valid file name",
+            Self::Duplicate => "occurs twice in the layer",
+            Self::NotAFolder => "has a path component that is not a directory",
+            Self::LinkLoop => "goes through too many symbolic links",
+            Self::LinkTarget => "is a symbolic link with an invalid target",
+            Self::HardLink => "is a hard link to a file that does not exist",
+            Self::Whiteout => "is a whiteout of an invalid name",
+            Self::UnknownType => "has an unknown member type",
             Self::Unreadable => "cannot be read",
         }
     }
 }
 
-/// One of them.
+/// One irregular member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anomaly {
     /// The layer, the lowest is 0.
     pub layer: u32,
-    /// The member's name as it stands in the archive.
+    /// The member's name as written in the archive.
     pub name: PathBuf,
     /// What is wrong.
     pub kind: AnomalyKind,
 }
 
-/// All of them, in order.
+/// All anomalies of an image, in archive order.
 #[derive(Clone, Debug, Default)]
 pub struct Anomalies {
-    /// The first ones.
+    /// The first anomalies, up to the limit.
     pub kept: Vec<Anomaly>,
-    /// How many more there were.
+    /// How many more there are.
     pub omitted: usize,
 }
 

@@ -1,7 +1,7 @@
-//! Compression, told by content.
+//! Compression, detected by content.
 //!
-//! In: the first bytes of a file, and a stream. Out: the stream unpacked, stopped before it
-//! outgrows the limits.
+//! In: the first bytes of a file, and a stream. Out: the decompressed stream, stopped before it
+//! exceeds the limits.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::limits::{Limits, RATIO_FROM};
 
-/// How a stream is packed.
+/// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Uncompressed.
     None,
     /// RFC 1952, one member or several.
     Gzip,
@@ -20,7 +20,7 @@ pub enum Compression {
     Zstd,
     /// The .xz format.
     Xz,
-    /// Known by sight only.
+    /// Recognized but not supported; its name.
     Unsupported(&'static str),
 }
 
@@ -28,7 +28,7 @@ impl Compression {
     /// Bytes that [`Self::of`] looks at.
     pub const MAGIC: usize = 6;
 
-    /// Tells it from the first bytes.
+    /// Detects it from the first bytes.
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -42,7 +42,7 @@ impl Compression {
         }
     }
 
-    /// The word for people; the last part of media types.
+    /// The name shown to users, and the suffix of media types.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -53,7 +53,7 @@ impl Compression {
         }
     }
 
-    /// Unpacks `packed`.
+    /// A reader that decompresses `packed`.
     ///
     /// # Errors
     /// When the decoder cannot be set up, or the compression is not supported.
@@ -91,7 +91,7 @@ impl Compression {
 /// Compressed bytes read at a time.
 const BUFFER: usize = 128 << 10;
 
-/// What all compressed parts of one image may still unpack to.
+/// How many more bytes all compressed parts of one image may decompress to.
 #[derive(Clone, Debug)]
 pub struct Budget {
     left: Arc<AtomicU64>,
@@ -99,7 +99,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The whole of what `limits` allow.
+    /// A full budget according to `limits`.
     pub fn new(limits: Limits) -> Self {
         Self {
             left: Arc::new(AtomicU64::new(limits.unpacked)),
@@ -108,14 +108,14 @@ impl Budget {
     }
 }
 
-/// A limit that ended a stream, carried through [`io::Error`] to where it can be told.
+/// A limit that ended a stream, passed through [`io::Error`] to where it is reported.
 #[derive(Debug)]
 pub struct Exceeded {
-    /// What there is too much of.
+    /// What exceeds the limit.
     pub what: &'static str,
     /// Name of the limit.
     pub name: &'static str,
-    /// The limit.
+    /// The value of the limit.
     pub limit: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The documents of an image: which images there are, and what each is made of.
 //!
-//! In: `index.json` and what it leads to, or docker's `manifest.json`. Out: one description for
-//! each image, its layers by name with every digest that was promised for them. Source: the OCI
+//! In: `index.json` and what it references, or docker's `manifest.json`. Out: one description for
+//! each image, its layers by name with every digest declared for them. Source: the OCI
 //! image specification (`image-layout.md`, `image-index.md`, `manifest.md`, `config.md`), docker's
 //! image specification v1.2 for `docker save`.
 
@@ -23,7 +23,7 @@ use crate::image::digest::Blob;
 /// How deep indexes may be nested.
 const MAX_DEPTH: usize = 8;
 
-/// The platform that an image says it is for.
+/// The platform that an image declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePlatform {
     /// `os`, such as `linux`.
@@ -65,7 +65,7 @@ impl ImagePlatform {
 pub struct Description {
     /// Names, as `docker image ls` would show them; tags alone where nothing else is known.
     pub tags: Vec<String>,
-    /// What it is for.
+    /// The platform it is for.
     pub platform: ImagePlatform,
     /// The image's ID: the digest of its configuration.
     pub id: String,
@@ -73,13 +73,13 @@ pub struct Description {
     pub digest: Option<String>,
     /// The configuration.
     pub config: ImageConfiguration,
-    /// `Healthcheck`, which the specification's type leaves out.
+    /// `Healthcheck`, which the `oci-spec` type leaves out.
     pub healthcheck: Option<serde_json::Value>,
     pub(super) layers: Vec<LayerPart>,
     pub(super) faults: Vec<Fault>,
 }
 
-/// A layer and what is promised of it.
+/// A layer and what the documents declare for it.
 #[derive(Clone, Debug)]
 pub(super) struct LayerPart {
     pub name: String,
@@ -170,7 +170,7 @@ impl Documents<'_> {
         }
     }
 
-    /// The images of docker's manifest; one that stands in it several times is shown once.
+    /// The images of docker's manifest; one that is listed several times is shown once.
     fn docker_images(&self, entries: &[DockerManifest]) -> Result<Vec<Description>, ReadError> {
         let mut images: Vec<Description> = Vec::new();
         let mut known = HashMap::new();
@@ -230,7 +230,7 @@ impl Documents<'_> {
         Ok(config)
     }
 
-    /// Adds every image that an index leads to.
+    /// Adds every image that an index references.
     fn index(
         &self,
         name: &str,
@@ -253,7 +253,7 @@ impl Documents<'_> {
             let path = blob_path(descriptor.digest())?;
             let names = names(descriptor);
             if is_index(descriptor.media_type()) {
-                // A circle has no end, and a tag is shown once.
+                // A cycle never ends, and a tag is shown once.
                 if !seen.insert(path.clone()) {
                     continue;
                 }
@@ -276,7 +276,7 @@ impl Documents<'_> {
             if !is_manifest(descriptor.media_type()) || (many && !self.parts.has(&path)) {
                 continue;
             }
-            // What turned out to be no image is not read again.
+            // What turned out not to be an image is not read again.
             if !seen.insert(path.clone()) {
                 continue;
             }
@@ -285,7 +285,7 @@ impl Documents<'_> {
         Ok(())
     }
 
-    /// The image behind a manifest; `None` when it is something else than an image.
+    /// The image that a manifest describes; `None` when it describes something else.
     fn manifest(
         &self,
         path: &str,
@@ -296,7 +296,7 @@ impl Documents<'_> {
         let (bytes, blob) = self.parts.document(path, by, self.limit)?;
         let mut faults = blob_faults(descriptor, &blob);
         if !faults.is_empty() {
-            // Whatever stands in it was written by somebody else.
+            // Its content comes from another tool.
             return Err(ReadError::Integrity(faults));
         }
         let manifest: ImageManifest = parse(&bytes, path)?;
@@ -343,7 +343,7 @@ fn describe_one(
         return Err(ReadError::Document {
             name: name.to_owned(),
             why: format!(
-                "it speaks of {} layers and the manifest of {}",
+                "it lists {} layers, but the manifest lists {}",
                 diff_ids.len(),
                 layers.len()
             ),
@@ -388,18 +388,18 @@ fn names(descriptor: &Descriptor) -> Vec<String> {
     name.into_iter().cloned().collect()
 }
 
-/// Where a blob stands in a layout. Only digests that slimpack can check are taken.
+/// The path of a blob in a layout. Only digests that slimpack can verify are accepted.
 fn blob_path(digest: &Digest) -> Result<String, ReadError> {
     if digest.algorithm().as_ref() == "sha256" {
         return Ok(format!("blobs/sha256/{}", digest.digest()));
     }
     Err(ReadError::Document {
         name: "manifest".to_owned(),
-        why: format!("{digest} is no SHA-256 digest, and slimpack checks no others"),
+        why: format!("{digest} is not a SHA-256 digest, the only kind slimpack supports"),
     })
 }
 
-/// The digest that the name of a blob promises: `blobs/sha256/<hex>`, `<hex>.json`.
+/// The digest in the name of a blob: `blobs/sha256/<hex>`, `<hex>.json`.
 fn digest_in_name(name: &str) -> Option<String> {
     let last = name.rsplit('/').next()?;
     let hex = last.strip_suffix(".json").unwrap_or(last);
@@ -419,7 +419,7 @@ fn blob_faults(promised: &Descriptor, blob: &Blob) -> Vec<Fault> {
     size.into_iter().chain(digest).collect()
 }
 
-/// A fault unless `found` is what was expected.
+/// A fault unless `found` is as expected.
 pub(super) fn differs(
     subject: &str,
     what: &'static str,
@@ -444,7 +444,7 @@ fn is_manifest(kind: &MediaType) -> bool {
         || kind.as_ref() == "application/vnd.docker.distribution.manifest.v2+json"
 }
 
-/// The compression that a layer's media type promises; `None` when it is no layer's.
+/// The compression that a layer's media type declares; `None` if it is not a layer media type.
 pub(super) fn promised_compression(kind: &MediaType) -> Option<Compression> {
     Some(match kind {
         MediaType::ImageLayer | MediaType::ImageLayerNonDistributable => Compression::None,

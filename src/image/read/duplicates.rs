@@ -1,7 +1,7 @@
-//! Content that an image holds more than once.
+//! Content that an image contains more than once.
 //!
-//! In: a tree. Out: files that are equal byte for byte, hard links not counted. Only files of
-//! equal size are read, and of those whose beginnings differ no more than that.
+//! In: a tree. Out: files that are identical byte for byte, not counting hard links. Only files
+//! of equal size are read, and in full only if their beginnings are equal.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -12,21 +12,21 @@ use super::layer::COMPARED_FROM;
 use super::node::Node;
 use super::tree::Tree;
 
-/// Bytes that are compared first, and bytes read at a time.
+/// Bytes that are compared first, and that are read at a time.
 const BEGINNING: u64 = 4 << 10;
 const PIECE: usize = 64 << 10;
 
-/// Content that several files hold.
+/// Content shared by several files.
 #[derive(Clone, Debug)]
 pub struct Duplicate {
-    /// Bytes of one of them.
+    /// Size of one of them in bytes.
     pub size: u64,
-    /// All paths, in order.
+    /// All paths, sorted.
     pub paths: Vec<PathBuf>,
 }
 
 impl Duplicate {
-    /// Bytes that one copy would spare.
+    /// Bytes that keeping a single copy would save.
     pub fn wasted(&self) -> u64 {
         self.size.saturating_mul(self.paths.len() as u64 - 1)
     }
@@ -35,20 +35,20 @@ impl Duplicate {
 type Files<'t> = Vec<(PathBuf, &'t Node)>;
 
 impl Tree {
-    /// Files with the same content under several paths; those of less than 4 KiB are not
-    /// compared. The most wasteful first.
+    /// Files with the same content under several paths, most wasteful first; files smaller than
+    /// 4 KiB are not compared.
     pub fn duplicates(&self) -> Vec<Duplicate> {
         let mut by_size: BTreeMap<u64, Files<'_>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for (path, number, node) in self.walk() {
-            // A sparse file may be of any size, and holds next to nothing.
+            // A sparse file may be of any size, with next to nothing in it.
             if node.size >= COMPARED_FROM && !node.is_sparse() && seen.insert(number) {
                 by_size.entry(node.size).or_default().push((path, node));
             }
         }
         let mut duplicates = Vec::new();
         for (size, files) in by_size {
-            // Of what was hashed when it passed by there is no beginning any more.
+            // For what was hashed in passing, the beginning is not available.
             let has_passed = files.iter().any(|(_, node)| node.fingerprint.is_some());
             let candidates: Vec<Files<'_>> = match has_passed {
                 true => vec![files],
@@ -70,7 +70,7 @@ impl Tree {
     }
 }
 
-/// Groups of at least two files with the same key; files without one are like no other.
+/// Groups of at least two files with the same key; files without a key are unique.
 fn grouped(files: Files<'_>, key: fn(&Node) -> Option<u128>) -> impl Iterator<Item = Files<'_>> {
     let mut groups: HashMap<u128, Files<'_>> = HashMap::new();
     if files.len() > 1 {

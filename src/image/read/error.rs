@@ -13,21 +13,21 @@ pub enum ReadError {
     /// The file cannot be opened or read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is nothing that images are made of.
+    /// It is not in a format that images come in.
     #[error(
-        "it is {0}; images are docker and OCI archives, OCI layout folders, root folders and \
-         tars of them"
+        "it is {0}; images are docker and OCI archives, OCI layout directories, root directories \
+         and tars of them"
     )]
     NotAnImage(&'static str),
     /// A tar is damaged.
-    #[error("{} is damaged: {what}; fetch or save the image again", one_line(.within))]
+    #[error("{} is damaged: {what}; pull or save the image again", one_line(.within))]
     Tar {
         /// The archive or layer.
         within: String,
         /// What is wrong, and where.
         what: String,
     },
-    /// A document is no JSON, or not the one that was expected.
+    /// A document is not JSON, or not of the expected form.
     #[error("its {} cannot be read: {}", one_line(.name), one_line(.why))]
     Document {
         /// Name of the member or file.
@@ -35,74 +35,74 @@ pub enum ReadError {
         /// What is wrong.
         why: String,
     },
-    /// A part that another one names is not there.
+    /// A part that another one references is missing.
     #[error(
-        "{}, named by {}, is not in it; fetch or save the image again",
+        "{}, referenced by {}, is missing from it; pull or save the image again",
         one_line(.name), one_line(.by)
     )]
     Absent {
         /// The part.
         name: String,
-        /// Who names it.
+        /// The document that references it.
         by: String,
     },
-    /// Indexes that name each other.
-    #[error("its indexes are nested more than {0} deep, or name each other in a circle")]
+    /// Indexes are nested too deep or reference each other.
+    #[error("its indexes are nested more than {0} deep, or reference each other in a cycle")]
     Nested(usize),
-    /// No image is for the wanted platform.
-    #[error("it has no image for {wanted}; it has {}; name one of them with --image-platform", one_line(&.has.join(", ")))]
+    /// No image is for the requested platform.
+    #[error("it has no image for {wanted}, only for {}; choose one with --image-platform", one_line(&.has.join(", ")))]
     NoSuchPlatform {
-        /// What was asked for.
+        /// The requested platform.
         wanted: String,
-        /// What there is.
+        /// The platforms it has.
         has: Vec<String>,
     },
-    /// There is no image in it at all.
-    #[error("it holds no image")]
+    /// It contains no image at all.
+    #[error("it contains no image")]
     Empty,
     /// A limit was reached.
     #[error(
-        "{}; raise the limit with --limit {name}=N if the image is to be trusted",
+        "{}; raise the limit with --limit {name}=N if you trust the image",
         .what.replace("this many", &.limit.to_string())
     )]
     Limit {
-        /// What there is too much of.
+        /// What exceeds the limit, with `this many` in place of the number.
         what: String,
         /// Name of the limit.
         name: &'static str,
-        /// The limit.
+        /// The limit, in the unit of its option.
         limit: u64,
     },
-    /// A digest, a size or a type is not what the documents say.
+    /// A digest, size or type does not match the documents.
     #[error("{}", faults(.0))]
     Integrity(Vec<Fault>),
-    /// A compression that is not known.
+    /// An unsupported compression.
     #[error(
-        "{} is compressed with {}, which slimpack does not unpack; unpack it first, or use gzip, zstd \
-         or xz",
+        "{} is compressed with {}, which slimpack does not support; decompress it first, or use \
+         gzip, zstd or xz",
         one_line(.0), one_line(.1)
     )]
     Compression(String, String),
-    /// A path on the way is no folder or leads in circles.
+    /// A path inside the image has a component that is not a directory, or a symbolic link loop.
     #[error("its {} cannot be used: {why}", .path.strip_prefix("/").unwrap_or(.path).display())]
     Path {
-        /// The path.
+        /// The path inside the image.
         path: PathBuf,
-        /// Why.
+        /// Why it cannot be resolved.
         why: String,
     },
 }
 
-/// Something that is not what the documents of the image say.
+/// A mismatch between the image and its documents.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The blob or layer.
     pub subject: String,
-    /// What about it: `digest`, `size`, `diff ID`, `media type`.
+    /// The property that differs: `digest`, `size`, `diff ID`, `media type`.
     pub what: &'static str,
-    /// What the documents say.
+    /// The value in the documents.
     pub expected: String,
-    /// What it is.
+    /// The actual value.
     pub found: String,
 }
 
@@ -120,7 +120,7 @@ impl std::fmt::Display for Fault {
 }
 
 fn faults(faults: &[Fault]) -> String {
-    /// Faults that are told; the rest is counted.
+    /// Faults that are listed; the rest are only counted.
     const TOLD: usize = 10;
     let told = faults.iter().take(TOLD).map(ToString::to_string);
     let mut texts: Vec<_> = told.collect();

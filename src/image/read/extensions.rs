@@ -1,6 +1,6 @@
-//! Headers that speak of the member behind them: GNU's long names, pax records.
+//! Extension headers, which apply to the next member: GNU long names, pax records.
 //!
-//! In: the data of such members. Out: what they say, bounded. Source: POSIX `pax` ("pax Extended
+//! In: the data of such members. Out: their fields, bounded. Source: POSIX `pax` ("pax Extended
 //! Header"), GNU tar's manual.
 
 use tar::EntryType;
@@ -8,8 +8,8 @@ use tar::EntryType;
 use super::names::MAX_PATH;
 use super::sparse::number;
 
-/// What extension headers say of the member behind them: GNU's win over pax records, and of
-/// several with pax records only the last counts (as Go reads them).
+/// Fields that extension headers set for the next member: GNU's take precedence over pax records,
+/// and of several pax headers only the last counts (as in Go).
 #[derive(Default)]
 pub(super) struct Extensions {
     pub gnu_name: Option<Vec<u8>>,
@@ -30,7 +30,7 @@ pub(super) struct Pax {
     pub sparse_size: Option<u64>,
     pub sparse_map: Vec<(u64, u64)>,
     sparse_offset: Option<u64>,
-    /// The map stands at the beginning of the data.
+    /// Whether the sparse map is at the beginning of the data.
     pub sparse_in_data: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn is_extension(kind: EntryType) -> bool {
 }
 
 impl Extensions {
-    /// Notes one extension header; `None` when it is malformed.
+    /// Applies one extension header; `None` when it is malformed.
     pub fn note(&mut self, kind: EntryType, text: &[u8]) -> Option<()> {
         let until_nul = |text: &[u8]| {
             let end = memchr::memchr(0, text).unwrap_or(text.len());
@@ -54,7 +54,7 @@ impl Extensions {
         match kind {
             EntryType::GNULongName => self.gnu_name = Some(until_nul(text)),
             EntryType::GNULongLink => self.gnu_link = Some(until_nul(text)),
-            // What holds for all members is a comment in practice (git archive).
+            // A global header is only a comment in practice (git archive).
             EntryType::XGlobalHeader => {}
             _ => {
                 self.pax = Pax::default();
@@ -73,7 +73,7 @@ impl Extensions {
 impl Pax {
     fn note(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match key {
-            // An empty value takes a record back.
+            // An empty value deletes a record.
             b"path" => self.name = Some(usable(value)).filter(|name| !name.is_empty()),
             b"linkpath" => self.link = Some(usable(value)).filter(|name| !name.is_empty()),
             b"size" => self.size = Some(number(value)?),
@@ -103,13 +103,13 @@ impl Pax {
     }
 }
 
-/// As much of a name as shows that it is too long to be used.
+/// A name, truncated to just over the longest one that is usable.
 fn usable(name: &[u8]) -> Vec<u8> {
     name[..name.len().min(MAX_PATH + 1)].to_vec()
 }
 
-/// The first record of a pax header (`LENGTH KEY=VALUE\n`): key, value, and what is behind
-/// it. Values may hold any byte, so only the length says where they end.
+/// The first record of a pax header (`LENGTH KEY=VALUE\n`): key, value, and the rest. Values
+/// may contain any byte, so only the length determines where they end.
 fn record(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = memchr::memchr(b' ', text)?;
     let length = usize::try_from(number(&text[..space])?).ok()?;

@@ -1,7 +1,7 @@
-//! A root folder of this machine as a tree.
+//! A root directory of this machine as a tree.
 //!
-//! In: a folder. Out: the same tree that a layer with its files would make. Other file systems
-//! that are mounted in it (`/proc`) are passed over.
+//! In: a directory. Out: the same tree that a layer with its files would produce. Other file
+//! systems mounted in it (`/proc`) are skipped.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -48,7 +48,7 @@ pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {
         for entry in entries {
             walker.left = walker.left.checked_sub(1).ok_or_else(|| too_many(limits))?;
             let path = inside.join(entry.file_name());
-            // What has gone meanwhile is not there.
+            // It has been removed in the meantime.
             if let Ok(found) = entry.metadata()
                 && let Some(folder) =
                     walker.add(&mut tree, number, entry.file_name(), &path, &found)
@@ -77,7 +77,7 @@ struct Walker {
 }
 
 impl Walker {
-    /// Adds one name; the number of a folder that is to be read in its turn.
+    /// Adds one name; returns the number of the node if it is a directory still to be read.
     fn add(
         &mut self,
         tree: &mut Tree,

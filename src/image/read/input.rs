@@ -1,30 +1,30 @@
-//! What a tar is read from: a file that can be skipped through, or a stream.
+//! Input of a tar reader: a seekable file or a stream.
 //!
-//! In: a slice of a file, or a reader. Out: blocks in order. Both look alike to the walker of
-//! members; in a file the data of members is passed over without reading it.
+//! In: a slice of a file, or a reader. Out: blocks in order. Both have the same interface; in a
+//! file the data of members is skipped without reading it.
 
 use std::io::{self, Read};
 
 use crate::bytes::{ReadAt, Slice};
 
-/// Bytes in order, some of which are passed over.
+/// Sequential input with skipping.
 pub(super) trait Input {
-    /// How many bytes have been passed.
+    /// Bytes consumed so far.
     fn position(&self) -> u64;
 
-    /// The next `count` bytes, at most 4 KiB, without passing them; fewer only at the end.
+    /// The next `count` bytes, at most 4 KiB, without consuming them; fewer only at the end.
     fn peek(&mut self, count: usize) -> io::Result<&[u8]>;
 
-    /// Passes over `count` bytes; false when the input ends before.
+    /// Skips `count` bytes; false if the input ends before that.
     fn skip(&mut self, count: u64) -> io::Result<bool>;
 
-    /// Reads on; 0 only at the end or into an empty buffer.
+    /// Reads into `buffer`; 0 only at the end or for an empty buffer.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
-/// Bytes that one look at a file reads: a header, and the small files behind it.
+/// Bytes read from a file at a time: a header, and the small files after it.
 const WINDOW: usize = 4 << 10;
-/// Bytes that one read of a stream asks for.
+/// Bytes read from a stream at a time.
 const BUFFER: usize = 128 << 10;
 
 /// A file.
@@ -77,7 +77,7 @@ impl Input for InPlace {
         let inside = self.position.checked_sub(self.window_at);
         let rest = inside.and_then(|start| self.window.get(usize::try_from(start).ok()?..));
         let count = match rest {
-            // An extended header stands in the window of its own header.
+            // An extended header is in the same window as its own header.
             Some(rest) if !rest.is_empty() => {
                 let count = rest.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&rest[..count]);
@@ -110,7 +110,7 @@ impl<R: Read> Streamed<R> {
         }
     }
 
-    /// Reads once more behind what is at hand; false at the end.
+    /// Reads more input into the buffer; false at the end.
     fn fill(&mut self) -> io::Result<bool> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

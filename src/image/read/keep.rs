@@ -1,8 +1,8 @@
-//! What is kept of files that cannot be read again: those of compressed layers.
+//! What is kept of files that cannot be read again: those in compressed layers.
 //!
-//! In: a file, whole, while it passes by. Out: the parts of it that a closure, or the checks
-//! of a closure, will read. Which parts those are, nobody has to know: the same code reads them
-//! once here, and what it reads is kept.
+//! In: a whole file, as it passes by. Out: the parts of it that a closure, or the checks of a
+//! closure, will read. Which parts those are need not be known in advance: the same code reads
+//! them once here, and what it reads is kept.
 
 use std::io;
 use std::sync::Mutex;
@@ -16,27 +16,27 @@ use crate::elf::Object;
 use crate::loader::{SystemFolders, is_glibc_loader};
 use crate::strip;
 
-/// Bytes that are kept of a script: its first line, which Linux cuts at 255.
+/// Bytes kept of a script: its first line, which Linux truncates at 255.
 const SCRIPT: u64 = 256;
-/// Largest file of a folder that holds configuration (`etc`) that is kept, in bytes.
+/// Largest file that is kept from a configuration directory (`etc`), in bytes.
 const CONFIGURATION: u64 = 1 << 20;
-/// Parts nearer to each other than this are kept as one, in bytes.
+/// Parts closer to each other than this are kept as one, in bytes.
 const GAP: u64 = 512;
 
-/// What will be asked of the files of an image.
+/// What will be read of the files of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Names, sizes and what kind of file each is.
+    /// Names, sizes and kinds of files.
     Listing,
     /// What a loader reads, to resolve closures.
     Closures,
-    /// Versions and symbols too.
+    /// What a loader reads, and symbol versions and symbols.
     Symbols,
-    /// Everything: files are taken out of the image.
+    /// Everything: files are extracted from the image.
     Contents,
 }
 
-/// How much of a passing file is wanted.
+/// How much of a passing file is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Start(u64),
@@ -55,7 +55,7 @@ impl Interest {
         }
     }
 
-    /// Reads what will be read.
+    /// Reads everything that will be read later.
     fn read(self, file: &dyn ReadAt) {
         let Ok(object) = Object::read(file) else {
             return;
@@ -72,8 +72,8 @@ impl Interest {
     }
 }
 
-/// Whether a file may be one that loaders or engines read: by its folder, or by its name where
-/// a link leads to it.
+/// Whether loaders or engines may read a file, judged by its directory, or by its name if a link
+/// may point to it.
 fn is_configuration(name: &[u8]) -> bool {
     let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
     let is_named_so = matches!(
@@ -85,7 +85,7 @@ fn is_configuration(name: &[u8]) -> bool {
     name.starts_with(b"etc/") || is_named_so
 }
 
-/// Parts of a file, by offset.
+/// The kept parts of a file, by offset.
 #[derive(Debug)]
 pub(super) struct Kept {
     size: u64,
@@ -101,7 +101,7 @@ impl Kept {
         }
     }
 
-    /// What `interest` will read of the ELF file `file`; of any other file all.
+    /// What `interest` will read of the ELF file `file`; all of any other file.
     pub fn of(interest: Interest, head: Head, file: &dyn ReadAt) -> io::Result<Self> {
         let size = file.size();
         if head != Head::Elf || size <= GAP {
@@ -120,7 +120,7 @@ impl Kept {
         Ok(Self { size, parts })
     }
 
-    /// Bytes in memory.
+    /// Memory used, in bytes.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
@@ -149,7 +149,7 @@ impl ReadAt for Kept {
         let found = part.and_then(|(start, bytes)| bytes.get((offset - start) as usize..));
         match found {
             Some(bytes) if !bytes.is_empty() || wanted == 0 => {
-                // What is asked for beyond the part is fetched, if at all, by the next call.
+                // What is requested beyond the part is read by the next call, if it was kept.
                 let count = wanted.min(bytes.len());
                 buffer[..count].copy_from_slice(&bytes[..count]);
                 if count < wanted {
@@ -173,7 +173,7 @@ fn not_kept() -> io::Error {
     )
 }
 
-/// Notes which parts of a file are read.
+/// Records which parts of a file are read.
 struct Recorder<'f> {
     file: &'f dyn ReadAt,
     ranges: Mutex<Vec<(u64, u64)>>,
@@ -197,7 +197,7 @@ impl ReadAt for Recorder<'_> {
     }
 }
 
-/// Memory that may still be used for keeping.
+/// Memory budget for what is kept.
 #[derive(Debug)]
 pub(super) struct Room {
     left: AtomicU64,
@@ -212,7 +212,7 @@ impl Room {
         }
     }
 
-    /// Takes `bytes` of it.
+    /// Takes `bytes` from the budget.
     pub fn take(&self, bytes: u64) -> io::Result<()> {
         let order = Ordering::Relaxed;
         let taken = self
@@ -220,14 +220,14 @@ impl Room {
             .fetch_update(order, order, |left| left.checked_sub(bytes));
         taken.map(drop).map_err(|_| {
             io::Error::other(Exceeded {
-                what: "what has to be kept of its compressed layers is more than this many bytes",
+                what: "reading its compressed layers takes more than this many bytes of memory",
                 name: "kept",
                 limit: self.limit,
             })
         })
     }
 
-    /// Whether a file of this size may be looked into.
+    /// Whether the budget admits a file of this size, in bytes.
     pub fn admits(&self, size: u64) -> bool {
         size <= self.limit
     }

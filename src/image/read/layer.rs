@@ -1,7 +1,7 @@
-//! One layer: its members, and what is kept of their data.
+//! One layer: its members, and the parts of their data that are kept.
 //!
-//! In: a tar, in place or passing by. Out: entries for the tree. In place nothing but headers
-//! (and the first bytes of files, which stand beside them) is read.
+//! In: a tar, in a file or from a stream. Out: entries for the tree. In a file only headers are
+//! read (and the first bytes of files, which follow them).
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,16 +22,16 @@ use super::tree::Entry;
 use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::image::digest::{Blob, Digester};
 
-/// Files from this size on are compared with each other, in bytes.
+/// Smallest file that is compared with others, in bytes.
 pub(super) const COMPARED_FROM: u64 = 4096;
-/// Largest sparse file of a compressed layer that is looked into, in bytes.
+/// Largest sparse file in a compressed layer that is examined, in bytes.
 const MAX_SPARSE: u64 = 256 << 20;
-/// First bytes of a member by which it is told what it is: a block of a tar.
+/// First bytes of a member that determine what it is: one tar block.
 const START: usize = 512;
 /// Bytes read at a time.
 const PIECE: usize = 64 << 10;
 
-/// What the layers of one image share while they are read.
+/// State that the layers of one image share while they are read.
 pub(super) struct Shared {
     pub limits: Limits,
     pub interest: Interest,
@@ -53,7 +53,7 @@ impl Shared {
         }
     }
 
-    /// The file that data which passes by goes to.
+    /// The temporary file for data from streams.
     fn spool(&self) -> io::Result<Arc<Spool>> {
         let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(spool) = spool.as_ref() {
@@ -99,7 +99,7 @@ impl IndexedLayer {
     }
 }
 
-/// A layer that lies in a file. An uncompressed one is not hashed here.
+/// Reads a layer in a file. An uncompressed one is not hashed here.
 pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, TarError> {
     let start = blob.prefix(0, Compression::MAGIC as u64)?;
     match Compression::of(&start) {
@@ -126,7 +126,7 @@ pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, 
     }
 }
 
-/// A layer that passes by: everything is hashed on the way. `size` in bytes is a hint.
+/// Reads a layer from a stream; everything is hashed on the way. `size` in bytes is a hint.
 pub(super) fn index_passing(
     start: &[u8],
     blob: impl Read + Send,
@@ -170,7 +170,7 @@ fn index_hashed(
     Ok((entries, hashed.digester.finish()?))
 }
 
-/// Hashes what is read through it.
+/// A reader that hashes what is read.
 struct Hashed<R> {
     inner: R,
     digester: Digester<io::Sink>,
@@ -224,11 +224,11 @@ pub(super) fn index_in_place(
     Ok(entries)
 }
 
-/// Takes a member whose data is something else than a file's; false when it does not.
+/// Handles a member whose data is not a file's; returns false if it does not handle it.
 pub(super) type Take<'t> =
     dyn FnMut(&Member, &[u8], &mut (dyn Read + Send)) -> Result<bool, TarError> + 't;
 
-/// All members of a tar that passes by; those that `take` takes have no data in the result.
+/// All members of a tar from a stream; those that `take` handles have no data in the result.
 pub(super) fn index_stream<I: Input + Send>(
     members: &mut Members<I>,
     shared: &Shared,
@@ -237,7 +237,7 @@ pub(super) fn index_stream<I: Input + Send>(
     let mut entries = Vec::new();
     while let Some(member) = members.next()? {
         shared.count_member()?;
-        // Names pack well, and all of them are held.
+        // Names compress well, and all of them are kept.
         let held = member.name.len() + member.link.len();
         let parts = member.sparse.as_ref().map_or(0, |map| map.bytes());
         shared.room.take((held + parts) as u64)?;
@@ -252,7 +252,7 @@ pub(super) fn index_stream<I: Input + Send>(
             let head = Head::of(&start);
             entry.head = Some(head);
             if take(&entry.member, &start, &mut members.data())? {
-                // Should it be a file of a root after all, no more than this is known of it.
+                // If it is a file of a root after all, nothing more is known about it.
                 let known = start[..start.len().min(Head::LENGTH)].to_vec();
                 entry.data = Data::Kept(Arc::new(Kept::start(entry.member.size, known)));
             } else {
@@ -264,7 +264,7 @@ pub(super) fn index_stream<I: Input + Send>(
     Ok(entries)
 }
 
-/// Keeps what is wanted of a file that passes by.
+/// Keeps the needed parts of a file from a stream.
 fn keep(
     entry: &mut Entry,
     head: Head,
@@ -302,7 +302,7 @@ fn keep(
     hold(entry, kept, shared)
 }
 
-/// Keeps all of a file that passes by.
+/// Keeps a whole file from a stream.
 fn spool(entry: &mut Entry, data: &mut dyn Read, shared: &Shared) -> Result<(), TarError> {
     let member = &entry.member;
     let is_compared = member.size >= COMPARED_FROM && member.sparse.is_none();
@@ -316,7 +316,7 @@ fn spool(entry: &mut Entry, data: &mut dyn Read, shared: &Shared) -> Result<(), 
     entry.data = match &member.sparse {
         None => Data::InPlace(stored),
         Some(map) => {
-            // What its bytes are is told when they are asked for.
+            // Read errors are reported when its bytes are requested.
             entry.head = None;
             Data::Sparse(stored, map.clone())
         }
@@ -324,7 +324,7 @@ fn spool(entry: &mut Entry, data: &mut dyn Read, shared: &Shared) -> Result<(), 
     Ok(())
 }
 
-/// The same of a sparse file, whose first bytes may be nowhere in the archive.
+/// The same for a sparse file, whose first bytes may not be in the archive.
 fn keep_sparse(
     entry: &mut Entry,
     map: Arc<SparseMap>,
@@ -332,8 +332,8 @@ fn keep_sparse(
     shared: &Shared,
 ) -> Result<(), TarError> {
     let (size, length) = (entry.member.size, entry.member.stored);
-    // What begins with a hole is neither a program nor a script, and one of any size could ask
-    // for any memory.
+    // A file that begins with a hole is neither a program nor a script, and a huge one could use
+    // any amount of memory.
     let is_small = size <= MAX_SPARSE && shared.room.admits(length);
     let is_wanted = shared.interest.wants(&entry.member, Head::Other) == Wanted::Whole;
     let is_held = is_small && (map.begins_at_zero() || is_wanted);

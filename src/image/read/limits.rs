@@ -1,28 +1,28 @@
-//! How much of an image is read before it is refused.
+//! Limits on reading an image.
 //!
-//! In: numbers of the command line. Out: bounds for memory and time that a hostile archive
-//! runs into before the machine does. Each can be raised.
+//! In: numbers from the command line. Out: bounds on memory and time, which stop a hostile
+//! archive before it exhausts the machine. Each can be raised.
 
 /// Bounds for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most members of all layers together, and most files and folders of the tree.
+    /// Most members of all layers together, and most files and directories in the tree.
     pub members: u64,
     /// Largest JSON document, in bytes.
     pub document: u64,
-    /// Most bytes that compressed data may unpack to, all layers together.
+    /// Most bytes that compressed data may decompress to, all layers together.
     pub unpacked: u64,
-    /// Most bytes that one compressed byte may unpack to, once 256 MiB have been
-    /// unpacked. Real layers stay below 50; DEFLATE cannot pass 1032.
+    /// Highest compression ratio, checked once 256 MiB have been decompressed. Real layers stay
+    /// below 50; DEFLATE cannot exceed 1032.
     pub ratio: u64,
-    /// Most bytes of compressed layers that are kept in memory; also the largest file of
-    /// one that is looked into.
+    /// Most bytes of compressed layers that are kept in memory; also the largest file in one
+    /// that is examined.
     pub kept: u64,
     /// Most seconds that all requests to a registry may take for one image.
     pub registry_time: u64,
 }
 
-/// Bytes that may be unpacked from anything, whatever the ratio.
+/// Bytes that may be decompressed whatever the ratio.
 pub const RATIO_FROM: u64 = 256 << 20;
 
 impl Default for Limits {
@@ -39,7 +39,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limits by the names that the command line knows them under.
+    /// Names of the limits on the command line.
     pub const NAMES: [&'static str; 6] = [
         "members",
         "document",
@@ -49,7 +49,7 @@ impl Limits {
         "registry-time",
     ];
 
-    /// The limit called `name`; `None` when there is none of that name.
+    /// The limit called `name`; `None` for an unknown name.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
         match name {
             "members" => Some(&mut self.members),

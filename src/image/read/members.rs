@@ -1,7 +1,7 @@
 //! The members of a tar.
 //!
-//! In: blocks. Out: members with whole names and sizes, whichever of the formats (v7, ustar,
-//! GNU, pax) says them. Every size is checked before it is used. Source: POSIX `pax`, GNU
+//! In: blocks. Out: members with full names and sizes, in any of the formats (v7, ustar, GNU,
+//! pax). Every size is checked before it is used. Source: POSIX `pax`, GNU
 //! tar's manual ("Basic Tar Format"), Go's `archive/tar`, which docker and umoci read with.
 
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ const MAX_EXTENSIONS: usize = 16;
 /// Most blocks of a sparse map.
 const MAX_MAP: usize = 16_384;
 
-/// Why a tar ends before its end.
+/// Why a tar cannot be read to its end.
 #[derive(Debug)]
 pub(super) enum TarError {
     Io(io::Error),
@@ -43,7 +43,7 @@ pub(super) enum MemberKind {
     Symlink,
     HardLink,
     Special,
-    /// A type that no reader knows.
+    /// An unknown type; its type flag.
     Unknown(u8),
 }
 
@@ -58,9 +58,9 @@ pub(super) struct Member {
     pub gid: u64,
     /// Size of the file in bytes.
     pub size: u64,
-    /// Bytes that the archive holds of it.
+    /// Bytes of it stored in the archive; fewer than `size` if it is sparse.
     pub stored: u64,
-    /// Where its data begins.
+    /// Offset of its data in the archive, in bytes.
     pub data_at: u64,
     pub sparse: Option<Arc<SparseMap>>,
     /// Whether it has the attribute `security.capability`.
@@ -70,7 +70,7 @@ pub(super) struct Member {
 /// Walks the members of a tar.
 pub(super) struct Members<I> {
     input: I,
-    /// Data of the current member that has not been passed, and its padding.
+    /// Bytes of the current member's data and padding that have not been consumed.
     left: u64,
     padding: u64,
     has_ended: bool,
@@ -116,7 +116,7 @@ impl<I: Input> Members<I> {
                 return Ok(None);
             };
             let stored = number_field(&header.as_bytes()[SIZE])
-                .ok_or_else(|| damaged(header_at, "a size is no number"))?;
+                .ok_or_else(|| damaged(header_at, "a size is not a number"))?;
             let kind = header.entry_type();
             if is_extension(kind) {
                 let text = self.extension(header_at, stored)?;
@@ -146,7 +146,7 @@ impl<I: Input> Members<I> {
         Data { members: self }
     }
 
-    /// Passes over everything behind the end of the archive.
+    /// Consumes everything after the end of the archive.
     pub fn drain(&mut self) -> io::Result<()> {
         while self.input.skip(1 << 20)? {}
         Ok(())
@@ -183,10 +183,7 @@ impl<I: Input> Members<I> {
             let two = self.input.peek(2 * BLOCK)?;
             return match two.len() < 2 * BLOCK || is_zero(two) {
                 true => Ok(None),
-                false => Err(damaged(
-                    at,
-                    "a single block of zeros stands between members",
-                )),
+                false => Err(damaged(at, "there is a single zero block between members")),
             };
         }
         if block.len() < BLOCK {
@@ -221,7 +218,8 @@ impl<I: Input> Members<I> {
     ) -> Result<Member, TarError> {
         let bytes = header.as_bytes();
         let owner = |field: Range<usize>| {
-            number_field(&bytes[field]).ok_or_else(|| damaged(header_at, "an owner is no number"))
+            number_field(&bytes[field])
+                .ok_or_else(|| damaged(header_at, "an owner is not a number"))
         };
         let Extensions {
             gnu_name,
@@ -235,7 +233,7 @@ impl<I: Input> Members<I> {
         let link = link.unwrap_or_default();
         let kind = kind(header, &name);
         let mut stored = pax.size.unwrap_or(stored);
-        // Only files have data, whatever the header of another says.
+        // Only files have data, whatever size another header has.
         if !matches!(kind, MemberKind::File | MemberKind::Unknown(_)) {
             stored = 0;
         }
@@ -261,7 +259,7 @@ impl<I: Input> Members<I> {
         let map = if header.entry_type() == EntryType::GNUSparse {
             let map = self.old_map(header_at, header)?;
             member.size = number_field(&bytes[REAL_SIZE])
-                .ok_or_else(|| damaged(header_at, "a size is no number"))?;
+                .ok_or_else(|| damaged(header_at, "a size is not a number"))?;
             self.begin(stored);
             Some(map)
         } else {
@@ -287,7 +285,7 @@ impl<I: Input> Members<I> {
         Ok(member)
     }
 
-    /// The map of GNU's own format: four parts in the header, 21 in each block behind it.
+    /// The map of GNU's own format: four parts in the header, 21 in each block after it.
     fn old_map(&mut self, at: u64, header: &Header) -> Result<Vec<(u64, u64)>, TarError> {
         let malformed = || damaged(at, "the map of a sparse file is malformed");
         let gnu = header.as_gnu().ok_or_else(malformed)?;
@@ -342,7 +340,7 @@ impl<I: Input> Members<I> {
     }
 }
 
-/// A header, when the block's checksum says that it is one.
+/// The block as a header if its checksum is right.
 fn parse(block: &[u8]) -> Option<Header> {
     let header = Header::from_byte_slice(block.get(..BLOCK)?).clone();
     let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
@@ -374,8 +372,8 @@ const UID: Range<usize> = 108..116;
 const GID: Range<usize> = 116..124;
 const CHECKSUM: Range<usize> = 148..156;
 
-/// A number of a header: octal digits, or base 256 when the highest bit is set. Writers leave a
-/// field empty that they know nothing of. `None` for what is neither, negative or too large.
+/// A numeric header field: octal digits, or base 256 when the highest bit is set. Writers leave
+/// unknown fields empty. `None` when it is neither, negative or too large.
 fn number_field(field: &[u8]) -> Option<u64> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
@@ -409,7 +407,7 @@ fn damaged(at: u64, what: &str) -> TarError {
 
 fn kind(header: &Header, name: &[u8]) -> MemberKind {
     match header.entry_type() {
-        // The oldest writers told a folder by its slash; to all others it says nothing.
+        // The oldest writers marked a directory by a trailing slash, which means nothing elsewhere.
         EntryType::Regular if header.as_bytes()[KIND] == 0 && name.ends_with(b"/") => {
             MemberKind::Directory
         }

@@ -1,9 +1,9 @@
-//! Reading images: any archive, layout or folder becomes one tree.
+//! Reading images: any archive, layout or directory becomes one tree.
 //!
-//! In: a path or standard input. Out: what images it holds, and for each the effective tree,
-//! its layers, and whether every digest is what its documents say. Nothing is unpacked to disk
-//! and nothing is trusted: names, sizes and links are checked before they are used, memory and
-//! time are bounded by [`Limits`].
+//! In: a path or standard input. Out: the images in it, and for each the effective tree, its
+//! layers, and whether every digest matches its documents. Nothing is unpacked to disk and
+//! nothing is trusted: names, sizes and links are checked before they are used, memory and time
+//! are bounded by [`Limits`].
 
 mod anomaly;
 mod compression;
@@ -55,29 +55,29 @@ use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::store::Store;
 use crate::vfs::View;
 
-/// How to read.
+/// Options for reading an image.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bounds.
+    /// Bounds on memory and time.
     pub limits: Limits,
-    /// The platform to read of several, such as `linux/arm64`; all of them without.
+    /// The platform to read, such as `linux/arm64`; all platforms if `None`.
     pub platform: Option<String>,
-    /// What will be asked of files in compressed layers.
+    /// What will be read of files in compressed layers.
     pub interest: Interest,
 }
 
-/// What an image is kept in.
+/// The format of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What `docker save` writes.
+    /// An archive as written by `docker save`.
     DockerArchive,
     /// A tar of an OCI layout.
     OciArchive,
-    /// A folder with an OCI layout.
+    /// A directory with an OCI layout.
     OciLayout,
-    /// A tar of a root.
+    /// A tar of a root directory.
     RootfsTar,
-    /// A root folder.
+    /// A root directory.
     Rootfs,
 }
 
@@ -94,9 +94,9 @@ impl Kind {
     }
 }
 
-/// Images that can be read one after the other.
+/// The images of one input, which can be read one by one.
 pub struct Images {
-    /// What they are kept in.
+    /// Their format.
     pub kind: Kind,
     source: Source,
     shared: Shared,
@@ -110,20 +110,20 @@ enum Source {
 
 /// One image.
 pub struct Image {
-    /// What its documents say; a bare root has none.
+    /// The contents of its documents; `None` for a bare root.
     pub description: Option<Description>,
     /// The effective tree.
     pub tree: Arc<Tree>,
     /// Its layers, the lowest first.
     pub layers: Vec<Layer>,
-    /// Digests that are being worked out.
+    /// Digests that are still being computed.
     pub verification: Verification,
 }
 
-/// A layer, as it was read.
+/// A layer that was read.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// The digest of the blob; `None` where nothing names it.
+    /// The digest of the blob; `None` if no document has it.
     pub digest: Option<String>,
     /// The digest of the tar in it.
     pub diff_id: String,
@@ -135,7 +135,7 @@ pub struct Layer {
     pub size: u64,
     /// Bytes of the files in it.
     pub bytes: u64,
-    /// How many regular files it writes.
+    /// Number of regular files in it.
     pub files: usize,
 }
 
@@ -152,7 +152,7 @@ pub struct LayerTar<'i> {
 /// Opens `path` (`-` is standard input) and reads its documents.
 ///
 /// # Errors
-/// When it is no image, or none that can be read.
+/// When it is not an image that can be read.
 pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
     let shared = Shared::new(options.limits, options.interest);
     let opened = parts::open(path, &shared)?;
@@ -162,7 +162,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
 /// Opens an archive that comes through a pipe, and reads its documents.
 ///
 /// # Errors
-/// When it is no image, or none that can be read.
+/// When it is not an image that can be read.
 pub fn open_pipe(pipe: File, options: &Options) -> Result<Images, ReadError> {
     let shared = Shared::new(options.limits, options.interest);
     let opened = parts::open_pipe(pipe, &shared)?;
@@ -210,7 +210,7 @@ fn of_platform(images: Vec<Description>, wanted: &str) -> Result<Vec<Description
 }
 
 impl Images {
-    /// How many images there are.
+    /// Number of images.
     pub fn count(&self) -> usize {
         match &self.source {
             Source::Described(_, images) => images.len(),
@@ -221,8 +221,8 @@ impl Images {
     /// The tars of the layers of one image, the lowest first.
     ///
     /// # Errors
-    /// When a layer is missing, is no file that can be read again, or is packed in a way that is
-    /// not known.
+    /// When a layer is missing, is not a file that can be read again, or has an unknown
+    /// compression.
     ///
     /// # Panics
     /// When there is no image of that number.
@@ -261,7 +261,7 @@ impl Images {
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
         match &mut self.source {
             Source::Described(parts, images) => {
-                // Each image has the whole of what the limits allow.
+                // Each image gets the full limits.
                 let shared = Shared::new(self.shared.limits, self.shared.interest);
                 read_image(parts, &images[number], &shared)
             }
@@ -292,7 +292,7 @@ fn bare(tree: Tree) -> Image {
 }
 
 impl Image {
-    /// The tree as loaders see it, with a memory of its own.
+    /// The tree as loaders see it, with its own cache.
     pub fn view(&self) -> View {
         let vfs = ImageVfs(self.tree.clone());
         View::new(Box::new(vfs), Arc::new(Store::default()))
@@ -344,7 +344,7 @@ fn read_image(
         };
         let (task, layer_faults) = check(promised, blob, indexed, size);
         found.extend(layer_faults);
-        // A layer that is named twice is hashed once.
+        // A layer that is referenced twice is hashed once.
         if let Some(task) = task {
             let known = tasks.entry(promised.name.clone()).or_insert_with(|| Task {
                 expected: Vec::new(),
@@ -371,7 +371,7 @@ fn read_image(
     })
 }
 
-/// An error that more than one image meets.
+/// A copy of an error that affects more than one image.
 fn again(error: &ReadError) -> ReadError {
     match error {
         ReadError::Limit { what, name, limit } => ReadError::Limit {
@@ -387,11 +387,10 @@ fn again(error: &ReadError) -> ReadError {
     }
 }
 
-/// A layer that has been read, or why it cannot be.
+/// A layer that has been read, or why it cannot be read.
 type ReadLayer = Arc<Result<IndexedLayer, ReadError>>;
 
-/// Reads each layer once: those that are not compressed one after the other, the others on all
-/// cores.
+/// Reads each layer once: uncompressed layers one after the other, the others on all cores.
 fn read_layers(
     description: &Description,
     blobs: &[Part],
@@ -429,7 +428,7 @@ fn read_layers(
     Ok(unique.iter().map(read).collect())
 }
 
-/// What has still to be hashed of a layer, and what is wrong with it already.
+/// What is still to be hashed of a layer, and the faults found so far.
 fn check(
     promised: &documents::LayerPart,
     blob: &Part,
@@ -455,7 +454,7 @@ fn check(
     let of_tar = vec![(promised.name.clone(), "diff ID", promised.diff_id.clone())];
     match &layer.unpacked {
         Some(unpacked) => found.extend(faults(&of_tar, &unpacked.digest())),
-        // What is not compressed is its own tar.
+        // An uncompressed blob is itself the tar.
         None => of_blob.extend(of_tar),
     }
     match (&layer.packed, blob) {

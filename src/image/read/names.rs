@@ -1,22 +1,22 @@
 //! Names of members.
 //!
-//! In: a name as it stands in an archive. Out: its components, inside the root, or why it can
-//! be none of a file's.
+//! In: a name as written in an archive. Out: its components, inside the root, or why it cannot
+//! be a file name.
 
 use super::anomaly::AnomalyKind;
 
-/// Longest path in bytes; no longer one can be unpacked.
+/// Longest path in bytes; longer ones cannot be unpacked.
 pub(super) const MAX_PATH: usize = 32 << 10;
 
-/// What stands before a name that a layer removes.
+/// Prefix of a whiteout, before the name that a layer removes.
 pub(super) const WHITEOUT: &[u8] = b".wh.";
-/// What stands behind [`WHITEOUT`] in the name that empties a folder.
+/// The rest, after [`WHITEOUT`], of the name that makes a directory opaque.
 pub(super) const OPAQUE: &[u8] = b".wh..opq";
 
-/// A member's name, taken apart.
+/// A parsed member name.
 pub(super) struct Name<'n> {
     parts: Vec<&'n [u8]>,
-    /// What is wrong with it, though it can be used.
+    /// What is irregular about it, though it can be used.
     pub oddity: Option<AnomalyKind>,
 }
 
@@ -41,14 +41,14 @@ impl<'n> Name<'n> {
         Ok(Self { parts, oddity })
     }
 
-    /// The folder and the last component; `None` for the root.
+    /// The parent directory and the last component; `None` for the root.
     pub fn split(&self) -> Option<(&[&'n [u8]], &'n [u8])> {
         let (last, folder) = self.parts.split_last()?;
         Some((folder, last))
     }
 }
 
-/// Whether a name stands for the removal of another.
+/// Whether a name is a whiteout.
 pub(super) fn is_whiteout(name: &[u8]) -> bool {
     let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
     last.starts_with(WHITEOUT)

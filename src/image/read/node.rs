@@ -10,7 +10,7 @@ use super::sparse::{SparseFile, SparseMap};
 use crate::bytes::{ReadAt, Slice};
 use crate::vfs::{Errno, HostVfs, NodeKind, Vfs};
 
-/// What the first bytes of a file say.
+/// The kind of file, according to its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
     /// The ELF magic number.
@@ -25,7 +25,7 @@ impl Head {
     /// Bytes that [`Self::of`] looks at.
     pub const LENGTH: usize = 4;
 
-    /// Tells it from the first bytes of a file.
+    /// Detects it from the first bytes of a file.
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             [0x7f, b'E', b'L', b'F', ..] => Self::Elf,
@@ -38,19 +38,19 @@ impl Head {
 /// Where the bytes of a file are.
 #[derive(Clone)]
 pub(super) enum Data {
-    /// Nowhere: it has none.
+    /// It has no data.
     None,
-    /// In a layer that is not compressed.
+    /// In an uncompressed layer.
     InPlace(Slice),
-    /// There too, in parts.
+    /// In an uncompressed layer, as a sparse file.
     Sparse(Slice, Arc<SparseMap>),
-    /// In memory, as far as they were asked for.
+    /// In memory, as far as they are needed.
     Kept(Arc<Kept>),
-    /// On this machine.
+    /// In a file of this machine.
     Host(Arc<HostVfs>, PathBuf),
 }
 
-/// What a node is.
+/// Type and content of a node.
 #[derive(Clone)]
 pub(super) enum Content {
     File(Data),
@@ -59,28 +59,28 @@ pub(super) enum Content {
     Special,
 }
 
-/// A name in a folder. Hard links are several names of one node.
+/// An entry of a directory. Hard links are several entries for one node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Child {
     pub node: u32,
-    /// The layer that brought the name.
+    /// The layer that added the name.
     pub layer: u32,
 }
 
-/// A file, folder, link or device.
+/// A file, directory, link or device.
 #[derive(Clone)]
 pub struct Node {
     /// Permission bits (`07777`).
     pub mode: u32,
-    /// Its owner.
+    /// User ID of its owner.
     pub uid: u64,
-    /// Its group.
+    /// Group ID.
     pub gid: u64,
-    /// Size in bytes; of anything but a file 0.
+    /// Size in bytes; 0 for anything but a file.
     pub size: u64,
     /// The layer that it comes from, the lowest is 0.
     pub layer: u32,
-    /// Whether it carries file capabilities (`capabilities(7)`).
+    /// Whether it has file capabilities (`capabilities(7)`).
     pub has_capabilities: bool,
     pub(super) content: Content,
     pub(super) head: Option<Head>,
@@ -88,7 +88,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// What kind of node it is.
+    /// The kind of node.
     pub fn kind(&self) -> NodeKind {
         match self.content {
             Content::File(_) => NodeKind::File,
@@ -113,7 +113,7 @@ impl Node {
     /// Opens a file for ranged reads.
     ///
     /// # Errors
-    /// The error number of `open(2)`; `EINVAL` when it is no file.
+    /// The error number of `open(2)`; `EINVAL` when it is not a file.
     pub fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
         let Content::File(data) = &self.content else {
             return Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error()));
@@ -130,7 +130,7 @@ impl Node {
         })
     }
 
-    /// What the first bytes of a file say.
+    /// The kind of file, according to its first bytes.
     pub fn head(&self) -> Head {
         let read = || {
             let start = self.open().ok()?.prefix(0, Head::LENGTH as u64).ok()?;

@@ -1,7 +1,7 @@
-//! What an image is made of: the members of an archive, or the files of a folder.
+//! The parts of an image: the members of an archive, or the files of a directory.
 //!
-//! In: a path or standard input. Out: documents and layers by name, and what kind of thing it
-//! is, told by content alone.
+//! In: a path or standard input. Out: documents and layers by name, and the kind of image,
+//! detected by content alone.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,15 +24,15 @@ use crate::vfs::{Errno, HostFile, HostVfs, NodeKind, View};
 
 /// What was opened.
 pub(super) enum Opened {
-    /// An archive or folder with documents.
+    /// An archive or directory with documents.
     Parts(Parts),
     /// A tar of a root.
     Root(IndexedLayer),
-    /// A root folder.
+    /// A root directory.
     Folder(std::path::PathBuf),
 }
 
-/// Links between members that are followed (docker's legacy format links equal layers).
+/// Most links between members that are followed (docker's legacy format links equal layers).
 const MAX_ALIASES: usize = 8;
 
 /// Documents and layers by name.
@@ -44,16 +44,16 @@ pub(super) enum Parts {
     Folder(View),
 }
 
-/// One of them.
+/// A document or layer.
 #[derive(Clone)]
 pub(super) enum Part {
     /// In a file that can be read again.
     File(Slice),
-    /// A document that passed by.
+    /// A document read from a stream.
     Document(Arc<Vec<u8>>),
-    /// One that was too large to be kept.
+    /// A document from a stream that was too large to keep.
     TooLarge,
-    /// A layer that passed by; or why it was none.
+    /// A layer read from a stream, or why it is not a layer.
     Layer(Arc<Result<IndexedLayer, ReadError>>),
 }
 
@@ -82,7 +82,7 @@ pub(super) fn open(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     }
 }
 
-/// Opens what comes through a pipe.
+/// Opens an archive that comes through a pipe.
 pub(super) fn open_pipe(pipe: File, shared: &Shared) -> Result<Opened, ReadError> {
     open_stream(pipe, shared)
 }
@@ -102,7 +102,7 @@ fn open_folder(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     match view.read(Path::new("/manifest.json"), shared.limits.document) {
         Ok(text) if text.starts_with(b"[") => Ok(Opened::Parts(Parts::Folder(view))),
         Ok(text) if text.starts_with(b"{") && has("version") => Err(ReadError::NotAnImage(
-            "a folder in skopeo's dir: format (skopeo copy makes an OCI layout of it)",
+            "a directory in skopeo's dir: format (skopeo copy converts it to an OCI layout)",
         )),
         _ => Ok(Opened::Folder(root)),
     }
@@ -125,7 +125,7 @@ fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
         )
     };
     let mut parts = HashMap::new();
-    // A root has many names and needs none of them here.
+    // A root has many names, and none of them is needed here.
     if entries.iter().any(is_document) {
         for Entry { member, data, .. } in &entries {
             if let Data::InPlace(slice) = data {
@@ -183,7 +183,7 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
             }
             Some(Looks::Layer) => {
                 let layer = index_passing(start, &mut *data, member.stored, shared);
-                // What is no layer may be no part of the image at all.
+                // What is not a layer may not be part of the image at all.
                 io::copy(data, &mut io::sink())?;
                 let layer = layer.map_err(|error| within(error, &String::from_utf8_lossy(name)));
                 Part::Layer(Arc::new(layer))
@@ -235,7 +235,7 @@ fn sort_out(entries: Vec<Entry>, parts: HashMap<Vec<u8>, Part>) -> Opened {
     Opened::Parts(Parts::Archive { parts, aliases })
 }
 
-/// A path inside the archive without `.` and `..`; `None` when it leads out.
+/// A path inside the archive without `.` and `..`; `None` when it points outside.
 fn lexical(path: &Path) -> Option<String> {
     let mut parts = Vec::new();
     for component in path.components() {
@@ -254,8 +254,7 @@ enum Looks {
     Layer,
 }
 
-/// In a stream nobody can go back: whatever a manifest could name has to be taken when it
-/// passes.
+/// A stream cannot be rewound: whatever a manifest could reference has to be kept as it passes.
 fn looks_like(name: &[u8], start: &[u8]) -> Option<Looks> {
     let depth = name.iter().filter(|&&byte| byte == b'/').count();
     let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
@@ -275,15 +274,15 @@ fn looks_like(name: &[u8], start: &[u8]) -> Option<Looks> {
 
 const BLOCK: u64 = 512;
 
-/// Refuses what is no tar.
+/// Rejects anything that is not a tar.
 fn check_tar(start: &[u8], packed: &str) -> Result<(), ReadError> {
     let what = match start {
         [] => "an empty file",
-        _ if !packed.is_empty() && !begins_tar(start) => "a compressed file that is no tar",
+        _ if !packed.is_empty() && !begins_tar(start) => "a compressed file that is not a tar",
         [0x7f, b'E', b'L', b'F', ..] => "an ELF file",
         [b'#', b'!', ..] => "a script",
         _ if begins_tar(start) => return Ok(()),
-        _ => "no tar",
+        _ => "not a tar",
     };
     Err(ReadError::NotAnImage(what))
 }
@@ -314,7 +313,7 @@ fn outer(error: TarError) -> ReadError {
     within(error, "the archive")
 }
 
-/// A tar's fault with the name of the tar.
+/// A tar error with the name of the tar.
 pub(super) fn within(error: TarError, name: &str) -> ReadError {
     match error {
         TarError::Damaged(what) => ReadError::Tar {
@@ -349,7 +348,7 @@ pub(super) fn within(error: TarError, name: &str) -> ReadError {
 }
 
 impl Parts {
-    /// The part called `name`, which `by` names.
+    /// The part called `name`, which `by` references.
     pub fn part(&self, name: &str, by: &str) -> Result<Part, ReadError> {
         let absent = || ReadError::Absent {
             name: name.to_owned(),
@@ -384,7 +383,7 @@ impl Parts {
         self.part(name, "").is_ok()
     }
 
-    /// The bytes of a document and what they are as a blob.
+    /// The bytes of a document, and their digest and size.
     pub fn document(&self, name: &str, by: &str, limit: u64) -> Result<(Vec<u8>, Blob), ReadError> {
         let bytes = match self.part(name, by)? {
             Part::Document(bytes) => bytes.as_ref().clone(),
@@ -399,7 +398,7 @@ impl Parts {
             Part::Layer(_) => {
                 return Err(ReadError::Document {
                     name: name.to_owned(),
-                    why: "it is no JSON".to_owned(),
+                    why: "it is not JSON".to_owned(),
                 });
             }
         };

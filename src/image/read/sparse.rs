@@ -1,6 +1,6 @@
-//! Sparse members: files of which the archive holds only the parts that are not zero.
+//! Sparse members: files of which the archive stores only the nonzero parts.
 //!
-//! In: the map of a member, and the bytes that are stored. Out: the file as it is read after
+//! In: the map of a member, and the stored bytes. Out: the file as it would be read after
 //! unpacking. Source: GNU tar's manual, "Storing Sparse Files".
 
 use std::io;
@@ -14,14 +14,14 @@ const MAX_PARTS: usize = 200_000;
 /// Which parts of a file are stored, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SparseMap {
-    /// Where a part stands in the file, where in the archive's data, and its length.
+    /// Offset in the file, offset in the archive's data, and length of each part, in bytes.
     parts: Vec<(u64, u64, u64)>,
     size: u64,
 }
 
 impl SparseMap {
-    /// Checks a map of (offset, length): ascending, apart, inside the file, and as long as what
-    /// is stored.
+    /// Validates a map of (offset, length): ascending, not overlapping, inside the file, and
+    /// covering exactly the stored data.
     pub fn new(given: &[(u64, u64)], size: u64, stored: u64) -> Option<Self> {
         let (mut parts, mut end, mut taken) = (Vec::new(), 0_u64, 0_u64);
         if given.len() > MAX_PARTS {
@@ -46,20 +46,20 @@ impl SparseMap {
         self.parts.first().is_some_and(|(offset, ..)| *offset == 0)
     }
 
-    /// Bytes of memory that it takes.
+    /// Memory that it uses, in bytes.
     pub fn bytes(&self) -> usize {
         std::mem::size_of_val(self.parts.as_slice())
     }
 
-    /// How many parts the map at the beginning of a member's data (format 1.0) has: its first
-    /// line, which has to be there.
+    /// Number of parts in the map at the beginning of a member's data (format 1.0), from its first
+    /// line, which has to be complete.
     pub fn parse_count(text: &[u8]) -> Option<usize> {
         let end = memchr::memchr(b'\n', text)?;
         let count = usize::try_from(number(&text[..end])?).ok()?;
         (count <= MAX_PARTS).then_some(count)
     }
 
-    /// That map: behind the count offset and length of each part, a decimal number a line.
+    /// Parses that map: after the count, offset and length of each part, one decimal per line.
     pub fn parse_lines(text: &[u8]) -> Option<Vec<(u64, u64)>> {
         let mut lines = text.split(|&byte| byte == b'\n').skip(1).map(number);
         let count = Self::parse_count(text)?;
@@ -79,7 +79,7 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
         .ok()
 }
 
-/// The whole file behind its stored parts.
+/// The whole file, assembled from its stored parts.
 pub(super) struct SparseFile<F> {
     pub stored: F,
     pub map: Arc<SparseMap>,

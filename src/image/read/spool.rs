@@ -1,7 +1,7 @@
-//! Where the files of compressed layers go when all of them may be read again.
+//! Temporary storage for the files of compressed layers that may be read again.
 //!
-//! In: data that passes by. Out: slices of one temporary file, which has no name and is gone
-//! with its last reader.
+//! In: data from a stream. Out: slices of one unnamed temporary file, which is deleted with its
+//! last reader.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,17 +14,17 @@ use crate::bytes::{self, ReadAt, Slice};
 /// Bytes written at a time.
 const PIECE: usize = 64 << 10;
 
-/// A temporary file that grows; layers are put into it side by side.
+/// A growing temporary file, which layers can write to concurrently.
 pub(super) struct Spool {
     file: File,
     end: AtomicU64,
 }
 
 impl Spool {
-    /// An empty one.
+    /// Creates an empty file.
     ///
     /// # Errors
-    /// When no temporary file can be made.
+    /// When the temporary file cannot be created.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile()?,
@@ -32,10 +32,10 @@ impl Spool {
         })
     }
 
-    /// Stores the `size` bytes that `data` holds, and shows each part of them.
+    /// Stores the `size` bytes of `data`, and passes each part of them to the callback.
     ///
     /// # Errors
-    /// When they cannot be read or written, or are fewer.
+    /// When they cannot be read or written, or there are fewer.
     pub fn store(
         self: &Arc<Self>,
         data: &mut dyn Read,

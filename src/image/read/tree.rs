@@ -1,8 +1,8 @@
-//! The effective tree of an image: its layers, one over the other.
+//! The effective tree of an image: its layers applied in order.
 //!
 //! In: the members of each layer, the lowest first. Out: the tree that an engine would mount,
-//! and what in the archives was out of order. Source: the OCI image specification, `layer.md`
-//! ("Applying Changesets"); where it is silent, what docker and umoci do.
+//! and the anomalies in the archives. Source: the OCI image specification, `layer.md` ("Applying
+//! Changesets"); where it is silent, the behavior of docker and umoci.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -19,26 +19,26 @@ use crate::vfs::{Errno, FileId, MAX_LINKS};
 
 /// Longest target of a symbolic link in bytes (`PATH_MAX` - 1).
 const MAX_TARGET: usize = 4095;
-/// Steps over folders and links that all members together may take, beside one for each
+/// Most directory and link steps for all members together, in addition to one for each
 /// component of a name.
 const MAX_STEPS: u64 = 20_000_000;
 
 /// All nodes of an image. The root is number 0.
 pub struct Tree {
     nodes: Vec<Node>,
-    /// What was out of order in the archives.
+    /// Anomalies in the archives.
     pub anomalies: Anomalies,
     pub(super) waste: Waste,
     steps: u64,
-    /// Most nodes, folders included that only names speak of.
+    /// Most nodes, including implicit directories.
     most: u64,
-    /// Folders from which all of the layers below has been removed, and by which layer.
+    /// Opaque directories, and the layer that made them opaque.
     emptied: HashSet<(u32, u32)>,
-    /// The folder of the last member, while nothing has changed that leads to it.
+    /// The parent directory of the last member, while nothing on its path has changed.
     last: Option<(Vec<u8>, u32)>,
 }
 
-/// A member of a layer with what was learned of its data.
+/// A member of a layer, with the location of its data.
 pub(super) struct Entry {
     pub member: Member,
     pub head: Option<Head>,
@@ -61,7 +61,7 @@ impl Default for Tree {
     }
 }
 
-/// A folder that only the names below it speak of.
+/// A directory without a member of its own, implied by the names below it.
 fn implicit_folder(layer: u32) -> Node {
     Node {
         mode: 0o755,
@@ -77,7 +77,7 @@ fn implicit_folder(layer: u32) -> Node {
 }
 
 impl Tree {
-    /// The node at a real path (no component of it is a link).
+    /// The node at a real path (no component is a link).
     pub fn node(&self, path: &[u8]) -> Result<(u32, &Node), Errno> {
         let mut at = 0;
         for part in path
@@ -95,18 +95,18 @@ impl Tree {
         Ok((at, &self.nodes[at as usize]))
     }
 
-    /// The node of that number, which [`Self::walk`] or [`Self::node`] gave.
+    /// The node with a number returned by [`Self::walk`] or [`Self::node`].
     ///
     /// # Panics
-    /// When neither did.
+    /// When there is no such number.
     pub fn numbered(&self, number: u32) -> &Node {
         &self.nodes[number as usize]
     }
 
-    /// All nodes with their paths, folders before what is in them, siblings in order. The
-    /// number is the node's: hard links share one.
+    /// All nodes with their paths and numbers, directories before their contents, siblings in
+    /// order. Hard links share a number.
     pub fn walk(&self) -> impl Iterator<Item = (PathBuf, u32, &Node)> {
-        // Siblings share the path of their folder: a folder may be deep, and have many names.
+        // Siblings share their directory's path: a directory may be deep, and have many names.
         let top = (Arc::new(PathBuf::from("/")), OsStr::new(""), 0_u32);
         let mut stack = vec![top];
         std::iter::from_fn(move || {
@@ -149,7 +149,7 @@ impl Tree {
         }
     }
 
-    /// What the loader would see of it as an identity.
+    /// The identity that a loader would see.
     pub(super) fn id(&self, node: u32) -> FileId {
         FileId {
             volume: self.nodes[node as usize].layer.into(),
@@ -164,7 +164,7 @@ impl Tree {
         }
     }
 
-    /// Puts a folder's own file into the tree; for trees that are no layers.
+    /// Adds a node to a directory; for trees that are not made of layers.
     pub(super) fn insert(&mut self, folder: u32, name: OsString, node: Node) -> u32 {
         let layer = node.layer;
         let number = self.add(node);
@@ -176,7 +176,7 @@ impl Tree {
         number
     }
 
-    /// Another name for a node.
+    /// Adds another name for a node.
     pub(super) fn link(&mut self, folder: u32, name: OsString, node: u32) {
         let layer = self.nodes[node as usize].layer;
         self.children_mut(folder)
@@ -194,7 +194,7 @@ impl Tree {
         number
     }
 
-    /// An empty tree that will have at most `most` nodes, made of several layers or of one.
+    /// An empty tree for at most `most` nodes, made of several layers or of one.
     pub(super) fn new(most: u64, is_layered: bool) -> Self {
         let mut tree = Self {
             most,
@@ -204,8 +204,8 @@ impl Tree {
         tree
     }
 
-    /// Applies the members of `layer`, in order, to what the layers below have made; false when
-    /// there are too many nodes.
+    /// Applies the members of `layer`, in order, on top of the layers below; false when there are
+    /// too many nodes.
     pub(super) fn apply(&mut self, layer: u32, entries: &[Entry]) -> bool {
         for entry in entries {
             if let Err(kind) = self.try_apply(layer, entry) {
@@ -232,7 +232,7 @@ impl Tree {
             return Ok(());
         };
         if let Some(whiteout) = last.strip_prefix(WHITEOUT) {
-            // What was in a folder that is gone is gone: umoci names it all the same.
+            // The contents of a removed directory are gone; umoci lists them all the same.
             return match self.route(folder, Way::Lower, layer) {
                 Ok(number) => self.white_out(layer, number, folder, whiteout),
                 Err(_) => Ok(()),
@@ -276,7 +276,7 @@ impl Tree {
         self.put(layer, folder_number, last, Child { node, layer }, member)
     }
 
-    /// A folder over a folder changes its mode and owner and keeps what is in it.
+    /// A directory over a directory changes its mode and owner and keeps its contents.
     fn put_folder(
         &mut self,
         layer: u32,
@@ -315,7 +315,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Gives a node its name; what had the name before is gone.
+    /// Gives a node its name, replacing what had the name before.
     fn put(
         &mut self,
         layer: u32,
@@ -338,7 +338,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes a name, or everything, of the layers below from a folder.
+    /// Applies a whiteout: removes a name, or everything, of the layers below from a directory.
     fn white_out(
         &mut self,
         layer: u32,
@@ -382,9 +382,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes from a folder, all the way down, what lower layers brought.
+    /// Removes from a directory, recursively, what lower layers added.
     fn remove_lower(&mut self, layer: u32, folder: u32) {
-        // Nothing comes from below while a layer is applied: once is enough.
+        // Lower layers add nothing while a layer is applied: once is enough.
         self.last = None;
         if self.emptied.contains(&(folder, layer)) {
             return;
@@ -392,7 +392,7 @@ impl Tree {
         let folders = self.folders_below(folder, layer);
         self.emptied
             .extend(folders.iter().map(|&folder| (folder, layer)));
-        // The deepest first: a folder stays for what is left in it.
+        // The deepest first: a directory is kept for what is left in it.
         for &number in folders.iter().rev() {
             let Content::Directory(children) = &mut self.nodes[number as usize].content else {
                 continue;
@@ -413,7 +413,7 @@ impl Tree {
         }
     }
 
-    /// A folder and those below it, but for what the layer has emptied already.
+    /// A directory and those below it, except what the layer has already made opaque.
     fn folders_below(&self, folder: u32, layer: u32) -> Vec<u32> {
         let mut folders = vec![folder];
         let mut next = 0;
@@ -438,7 +438,7 @@ impl Tree {
         nodes.fold(0, |total, node| total.saturating_add(node.size))
     }
 
-    /// A node of a lower layer has lost a name.
+    /// Counts the bytes of a lower layer's node that has lost a name.
     fn count_hidden(&mut self, node: u32) {
         let below = if self.children(node).is_some() {
             self.bytes_below(node)
@@ -449,7 +449,8 @@ impl Tree {
         self.waste.hidden = self.waste.hidden.saturating_add(bytes);
     }
 
-    /// A hard link leads to what has the name at that moment, links on the way followed.
+    /// The target of a hard link: the node that has the name at this point, following links on the
+    /// way.
     fn hard_link_target(&mut self, link: &[u8], layer: u32) -> Result<u32, AnomalyKind> {
         let name = Name::parse(link).map_err(|_| AnomalyKind::HardLink)?;
         let (folder, last) = name.split().ok_or(AnomalyKind::HardLink)?;
@@ -467,7 +468,7 @@ impl Tree {
         }
     }
 
-    /// The folder that a member's name leads to, made where it is missing.
+    /// The parent directory of a member, created if missing.
     fn folder(&mut self, parts: &[&[u8]], layer: u32) -> Result<u32, AnomalyKind> {
         let key = parts.join(&b'/');
         if let Some((known, folder)) = &self.last
@@ -480,8 +481,8 @@ impl Tree {
         Ok(folder)
     }
 
-    /// Follows the components of a folder's name, and links inside the root, as the kernel
-    /// would for a process that has the tree as its root.
+    /// Resolves the path of a directory, following links inside the root, as the kernel would for a
+    /// process whose root is the tree.
     fn route(&mut self, parts: &[&[u8]], way_of: Way, layer: u32) -> Result<u32, AnomalyKind> {
         let mut way = vec![0_u32];
         let mut links = 0;
@@ -541,13 +542,13 @@ impl Tree {
     }
 }
 
-/// How the folder of a name is looked for.
+/// How the parent directory of a name is looked up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Folders that are missing are made.
+    /// Missing directories are created.
     Made,
-    /// All of it has to be there.
+    /// All of it has to exist.
     Found,
-    /// It has to be there, and links of the same layer do not count.
+    /// It has to exist, and links of the same layer are ignored.
     Lower,
 }

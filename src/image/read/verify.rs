@@ -1,7 +1,7 @@
-//! Digests of layers that lie in a file, worked out while something else is done.
+//! Digests of layers in a file, computed in the background.
 //!
-//! In: parts of files and what they should hash to. Out: faults. All cores but one hash while
-//! the tree is looked at; whoever asks for the result helps with what is left.
+//! In: parts of files and their expected digests. Out: faults. All cores but one hash while the
+//! tree is examined; the caller that waits for the result helps with what is left.
 
 use std::io;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use super::error::Fault;
 use crate::bytes::{ReadAt, Slice};
 use crate::image::digest::Blob;
 
-/// Less than this in all, in bytes, is hashed by whoever asks.
+/// If there is less than this in total, in bytes, the caller hashes it without threads.
 const THREADS_FROM: u64 = 1 << 20;
 
 /// One blob to hash.
 #[derive(Clone)]
 pub(super) struct Task {
     pub blob: Slice,
-    /// For each digest that was promised: of what, which of its digests, and the digest.
+    /// The declared digests: the subject, the kind of digest, and its value.
     pub expected: Vec<(String, &'static str, String)>,
 }
 
@@ -30,7 +30,7 @@ impl Task {
     }
 }
 
-/// The promises that `found` breaks.
+/// The expected digests that `found` does not match.
 pub(super) fn faults(expected: &[(String, &'static str, String)], found: &str) -> Vec<Fault> {
     let broken = expected.iter().filter(|(_, _, digest)| digest != found);
     broken
@@ -43,7 +43,7 @@ pub(super) fn faults(expected: &[(String, &'static str, String)], found: &str) -
         .collect()
 }
 
-/// Hashing that is under way.
+/// Hashing in progress.
 pub struct Verification {
     tasks: Arc<Tasks>,
     threads: Vec<JoinHandle<io::Result<Vec<Fault>>>>,
@@ -66,7 +66,7 @@ impl Tasks {
 }
 
 impl Verification {
-    /// Starts to hash; `found` are faults that are known already.
+    /// Starts hashing; `found` are the faults already known.
     pub(super) fn start(tasks: Vec<Task>, found: Vec<Fault>) -> Self {
         let bytes: u64 = tasks.iter().map(|task| task.blob.size()).sum();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -89,7 +89,7 @@ impl Verification {
         }
     }
 
-    /// Waits for the digests; everything that is not what it should be.
+    /// Waits for the digests; returns all mismatches.
     ///
     /// # Errors
     /// When a blob cannot be read.

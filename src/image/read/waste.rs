@@ -1,8 +1,8 @@
-//! Bytes that an image carries and nobody can see.
+//! Bytes in an image that are not visible in its tree.
 //!
 //! In: what each layer writes and removes. Out: bytes hidden by later layers, and the
 //! efficiency that dive computes (its `filetree/efficiency.go`): for each path the smallest size
-//! it ever had, over all bytes that were ever written for it or removed with it.
+//! it ever had, divided by all bytes that were ever written for it or removed with it.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ struct Written {
 pub(super) struct Waste {
     /// Bytes of files that a later layer replaced or removed.
     pub hidden: u64,
-    /// One layer hides nothing, and its paths need not be remembered.
+    /// Whether there are several layers: a single one hides nothing, so paths are not recorded.
     pub is_layered: bool,
     paths: HashMap<Vec<u8>, Written>,
 }
@@ -37,7 +37,7 @@ impl Waste {
         }
     }
 
-    /// A whiteout counts with the bytes of the folder that it removes.
+    /// Counts a whiteout with the bytes of the directory that it removes.
     pub fn whiteout(&mut self, folder: &[&[u8]], name: &[u8], bytes: u64) {
         self.note(folder, name, bytes);
     }
@@ -107,7 +107,7 @@ mod tests {
         waste.note(nginx, b"public", 3000);
         waste.note(nginx, b"nginx.conf", 5000);
         waste.note(&[b"etc"], b"athing", 10_000);
-        // Its example removes a folder of which it knows no size.
+        // Its example removes a directory of unknown size.
         waste.whiteout(&[b"etc"], b"nginx", 0);
         assert_eq!(waste.efficiency(), 0.75);
         let repeated = waste.repeated();

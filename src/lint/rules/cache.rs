@@ -1,4 +1,4 @@
-//! SP008 and SP009: the loader's cache against the files.
+//! SP008 and SP009: the loader's cache compared with the files.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -13,19 +13,19 @@ use crate::vfs::{NodeKind, View};
 
 /// Largest configuration file that is read, in bytes.
 const MAX_CONF: u64 = 1 << 20;
-/// How deep `include` lines may be nested, and most folders they may name.
+/// Maximum nesting of `include` lines, and of directories and files that they name.
 const MAX_DEPTH: usize = 8;
 const MAX_FOLDERS: usize = 1000;
 const MAX_FILES: usize = 1000;
-/// Most entries of a stale cache that are told.
+/// Maximum number of stale cache entries that are reported.
 const MAX_STALE: usize = 1000;
 
-/// The cache of a root, where glibc has one.
+/// Checks the cache of a root that has glibc.
 pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
     let view = &context.source.view;
     let path = Path::new(LD_SO_CACHE);
     let Ok(bytes) = view.read(path, MAX_CACHE) else {
-        // Where nothing has ever run ldconfig, no configured folder is searched.
+        // If ldconfig was never run, no configured directory is searched.
         return not_cached(context, &HashSet::new());
     };
     let big_endian = context
@@ -34,7 +34,7 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
         .first()
         .is_some_and(|file| file.object.is_big_endian());
     let Some(cache) = Cache::parse(bytes, big_endian) else {
-        let message = "the loader ignores /etc/ld.so.cache: it is damaged or of another machine";
+        let message = "the loader ignores /etc/ld.so.cache: it is damaged or for another machine";
         return vec![Finding::new(&SP008, path, LD_SO_CACHE, message)];
     };
     let mut findings = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
             .walk(file)
             .is_ok_and(|walk| walk.metadata.kind == NodeKind::File);
         if !is_there && findings.len() < MAX_STALE && gone.insert(file.to_path_buf()) {
-            let message = format!("/etc/ld.so.cache names {}, which is gone", file.display());
+            let message = format!("/etc/ld.so.cache lists {}, which is gone", file.display());
             let name = String::from_utf8_lossy(entry.key).into_owned();
             findings.push(
                 Finding::new(&SP008, path, file.display().to_string(), message)
@@ -58,13 +58,13 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Libraries in folders that `ld.so.conf` names, which the loader does not search by itself.
+/// Libraries in directories of `ld.so.conf` that the loader does not search by default.
 fn not_cached(context: &Context<'_>, names: &HashSet<Vec<u8>>) -> Vec<Finding> {
     let view = &context.source.view;
     let mut read = Configuration::default();
     read.file(view, Path::new("/etc/ld.so.conf"), 0);
     let mut folders = read.folders;
-    // Where the programs of the target have their libraries from anyway.
+    // The loader searches these directories anyway.
     let is_searched = |folder: &Path| {
         let has = |system: &Path| {
             let real = |path| view.walk(path).map(|walk| walk.real.clone()).ok();
@@ -91,11 +91,11 @@ fn not_cached(context: &Context<'_>, names: &HashSet<Vec<u8>>) -> Vec<Finding> {
         let is_configured = folders
             .iter()
             .any(|configured| view.walk(configured).is_ok_and(|walk| walk.real == folder));
-        // ldconfig takes lib*.so* only.
+        // ldconfig considers only lib*.so*.
         let is_library = soname.as_bytes().starts_with(b"lib");
         if is_configured && is_library && !names.contains(soname.as_bytes()) {
             let message = format!(
-                "{} lies in a folder of /etc/ld.so.conf and is not in /etc/ld.so.cache",
+                "{} is in a directory of /etc/ld.so.conf but not in /etc/ld.so.cache",
                 file.path.display()
             );
             findings.push(Finding::new(
@@ -109,11 +109,11 @@ fn not_cached(context: &Context<'_>, names: &HashSet<Vec<u8>>) -> Vec<Finding> {
     findings
 }
 
-/// The folders of an `ld.so.conf` and of the files that it includes (`ldconfig(8)`).
+/// The directories of an `ld.so.conf` and of the files that it includes (`ldconfig(8)`).
 #[derive(Default)]
 struct Configuration {
     folders: Vec<PathBuf>,
-    /// Files that have been read: one that includes itself is read once.
+    /// Files that have been read, so that a file that includes itself is read once.
     files: HashSet<PathBuf>,
 }
 
@@ -148,13 +148,13 @@ impl Configuration {
     }
 }
 
-/// The files that an `include` names; a pattern in its last component is the common case.
+/// The files that an `include` names; only its last component may be a pattern.
 fn included(view: &View, by: &Path, pattern: &str) -> Vec<PathBuf> {
     let pattern = by.parent().unwrap_or(Path::new("/")).join(pattern);
     let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };
-    // The C library's patterns know neither braces nor `**`.
+    // glob(3) supports neither braces nor `**`.
     let mut plain = name
         .to_string_lossy()
         .replace('{', "\\{")

@@ -9,9 +9,9 @@ use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::needs;
 
-/// Data whose signs a process shows and that its root does not have.
+/// Data that the process shows signs of reading and that is missing from its root.
 pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
-    // What files of a machine need is there or not, whatever they say.
+    // Only a whole root can lack data; a library does not read any on its own.
     if context.tree().is_none() || process.closure.program().object.linkage() == Linkage::Library {
         return Vec::new();
     }
@@ -31,7 +31,7 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         arguments: arguments.unwrap_or_default(),
         script: None,
         is_packed: true,
-        // One image has the same findings however it is packed.
+        // Findings must not depend on how the layers are compressed.
         has_contents: runtime.is_some(),
         memo: needs::Memo::default(),
     };
@@ -42,12 +42,12 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         };
         let path = process.path(sign.object);
         let message = format!(
-            "{} {} and may want {}{}",
+            "{} {} and may need {}{}",
             path.display(),
             sign.text,
             rule.what,
             match why {
-                None => ", which is not there".to_owned(),
+                None => ", which is missing".to_owned(),
                 Some(why) => format!(": {why}"),
             }
         );
@@ -63,8 +63,8 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
     findings
 }
 
-/// The sign of a need that the image does not serve; and what exactly it lacks, where only a look
-/// at the contents of files tells.
+/// The sign of a need that the image does not meet, and what exactly is missing if only the
+/// contents of files show that.
 fn lacks(rule: &needs::Rule, asked: &needs::Process<'_>) -> Option<(needs::Sign, Option<String>)> {
     match rule.is_met {
         Some(is_met) if !is_met(asked) => Some(((rule.fires)(asked)?, None)),
@@ -83,14 +83,14 @@ fn lacks(rule: &needs::Rule, asked: &needs::Process<'_>) -> Option<(needs::Sign,
     }
 }
 
-/// Paths below the folders of packages that the program or a library of its own holds, where
-/// nothing is.
+/// Paths in package directories that the program, or a library it names, contains as strings and
+/// that do not exist.
 fn paths(process: &Process<'_>, asked: &needs::Process<'_>) -> Option<Finding> {
     let absent = needs::absent_paths(asked);
     let (first, _) = absent.first()?;
     let told = absent.iter().map(|(_, path)| path.as_path());
     let message = format!(
-        "{} holds {}, where nothing is",
+        "{} contains paths that do not exist: {}",
         process.path(*first).display(),
         needs::told_paths(told, MAX_TOLD)?
     );
@@ -98,10 +98,10 @@ fn paths(process: &Process<'_>, asked: &needs::Process<'_>) -> Option<Finding> {
     Some(process.finding_by(*first, finding))
 }
 
-/// Paths that one finding tells.
+/// Maximum number of paths that one finding lists.
 const MAX_TOLD: usize = 5;
 
-/// Functions that look up what `/etc/nsswitch.conf` speaks of.
+/// The functions that use each database of `/etc/nsswitch.conf`.
 const LOOKUPS: [(&str, &[&str]); 3] = [
     (
         "passwd",
@@ -117,8 +117,8 @@ const LOOKUPS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// Modules that `/etc/nsswitch.conf` names for users, groups and hosts: glibc passes over one
-/// that is missing, and finds nobody if it was the only one.
+/// Missing modules that `/etc/nsswitch.conf` names for users, groups and hosts. glibc skips a
+/// missing module, and every lookup fails if it was the only one.
 fn name_services(process: &Process<'_>, asked: &needs::Process<'_>) -> Vec<Finding> {
     /// Largest file that is read, in bytes.
     const MAX_FILE: u64 = 1 << 20;
@@ -147,7 +147,7 @@ fn name_services(process: &Process<'_>, asked: &needs::Process<'_>) -> Vec<Findi
             }
             let path = process.path(sign.object);
             let message = format!(
-                "{} {} and {} sends it to {service}, whose {module} is not there",
+                "{} {}, and {} uses the service {service}, whose {module} is missing",
                 path.display(),
                 sign.text,
                 file.display()

@@ -1,4 +1,4 @@
-//! SP013 and SP014: what objects say in their notes.
+//! SP013 and SP014: what objects declare in their ELF notes.
 
 use std::ffi::OsStr;
 
@@ -10,7 +10,7 @@ use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
 use crate::loader::Answer;
 
-/// Libraries that objects open by themselves and would not find.
+/// Libraries that objects load with `dlopen` and would not find.
 pub(super) fn unmet(process: &Process<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
@@ -38,12 +38,12 @@ fn one_unmet(process: &Process<'_>, index: usize, note: &DlopenNote) -> Finding 
     let feature = note.description.as_ref().or(note.feature.as_ref());
     let what = feature.map_or(String::new(), |feature| format!(" ({feature})"));
     let (severity, how) = match note.priority {
-        Priority::Required => (Severity::Error, "does not work without"),
-        Priority::Recommended => (Severity::Warning, "wants"),
+        Priority::Required => (Severity::Error, "requires"),
+        Priority::Recommended => (Severity::Warning, "recommends"),
         Priority::Suggested => (Severity::Info, "can use"),
     };
     let message = format!(
-        "{} {how} {names}{what}, which it opens by itself",
+        "{} {how} {names}{what}, which it loads with dlopen but cannot find",
         path.display()
     );
     Finding::new(&SP014, &path, names, message)
@@ -52,7 +52,7 @@ fn one_unmet(process: &Process<'_>, index: usize, note: &DlopenNote) -> Finding 
         .evidence("sonames", note.soname.clone())
 }
 
-/// An object for a newer processor than the image is for.
+/// An object built for a newer processor than the image's platform.
 pub(super) fn level(context: &Context<'_>, file: &ElfFile) -> Option<Finding> {
     let platform = context
         .platform
@@ -68,7 +68,7 @@ pub(super) fn level(context: &Context<'_>, file: &ElfFile) -> Option<Finding> {
         .view
         .notes(&file.walk, &file.object)
         .x86_level?;
-    // A variant for a newer processor stands in a folder of its own for this reason.
+    // A variant for newer processors is in its own directory for exactly this reason.
     let is_variant = file
         .path
         .components()
@@ -77,7 +77,7 @@ pub(super) fn level(context: &Context<'_>, file: &ElfFile) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "{} needs x86-64-v{needed}, and the image is for {platform}",
+        "{} needs x86-64-v{needed}, but the image is for {platform}",
         file.path.display()
     );
     let finding = Finding::new(&SP013, &file.path, format!("x86-64-v{needed}"), message);

@@ -10,12 +10,12 @@ use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::vfs::{Errno, MAX_LINKS, NodeKind, View};
 
-/// Entries of a list that are told.
+/// Maximum number of entries of a list that are reported.
 const MOST: usize = 20;
-/// What engines mount or programs make at run time: links there lead somewhere then.
+/// Directories that engines mount or programs fill at run time: links into them may resolve then.
 const RUN_TIME: [&str; 6] = ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"];
 
-/// What minimal images leave out and no program misses: links to it are left behind.
+/// Documentation, which minimal images leave out: a dangling link to it does no harm.
 const DOCUMENTATION: [&str; 5] = [
     "/usr/share/man",
     "/usr/share/doc",
@@ -24,7 +24,7 @@ const DOCUMENTATION: [&str; 5] = [
     "/usr/share/bug",
 ];
 
-/// Blobs that are not what the documents say.
+/// Blobs that do not match their descriptors.
 pub fn faults(faults: &[Fault]) -> Vec<Finding> {
     let faults = faults.iter().map(|fault| {
         Finding::new(
@@ -39,7 +39,7 @@ pub fn faults(faults: &[Fault]) -> Vec<Finding> {
     faults.collect()
 }
 
-/// Each symbolic link that a path crosses, as `at -> target`, until it leads nowhere.
+/// Each symbolic link that a path crosses, as `at -> target`, up to the dangling one.
 pub(super) fn hops(view: &View, path: &Path) -> Vec<String> {
     let mut hops = Vec::new();
     let mut path = path.to_path_buf();
@@ -67,7 +67,7 @@ fn first_link(view: &View, path: &Path) -> Option<(String, PathBuf)> {
                 let hop = format!("{} -> {}", here.display(), target.display());
                 return Some((hop, before.join(target).join(components.as_path())));
             }
-            // Behind what is not there nothing is.
+            // Nothing can follow a component that does not exist.
             Err(Errno::Other(_)) => {}
             Err(_) => return None,
         }
@@ -76,7 +76,7 @@ fn first_link(view: &View, path: &Path) -> Option<(String, PathBuf)> {
     None
 }
 
-/// Links that lead nowhere, or out of the root.
+/// Links that are dangling, or that point outside the root.
 pub(super) fn links(context: &Context<'_>) -> Vec<Finding> {
     let view = &context.source.view;
     let mut findings = Vec::new();
@@ -86,10 +86,10 @@ pub(super) fn links(context: &Context<'_>) -> Vec<Finding> {
         };
         let leaves = leaves_root(link, &target);
         let why = match view.walk(link) {
-            Ok(_) if leaves => "leads out of the root".to_owned(),
+            Ok(_) if leaves => "points outside the root".to_owned(),
             Ok(_) => continue,
-            Err(Errno::NotFound) => "leads nowhere".to_owned(),
-            Err(errno) => format!("leads nowhere: {}", errno.message()),
+            Err(Errno::NotFound) => "is dangling".to_owned(),
+            Err(errno) => format!("cannot be resolved: {}", errno.message()),
         };
         let absolute = lexical(&link.parent().unwrap_or(Path::new("/")).join(&target));
         if RUN_TIME.iter().any(|folder| absolute.starts_with(folder)) {
@@ -112,7 +112,7 @@ pub(super) fn links(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// A path without `.` and `..`, by its letters: what it would lead to is not there.
+/// A path with `.` and `..` resolved lexically, since its target does not exist.
 fn lexical(path: &Path) -> PathBuf {
     let mut plain = PathBuf::from("/");
     for component in path.components() {
@@ -146,7 +146,7 @@ fn leaves_root(link: &Path, target: &Path) -> bool {
     false
 }
 
-/// Programs that give rights to whoever runs them.
+/// Programs that grant privileges to whoever runs them.
 pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, _, node) in tree
@@ -181,11 +181,11 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Programs that no kernel would start.
+/// Executable ELF files that no kernel would start.
 pub(super) fn damaged(context: &Context<'_>) -> Vec<Finding> {
     let damaged = context.survey.damaged.iter().map(|(path, fault)| {
         let message = format!(
-            "{} can be executed and is no program: {fault}",
+            "{} is executable but not a valid program: {fault}",
             path.display()
         );
         let name = path.file_name().unwrap_or_default().display().to_string();
@@ -197,7 +197,7 @@ pub(super) fn damaged(context: &Context<'_>) -> Vec<Finding> {
     damaged.collect()
 }
 
-/// Bytes that nobody can see, and bytes that are there twice.
+/// Bytes hidden by later layers, and bytes that are stored more than once.
 pub(super) fn waste(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let hidden = tree.hidden_bytes();
@@ -220,7 +220,7 @@ pub(super) fn waste(tree: &Tree) -> Vec<Finding> {
             let paths: Vec<_> = duplicate.paths.iter().take(MOST).cloned().collect();
             json!({"bytes": duplicate.size, "paths": super::super::paths(&paths)})
         });
-        let message = format!("{bytes} bytes are held more than once");
+        let message = format!("{bytes} bytes are stored more than once");
         findings.push(
             Finding::new(&SP306, Path::new("/"), "duplicates", message)
                 .evidence("bytes", bytes)
@@ -230,7 +230,7 @@ pub(super) fn waste(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Members with unsafe or doubtful names.
+/// Archive members with unsafe or ambiguous names.
 pub(super) fn names(tree: &Tree) -> Vec<Finding> {
     let anomalies = tree.anomalies.kept.iter();
     let anomalies = anomalies.filter(|anomaly| anomaly.kind != AnomalyKind::Unreadable);

@@ -6,7 +6,7 @@ use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
 use crate::strip;
 
-/// Everything about how one object was linked.
+/// All findings about how one object was linked.
 pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     let path = context.source.shown(&file.path);

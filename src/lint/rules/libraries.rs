@@ -1,4 +1,4 @@
-//! SP001–SP004 and SP006: what the loader needs and does not get.
+//! SP001–SP004 and SP006: what the loader needs and cannot load.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,14 +15,14 @@ use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
 use crate::loader::{FoundVia, Outcome, Target, Tried};
 
-/// Paths of one search that are told.
+/// Maximum number of paths tried in one search that are reported.
 const MOST_TRIED: usize = 100;
-/// Places of a library that are told.
+/// Maximum number of other locations of a library that are reported.
 const MOST_ELSEWHERE: usize = 10;
-/// Requesters of one library in one process that are told.
+/// Maximum number of requesters of one library in one process that are reported.
 const MOST_REQUESTERS: usize = 1000;
 
-/// Libraries that no file answers for.
+/// Libraries that the loader does not find.
 pub(super) fn missing(process: &Process<'_>, context: Option<&Context<'_>>) -> Vec<Finding> {
     let missing = process.closure.missing.iter();
     missing
@@ -46,14 +46,10 @@ fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &M
     });
     if let Some(fatal) = missing.tried.fatal() {
         let file = (process.path_of)(&fatal.path);
-        let mut message = format!(
-            "{} stands in the way of {name}: {}",
-            file.display(),
-            fatal.outcome
-        );
+        let mut message = format!("{} hides {name}: {}", file.display(), fatal.outcome);
         if let Some(good) = elsewhere.iter().find(|good| **good != file) {
             message.push_str(&format!(
-                "; the good one at {} is never reached",
+                "; the usable one at {} is never reached",
                 good.display()
             ));
         }
@@ -71,7 +67,7 @@ fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &M
         let is = machine_at(process, &other.path);
         let wanted = describe(program);
         let message = format!(
-            "{name} is there only for {is} ({}), and {} is for {wanted}",
+            "{name} exists only for {is} ({}), but {} is for {wanted}",
             file.display(),
             path.display(),
         );
@@ -89,7 +85,7 @@ fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &M
             let folder = found.parent().unwrap_or(Path::new("/")).display();
             finding
                 .fix(format!(
-                    "It is at {}, where the loader does not search for it: link with \
+                    "It is at {}, where the loader does not look: link with \
                      -Wl,-rpath,{folder}, set LD_LIBRARY_PATH={folder}, or run ldconfig with {folder} \
                      in /etc/ld.so.conf.",
                     found.display()
@@ -99,7 +95,7 @@ fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &M
     }
 }
 
-/// What one search tried, as JSON.
+/// The paths that one search tried, as JSON.
 fn tried(process: &Process<'_>, tried: &Tried) -> Value {
     let attempts = tried.attempts.iter().take(MOST_TRIED);
     let attempts = attempts.map(|attempt| {
@@ -111,7 +107,7 @@ fn tried(process: &Process<'_>, tried: &Tried) -> Value {
     attempts.collect()
 }
 
-/// Where the target has a library of this name that the program could load.
+/// Libraries of this name in the target that the program could load.
 fn elsewhere(context: &Context<'_>, name: &OsStr, program: &Object) -> Vec<PathBuf> {
     let target = Target::of(program);
     let files = context.libraries_called(name);
@@ -137,8 +133,8 @@ fn machine_at(process: &Process<'_>, path: &Path) -> String {
     }
 }
 
-/// What a library lacks that no program is known to load. Whoever loads it may have loaded
-/// that before.
+/// Missing dependencies of a library that no known program loads. The process that loads it may
+/// already have loaded them.
 pub(super) fn missing_of_plugin(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for missing in &process.closure.missing {
@@ -150,7 +146,7 @@ pub(super) fn missing_of_plugin(context: &Context<'_>, process: &Process<'_>) ->
             Some(known) => (
                 Severity::Info,
                 format!(
-                    "{name} is found only if the program that loads {} has loaded {} before",
+                    "{name} is found only if the program that loads {} has already loaded {}",
                     path.display(),
                     known.display()
                 ),
@@ -173,7 +169,7 @@ pub(super) fn missing_of_plugin(context: &Context<'_>, process: &Process<'_>) ->
     findings
 }
 
-/// A program that has no closure.
+/// A program whose libraries cannot be resolved.
 pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureError) -> Finding {
     let program = context.source.shown(&file.path);
     let finding = match error {
@@ -210,7 +206,7 @@ pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureE
             let message = format!("{} cannot be checked: {other}", program.display());
             Finding::new(&SP002, &program, program.display().to_string(), message)
                 .severity(Severity::Info)
-                .fix("Nothing, if the program is started by a loader that slimpack does not know.")
+                .fix("Nothing, if the program uses a loader that slimpack does not support.")
         }
     };
     let mut finding = finding;
@@ -220,14 +216,14 @@ pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureE
     finding
 }
 
-/// Objects that need the other C library.
+/// Objects that need another C library than the program's loader belongs to.
 pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
     };
     let libc = rules.libc();
     let objects = process.closure.map.objects();
-    // gcompat is musl's own answer to programs of glibc.
+    // gcompat lets musl run glibc programs.
     let has_gcompat = objects.iter().any(|object| {
         object
             .object
@@ -251,13 +247,13 @@ pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
                 _ => ("musl", "glibc"),
             };
             let message = format!(
-                "{} was built for {other} (it needs {}), and {} is started by {interpreter}'s loader",
+                "{} was built for {other} (it needs {}), but {} uses {interpreter}'s loader",
                 path.display(),
                 name.display(),
                 process.path(0).display(),
             );
             let interpreter = process.closure.interpreter.as_ref();
-            // musl answers for libc.so.6 itself, and has most of what is in it.
+            // musl resolves libc.so.6 to itself, and defines most of its symbols.
             let severity = match libc == "musl" && binds(process, index) {
                 true => Severity::Warning,
                 false => Severity::Error,
@@ -275,7 +271,7 @@ pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Whether every symbol of an object that is bound at load is defined.
+/// Whether every symbol that an object binds at load is defined.
 fn binds(process: &Process<'_>, index: usize) -> bool {
     let unresolved = process.binder.unresolved(process.closure);
     let mut unresolved = unresolved.into_iter().flatten();
@@ -289,7 +285,7 @@ fn belongs_to_other(libc: &str, name: &[u8]) -> bool {
     }
 }
 
-/// An interpreter that the kernel may not execute.
+/// An interpreter without execute permission.
 pub(super) fn interpreter_mode(process: &Process<'_>) -> Option<Finding> {
     let objects = process.closure.map.objects();
     let interpreter = objects

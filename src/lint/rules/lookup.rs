@@ -1,4 +1,4 @@
-//! SP007 and SP010–SP012: libraries that are found, and not the way they should be.
+//! SP007 and SP010–SP012: libraries that are found, but not the way they should be.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -15,17 +15,17 @@ use crate::lint::finding::Finding;
 use crate::loader::{Answer, Environment, FoundVia, LinkMap, Loaded, Scene, Target};
 use crate::vfs::Walk;
 
-/// Most elements of one search path that are looked at.
+/// Maximum number of elements of one search path that are checked.
 const MAX_ELEMENTS: usize = 64;
-/// Most folders that one name is looked for in, and most requesters that are asked.
+/// Maximum number of directories searched for one name, and of requesters considered.
 const MAX_FOLDERS: usize = 128;
 const MAX_REQUESTERS: usize = 16;
-/// Most searches that are made again for one process.
+/// Maximum number of searches that are repeated for one process.
 const MAX_SEARCHES: usize = 500;
-/// Largest library that is compared with another, in bytes.
+/// Largest library whose content is compared, in bytes.
 const MAX_COMPARED: u64 = 1 << 30;
 
-/// Libraries that only an environment variable leads to.
+/// Libraries that are found only through `LD_LIBRARY_PATH`.
 pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
     let objects = process.closure.map.objects().iter();
     let found = objects.filter_map(|object| match &object.via {
@@ -45,7 +45,7 @@ pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
         .map(|(object, element)| {
             let path = (process.path_of)(&object.opened_as);
             let name = object.requested_as.display().to_string();
-            let message = format!("only LD_LIBRARY_PATH leads to {}", path.display());
+            let message = format!("{} is found only through LD_LIBRARY_PATH", path.display());
             let finding = Finding::new(&SP007, &path, name, message)
                 .evidence("variable", format!("LD_LIBRARY_PATH={}", element.display()))
                 .evidence("path", path.display().to_string());
@@ -54,7 +54,7 @@ pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether an object was searched for by its name.
+/// Whether an object was found by a search for its name.
 fn was_searched(object: &Loaded) -> bool {
     let by_name = !object.requested_as.as_bytes().contains(&b'/');
     by_name
@@ -64,7 +64,7 @@ fn was_searched(object: &Loaded) -> bool {
         )
 }
 
-/// Names that more than one file answers to, in the folders that this process searches.
+/// Names of more than one file in the directories that this process searches.
 pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
@@ -77,8 +77,8 @@ pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
         if !was_searched(object) {
             continue;
         }
-        // Where those who ask for the name would look: no search path is inherited that is not
-        // the program's.
+        // Where the requesters would look: apart from the program's search path, none is
+        // inherited.
         let mut folders = system.clone();
         folders.extend(own_folders(process, &objects[0]));
         for &requester in requesters[index].iter().take(MAX_REQUESTERS) {
@@ -105,7 +105,7 @@ pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The folders in an object's own search path.
+/// The absolute directories in an object's own search path.
 fn own_folders(process: &Process<'_>, object: &Loaded) -> Vec<PathBuf> {
     let dynamic = object.object.dynamic.as_ref();
     let path = dynamic.and_then(|dynamic| dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()));
@@ -123,7 +123,7 @@ fn own_folders(process: &Process<'_>, object: &Loaded) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether a file could be loaded in place of a library.
+/// Whether a file is an object that the process could load.
 fn is_library(process: &Process<'_>, walk: &Walk) -> bool {
     let target = Target::of(&process.closure.program().object);
     let facts = process.view.facts(walk);
@@ -141,7 +141,7 @@ fn differ(
         true => Blob::of_file(file).map(|blob| blob.digest()),
         false => Err(std::io::ErrorKind::FileTooLarge.into()),
     };
-    // Parts of files in compressed layers are not there: then the sizes have to tell.
+    // Contents of files in compressed layers may not be kept: compare sizes instead.
     let (first, second) = match (digest(chosen), digest(other)) {
         (Ok(first), Ok(second)) => (first, second),
         _ if chosen.size() == other.size() => return None,
@@ -157,7 +157,7 @@ fn differ(
     let other_path = (process.path_of)(candidate);
     let name = object.requested_as.display().to_string();
     let message = format!(
-        "two different files are {name}: {} is loaded, {} is another",
+        "two different files are named {name}: {} is loaded, {} is not",
         path.display(),
         other_path.display()
     );
@@ -169,8 +169,8 @@ fn differ(
     Some(process.finding_by(object.requester.unwrap_or(0), finding))
 }
 
-/// Whether the search of one object leads to a name, as if only it and those who led to it had
-/// been loaded.
+/// Whether the search of one object finds a name if only it and its chain of requesters are
+/// loaded.
 fn finds_alone(
     process: &Process<'_>,
     requester: usize,
@@ -206,7 +206,7 @@ fn finds_alone(
     !matches!(answer, Answer::Missing(_))
 }
 
-/// Names that their requester's own search does not lead to.
+/// Names that their requester's own search does not find.
 pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
     let objects = process.closure.map.objects();
     let mut findings = Vec::new();
@@ -234,7 +234,7 @@ pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
         let name = edge.name.display().to_string();
         let by = process.path(first.unwrap_or(0));
         let message = format!(
-            "{} finds {name} only because {} had loaded {} before",
+            "{} finds {name} only because {} has already loaded {}",
             path.display(),
             by.display(),
             loaded.display()
@@ -274,7 +274,7 @@ pub(super) fn variants(process: &Process<'_>) -> Vec<Finding> {
                 (process.path_of)(&variant),
             );
             let message = format!(
-                "{} is loaded in place of {} where the processor has {level}",
+                "{} is loaded instead of {} on processors with {level}",
                 variant.display(),
                 path.display()
             );
@@ -286,7 +286,7 @@ pub(super) fn variants(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-/// SP017: what `LD_PRELOAD` and `/etc/ld.so.preload` name and nobody finds.
+/// SP017: libraries in `LD_PRELOAD` and `/etc/ld.so.preload` that the loader does not find.
 pub(super) fn preloads(process: &Process<'_>) -> Vec<Finding> {
     let missing = process.closure.missing_preloads();
     let findings = missing.map(|(name, source)| {

@@ -1,6 +1,6 @@
-//! The rules, in families.
+//! The rules, grouped by subject.
 //!
-//! In: a process (a program with all it loads), an object, or the target as a whole. Out:
+//! In: a process (a program with everything it loads), an object, or the target as a whole. Out:
 //! findings, not yet merged.
 
 mod cache;
@@ -28,29 +28,29 @@ use crate::closure::{Closure, Program};
 use crate::loader::{Environment, Scene, Target};
 use crate::vfs::View;
 
-/// A program with all it loads.
+/// A program with everything it loads.
 pub struct Process<'a> {
-    /// The files.
+    /// The file system that it runs in.
     pub view: &'a View,
-    /// Checks versions and symbols.
+    /// Checks symbol versions and symbols.
     pub binder: &'a Binder<'a>,
-    /// What is loaded.
+    /// The program and everything it loads.
     pub closure: &'a Closure,
-    /// What the loader is told.
+    /// The environment in which the loader searches.
     pub environment: &'a Environment,
-    /// A path as a person knows it.
+    /// Translates a path of the view to the path shown to the user.
     pub path_of: &'a dyn Fn(&Path) -> PathBuf,
 }
 
 impl Process<'_> {
-    /// The path of an object.
+    /// The path of the object at `index`, as shown to the user.
     fn path(&self, index: usize) -> PathBuf {
         (self.path_of)(&self.closure.map.objects()[index].opened_as)
     }
 
-    /// The way from the program to an object, by who asked for it first.
+    /// The chain of first requesters from the program to an object.
     fn chain(&self, index: usize) -> Vec<PathBuf> {
-        /// Longest way that is told.
+        /// Maximum number of objects in a reported chain.
         const LONGEST: usize = 50;
         let mut chain = vec![self.path(index)];
         let mut at = index;
@@ -64,7 +64,7 @@ impl Process<'_> {
         chain
     }
 
-    /// Names the program and the requester in a finding.
+    /// Sets the program, the requester and the chain of a finding.
     fn finding_by(&self, requester: usize, mut finding: Finding) -> Finding {
         finding.requesters = vec![self.path(requester)];
         finding.programs = vec![self.path(0)];
@@ -81,7 +81,7 @@ impl Process<'_> {
     }
 }
 
-/// Everything about one process.
+/// All findings about one process.
 pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
     let mut findings = libraries::missing(process, Some(context));
     findings.extend(libraries::interpreter_mode(process));
@@ -100,8 +100,8 @@ pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Findi
     findings
 }
 
-/// What keeps a process from starting: findings of severity error, as the proof before
-/// publishing wants them.
+/// What keeps a process from starting: only findings of severity error, for the proof that runs
+/// before an image is written.
 pub fn process_errors(process: &Process<'_>) -> Vec<Finding> {
     let mut findings = libraries::missing(process, None);
     findings.extend(libraries::mixed(process));
@@ -112,12 +112,12 @@ pub fn process_errors(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-/// A program that has no closure.
+/// The finding for a program whose libraries cannot be resolved.
 pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Finding {
     libraries::no_closure(context, file, error)
 }
 
-/// A library that no program reaches: what it needs, resolved by itself.
+/// Findings about a library that no program loads: what it needs, resolved on its own.
 pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     let program = Program {
         path: file.path.clone(),
@@ -126,7 +126,7 @@ pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     };
     let source = context.source;
     let environment = &context.environment;
-    // Without a loader in the root nothing of it is ever loaded.
+    // Without a loader in the root, the library is never loaded.
     let Ok(closure) = Closure::of(&program, &source.view, &source.loaders, environment) else {
         return Vec::new();
     };
@@ -140,7 +140,7 @@ pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     libraries::missing_of_plugin(context, &process)
 }
 
-/// Everything about one object by itself.
+/// All findings about one object on its own.
 pub(super) fn object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     let mut findings = search_paths::of_object(context, file);
     findings.extend(hardening::of_object(context, file));
@@ -148,7 +148,7 @@ pub(super) fn object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     findings
 }
 
-/// Everything about the target as a whole.
+/// All findings about the target as a whole.
 pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(start::entrypoint(context));

@@ -1,4 +1,4 @@
-//! SP303: scripts and what they are started with (`execve(2)`, "Interpreter scripts").
+//! SP303: scripts and their interpreters (`execve(2)`, "Interpreter scripts").
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::lint::finding::Finding;
 use crate::lint::survey::Script;
 use crate::vfs::NodeKind;
 
-/// Every script of a root.
+/// Findings about all scripts of a root.
 pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
     let scripts = context.survey.scripts.iter();
     scripts
@@ -46,13 +46,13 @@ fn of_script(context: &Context<'_>, script: &Script) -> Option<Finding> {
         false => Severity::Info,
     };
     let what = match missing.as_str() {
-        "" => "no interpreter".to_owned(),
-        // A line from a DOS text: the name has an invisible character.
-        name if name.ends_with('\r') => format!("{name:?} (a carriage return belongs to the name)"),
+        "" => "an empty interpreter path".to_owned(),
+        // DOS line endings: the carriage return is invisible in terminals.
+        name if name.ends_with('\r') => format!("{name:?} (the name ends with a carriage return)"),
         name => name.to_owned(),
     };
     let message = format!(
-        "{} is started with {what}, which is missing or not executable",
+        "{} runs with {what}, which is missing or not executable",
         script.path.display()
     );
     Some(
@@ -62,7 +62,7 @@ fn of_script(context: &Context<'_>, script: &Script) -> Option<Finding> {
     )
 }
 
-/// Whether a script lies in a folder in which commands are looked up.
+/// Whether a script is in a directory of `PATH`.
 fn is_in_path(context: &Context<'_>, path: &Path) -> bool {
     let view = &context.source.view;
     let folder: Option<PathBuf> = path.parent().map(Path::to_path_buf);

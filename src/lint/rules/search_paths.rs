@@ -1,4 +1,4 @@
-//! SP101–SP107: search paths, as objects carry them.
+//! SP101–SP107: library search paths of objects and of the root.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use crate::vfs::NodeKind;
 
 /// Largest `/etc/ld.so.preload` that is read, in bytes.
 const MAX_PRELOAD: u64 = 64 << 10;
-/// Where programs are built and never installed.
+/// Directories where programs are built but never installed.
 const BUILD_TREES: [&str; 10] = [
     "/home",
     "/root",
@@ -27,10 +27,10 @@ const BUILD_TREES: [&str; 10] = [
     "/github",
     "/buildroot",
 ];
-/// Most elements of one path that are looked at.
+/// Maximum number of elements of one search path that are checked.
 const MAX_ELEMENTS: usize = 1000;
 
-/// Everything about the search paths of one object.
+/// All findings about the search paths of one object.
 pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     let Some(dynamic) = &file.object.dynamic else {
         return Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
         && rpath != runpath
     {
         let message = format!(
-            "the loader ignores DT_RPATH of {}: it has DT_RUNPATH too",
+            "the loader ignores DT_RPATH of {}: it also has DT_RUNPATH",
             path.display()
         );
         findings.push(
@@ -72,7 +72,7 @@ pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     let needed = file.object.dependencies().iter();
     for needed in needed.filter(|needed| needed.name.as_bytes().contains(&b'/')) {
         let name = needed.name.display().to_string();
-        let message = format!("{} needs {name}, a path instead of a name", path.display());
+        let message = format!("{} needs {name} by path instead of by name", path.display());
         findings.push(Finding::new(&SP106, &path, name, message));
     }
     findings
@@ -106,7 +106,7 @@ fn element_findings(
     }
     let starts_at_origin = bytes.starts_with(b"$ORIGIN") || bytes.starts_with(b"${ORIGIN}");
     if !bytes.starts_with(b"/") && !starts_at_origin {
-        // musl passes over empty elements.
+        // musl skips empty elements.
         if bytes.is_empty() && is_musl {
             return findings;
         }
@@ -125,7 +125,7 @@ fn element_findings(
             format!(" ({text})")
         };
         let message = format!(
-            "{tag} of {} has {what}{shown}: the current folder is searched",
+            "{tag} of {} has {what}{shown}: the current directory is searched",
             path.display()
         );
         findings.push(finding(&SP101, message).severity(severity));
@@ -136,7 +136,7 @@ fn element_findings(
         Ok(walk) if walk.metadata.kind == NodeKind::Directory => {
             if walk.metadata.mode & 0o002 != 0 {
                 let message = format!(
-                    "{} searches {}, where everybody may write",
+                    "{} searches {}, which is world-writable",
                     path.display(),
                     folder.display()
                 );
@@ -148,7 +148,7 @@ fn element_findings(
         }
         _ => {
             let is_build_tree = !starts_at_origin && looks_like_build_tree(&folder);
-            // What is relative to the object, or may be mounted, is often meant to be absent.
+            // A directory relative to the object, or to be mounted, may be absent on purpose.
             let severity = match is_build_tree {
                 true => Severity::Warning,
                 false => Severity::Info,
@@ -156,7 +156,7 @@ fn element_findings(
             let what = if is_build_tree {
                 "a build tree"
             } else {
-                "a folder that is not there"
+                "a directory that does not exist"
             };
             let message = format!("{tag} of {} leads to {what}: {text}", path.display());
             findings.push(finding(&SP103, message).severity(severity));
@@ -170,7 +170,7 @@ fn looks_like_build_tree(folder: &Path) -> bool {
     is_below || folder.components().any(|part| part.as_os_str() == ".libs")
 }
 
-/// An element with its known tokens replaced, as far as a folder's existence is concerned.
+/// An element with `$ORIGIN` replaced, to check whether the directory exists.
 fn expanded(text: &str, origin: &Path) -> PathBuf {
     let origin = origin.display().to_string();
     let replaced = text
@@ -179,8 +179,7 @@ fn expanded(text: &str, origin: &Path) -> PathBuf {
     PathBuf::from(replaced)
 }
 
-/// The first `$` that is not a token of the C library; those that only glibc has are not
-/// checked further.
+/// The first `$` token that the C library does not expand.
 fn unknown_token(bytes: &[u8], is_musl: bool) -> Option<String> {
     let known: &[&str] = match is_musl {
         true => &["ORIGIN"],
@@ -205,7 +204,7 @@ fn unknown_token(bytes: &[u8], is_musl: bool) -> Option<String> {
     None
 }
 
-/// Which C library loads an object.
+/// Whether musl's loader loads an object.
 fn is_musl(context: &Context<'_>, file: &ElfFile) -> bool {
     let is_musl = |path: &str| path.contains("/ld-musl-");
     match &file.object.interpreter {
@@ -216,7 +215,7 @@ fn is_musl(context: &Context<'_>, file: &ElfFile) -> bool {
     }
 }
 
-/// Folders that the loader searches whatever the object says, and that everybody may write to.
+/// World-writable directories that the loader searches for every object.
 pub(super) fn writable(process: &Process<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
@@ -236,7 +235,7 @@ pub(super) fn writable(process: &Process<'_>) -> Vec<Finding> {
         }
         let shown = (process.path_of)(&walk.real);
         let message = format!(
-            "everybody may write {}, where libraries are searched",
+            "{} is world-writable, and the loader searches it for libraries",
             shown.display()
         );
         let finding = Finding::new(&SP102, &shown, shown.display().to_string(), message)
@@ -246,7 +245,8 @@ pub(super) fn writable(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-/// `LD_LIBRARY_PATH` of the image, as `PATH:$LD_LIBRARY_PATH` leaves it when it was not set.
+/// Empty or relative elements in the image's `LD_LIBRARY_PATH`, such as the empty one that
+/// `DIR:$LD_LIBRARY_PATH` leaves when the variable was not set.
 pub(super) fn variable(context: &Context<'_>) -> Option<Finding> {
     let value = context
         .environment
@@ -261,12 +261,12 @@ pub(super) fn variable(context: &Context<'_>) -> Option<Finding> {
         element => format!("a relative element ({})", String::from_utf8_lossy(element)),
     };
     let value = value.display().to_string();
-    let message = format!("LD_LIBRARY_PATH={value} has {what}: the current folder is searched");
+    let message = format!("LD_LIBRARY_PATH={value} has {what}: the current directory is searched");
     let finding = Finding::new(&SP101, Path::new("/"), value, message);
     Some(finding.evidence("tag", "LD_LIBRARY_PATH"))
 }
 
-/// `/etc/ld.so.preload`.
+/// Libraries that `/etc/ld.so.preload` loads into every program.
 pub(super) fn preload(context: &Context<'_>) -> Option<Finding> {
     let path = Path::new("/etc/ld.so.preload");
     let walk = context.source.view.walk(path).ok()?;
@@ -283,7 +283,7 @@ pub(super) fn preload(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "every program loads what /etc/ld.so.preload names: {}",
+        "every program loads what /etc/ld.so.preload lists: {}",
         contents.trim()
     );
     Some(Finding::new(&SP107, path, contents.trim(), message).evidence("contents", contents))

@@ -1,4 +1,4 @@
-//! SP302 and SP308: how the image is started.
+//! SP302 and SP308: the image's entrypoint, working directory and user.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::vfs::{NodeKind, View};
 /// Largest `/etc/passwd` that is read, in bytes.
 const MAX_PASSWD: u64 = 16 << 20;
 
-/// Whether the entrypoint can be started.
+/// An entrypoint that cannot be started.
 pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
     let word = context.start.words.first()?;
     let view = &context.source.view;
@@ -56,7 +56,7 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "the entrypoint {} is for {is}, and the image says {wanted}",
+        "the entrypoint {} is for {is}, but the image says {wanted}",
         path.display()
     );
     Some(
@@ -66,8 +66,8 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
     )
 }
 
-/// What a shell is told to start (`["/bin/sh", "-ec", "exec /app/run --now"]`), where it is a path:
-/// names may be the shell's own.
+/// A missing command of a shell entrypoint (`["/bin/sh", "-ec", "exec /app/run --now"]`). Only
+/// absolute paths are checked: a plain name may be a shell builtin.
 pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
     let words = context.start.words.iter().map(String::as_str);
     let words: Vec<&str> = words.collect();
@@ -79,29 +79,32 @@ pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
     if !is_path || context.source.view.walk(Path::new(command)).is_ok() {
         return None;
     }
-    let message = format!("{shell} is told to start {command}, which is not in the image");
+    let message = format!("{shell} would start {command}, which is not in the image");
     let words = context.start.words.clone();
     Some(Finding::new(&SP302, Path::new(command), command, message).evidence("words", words))
 }
 
-/// Whether a shell takes a byte as it is.
+/// Whether a byte has no special meaning to a shell.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte)
 }
 
-/// A working directory in which no process can start; one that is not there engines make.
+/// A working directory that is not a directory. Engines create one that does not exist.
 pub(super) fn working_dir(context: &Context<'_>) -> Option<Finding> {
     let folder = &context.start.working_dir;
     let walk = context.source.view.walk(folder).ok()?;
     if walk.metadata.kind == NodeKind::Directory {
         return None;
     }
-    let message = format!("the working directory {} is not a folder", folder.display());
+    let message = format!(
+        "the working directory {} is not a directory",
+        folder.display()
+    );
     let subject = folder.display().to_string();
     Some(Finding::new(&SP302, folder, subject, message))
 }
 
-/// A script is checked as one; anything else cannot be started.
+/// An entrypoint that is neither ELF nor a script; scripts are checked elsewhere.
 fn not_a_program(
     context: &Context<'_>,
     path: &Path,
@@ -121,7 +124,7 @@ fn not_a_program(
     Some(finding(path, message))
 }
 
-/// Whether the user and the group that are given by name are known.
+/// A user or group that is given by name and not in `/etc/passwd` or `/etc/group`.
 pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
     let (user, group) = match context.start.user.split_once(':') {
         Some((user, group)) => (user, group),
@@ -144,7 +147,7 @@ pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// The entries of `/etc/passwd` or `/etc/group`, each by its fields.
+/// The entries of `/etc/passwd` or `/etc/group`, each split into its fields.
 fn entries(view: &View, file: &str) -> Vec<Vec<String>> {
     let text = view.read(Path::new(file), MAX_PASSWD).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -154,15 +157,15 @@ fn entries(view: &View, file: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The fields of a user or group by its name.
+/// The fields of the user or group with this name.
 fn entry(view: &View, file: &str, name: &str) -> Option<Vec<String>> {
     entries(view, file)
         .into_iter()
         .find(|fields| fields[0] == name)
 }
 
-/// The number of the image's user and those of its groups, as engines work them out: a number
-/// is looked up too, and who names no group has all that `/etc/group` lists the user in.
+/// The UID and the GIDs of the image's user, resolved as engines do: a numeric user is looked up
+/// too, and without an explicit group the user gets all groups that `/etc/group` lists it in.
 fn numbers(context: &Context<'_>) -> Option<(u64, Vec<u64>)> {
     let (user, group) = match context.start.user.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -204,7 +207,8 @@ fn numbers(context: &Context<'_>) -> Option<(u64, Vec<u64>)> {
     Some((uid, gids))
 }
 
-/// Why the image's user may not execute a file; folders on the way have to be searched.
+/// Why the image's user may not execute a file: it needs execute permission on the file and
+/// search permission on every directory above it.
 fn forbidden(context: &Context<'_>, real: &Path) -> Option<String> {
     let tree = context.tree()?;
     let (uid, gids) = numbers(context).filter(|(uid, _)| *uid != 0)?;

@@ -1,4 +1,4 @@
-//! SP005, SP015 and SP016: versions and symbols.
+//! SP005, SP015 and SP016: symbol versions and symbols.
 
 use super::Process;
 use crate::binding::BindingError;
@@ -6,7 +6,7 @@ use crate::elf::Linkage;
 use crate::lint::catalogue::{SP004, SP005, SP015, SP016, Severity};
 use crate::lint::finding::Finding;
 
-/// Versions that a provider does not define.
+/// Symbol versions that the library they are bound to does not define.
 pub(super) fn versions(process: &Process<'_>) -> Vec<Finding> {
     let missing = match process.binder.missing_versions(process.closure) {
         Ok(missing) => missing,
@@ -22,7 +22,7 @@ pub(super) fn versions(process: &Process<'_>) -> Vec<Finding> {
                 .as_ref()
                 .map(|newest| newest.display().to_string());
             let has = match &newest {
-                Some(newest) => format!("it has {newest} at the most"),
+                Some(newest) => format!("its newest is {newest}"),
                 None => "it has no version of that name".to_owned(),
             };
             let message = format!("{} does not define {version}; {has}", provider.display());
@@ -37,12 +37,12 @@ pub(super) fn versions(process: &Process<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// Symbols that nothing defines: one finding for each object that refers to them.
+/// Symbols that no object defines: one finding per object that refers to them.
 pub(super) fn undefined(process: &Process<'_>) -> Vec<Finding> {
-    /// Symbols that are named in the sentence, and in the evidence.
+    /// Maximum number of symbols in the message, and in the evidence.
     const NAMED: usize = 3;
     const LISTED: usize = 200;
-    // A library may leave symbols to whoever loads it.
+    // A library may leave symbols for the program that loads it to define.
     if process.closure.program().object.linkage() == Linkage::Library {
         return Vec::new();
     }
@@ -92,7 +92,7 @@ pub(super) fn undefined(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Libraries of which nothing is used.
+/// Libraries that are needed but unused.
 pub(super) fn unused(process: &Process<'_>) -> Vec<Finding> {
     if process.closure.rules.is_none() || !process.closure.is_complete() {
         return Vec::new();
@@ -105,13 +105,13 @@ pub(super) fn unused(process: &Process<'_>) -> Vec<Finding> {
             process.path(unused.needer),
             unused.name.display().to_string(),
         );
-        let message = format!("{} needs {name} and uses nothing of it", path.display());
+        let message = format!("{} needs {name} but uses nothing from it", path.display());
         process.finding_by(unused.needer, Finding::new(&SP016, &path, name, message))
     });
     unused.collect()
 }
 
-/// An object whose tables cannot be read: the loader trusts them, and stumbles.
+/// An object with damaged symbol tables, which the loader would trust.
 fn damaged(process: &Process<'_>, error: &BindingError) -> Finding {
     let path = (process.path_of)(&error.path);
     let subject = path

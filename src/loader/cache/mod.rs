@@ -3,7 +3,7 @@
 //! In: the bytes of the file, in the old, the new or the combined format. Out: the
 //! path that glibc would take for a name. Sources: glibc `sysdeps/generic/dl-cache.h`
 //! (layout) and `elf/dl-cache.c` (search). Every count and offset is checked against
-//! the file before it is used; a file that glibc would not use has no entries.
+//! the file before it is used; a file that glibc would reject has no entries.
 
 mod write;
 
@@ -21,7 +21,7 @@ use scroll::{Endian, Pread};
 
 use super::Target;
 
-/// Where glibc looks for it.
+/// Path of the cache (`LD_SO_CACHE` in glibc).
 pub const PATH: &str = "/etc/ld.so.cache";
 /// Largest cache that is read, in bytes; a full desktop has about 200 KB.
 pub const MAX_SIZE: u64 = 64 << 20;
@@ -36,7 +36,7 @@ const NEW_ENTRY: usize = 24;
 /// `FLAG_ELF_LIBC6`.
 const FLAG_ELF_LIBC6: u32 = 3;
 
-/// A cache in memory.
+/// A parsed cache.
 #[derive(Debug)]
 pub struct Cache {
     bytes: Vec<u8>,
@@ -44,26 +44,26 @@ pub struct Cache {
     entries: usize,
     entry_size: usize,
     count: usize,
-    /// What key and value count from.
+    /// Base of the key and value offsets.
     strings: usize,
 }
 
 /// One line of `ldconfig -p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'c> {
-    /// For which kind of library it counts (`FLAG_*` in glibc's `ldconfig.h`).
+    /// The kind of library it is for (`FLAG_*` in glibc's `ldconfig.h`).
     pub flags: u32,
-    /// The name that is asked for.
+    /// The requested name.
     pub key: &'c [u8],
-    /// The path it leads to.
+    /// The path of the library.
     pub value: &'c [u8],
-    /// Not 0 for a variant for better machines.
+    /// Hardware capabilities; 0 for the baseline library.
     pub hwcap: u64,
 }
 
 impl Cache {
-    /// Understands `bytes` as a loader of the given byte order would; `None` when
-    /// it would ignore the file.
+    /// Parses `bytes` as a loader of the given byte order would; `None` when it would ignore
+    /// the file.
     pub fn parse(bytes: Vec<u8>, big_endian: bool) -> Option<Self> {
         let endian = if big_endian {
             Endian::Big
@@ -138,7 +138,7 @@ impl Cache {
         self.bytes.pread_with(at, self.endian).ok()
     }
 
-    /// The key of an entry, with whatever follows its NUL: a bisection compares it often
+    /// The key of an entry with everything after its NUL: the binary search compares it often
     /// and need not know where it ends.
     fn key(&self, index: usize) -> Option<&[u8]> {
         let at = self.entries + index.checked_mul(self.entry_size)? + 4;
@@ -151,16 +151,16 @@ impl Cache {
         Some(&text[..text.iter().position(|&b| b == 0)?])
     }
 
-    /// All entries in file order, up to the first that is broken.
+    /// All entries in file order, up to the first invalid one.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.count).map_while(|index| self.entry(index))
     }
 
-    /// The path for `name` on the baseline machine; when there are only entries for
-    /// better machines, the first of them.
+    /// The path for `name` on the baseline machine; if there are only hwcaps entries, the
+    /// first of them.
     ///
-    /// The search is glibc's own bisection, so that a cache that is not sorted misses
-    /// the same names.
+    /// This is glibc's own binary search, so that an unsorted cache misses the same
+    /// names.
     pub fn lookup(&self, name: &OsStr, flags: u32) -> Option<&Path> {
         let name = name.as_bytes();
         let compare = |index| Some(compare_names(name, self.key(index)?));
@@ -201,8 +201,8 @@ impl Cache {
     }
 }
 
-/// `_dl_cache_libcmp`: digit runs compare as numbers, and in descending order of it
-/// the entries are sorted. A name ends at its NUL or with the slice.
+/// `_dl_cache_libcmp`: digit runs compare as numbers. The entries are sorted by it in
+/// descending order. A name ends at its NUL or with the slice.
 pub(super) fn compare_names(mut left: &[u8], mut right: &[u8]) -> Ordering {
     let first = |text: &'_ [u8]| text.first().copied().filter(|&byte| byte != 0);
     loop {
@@ -231,7 +231,7 @@ pub(super) fn compare_names(mut left: &[u8], mut right: &[u8]) -> Ordering {
     }
 }
 
-/// Takes the digits off the front; wraps around as C's `int` does in practice.
+/// Parses and removes leading digits; overflow wraps around as C's `int` does in practice.
 fn leading_number(text: &mut &[u8]) -> i32 {
     let mut value = 0_i32;
     while let Some(digit) = text.first().filter(|b| b.is_ascii_digit()) {
@@ -241,7 +241,7 @@ fn leading_number(text: &mut &[u8]) -> i32 {
     value
 }
 
-/// The flags that entries for this target carry (`_DL_CACHE_DEFAULT_ID`).
+/// The flags of cache entries for this target (`_DL_CACHE_DEFAULT_ID`).
 pub(super) fn flags(target: Target, e_flags: u32) -> u32 {
     const EF_ARM_ABI_FLOAT_HARD: u32 = 0x400;
     const EF_MIPS_ABI2: u32 = 0x20;

@@ -1,8 +1,8 @@
 //! Writing `/etc/ld.so.cache` for an image.
 //!
-//! In: names and the paths they lead to. Out: a cache of the new format that the real
-//! loader bisects. `ldconfig` would have to be run for it; these few entries need no
-//! more than the format.
+//! In: names and their paths. Out: a cache in the new format, as the real loader searches it.
+//! `ldconfig` would have to be executed; for these few entries it is enough to write the
+//! format.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use super::{NEW_ENTRY, NEW_HEADER, NEW_MAGIC, compare_names};
 const LITTLE_ENDIAN: u8 = 2;
 const BIG_ENDIAN: u8 = 3;
 
-/// The bytes of a cache that leads each name to its path, for loaders whose entries carry
+/// The bytes of a cache that maps each name to its path, for loaders whose entries have
 /// `flags`. The order of `entries` does not matter.
 pub(in crate::loader) fn write(
     entries: &[(OsString, PathBuf)],
@@ -61,7 +61,7 @@ pub(in crate::loader) fn write(
         for field in [flags, key, value] {
             lines.extend_from_slice(&number(field));
         }
-        // No kernel version and no hardware capabilities are asked for.
+        // No kernel version and no hardware capabilities are required.
         lines.extend_from_slice(&[0; NEW_ENTRY - 12]);
     }
     let mut bytes = NEW_MAGIC.to_vec();

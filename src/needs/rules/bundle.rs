@@ -1,4 +1,4 @@
-//! Programs that unpack others: what is in their archive needs libraries, too.
+//! Self-extracting programs: the files in their archive need libraries, too.
 
 use crate::bytes::ReadAt;
 use crate::elf::Payload;
@@ -6,15 +6,15 @@ use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply, pyinstaller};
 
 /// The name of the need.
 pub(in crate::needs) const BUNDLE: &str = "bundle";
-/// Libraries that a sign tells.
+/// Maximum number of libraries that a sign lists.
 const TOLD: usize = 6;
 
 pub(super) static RULE: Rule = Rule {
     name: BUNDLE,
     mode: Mode::Automatic,
     what: "what the libraries in its own archive need",
-    sign: "an archive of PyInstaller in the program (one-file mode)",
-    adds: "libraries that files in the archive need and that are not in it",
+    sign: "a PyInstaller archive in the program (one-file mode)",
+    adds: "libraries that files in the archive need and the archive lacks",
     fires,
     supply,
     is_met: None,
@@ -31,7 +31,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         more => format!(" and {more} more"),
     };
     let text = format!(
-        "carries an archive of PyInstaller, whose files need {}{more}",
+        "contains a PyInstaller archive, whose files need {}{more}",
         named.join(", ")
     );
     Some(Sign::new(0, text))
@@ -44,7 +44,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
-/// What the archive of the program needs, if it has one that can be read.
+/// The libraries that the program's archive needs; `None` without a readable archive.
 fn needed(process: &Process<'_>) -> Option<Vec<String>> {
     let needed = process.memo.bundle.get_or_init(|| {
         let (payload, file) = payload(process)?;
@@ -70,21 +70,28 @@ fn payload(process: &Process<'_>) -> Option<(Payload, Box<dyn ReadAt>)> {
     Some((Payload::of(&program.object, file.as_ref())?, file))
 }
 
-/// What is to be said of an archive in the program that no rule looks into.
+/// A warning about an archive in the program that no rule can read.
 pub(in crate::needs) fn unknown_payload(process: &Process<'_>) -> Option<String> {
     let file = process.program_file()?;
-    Some(match Payload::of(&process.objects()[0].object, file.as_ref())? {
-        Payload::PyInstaller(_) if needed(process).is_some() => return None,
-        Payload::PyInstaller(_) => {
-            "carries an archive of PyInstaller that cannot be read; what its files need is not known"
-                .to_owned()
-        }
-        Payload::AppImage => "is an AppImage, which mounts its own file system when it starts; unpack it \
+    Some(
+        match Payload::of(&process.objects()[0].object, file.as_ref())? {
+            Payload::PyInstaller(_) if needed(process).is_some() => return None,
+            Payload::PyInstaller(_) => {
+                "contains a PyInstaller archive that cannot be read; what its files need is unknown"
+                    .to_owned()
+            }
+            Payload::AppImage => {
+                "is an AppImage, which mounts its own file system when it starts; unpack it \
                               with --appimage-extract and pack the program inside"
-            .to_owned(),
-        Payload::Zip => "carries a zip archive; what programs and libraries in it need is not known".to_owned(),
-        Payload::Unknown(bytes) => {
-            format!("carries {bytes} bytes after its sections; what they need is not known")
-        }
-    })
+                    .to_owned()
+            }
+            Payload::Zip => {
+                "contains a zip archive; what programs and libraries in it need is unknown"
+                    .to_owned()
+            }
+            Payload::Unknown(bytes) => {
+                format!("has {bytes} bytes after its sections; what they need is unknown")
+            }
+        },
+    )
 }

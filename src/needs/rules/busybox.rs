@@ -1,8 +1,8 @@
-//! busybox: a shell and the usual commands in one static program, to look around with.
+//! busybox: a shell and the usual commands in one static program, for looking around.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
-/// Where distributions have the static one.
+/// Where distributions install a static busybox.
 const PLACES: [&str; 4] = [
     "/bin/busybox",
     "/usr/bin/busybox",
@@ -13,8 +13,8 @@ const PLACES: [&str; 4] = [
 pub(super) static RULE: Rule = Rule {
     name: "busybox",
     mode: Mode::Request,
-    what: "a shell to look around with",
-    sign: "none; ask for it",
+    what: "a shell for looking around",
+    sign: "none; only on request",
     adds: "/bin/busybox and a link for each of its commands",
     fires: |_: &Process<'_>| -> Option<Sign> { None },
     supply,
@@ -28,7 +28,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     match found {
         Some(path) => Ok(vec![Addition::Busybox(path.into())]),
         None => Err(
-            "the source has no busybox (package busybox-static), and --busybox names none".into(),
+            "the source has no busybox (package busybox-static), and there is no --busybox".into(),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! Certificates of authorities, for TLS.
+//! CA certificates, for TLS.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::needs::process::first_path;
 use crate::needs::strings::OPENSSL_FOLDER;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
-/// Functions that read the system's authorities.
+/// Functions that read the system's CA certificates.
 const READERS: [&str; 14] = [
     "SSL_CTX_set_default_verify_paths",
     "SSL_CTX_set_default_verify_file",
@@ -24,10 +24,10 @@ const READERS: [&str; 14] = [
     "gnutls_certificate_set_x509_system_trust",
     "gnutls_x509_trust_list_add_system_trust",
 ];
-/// What programs that bring their own TLS look for (Go's `crypto/x509/root_linux.go`, Rust's
+/// Paths in programs that include their own TLS (Go's `crypto/x509/root_linux.go`, Rust's
 /// openssl-probe).
 const STRINGS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
-/// Where distributions have the bundle.
+/// Where distributions install the bundle.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -35,7 +35,7 @@ const BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// The bundle in the folder of OpenSSL (`X509_CERT_FILE` in `internal/cryptlib.h`).
+/// The bundle in OpenSSL's directory (`X509_CERT_FILE` in `internal/cryptlib.h`).
 const OWN_FILE: &str = "cert.pem";
 /// Longest path that may be compiled in, in bytes (`PATH_MAX`).
 const MAX_PATH: u64 = 4096;
@@ -45,10 +45,10 @@ const COMMON: &str = BUNDLES[0];
 pub(super) static RULE: Rule = Rule {
     name: "ca-certificates",
     mode: Mode::Automatic,
-    what: "certificates of authorities",
+    what: "CA certificates",
     sign: "an import of SSL_CTX_set_default_verify_paths, gnutls_certificate_set_x509_system_trust \
            and the like; the string /etc/ssl/certs in the program",
-    adds: "the bundle of certificates, and the links by which OpenSSL, GnuTLS, Go and Rust find it",
+    adds: "the CA bundle, and the links through which OpenSSL, GnuTLS, Go and Rust find it",
     fires,
     supply,
     is_met: Some(|process| first_path(process.view, &BUNDLES).is_some()),
@@ -62,7 +62,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let Some(bundle) = first_path(supply.source, &BUNDLES) else {
-        return Err("the source has no bundle of certificates (package ca-certificates)".into());
+        return Err("the source has no CA bundle (package ca-certificates)".into());
     };
     let mut additions = vec![Addition::File(bundle.into())];
     if bundle != COMMON {
@@ -74,14 +74,14 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     if let Some(path) = own_file.filter(|path| *path != Path::new(bundle)) {
         additions.push(match supply.source.walk(&path) {
             Ok(_) => Addition::File(path),
-            // Distributions give it a folder of hashed links; one file does the same.
+            // Distributions use a directory of hashed links; one file does the same.
             Err(_) => Addition::Link(path, bundle.into()),
         });
     }
     Ok(additions)
 }
 
-/// The folder that is compiled into libcrypto, or into the program if it holds OpenSSL.
+/// The OPENSSLDIR compiled into libcrypto, or into the program if OpenSSL is linked statically.
 fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
     let index = process.loaded("libcrypto.so").unwrap_or(0);
     let place = process.places(index)?.of(OPENSSL_FOLDER)?;
@@ -93,14 +93,14 @@ fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
     folder.starts_with('/').then(|| PathBuf::from(folder))
 }
 
-/// The bundle whose path a program holds that has OpenSSL inside: its folder alone is there only
-/// if the program can tell its version.
+/// The path of the bundle in a program with OpenSSL linked in statically: such a program contains
+/// OPENSSLDIR on its own only if it can print its version.
 fn own_file(process: &Process<'_>) -> Option<PathBuf> {
     let texts = process.texts(0);
     if !process.is_static() {
         return None;
     }
-    // OpenSSL names its three places one after the other.
+    // OpenSSL contains its three paths: certs, private and cert.pem.
     let has = |path: PathBuf| path.to_str().is_some_and(|path| texts.words.contains(path));
     let mut folders = texts.words.iter().filter_map(|text| {
         let folder = Path::new(text.strip_suffix(OWN_FILE)?.strip_suffix('/')?);

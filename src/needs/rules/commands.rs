@@ -30,10 +30,10 @@ const STARTERS: [&str; 15] = [
     "vfork",
     "g_spawn_async",
 ];
-/// Those of them that hand a line to a shell.
+/// Those of them that pass a command line to a shell.
 const SHELL_STARTERS: [&str; 3] = ["popen", "system", "wordexp"];
-/// Commands whose names programs hold as words of a language, of an option or of a table: hardly
-/// one starts them.
+/// Commands whose names are also common words, options or table entries: hardly any program that
+/// contains the word starts the command.
 const WORDS: [&str; 34] = [
     "arch",
     "clear",
@@ -65,7 +65,7 @@ const WORDS: [&str; 34] = [
     "tty",
     "unlink",
     "yes",
-    // By these, programs of coreutils know what they are called.
+    // The names under which coreutils programs recognize themselves.
     "sha224sum",
     "sha256sum",
     "sha384sum",
@@ -76,11 +76,11 @@ const SHORT: [&str; 17] = [
     "ar", "as", "cc", "cp", "id", "ld", "ln", "ls", "mv", "nm", "ps", "rm", "sh", "su", "vi", "wc",
     "xz",
 ];
-/// Names that a sign tells.
+/// Maximum number of names that a sign lists.
 const TOLD: usize = 6;
-/// Largest script whose commands are looked for, in bytes.
+/// Largest script that is searched for commands, in bytes.
 const MAX_SCRIPT: u64 = 1 << 20;
-/// Most folders of helpers, and entries of them, that are looked at.
+/// Maximum number of helper directories, and of their entries, that are read.
 const MAX_FOLDERS: usize = 256;
 const MAX_ENTRIES: usize = 20_000;
 
@@ -88,10 +88,10 @@ pub(super) static RULE: Rule = Rule {
     name: "commands",
     mode: Mode::Hint,
     what: "the programs that it starts",
-    sign: "commands in the script or in the arguments that it is started with; or an import of execvp, \
-           posix_spawn, popen and the like, with strings that are names of installed commands or of \
-           programs in folders that it holds",
-    adds: "all of them with what they load; with commands=NAME+NAME some",
+    sign: "commands in its script or arguments; or an import of execvp, posix_spawn, popen and the \
+           like, with strings that are names of installed commands, or of programs in directories \
+           whose paths it contains",
+    adds: "all of them with what they load; with commands=NAME+NAME only those",
     fires,
     supply,
     is_met: None,
@@ -103,7 +103,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     }
     let name_of = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().display().to_string();
-        // Outside of PATH it is no name that says which.
+        // Outside of PATH, a name alone does not identify the program.
         match command(process, &name).is_some_and(|found| found == *path) {
             true => name,
             false => path.display().to_string(),
@@ -114,10 +114,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     let held = held(process);
     let held = held.iter().filter_map(|path| path.file_name());
     let held: Vec<String> = held.map(|name| name.display().to_string()).collect();
-    let told_held = told(&held, TOLD).map(|names| format!("starts programs and names {names}"));
+    let told_held = told(&held, TOLD).map(|names| format!("starts programs and mentions {names}"));
     let told_ordered = told(&arguments, TOLD).map(|names| match source {
-        Some(script) => format!("runs {}, which names {names}", script.display()),
-        None => format!("is told to start {names}"),
+        Some(script) => format!("runs {}, which calls {names}", script.display()),
+        None => format!("is passed the commands {names}"),
     });
     let parts: Vec<String> = told_ordered.into_iter().chain(told_held).collect();
     (!parts.is_empty()).then(|| Sign {
@@ -136,12 +136,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let (helpers, mut paths) = (helpers(process), Vec::new());
     for name in supply.arguments {
         let path = command(process, name).or_else(|| helpers.get(name).cloned());
-        paths.push(path.ok_or_else(|| format!("there is no command {name} in PATH"))?);
+        paths.push(path.ok_or_else(|| format!("no command {name} in PATH"))?);
     }
     Ok(paths.into_iter().map(Addition::File).collect())
 }
 
-/// The commands that the script or the arguments of the program name, and the script.
+/// The commands in the program's script or arguments, and the script if they come from it.
 fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let is_program = |path: &Path| is_program(process, path) && begins_as_program(process, path);
     let name = process.name();
@@ -161,15 +161,15 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
         return (None, Vec::new());
     }
     let words = words.iter().filter(|word| !word.starts_with('-'));
-    // `-exec cat` names a command; a folder or a file to read is none.
+    // `-exec cat` names a command; a directory or a file to read does not.
     let found = words.filter_map(|word| command(process, word));
     let found: BTreeSet<PathBuf> = found.filter(|path| is_program(path)).collect();
     (None, found.into_iter().collect())
 }
 
-/// The commands whose names the program holds; those that are called after it come first.
+/// The commands whose names the program contains; those named after it (`git-*`) come first.
 fn held(process: &Process<'_>) -> Vec<PathBuf> {
-    // What a shell or an interpreter starts stands in scripts.
+    // What a shell or an interpreter starts is in scripts.
     if runs_scripts(process) || process.program_imports(&STARTERS).is_none() {
         return Vec::new();
     }
@@ -178,7 +178,7 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let installed = installed(process);
     let is_command = |name: &str| {
         let is_meant = match name.len() {
-            // The C library that a static program has inside names its shell.
+            // The C library in a static program contains `sh`.
             2 => SHORT.contains(&name) && !(name == "sh" && process.is_static()),
             length => length > 2 && !WORDS.contains(&name),
         };
@@ -188,7 +188,7 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let strings = process.names(&is_command);
     let mut names: BTreeSet<&str> = strings.iter().map(String::as_str).collect();
     if process.program_imports(&SHELL_STARTERS).is_some() {
-        // What begins a line for a shell is a command, whatever the word.
+        // The first word of a shell command line is a command, even if it is in WORDS.
         let started = texts
             .started
             .iter()
@@ -210,9 +210,9 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     found.into_values().collect()
 }
 
-/// Programs in folders that are not in PATH and that the program looks in: its own, and those
-/// whose paths it holds, such as `/usr/lib/git-core`. A folder may be made of several strings, as
-/// GCC makes `/usr/lib/gcc/`, `x86_64-linux-gnu` and `12` one (`gcc/gcc.cc`, `find_a_program`).
+/// Programs in directories outside of PATH that the program looks in: its own, and those whose
+/// paths it contains, such as `/usr/lib/git-core`. Such a path may be composed of several strings,
+/// as GCC joins `/usr/lib/gcc/`, `x86_64-linux-gnu` and `12` (`gcc/gcc.cc`, `find_a_program`).
 fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
     let view = process.view;
     let mut left = MAX_ENTRIES;
@@ -253,8 +253,8 @@ fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {
     helpers
 }
 
-/// The folders of packages whose paths the program holds, and those below them whose names it
-/// holds, too; by their real paths.
+/// The real paths of package directories whose paths the program contains, and of directories
+/// below them whose names it also contains.
 fn held_folders(
     process: &Process<'_>,
     entries: &mut dyn FnMut(&Path) -> Vec<OsString>,
@@ -286,13 +286,13 @@ fn held_folders(
     folders
 }
 
-/// A version is often too short for a string of its own.
+/// Whether a name is a version number, which is often too short to be kept as a string.
 fn is_number(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// The names in the folders of PATH.
+/// The file names in the directories of PATH.
 fn installed(process: &Process<'_>) -> HashSet<String> {
     let folders = command_folders(process).into_iter();
     let names = folders.filter_map(|folder| process.view.read_dir(&folder).ok());
@@ -300,8 +300,8 @@ fn installed(process: &Process<'_>) -> HashSet<String> {
     names.collect()
 }
 
-/// The real paths of the folders of PATH, the engine's own among them: `/bin` may be a link to
-/// `/usr/bin`.
+/// The real paths of the directories of PATH, including the engine's default PATH: `/bin` may be a
+/// link to `/usr/bin`.
 fn command_folders(process: &Process<'_>) -> BTreeSet<PathBuf> {
     let folders = path_folders(process.env).chain(path_folders(&[]));
     let real = folders.filter_map(|folder| process.view.walk(folder).ok());
@@ -313,7 +313,7 @@ fn is_program(process: &Process<'_>, path: &Path) -> bool {
     walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0)
 }
 
-/// Whether a file is an ELF object or a script: some data files have the mode of programs.
+/// Whether a file is an ELF object or a script: some data files have execute permission.
 fn begins_as_program(process: &Process<'_>, path: &Path) -> bool {
     let facts = process
         .view

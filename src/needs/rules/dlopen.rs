@@ -1,4 +1,4 @@
-//! Libraries that objects say in a note that they open by themselves.
+//! Libraries that objects declare in an ELF note to load with `dlopen`.
 
 use crate::elf::Priority;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
@@ -6,9 +6,9 @@ use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 pub(super) static RULE: Rule = Rule {
     name: "dlopen",
     mode: Mode::Automatic,
-    what: "the libraries that it opens by itself",
-    sign: "an ELF note .note.dlopen of the program or of a library",
-    adds: "the library; with dlopen=suggested those too that may be absent",
+    what: "the libraries that it loads with dlopen",
+    sign: "an ELF note .note.dlopen in the program or a library",
+    adds: "the library; with dlopen=suggested also those that are only suggested",
     fires,
     supply,
     is_met: None,
@@ -25,12 +25,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
             let names = note.soname.join(" or ");
             Some(Sign::new(
                 index,
-                format!("says in a note that it opens {names}"),
+                format!("has an ELF note that it loads {names}"),
             ))
         })
 }
 
-/// One library for each note: the first of its names that the loader finds.
+/// One library per note: the first of its names that the loader finds.
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let process = supply.process;
     let takes_suggested = supply
@@ -49,10 +49,10 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
                     by: index,
                     name: name.clone(),
                 }),
-                // What is only recommended may be absent here as well.
+                // A library that is only recommended may be missing.
                 None if note.priority == Priority::Required => {
                     return Err(format!(
-                        "none of {} is found, which {} opens and requires",
+                        "no library found for {}, which {} requires",
                         note.soname.join(", "),
                         object.opened_as.display()
                     ));

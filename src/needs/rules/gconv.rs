@@ -1,8 +1,8 @@
-//! Converters of character sets of glibc; musl has them built in.
+//! glibc's character set converters; musl has them built in.
 //!
-//! Which module converts what stands in `gconv-modules` and, since glibc 2.34, in the files of
-//! `gconv-modules.d` (`iconv/gconv_conf.c`). For some character sets slimpack writes a file that
-//! names these alone, and no `gconv-modules.cache`, which glibc would read instead of it.
+//! `gconv-modules` and, since glibc 2.34, the files in `gconv-modules.d` map character sets to
+//! modules (`iconv/gconv_conf.c`). To add only some character sets, slimpack writes a file that
+//! lists just these, and no `gconv-modules.cache`, which glibc would read instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::View;
 
-/// The file that says which module converts what.
+/// The file that maps character sets to modules.
 const CONFIGURATION: &str = "gconv-modules";
-/// Most bytes that are read of such files; glibc's own have 60 KB.
+/// Maximum total size of these files, in bytes; glibc's own have 60 KB.
 const MAX_CONFIGURATION: u64 = 4 << 20;
-/// Shortest name of a character set that a program holds for one, in bytes.
+/// Shortest string of a program that counts as the name of a character set, in bytes.
 const MIN_NAME: usize = 4;
-/// Character sets that a sign tells.
+/// Maximum number of character sets that a sign lists.
 const TOLD: usize = 3;
-/// What all modules convert from and to.
+/// The internal encoding that all modules convert from and to.
 const INTERNAL: &str = "INTERNAL";
-/// What glibc converts by itself (`iconv/gconv_builtin.h`).
+/// Character sets with a built-in converter (`iconv/gconv_builtin.h`).
 const BUILT_IN: [&str; 43] = [
     INTERNAL,
     "WCHAR_T",
@@ -72,9 +72,9 @@ const BUILT_IN: [&str; 43] = [
 pub(super) static RULE: Rule = Rule {
     name: "gconv",
     mode: Mode::Hint,
-    what: "the converters of glibc",
-    sign: "an import of iconv_open by a program of glibc",
-    adds: "the converters of glibc (8 MB); with gconv=UTF-16+LATIN1 those of some character sets",
+    what: "glibc's character set converters",
+    sign: "an import of iconv_open by a glibc program",
+    adds: "all converters of glibc (8 MB); with gconv=UTF-16+LATIN1 only those character sets",
     fires,
     supply,
     is_met: Some(|process| folder(process.view, process).is_some()),
@@ -91,7 +91,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if process.arguments.is_empty() {
         return Some(sign);
     }
-    // Which sets an image converts may stand in what it is started with.
+    // The arguments of the image may name the character sets.
     let converters = folder(process.view, process)
         .map(|folder| Converters::read(process.view, &folder))
         .unwrap_or_default();
@@ -102,22 +102,22 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         let known = converters.known(&name_of(word)).map(is_built_in);
         known == Some(false)
     };
-    // `de` and `no` are languages, too.
+    // `de` and `no` are also languages.
     let is_own_word = |word: &str| word.len() >= MIN_NAME && is_meant(word);
     let words = process.arguments.iter().flat_map(|word| names_in(word));
     let words: BTreeSet<&str> = words.filter(|word| is_meant(word)).collect();
     sign.arguments = words.into_iter().map(str::to_owned).collect();
     match told(&sign.arguments, TOLD) {
-        Some(names) => sign.text = format!("{} and is told {names}", sign.text),
-        // Nothing that it is told, and nothing that it knows by itself: it converts to the locale.
+        Some(names) => sign.text = format!("{} and is passed {names}", sign.text),
+        // Neither its arguments nor its strings name one: it converts to the locale's charset.
         None if process.names(&is_own_word).is_empty() => return None,
         None => {}
     }
     Some(sign)
 }
 
-/// How a word may name a character set: `UTF-16`, `-fUTF-16`, `--from-code=UTF-16`, each with what
-/// to do about errors behind it (`LATIN1//TRANSLIT`).
+/// The character sets that a word may name: `UTF-16`, `-fUTF-16`, `--from-code=UTF-16`, each
+/// without the error handling after it (`LATIN1//TRANSLIT`).
 fn names_in(word: &str) -> impl Iterator<Item = &str> {
     let value = word.split_once('=').map(|(_, value)| value);
     let option = word.strip_prefix("-f").or_else(|| word.strip_prefix("-t"));
@@ -127,7 +127,7 @@ fn names_in(word: &str) -> impl Iterator<Item = &str> {
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let Some(folder) = folder(supply.source, supply.process) else {
-        return Err("the source has no converters (package libc6, or libc-bin)".into());
+        return Err("the source has no gconv modules (package libc6, or libc-bin)".into());
     };
     if supply.arguments.is_empty() {
         return Ok(vec![Addition::Tree(folder)]);
@@ -145,7 +145,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         let path = folder.join(&name);
         if supply.source.walk(&path).is_err() {
             return Err(format!(
-                "{} names {name}, which is not there",
+                "{} lists {name}, which is missing",
                 folder.join(CONFIGURATION).display()
             ));
         }
@@ -154,7 +154,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(additions)
 }
 
-/// Beside the C library.
+/// The `gconv` directory: next to the C library, or in a usual place.
 fn folder(view: &View, process: &Process<'_>) -> Option<PathBuf> {
     let libc = process.loaded("libc.so.6")?;
     let real = &process.objects()[libc].walk.real;
@@ -165,23 +165,23 @@ fn folder(view: &View, process: &Process<'_>) -> Option<PathBuf> {
         .find(|path: &PathBuf| view.walk(path).is_ok())
 }
 
-/// One step from a character set to another.
+/// A module that converts one character set to another.
 struct Module {
     from: String,
     to: String,
-    /// The file in the folder of modules.
+    /// The file name in the `gconv` directory.
     file: String,
-    /// The line that says so.
+    /// The configuration line that declares it.
     line: String,
 }
 
-/// What the configuration says.
+/// The parsed configuration.
 #[derive(Default)]
 struct Converters {
     modules: Vec<Module>,
-    /// The modules by either end, as places in the list.
+    /// Indices into `modules`, by source and by target character set.
     ends: BTreeMap<String, Vec<usize>>,
-    /// Names of character sets, each with the one that it stands for.
+    /// Aliases of character sets, each with the name that it stands for.
     aliases: BTreeMap<String, String>,
 }
 
@@ -215,7 +215,7 @@ impl Converters {
                 // The first one counts.
                 self.aliases.entry(name_of(name)).or_insert(name_of(of));
             }
-            // A path that leads out of the folder is that of somebody else's module.
+            // A module in another directory is not part of glibc.
             ["module", from, to, file, ..] if !file.contains('/') => {
                 let [from, to] = [from, to].map(name_of);
                 for end in [&from, &to] {
@@ -236,7 +236,7 @@ impl Converters {
         }
     }
 
-    /// A configuration for these character sets alone, and the files of its modules.
+    /// A configuration for only these character sets, and the file names of its modules.
     fn of(&self, names: &[String]) -> Result<(String, BTreeSet<String>), String> {
         let mut wanted: BTreeSet<&str> = BTreeSet::new();
         let mut pending: Vec<&str> = Vec::new();
@@ -246,7 +246,7 @@ impl Converters {
                 let all = self.modules.iter().map(|module| module.from.as_str());
                 let known = all.chain(self.aliases.keys().map(String::as_str));
                 format!(
-                    "glibc has no converter of {name} here{}; iconv -l lists what there is",
+                    "glibc here has no converter for {name}{}; iconv -l lists them all",
                     did_you_mean(nearest(upper, known, 3))
                 )
             })?);
@@ -255,7 +255,7 @@ impl Converters {
             if is_built_in(name) || !wanted.insert(name) {
                 continue;
             }
-            // Some sets are converted by way of another one.
+            // Some character sets are converted by way of another one.
             let next = self.at(name).filter(|module| module.from == name);
             pending.extend(next.map(|module| module.to.as_str()));
         }
@@ -283,9 +283,9 @@ impl Converters {
         places.iter().map(|&place| &self.modules[place])
     }
 
-    /// The character set that a name stands for, when there is a converter of it.
+    /// The character set that a name stands for, if there is a converter for it.
     fn known<'c>(&'c self, name: &'c str) -> Option<&'c str> {
-        /// Most names that stand for one another.
+        /// Maximum number of aliases that are followed.
         const MAX_HOPS: usize = 8;
         let mut name = name;
         for _ in 0..MAX_HOPS {
@@ -303,7 +303,7 @@ fn is_built_in(name: &str) -> bool {
 }
 
 /// The name of a character set as glibc compares it: in upper case, without the empty error
-/// handling behind it (`upstr` and `strip` in `iconv/gconv_charset.h`).
+/// handling after it (`upstr` and `strip` in `iconv/gconv_charset.h`).
 fn name_of(word: &str) -> String {
     let upper = word.to_ascii_uppercase();
     match upper.strip_suffix("//") {

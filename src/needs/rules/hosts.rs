@@ -1,8 +1,8 @@
-//! The name `localhost`, which neither C library knows by itself.
+//! The name `localhost`, which neither C library resolves without a file.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
-/// Functions that look names up.
+/// Functions that resolve host names.
 const RESOLVERS: [&str; 6] = [
     "getaddrinfo",
     "gethostbyname",
@@ -19,7 +19,7 @@ pub(super) static RULE: Rule = Rule {
     what: "the name localhost (/etc/hosts)",
     sign: "an import of getaddrinfo, gethostbyname and the like, or the string /etc/hosts in a static \
            program",
-    adds: "/etc/hosts with localhost; engines put their own over it",
+    adds: "/etc/hosts with localhost; engines mount their own over it",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/hosts")),

@@ -1,4 +1,4 @@
-//! `libgcc_s.so.1`, which glibc opens when a thread ends early or its calls are traced.
+//! `libgcc_s.so.1`, which glibc loads to cancel or exit a thread, and for `backtrace(3)`.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "libgcc_s",
     mode: Mode::Automatic,
     what: "libgcc_s.so.1",
-    sign: "an import of pthread_cancel, pthread_exit or backtrace by a dynamic program of glibc",
+    sign: "an import of pthread_cancel, pthread_exit or backtrace by a dynamic glibc program",
     adds: "libgcc_s.so.1, without which the process aborts",
     fires,
     supply,

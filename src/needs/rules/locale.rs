@@ -1,17 +1,17 @@
-//! Locales of glibc; musl has its one built in.
+//! glibc's locales; musl has its only one built in.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
 const FOLDER: &str = "/usr/lib/locale";
-/// The variables that name one, the first that is set counts (`setlocale(3)`).
+/// The variables that name the locale; the first that is set counts (`setlocale(3)`).
 const VARIABLES: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
 
 pub(super) static RULE: Rule = Rule {
     name: "locale",
     mode: Mode::Automatic,
     what: "the locale",
-    sign: "a locale given by -e LANG, LC_ALL or LC_CTYPE, with glibc",
-    adds: "that locale; with locale=NAME another",
+    sign: "a locale set with -e LANG, LC_ALL or LC_CTYPE, and glibc",
+    adds: "that locale; with locale=NAME another one",
     fires,
     supply,
     is_met: Some(|process| configured(process).is_none_or(|(_, name)| has_locale(process, name))),
@@ -26,7 +26,7 @@ fn configured<'p>(process: &'p Process<'_>) -> Option<(&'static str, &'p str)> {
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
     let (variable, value) = configured(process)?;
-    // Of musl no locale is read, whatever a static program calls.
+    // musl never reads a locale, whatever a static program calls.
     let readers: &[&str] = match process.is_static() {
         true => &["_nl_load_locale"],
         false if process.is_glibc() => &["setlocale", "newlocale"],
@@ -55,7 +55,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         names.extend(configured(supply.process).map(|(_, name)| name));
     }
     if names.is_empty() {
-        return Err("name one: --with locale=C.UTF-8, or -e LANG=C.UTF-8".into());
+        return Err("no locale is set; use --with locale=C.UTF-8 or -e LANG=C.UTF-8".into());
     }
     let mut additions = Vec::new();
     for name in names {
@@ -73,7 +73,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(additions)
 }
 
-/// The name of a locale's folder: its codeset in lower case without punctuation
+/// The name of a locale's directory: its codeset in lower case without punctuation
 /// (`_nl_normalize_codeset`).
 fn normalized(name: &str) -> String {
     let Some((locale, codeset)) = name.split_once('.') else {

@@ -1,4 +1,4 @@
-//! The rules, one a file.
+//! The rules, one per file.
 
 mod bundle;
 mod busybox;
@@ -30,7 +30,7 @@ use std::path::{Component, Path};
 use super::{Process, Rule, Sign};
 use crate::exec::is_shell;
 
-/// All rules, in the order of reports.
+/// All rules, in report order.
 pub static RULES: &[&Rule] = &[
     &dlopen::RULE,
     &bundle::RULE,
@@ -55,27 +55,28 @@ pub static RULES: &[&Rule] = &[
     &busybox::RULE,
 ];
 
-/// Where packages put what their programs open and start.
+/// Where packages install the data and helpers of their programs.
 const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
 
-/// Whether a path leads from the root where it says: no `..` in it.
+/// Whether a path is absolute and has no `..` in it.
 fn is_straight(path: &Path) -> bool {
     let mut parts = path.components();
     path.is_absolute() && parts.all(|part| part != Component::ParentDir)
 }
 
-/// Whether scripts say what the program asks for: it is a shell, an interpreter, or what starts one.
+/// Whether the needs of the program depend on scripts: it is a shell or an interpreter, or it
+/// starts a script.
 fn runs_scripts(process: &Process<'_>) -> bool {
     process.script.is_some() || is_shell(process.name()) || !stdlib::paths(process).is_empty()
 }
 
-/// The rules whose signs a process shows, with the signs.
+/// The rules whose signs a process shows, each with the sign.
 pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static Rule, Sign)> + 'p {
     let signs = RULES.iter().copied();
     signs.filter_map(|rule| Some((rule, (rule.fires)(process)?)))
 }
 
-/// The first of several names, and how many more there are; `None` when there are none.
+/// The first `most` names, and how many more there are; `None` if there are none.
 fn told(names: &[String], most: usize) -> Option<String> {
     let first = names.get(..most).unwrap_or(names).join(", ");
     match names.len().checked_sub(most) {
@@ -85,18 +86,18 @@ fn told(names: &[String], most: usize) -> Option<String> {
     }
 }
 
-/// The same of paths.
+/// The first `most` paths, and how many more there are; `None` if there are none.
 pub fn told_paths<'p>(paths: impl IntoIterator<Item = &'p Path>, most: usize) -> Option<String> {
     let paths = paths.into_iter().map(|path| path.display().to_string());
     told(&paths.collect::<Vec<_>>(), most)
 }
 
-/// The rule of that name.
+/// The rule with this name; `None` if there is no such rule.
 pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.name == name)
 }
 
-/// The name that somebody who wrote `name` may have meant.
+/// The known name closest to `name`, for a "did you mean" hint.
 pub fn nearest(name: &str) -> Option<&'static str> {
     crate::suggest::nearest(name, RULES.iter().map(|rule| rule.name), 3)
 }

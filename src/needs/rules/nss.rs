@@ -1,4 +1,4 @@
-//! The name-service modules of glibc before 2.34; later ones have them built in.
+//! The name-service modules of glibc before 2.34; later releases have them built in.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
@@ -14,7 +14,7 @@ const LOOKUPS: [&str; 10] = [
     "getgrgid",
     "initgroups",
 ];
-/// The release since which `files` and `dns` need no module: it defines this version.
+/// The symbol version that marks releases with `files` and `dns` built in.
 const BUILT_IN: &str = "GLIBC_2.34";
 const MODULES: [&str; 2] = ["libnss_files.so.2", "libnss_dns.so.2"];
 

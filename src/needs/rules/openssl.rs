@@ -1,27 +1,27 @@
-//! The configuration and the modules of OpenSSL.
+//! OpenSSL's configuration and modules.
 
 use std::path::Path;
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
-/// Functions by which a program asks for a module or a configuration by name.
+/// Functions that load a module or a configuration by name.
 const USERS: [&str; 4] = [
     "OSSL_PROVIDER_load",
     "OSSL_PROVIDER_try_load",
     "ENGINE_by_id",
     "CONF_modules_load_file",
 ];
-/// The folders of modules, by their names: libcrypto holds their paths (`openssl version -a`).
+/// Names of the module directories, whose paths libcrypto contains (`openssl version -a`).
 pub(super) const MODULES: [&str; 2] = ["ossl-modules", "engines-3"];
-/// Stands in the folder that libcrypto calls OPENSSLDIR.
+/// The configuration file, in the directory that libcrypto calls OPENSSLDIR.
 const CONFIGURATION: &str = "openssl.cnf";
 
 pub(super) static RULE: Rule = Rule {
     name: "openssl",
     mode: Mode::Hint,
-    what: "the configuration and the modules of OpenSSL",
+    what: "OpenSSL's configuration and modules",
     sign: "an import of OSSL_PROVIDER_load, ENGINE_by_id and the like by the program itself",
-    adds: "openssl.cnf, the providers and the engines that are installed (legacy digests)",
+    adds: "openssl.cnf, and the installed providers and engines (legacy digests)",
     fires,
     supply,
     is_met: None,
@@ -47,12 +47,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         if MODULES.iter().any(|name| folder.ends_with(name)) {
             additions.push(Addition::Tree(folder.to_path_buf()));
         } else if has(&configuration) {
-            // Beside it stand the authorities, which are a need of their own.
+            // Not the whole directory: the CA certificates in it are a need of their own.
             additions.push(Addition::File(configuration));
         }
     }
     match additions.is_empty() {
-        true => Err("neither openssl.cnf nor a module of OpenSSL is installed".to_owned()),
+        true => Err("neither openssl.cnf nor an OpenSSL module is installed".to_owned()),
         false => Ok(additions),
     }
 }

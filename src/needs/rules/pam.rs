@@ -1,14 +1,14 @@
-//! The modules and the configuration of PAM.
+//! PAM's modules and configuration.
 
 use std::path::{Path, PathBuf};
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 
-/// Functions by which a program asks PAM.
+/// Functions that start a PAM transaction.
 const USERS: [&str; 1] = ["pam_start"];
 /// What PAM and its usual modules read (`pam.conf(5)`, `pam_limits(8)`, `login.defs(5)`). Passwords
-/// are nobody's business.
+/// are deliberately left out.
 const CONFIGURATION: [&str; 5] = [
     "/etc/pam.d",
     "/etc/pam.conf",
@@ -16,13 +16,13 @@ const CONFIGURATION: [&str; 5] = [
     "/etc/login.defs",
     "/etc/environment",
 ];
-/// The folder of the modules, beside the library.
+/// The directory of the modules, next to the library.
 const MODULES: &str = "security";
 
 pub(super) static RULE: Rule = Rule {
     name: "pam",
     mode: Mode::Hint,
-    what: "the modules and the configuration of PAM",
+    what: "PAM's modules and configuration",
     sign: "an import of pam_start by the program itself",
     adds: "/etc/pam.d, /etc/security, /etc/login.defs and the installed modules; no passwords",
     fires,
@@ -48,7 +48,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let modules = modules
         .into_iter()
         .find(is_folder)
-        .ok_or("no modules of PAM stand beside libpam")?;
+        .ok_or("there are no PAM modules next to libpam")?;
     let there = CONFIGURATION
         .iter()
         .filter(|path| supply.source.walk(Path::new(path)).is_ok());

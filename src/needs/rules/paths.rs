@@ -1,4 +1,4 @@
-//! Files whose paths a program holds.
+//! Files whose paths a program contains as strings.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use crate::exec::path_folders;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 
-/// Paths that a sign tells.
+/// Maximum number of paths that a sign lists.
 const TOLD: usize = 4;
-/// Folders that engines provide, that are a person's own, or that a rule of their own is about.
+/// Directories that engines provide, that are a user's own, or that another rule covers.
 const ELSEWHERE: [&str; 13] = [
     "/proc",
     "/sys",
@@ -26,7 +26,7 @@ const ELSEWHERE: [&str; 13] = [
     "/etc/ssl",
     "/etc/pki",
 ];
-/// Files that other rules write or that an engine does.
+/// Files that other rules or an engine write.
 const WRITTEN: [&str; 8] = [
     "/etc/passwd",
     "/etc/group",
@@ -38,23 +38,23 @@ const WRITTEN: [&str; 8] = [
     "/etc/ld.so.cache",
 ];
 
-/// Folders in which a path alone is no sign.
+/// Shared directories: the path of something directly in them is not a sign by itself.
 const SHARED: [Option<&str>; 3] = [Some("/"), Some("/etc"), Some("/var")];
 
 pub(super) static RULE: Rule = Rule {
     name: "paths",
     mode: Mode::Hint,
-    what: "the files and folders whose paths it holds",
-    sign: "strings that are paths of files, of folders called after the program, or of files to be \
-           written below /var and /run",
-    adds: "them: configuration with its folder below /etc, and below /var and /run the empty folders",
+    what: "the files and directories whose paths it contains",
+    sign: "strings that are paths of files, of directories named after the program, or of files \
+           that it writes below /var and /run",
+    adds: "these; below /etc with the directory of the file, below /var and /run empty directories",
     fires,
     supply,
     is_met: None,
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    // A static program holds the paths of the C library.
+    // A static program contains the paths of the C library.
     if !process.is_packed || process.is_static() {
         return None;
     }
@@ -63,12 +63,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if paths.is_empty() {
         return None;
     }
-    // What rules of their own hint at.
+    // Paths that other rules already hint at.
     let others = stdlib::paths(process).iter().chain(plugins::paths(process));
     let others: BTreeSet<&Path> = others.map(PathBuf::as_path).collect();
     paths.retain(|path| !path.ancestors().any(|above| others.contains(above)));
-    // What stands in /etc itself is a wish of the machine's owner, and /run or /var/log everybody's:
-    // programs do without.
+    // Files directly in /etc are the administrator's choice, and /run or /var/log are shared:
+    // programs work without them.
     let is_weak = |path: &&Path| {
         path.parent()
             .is_some_and(|folder| SHARED.contains(&folder.to_str()))
@@ -77,12 +77,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let paths = told_paths(paths, TOLD)?;
-    Some(Sign::new(0, format!("holds the paths {paths}")))
+    Some(Sign::new(0, format!("contains the paths {paths}")))
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     match additions(supply.process) {
-        additions if additions.is_empty() => Err("the program holds no path of a file".into()),
+        additions if additions.is_empty() => Err("the program contains no path of a file".into()),
         additions => Ok(additions.into_iter().collect()),
     }
 }
@@ -103,7 +103,7 @@ fn additions(process: &Process<'_>) -> BTreeSet<Addition> {
     additions.collect()
 }
 
-/// What one string leads to.
+/// What to add for one string, if it is a path that counts.
 fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
     let path = plain(text)?;
     let interpreter = process.objects()[0].object.interpreter.as_ref();
@@ -117,7 +117,8 @@ fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
         return None;
     }
     let parent = path.parent()?;
-    // What stands there is this machine's: logs, locks, data. Its place is what a program needs.
+    // The files there belong to this machine (logs, locks, data); the program needs only their
+    // directory.
     if path.starts_with("/var") || path.starts_with("/run") {
         let folder = match process.view.kind(&path) {
             Some(NodeKind::Directory) => &path,
@@ -142,10 +143,10 @@ fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
     }
 }
 
-/// Paths below the folders of packages, where nothing is, each with the object that holds it: the
-/// program or a library that it names itself.
+/// Paths in package directories that do not exist, each with the index of the object that contains
+/// it: the program or a library that it names itself.
 pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
-    // A static program holds the paths of the C library.
+    // A static program contains the paths of the C library.
     if process.is_static() {
         return Vec::new();
     }
@@ -166,12 +167,12 @@ pub fn absent(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         found.extend(paths.map(|path| (index, path)));
     }
     let mut absent: Vec<(usize, PathBuf)> = found.into_iter().collect();
-    // What lies in another folder stands behind it, and goes with it.
+    // Paths are sorted: one inside another missing directory directly follows it, and is dropped.
     absent.dedup_by(|(_, path), (_, before)| path.starts_with(before));
     absent
 }
 
-/// A path of at least two components that says where it leads by itself.
+/// A string as an absolute path of at least two components, without `..` or special characters.
 fn plain(text: &str) -> Option<PathBuf> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+-@".contains(c);
     if !text.starts_with('/') || !text.chars().all(is_plain) {

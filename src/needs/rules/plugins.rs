@@ -1,7 +1,7 @@
-//! Folders of plugins and data that belong to a program.
+//! Directories of plugins and data that belong to a program.
 //!
-//! A program opens what it finds in a folder whose path it, or a library of it, holds as a string.
-//! Any program holds many paths; those of its own package are its own.
+//! A program opens what it finds in a directory whose path it, or one of its libraries, contains as
+//! a string. Any program contains many paths; only those in its own package count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::packages::Records;
 use crate::vfs::{NodeKind, View};
 
-/// Folders that rules of their own are about, or that nothing is opened from.
+/// Directories that other rules cover, or that programs open nothing from.
 pub(super) const ELSEWHERE: [&str; 10] = [
     "/usr/share/locale",
     "/usr/share/zoneinfo",
@@ -26,22 +26,22 @@ pub(super) const ELSEWHERE: [&str; 10] = [
     "/usr/share/applications",
     "/usr/lib/ssl",
 ];
-/// How the paths of folders begin that a program looks for below its own prefix.
+/// How paths begin that a program resolves relative to its own prefix.
 const RELATIVE: [&str; 3] = ["share/", "lib/", "libexec/"];
-/// Folders that a sign tells.
+/// Maximum number of directories that a sign lists.
 const TOLD: usize = 3;
-/// Most bytes that one folder may have.
+/// Maximum size of one directory, in bytes.
 const MAX_BYTES: u64 = 512 << 20;
-/// Most files that are counted.
+/// Maximum number of files in one directory.
 const MAX_FILES: usize = 100_000;
 
 pub(super) static RULE: Rule = Rule {
     name: "plugins",
     mode: Mode::Hint,
     what: "plugins and data of the program's own package",
-    sign: "strings of the program or of a library that are folders below /usr/lib, /usr/share and \
-           /usr/libexec, which by the records of dpkg or apk came with it",
-    adds: "these folders, with what programs and libraries in them load",
+    sign: "strings of the program or a library that are directories below /usr/lib, /usr/share and \
+           /usr/libexec, and belong to the same package according to dpkg or apk",
+    adds: "these directories, with what programs and libraries in them load",
     fires,
     supply,
     is_met: None,
@@ -54,7 +54,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     let folders = folders(process);
     let (object, _) = folders.first()?;
     let paths = folders.iter().map(|(_, path)| path.as_path());
-    let text = format!("holds folders of its package: {}", told_paths(paths, TOLD)?);
+    let text = format!("names package directories: {}", told_paths(paths, TOLD)?);
     Some(Sign::new(*object, text))
 }
 
@@ -62,7 +62,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let folders = folders(supply.process);
     if folders.is_empty() {
         return Err(
-            "neither the program nor a library of it holds a folder of its package".to_owned(),
+            "neither the program nor its libraries name a directory of their package".to_owned(),
         );
     }
     for (_, folder) in folders {
@@ -72,7 +72,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         let bytes = bytes(supply.source, folder);
         if bytes > MAX_BYTES {
             return Err(format!(
-                "the folder {} has over {} MiB, so that --add has to say what of it is needed",
+                "the directory {} is larger than {} MiB; use --add for the parts that are needed",
                 folder.display(),
                 MAX_BYTES >> 20
             ));
@@ -84,12 +84,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
-/// The folders.
+/// The plugin directories.
 pub(super) fn paths<'p>(process: &'p Process<'_>) -> impl Iterator<Item = &'p PathBuf> {
     folders(process).iter().map(|(_, path)| path)
 }
 
-/// The folders, each with the object that holds it.
+/// The plugin directories, each with the index of the object that contains its path.
 fn folders<'p>(process: &'p Process<'_>) -> &'p [(usize, PathBuf)] {
     process.memo.plugins.get_or_init(|| find(process))
 }
@@ -106,7 +106,7 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         let Some(package) = records.package_of(&objects[index].walk.real) else {
             continue;
         };
-        // Where its libraries stand, those of everybody do.
+        // A directory that its libraries are loaded from is shared by all programs.
         let is_shared = |path: &Path| {
             objects
                 .iter()
@@ -118,19 +118,19 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     }
     let found = found.into_iter();
     let mut folders: Vec<(usize, PathBuf)> = found.map(|(path, index)| (index, path)).collect();
-    // What lies in another folder stands behind it, and comes with it.
+    // Paths are sorted: one inside another directory directly follows it, and comes with it.
     folders.dedup_by(|(_, path), (_, before)| path.starts_with(before));
-    // The library of an interpreter has a need of its own.
+    // An interpreter's standard library is a need of its own.
     let library = stdlib::paths(process);
     folders.retain(|(_, path)| !library.iter().any(|own| path.starts_with(own)));
     folders
 }
 
-/// What the texts of an object may be the paths of.
+/// The directories whose paths the texts of an object may be, and files made from them.
 fn candidates(process: &Process<'_>, index: usize) -> BTreeSet<PathBuf> {
     let view = process.view;
     let texts = process.texts(index);
-    // Some programs find their folders from the one that they stand in: `/usr/bin/../share/NAME`.
+    // Some programs find their data relative to their own directory: `/usr/bin/../share/NAME`.
     let prefix = process.objects()[index]
         .walk
         .real
@@ -151,7 +151,7 @@ fn candidates(process: &Process<'_>, index: usize) -> BTreeSet<PathBuf> {
     found
 }
 
-/// Files that are made of those at `paths`, or of the folders: `magic` is compiled to `magic.mgc`.
+/// Files compiled from those at `paths`, or from the directories: `magic` becomes `magic.mgc`.
 fn beside(view: &View, paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut folders: BTreeMap<&Path, BTreeSet<OsString>> = BTreeMap::new();
     let mut found = Vec::new();
@@ -173,7 +173,7 @@ fn beside(view: &View, paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     found
 }
 
-/// The folder that a text is the path of.
+/// The directory whose path a text is.
 fn candidate(view: &View, text: &str) -> Option<PathBuf> {
     if !HOMES.iter().any(|home| text.starts_with(home)) {
         return None;
@@ -181,12 +181,12 @@ fn candidate(view: &View, text: &str) -> Option<PathBuf> {
     let path: PathBuf = Path::new(text).components().collect();
     let is_openssl = openssl::MODULES.iter().any(|name| path.ends_with(name));
     let is_elsewhere = is_openssl || ELSEWHERE.iter().any(|folder| path.starts_with(folder));
-    // /usr/lib/ARCH, /usr/share and the like are everybody's.
+    // /usr/lib/ARCH, /usr/share and the like are shared by all programs.
     let is_own = path.components().count() > 3 && is_straight(&path) && !is_elsewhere;
     (is_own && view.kind(&path) == Some(NodeKind::Directory)).then_some(path)
 }
 
-/// Bytes of all files of a folder; counting ends where it is too much anyway.
+/// Bytes of all files in a directory; stops counting above the limits.
 fn bytes(view: &View, folder: &Path) -> u64 {
     let (mut pending, mut bytes, mut files) = (vec![folder.to_path_buf()], 0_u64, 0);
     while let Some(folder) = pending.pop() {

@@ -25,11 +25,11 @@ const READERS: [&str; 4] = [
     "getservbyname_r",
     "getservbyport_r",
 ];
-/// Largest file that is looked through, in bytes.
+/// Largest `/etc/services` that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    // Of a static program getaddrinfo brings the others along.
+    // In a static program, getaddrinfo pulls in the other two.
     let readers = match process.is_static() {
         true => &READERS[..2],
         false => &READERS[..],
@@ -41,7 +41,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if process.arguments.is_empty() {
         return Some(sign);
     }
-    // What an image is started with says whether it asks for a service by name.
+    // The arguments of the image show whether it looks up a service by name.
     let Ok(file) = process.view.read(FILE.as_ref(), MAX_FILE) else {
         return Some(sign);
     };
@@ -55,7 +55,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         let mut names = code.split_whitespace();
         names.find(|name| words.contains(name))
     })?;
-    sign.text = format!("{} and is told {name}", sign.text);
+    sign.text = format!("{} and is passed {name}", sign.text);
     Some(sign)
 }
 

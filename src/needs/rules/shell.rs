@@ -1,4 +1,4 @@
-//! A shell.
+//! A shell, `/bin/sh`.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
@@ -15,8 +15,8 @@ pub(super) static RULE: Rule = Rule {
     is_met: Some(|process| process.has(SHELL)),
 };
 
-/// A static program holds the strings of the C library, and every Rust program that can start
-/// another holds `/bin/sh`.
+/// A static program contains the strings of the C library, and every Rust program that can start
+/// another contains `/bin/sh`.
 fn fires(process: &Process<'_>) -> Option<Sign> {
     let string = || match process.is_static() {
         true => None,

@@ -1,12 +1,11 @@
 //! The standard library of an interpreter.
 //!
-//! Where it is, each interpreter finds out in its own way, and slimpack does the same without
-//! running it: Python by the landmark `os.py` in a folder above the real program, or above the one
-//! that `pyvenv.cfg` names (`Modules/getpath.py`),
-//! Java by the folder that its launcher's library stands in (`src/java.base/unix/native/libjli`) and
-//! the file `release` above it, Perl, Ruby, PHP, Tcl and Node.js by paths that were compiled in
-//! (`perl -V`, `RbConfig`, `php --ini`). Node.js has its library inside, save where a distribution
-//! took parts of it out.
+//! Each interpreter locates it in its own way, and slimpack does the same without running it:
+//! Python by the landmark `os.py` in a directory above the real program, or above the one that
+//! `pyvenv.cfg` names (`Modules/getpath.py`); Java by the directory of its launcher's library
+//! (`src/java.base/unix/native/libjli`) and the file `release` above it; Perl, Ruby, PHP, Tcl and
+//! Node.js by compiled-in paths (`perl -V`, `RbConfig`, `php --ini`). Node.js has its library built
+//! in, except where a distribution split parts of it off.
 
 use std::path::{Path, PathBuf};
 
@@ -14,38 +13,38 @@ use super::{is_straight, told_paths};
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
-/// Folders that a sign tells.
+/// Maximum number of directories that a sign lists.
 const TOLD: usize = 3;
-/// The file by which Python knows the folder of its library.
+/// The file by which Python recognizes the directory of its library.
 const PYTHON_LANDMARK: &str = "os.py";
-/// What the library of Python has for those who build Python itself, link it into another program
-/// or test it (`sysconfig`'s LIBPL, package `test`).
+/// Parts of Python's library that are only for building, embedding or testing Python itself
+/// (`sysconfig`'s LIBPL, package `test`).
 const PYTHON_UNUSED: &[&str] = &["config-3*", "test"];
 /// Where distributions install Python.
 const PYTHON_PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
-/// Folders that hold no part of a library.
+/// Directories that contain no part of a standard library.
 const ELSEWHERE: [&str; 2] = ["/var", "/usr/include"];
-/// The file that says which Java a folder has, and what it is made of (JEP 223).
+/// The file with the version and the modules of a Java runtime (JEP 223).
 const JAVA_RELEASE: &str = "release";
-/// The file that makes a folder a virtual environment of Python.
+/// The file that marks a directory as a Python virtual environment.
 const PYTHON_ENVIRONMENT: &str = "pyvenv.cfg";
-/// The modules of a runtime, in one file (JEP 220).
+/// The modules of a Java runtime, in one file (JEP 220).
 const JAVA_MODULES: &str = "lib/modules";
-/// Largest of these files, in bytes.
+/// Largest `pyvenv.cfg` or `release` file that is read, in bytes.
 const MAX_SETTINGS: u64 = 64 << 10;
-/// What a Java runtime consists of, in its folder; `jre` before Java 9.
+/// The parts of a Java runtime, relative to its home; `jre` before Java 9.
 const JAVA_PARTS: [&str; 4] = ["lib", "conf", "jre", JAVA_RELEASE];
 
-/// A language whose interpreter holds the folders of its library, as strings.
+/// A language whose interpreter contains the directories of its library as strings.
 struct Compiled {
     language: &'static str,
-    /// How the soname of its library begins.
+    /// Prefix of the soname of its library.
     library: &'static str,
-    /// How its program is called, with a version behind it or none.
+    /// Name of its program, which may be followed by a version.
     program: &'static str,
-    /// What stands in the path of each folder.
+    /// A word that each of these directories has in its path.
     word: &'static str,
-    /// Whether the program may have its library inside.
+    /// Whether the library may be built into the program.
     may_be_whole: bool,
 }
 
@@ -92,20 +91,20 @@ pub(super) static RULE: Rule = Rule {
     mode: Mode::Hint,
     what: "the standard library of an interpreter",
     sign: "the name or a library of Python, Perl, Ruby, PHP, Tcl, Node.js or Java",
-    adds: "the installed folders of its library, with what modules in them load",
+    adds: "the installed directories of its library, with what modules in them load",
     fires,
     supply,
     is_met: Some(is_installed),
 };
 
-/// Whether the library is there, as far as its place can be told without the program's strings,
-/// which are not kept of compressed layers.
+/// Whether the library is installed, as far as that is known without the program's strings, which
+/// are not kept for compressed layers.
 fn is_installed(process: &Process<'_>) -> bool {
     let found = python(process).or_else(|| java(process));
     found.is_none_or(|found| !found.paths.is_empty())
 }
 
-/// An interpreter: its language, the object that shows it, and what its library consists of.
+/// An interpreter: its language, the object that shows it, and the paths of its library.
 struct Interpreter {
     language: String,
     object: usize,
@@ -126,12 +125,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let found = interpreter(supply.process).ok_or(
-        "the program is no interpreter with a library of its own (Python, Perl, Ruby, PHP, Tcl, \
+        "the program is not an interpreter with a standard library (Python, Perl, Ruby, PHP, Tcl, \
              Node.js, Java)",
     )?;
     if found.paths.is_empty() {
         return Err(format!(
-            "the standard library of {} is not there",
+            "the standard library of {} is not installed",
             found.language
         ));
     }
@@ -147,7 +146,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
-/// The folders of the program's standard library; none of a program that is no interpreter.
+/// The paths of the program's standard library; empty if it is not an interpreter.
 pub(super) fn paths<'p>(process: &'p Process<'_>) -> &'p [PathBuf] {
     process.memo.library.get_or_init(|| {
         interpreter(process)
@@ -164,7 +163,7 @@ fn interpreter(process: &Process<'_>) -> Option<Interpreter> {
     })
 }
 
-/// The version behind the name of a file: `python3.11` is 3.11.
+/// The version in a file name: 3.11 in `python3.11`.
 fn python_version(name: &str) -> Option<&str> {
     let rest = name
         .strip_prefix("libpython")
@@ -193,7 +192,7 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     let version = python_version(&name)?;
     let library = Path::new("lib").join(format!("python{version}"));
     let environment = virtual_environment(process);
-    // A virtual environment says whose child it is; else the real program's place counts.
+    // A virtual environment names its base installation; otherwise the real program's path counts.
     let start = match environment.as_ref().and_then(|(_, home)| home.as_deref()) {
         Some(home) => home,
         None => program.walk.real.parent()?,
@@ -206,7 +205,7 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     if let Some(prefix) = prefixes.iter().find(has_landmark) {
         paths.push(prefix.join(&library));
     }
-    // Beside it stand the packages that were installed for it alone.
+    // The packages installed in the virtual environment itself.
     if let Some((folder, _)) = environment {
         paths.push(folder.join(PYTHON_ENVIRONMENT));
         let packages = folder.join(&library);
@@ -221,8 +220,8 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
     })
 }
 
-/// The folder of the virtual environment that the program stands in, and the folder of the program
-/// that it was made from (PEP 405).
+/// The directory of the virtual environment that the program is in, and the directory of the
+/// program that it was created from (PEP 405).
 fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf>)> {
     let program = &process.objects()[0].opened_as;
     let mut folders = program.ancestors().skip(1).take(2);
@@ -241,8 +240,8 @@ fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf
 fn java(process: &Process<'_>) -> Option<Interpreter> {
     let object = process.loaded("libjli.so")?;
     let library = &process.objects()[object].walk.real;
-    // Above `lib`, or above `jre/lib/ARCH/jli` before Java 9; a runtime that was put together by
-    // hand may have no such file.
+    // Above `lib`, or above `jre/lib/ARCH/jli` before Java 9; a runtime that was assembled by hand
+    // may lack this file.
     let has_release = |home: &&Path| process.has_file(&home.join(JAVA_RELEASE));
     let has_modules = |home: &&Path| process.has_file(&home.join(JAVA_MODULES));
     let home = library.ancestors().skip(1).take(5).find(has_release);
@@ -269,7 +268,7 @@ fn java(process: &Process<'_>) -> Option<Interpreter> {
     })
 }
 
-/// The folders outside of `folder` that links in it lead to.
+/// The directories outside of `folder` that links in it point into.
 fn linked_folders(view: &View, folder: &Path) -> Vec<PathBuf> {
     let names = view.read_dir(folder).unwrap_or_default();
     let targets = names
@@ -309,13 +308,13 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
         })
         .filter(|path| match process.view.kind(path) {
             Some(NodeKind::Directory) => true,
-            // What was taken out of the program are single files.
+            // Parts that a distribution split off are single files.
             Some(NodeKind::File) => language.may_be_whole,
             _ => false,
         })
         .collect();
     paths.sort();
-    // What lies in another folder comes with it.
+    // A path inside another directory comes with it.
     paths.dedup_by(|path, before| path.starts_with(before));
     if paths.is_empty() && language.may_be_whole {
         return None;

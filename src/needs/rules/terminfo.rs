@@ -1,4 +1,4 @@
-//! Descriptions of terminals.
+//! Terminal descriptions (terminfo).
 
 use crate::needs::process::first_path;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
@@ -11,7 +11,7 @@ const READERS: [&str; 6] = [
     "newterm_sp",
     "_nc_setupterm",
 ];
-/// The terminals that people use, each by its first letter (`term(5)`).
+/// The terminals in common use, each below its first letter (`term(5)`).
 const ENTRIES: [&str; 10] = [
     "x/xterm",
     "x/xterm-256color",
@@ -24,7 +24,7 @@ const ENTRIES: [&str; 10] = [
     "v/vt220",
     "d/dumb",
 ];
-/// Where distributions have them.
+/// Where distributions install them.
 const FOLDERS: [&str; 4] = [
     "/lib/terminfo",
     "/usr/share/terminfo",
@@ -35,9 +35,9 @@ const FOLDERS: [&str; 4] = [
 pub(super) static RULE: Rule = Rule {
     name: "terminfo",
     mode: Mode::Automatic,
-    what: "descriptions of terminals (terminfo)",
+    what: "terminal descriptions (terminfo)",
     sign: "an import of setupterm, tgetent or initscr",
-    adds: "the entries of xterm, linux, screen, tmux, vt100 and dumb",
+    adds: "the entries for xterm, linux, screen, tmux, vt100 and dumb",
     fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&READERS) },
     supply,
     is_met: Some(|process| first_path(process.view, &FOLDERS).is_some()),
@@ -53,7 +53,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         additions.extend(found.map(|path| Addition::File(path.into())));
     }
     match additions.is_empty() {
-        true => Err("the source describes no terminals (package ncurses-base)".into()),
+        true => Err("the source has no terminfo entries (package ncurses-base)".into()),
         false => Ok(additions),
     }
 }

@@ -1,8 +1,8 @@
-//! A folder for temporary files.
+//! A directory for temporary files.
 
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
-/// Functions that make files in `/tmp`.
+/// Functions that create files in `/tmp`.
 const MAKERS: [&str; 12] = [
     "mkstemp",
     "mkstemp64",
@@ -21,16 +21,16 @@ const MAKERS: [&str; 12] = [
 pub(super) static RULE: Rule = Rule {
     name: "tmp",
     mode: Mode::Automatic,
-    what: "a folder for temporary files (/tmp)",
+    what: "a directory for temporary files (/tmp)",
     sign: "an import of mkstemp, mkdtemp, tmpfile and the like; the string /tmp in the program",
-    adds: "the folder /tmp, mode 1777",
+    adds: "the directory /tmp, mode 1777",
     fires,
     supply,
     is_met: Some(|process| process.has("/tmp")),
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    // A static program holds the strings of the C library.
+    // A static program contains the strings of the C library.
     let string = || match process.is_static() {
         true => None,
         false => process.program_string(&["\0/tmp\0", "\0/tmp/"]),

@@ -8,8 +8,8 @@ pub(super) static RULE: Rule = Rule {
     name: "tzdata",
     mode: Mode::Automatic,
     what: "the time zone",
-    sign: "a zone given by -e TZ=Area/City; a hint: the string /usr/share/zoneinfo",
-    adds: "that zone; with tzdata=ZONE+ZONE those, with --with tzdata all",
+    sign: "a zone set with -e TZ=Area/City; the string /usr/share/zoneinfo is only a hint",
+    adds: "that zone; with tzdata=ZONE+ZONE those too, with --with tzdata all zones",
     fires,
     supply,
     is_met: Some(|process| match zone(process) {
@@ -37,12 +37,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 
 fn configured(process: &Process<'_>) -> Option<Sign> {
     let zone = zone(process)?;
-    // `EST5EDT` is a rule and a file; only what looks like a name has to be a file.
+    // `EST5EDT` is both a rule and a file; only a value that looks like a name has to be a file.
     let is_name = zone.contains('/') || process.has(&format!("{FOLDER}/{zone}"));
     is_name.then(|| Sign::new(0, format!("is started with TZ={zone}")))
 }
 
-/// A program that looks for zones by itself, beside the C library.
+/// The sign that a program reads zone files itself, not through the C library.
 fn reads_zones(process: &Process<'_>) -> Option<Sign> {
     if !process.is_packed || process.is_static() {
         return None;
@@ -52,7 +52,7 @@ fn reads_zones(process: &Process<'_>) -> Option<Sign> {
     let path = paths.find(|text| text.starts_with(FOLDER))?;
     Some(Sign {
         is_weak: true,
-        ..Sign::new(0, format!("holds the path {path}"))
+        ..Sign::new(0, format!("contains the path {path}"))
     })
 }
 

@@ -22,11 +22,11 @@ const READERS: [&str; 14] = [
     "getlogin",
     "cuserid",
 ];
-/// What is read.
+/// The files that they read.
 const FILES: [&str; 2] = ["/etc/passwd", "/etc/group"];
 /// Largest file of the source that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
-/// The number of a user that nobody knows.
+/// The ID of a user or group that the source does not define.
 const FIRST_USER: u32 = 1000;
 
 pub(super) static RULE: Rule = Rule {
@@ -34,9 +34,9 @@ pub(super) static RULE: Rule = Rule {
     mode: Mode::Automatic,
     what: "users and groups (/etc/passwd)",
     sign: "an import of getpwnam, getpwuid, getgrnam and the like, or the string /etc/passwd in a static \
-           program; a user given by -u",
+           program; a user set with -u",
     adds: "/etc/passwd and /etc/group with root, nobody and the user of -u; users=NAME+NAME adds others; \
-           those of an image whole",
+           from an image, both files unchanged",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/passwd")),
@@ -60,7 +60,7 @@ fn is_number(text: &str) -> bool {
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let is_there = |file: &Path| supply.source.walk(file).is_ok();
     if supply.is_image && FILES.iter().all(|file| is_there(Path::new(file))) {
-        // Configuration of the image may name any user of it.
+        // Configuration files of the image may name any of its users.
         return Ok(FILES.map(|file| Addition::File(file.into())).to_vec());
     }
     let (passwd, group) = entries(supply.source, supply.process.user, supply.arguments)?;
@@ -71,15 +71,15 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     ])
 }
 
-/// The two files: root, nobody, the user with its group, as the source has them or made up, and
-/// `others` of the source.
+/// The contents of both files: root, nobody, the user with its group, as the source defines them or
+/// made up, and `others` from the source.
 fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, String), String> {
     let (user, group) = user.split_once(':').unwrap_or((user, ""));
     let mut passwd = vec![
         "root:x:0:0:root:/root:/bin/sh".to_owned(),
         "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin".to_owned(),
     ];
-    // Debian calls the group of nobody nogroup, others nobody.
+    // The group of nobody is nogroup on Debian, and nobody elsewhere.
     let groups = ["root:x:0:", "nobody:x:65534:", "nogroup:x:65534:"];
     let mut groups = groups.map(str::to_owned).to_vec();
     let known_user = find(source, "/etc/passwd", user);
@@ -95,7 +95,7 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
         (false, _) => group.to_owned(),
     };
     let known_group = find(source, "/etc/group", &group).map(|line| {
-        // Its members are none of the image's business.
+        // Its members are not included in the image.
         format!("{}:x:{}:", field(&line, 0), field(&line, 2))
     });
     let group_line = known_group.unwrap_or_else(|| {
@@ -133,7 +133,7 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
     Ok((passwd.join("\n") + "\n", groups.join("\n") + "\n"))
 }
 
-/// Adds an entry unless its name or its number is there.
+/// Adds an entry unless its name or ID already exists.
 fn add(lines: &mut Vec<String>, line: String) {
     let key = |line: &str| {
         let mut fields = line.split(':');
@@ -151,7 +151,7 @@ fn add(lines: &mut Vec<String>, line: String) {
     }
 }
 
-/// The entry of a name or number, its password hidden.
+/// The entry with this name or ID, its password replaced by `x`.
 fn find(source: &View, file: &str, wanted: &str) -> Option<String> {
     if wanted.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! What an image holds, in the figures by which images are compared.
+//! Figures of an image's contents, for comparing images.
 //!
 //! In: a tree. Out: bytes, files, packages, setuid files and shells.
 
@@ -17,20 +17,20 @@ use crate::vfs::{NodeKind, View};
 /// The figures of one tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Census {
-    /// Bytes of all files, each hard link once.
+    /// Bytes of all files, hard links counted once.
     pub bytes: u64,
-    /// Regular files, each counted once.
+    /// Number of regular files, hard links counted once.
     pub files: usize,
-    /// Packages of which a file is there; `None` where no record tells.
+    /// Number of packages with at least one file present; `None` without package records.
     pub packages: Option<usize>,
-    /// Files that give whoever starts them another user or group.
+    /// Number of setuid and setgid files.
     pub setuid: usize,
-    /// Files that are shells.
+    /// Number of shells.
     pub shells: usize,
 }
 
 impl Census {
-    /// Of an image that has been read.
+    /// The figures of an image that has been read.
     pub(super) fn of_image(image: &Image, packages: Option<&Packages>) -> Self {
         let mut census = Self {
             packages: packages.map(Packages::count),
@@ -54,7 +54,7 @@ impl Census {
         census
     }
 
-    /// Of a tree that was made of it; `source` is where it was taken from.
+    /// The figures of a tree made from that image; `source` is the tree its files come from.
     pub(super) fn of_rootfs(rootfs: &Rootfs, packages: Option<&Packages>, source: &View) -> Self {
         let mut census = Self {
             bytes: rootfs.bytes(),
@@ -82,9 +82,9 @@ fn is_shell_file(path: &Path) -> bool {
     is_command && is_shell(name)
 }
 
-/// How many packages have a file in the tree.
+/// Number of packages with at least one file in the tree.
 fn kept(rootfs: &Rootfs, packages: &Packages, source: &View) -> usize {
-    // Records name /lib/..., where the tree has /usr/lib/...
+    // Records may list /lib/... for what is /usr/lib/... in the tree.
     let mut folders: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut has = |path: &PathBuf| {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -96,7 +96,7 @@ fn kept(rootfs: &Rootfs, packages: &Packages, source: &View) -> usize {
             folders.insert(folder.to_path_buf(), real);
         }
         let node = rootfs.node(&folders[folder].join(name));
-        // Folders, and links to them, belong to many.
+        // Directories, and links to them, belong to many packages.
         node.is_some_and(|node| matches!(node.content, Content::File(_)))
     };
     let has_any = packages

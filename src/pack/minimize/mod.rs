@@ -1,8 +1,8 @@
-//! Packing out of an image: what it starts, configured as it is.
+//! Packing from an image: what it starts, with its configuration.
 //!
 //! In: options, and an image that has been read. Out: the options that describe the same image
-//! with nothing but what it starts; what was asked for wins over what is inherited. And figures
-//! of both.
+//! with nothing but what it starts, where explicit options override inherited ones; and figures of
+//! both images.
 
 mod census;
 mod start;
@@ -20,23 +20,23 @@ use crate::image::{Configured, Tag};
 use crate::packages::Packages;
 use crate::source::Source;
 
-/// The image that a plan is made from, and what it is made into.
+/// The image that a plan is made from, with figures before and after.
 #[derive(Debug)]
 pub struct Minimized {
-    /// The image, as it was named.
+    /// The image, as it was typed.
     pub image: PathBuf,
-    /// Figures of it.
+    /// Figures of that image.
     pub before: Census,
-    /// Figures of what is made of it.
+    /// Figures of the minimized image.
     pub after: Census,
 }
 
 impl Plan {
-    /// Works out and proves what an image would hold that does what `image`, called `name`, is
-    /// for, or what the programs of it do that `options` name.
+    /// Plans and proves the minimal image that still runs what `image`, called `name`, starts, or
+    /// the programs in it that `options` name.
     ///
     /// # Errors
-    /// As [`Plan::new`], and when the image does not say what it starts.
+    /// Those of [`Plan::new`], and [`PackError::NoEntrypoint`].
     pub fn from_image(options: &Options, name: &Path, image: &Image) -> Result<Self, PackError> {
         let view = image.view();
         let packages = Packages::read(&view);
@@ -54,10 +54,10 @@ impl Plan {
     }
 }
 
-/// The programs that an image starts: by its entrypoint, its arguments and its health check.
+/// The programs that an image starts through its entrypoint, arguments and health check.
 ///
 /// # Errors
-/// When it starts none.
+/// When it starts none, or does not contain the one that it starts.
 pub fn started(
     image: Option<&Description>,
     name: &Path,
@@ -110,7 +110,7 @@ fn inherit(
         user: String::new(),
     };
     if !options.programs.is_empty() {
-        // A name alone is a command of the image.
+        // A plain name is a command of the image.
         inherited.programs = options
             .programs
             .iter()
@@ -118,7 +118,7 @@ fn inherit(
             .collect();
         return Ok(inherited);
     }
-    // As for docker run --entrypoint, another entrypoint does not get the old arguments.
+    // As with docker run --entrypoint, a new entrypoint does not get the old arguments.
     let (entrypoint, cmd) = match (&options.entrypoint, options.configured.cmd.is_empty()) {
         (Some(entrypoint), _) => (entrypoint.clone(), options.configured.cmd.clone()),
         (None, false) => (
@@ -137,7 +137,7 @@ fn inherit(
     Ok(inherited)
 }
 
-/// What is configured: `asked` before what the image has. The arguments are not inherited here.
+/// The image's configuration, overridden by `asked`. The arguments are not inherited here.
 fn configured(asked: &Configured, config: &Config, image: Option<&Description>) -> Configured {
     let mut configured = asked.clone();
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
@@ -174,7 +174,7 @@ fn configured(asked: &Configured, config: &Config, image: Option<&Description>) 
     configured
 }
 
-/// The image's name with another tag: loading it shall not take the name of the old one.
+/// The image's name with another tag, so that loading the new image does not replace the old one.
 fn slim_tag(image: &Description) -> Option<Tag> {
     let name = image.tags.iter().find(|tag| tag.contains(':'))?;
     Tag::parse(&format!("{name}-slim")).ok()

@@ -1,6 +1,6 @@
 //! Which programs an image starts.
 //!
-//! In: entrypoint, arguments and health check, in exec or in shell form. Out: files of the image.
+//! In: entrypoint, arguments and health check, in exec or shell form. Out: files of the image.
 //! Source: the OCI image specification (`config.md`) and docker's own `Healthcheck`.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::exec::{Start, started_by};
 use crate::pack::PackError;
 use crate::vfs::View;
 
-/// The program that a person typed: a name alone is looked up as the engine does.
+/// The program that the user typed: a plain name is looked up in PATH, as an engine does.
 pub(super) fn named(start: &Start, view: &View, typed: &Path) -> PathBuf {
     let is_name = typed.components().count() == 1 && !typed.is_absolute();
     let found = typed.to_str().filter(|_| is_name);
@@ -17,10 +17,10 @@ pub(super) fn named(start: &Start, view: &View, typed: &Path) -> PathBuf {
     found.unwrap_or_else(|| typed.to_path_buf())
 }
 
-/// The programs that entrypoint and arguments start, the first one first.
+/// The programs that entrypoint and arguments start, the entrypoint itself first.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none, or it is not in the image.
 pub(super) fn programs(
     start: &Start,
     view: &View,
@@ -46,7 +46,7 @@ pub(super) fn programs(
     started_by(start, view, &words)
         .into_iter()
         .for_each(&mut add);
-    // An entrypoint that prepares things starts what it is handed: docker-entrypoint.sh redis-server.
+    // A wrapper entrypoint starts its arguments: docker-entrypoint.sh redis-server.
     if !entrypoint.is_empty()
         && let Some(word) = cmd.first()
         && let Some(path) = start.executable(view, word)
@@ -58,7 +58,7 @@ pub(super) fn programs(
     Ok(programs)
 }
 
-/// The programs of a health check.
+/// The programs that a health check starts.
 pub(super) fn checkers(
     start: &Start,
     view: &View,

@@ -1,11 +1,11 @@
-//! Annotations of a GitHub Actions run ("Workflow commands for GitHub Actions").
+//! Annotations for a GitHub Actions run ("Workflow commands for GitHub Actions").
 
 use std::io::{self, Write};
 
 use super::Linted;
 use crate::lint::Severity;
 
-/// One command for each finding.
+/// Writes one workflow command for each finding.
 ///
 /// # Errors
 /// When `out` fails.
@@ -36,14 +36,14 @@ pub fn github(targets: &[Linted], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What stands behind the `::`.
+/// The text after `::`, escaped.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// What stands behind a `=`.
+/// A property value, after `=`, escaped.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

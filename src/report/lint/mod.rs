@@ -1,4 +1,4 @@
-//! What lint found, in the formats that people and machines read.
+//! The findings of lint, as text, JSON, SARIF and GitHub annotations.
 
 mod github;
 mod json;
@@ -14,27 +14,27 @@ use std::path::PathBuf;
 
 use crate::lint::{Findings, Severity};
 
-/// A target with what was found in it.
+/// A target with its findings.
 pub struct Linted {
-    /// As it was named on the command line; with a platform where there are several.
+    /// Its name from the command line, with the platform if there are several.
     pub name: String,
-    /// The file or folder.
+    /// The file or directory.
     pub path: PathBuf,
-    /// What kind of target it is.
+    /// The kind of target: `elf`, `folder`, `image`, or a kind of image.
     pub kind: &'static str,
-    /// What was found.
+    /// Findings, and the number of files that were checked.
     pub findings: Findings,
 }
 
 impl Linted {
-    /// Whether there is more than infos to tell.
+    /// Whether there are findings other than infos.
     pub fn has_findings(&self) -> bool {
         let mut findings = self.findings.findings.iter();
         findings.any(|finding| finding.severity > Severity::Info)
     }
 }
 
-/// How many findings of each severity there are: errors, warnings, infos.
+/// The number of findings by severity: errors, warnings, infos.
 fn totals(targets: &[Linted]) -> [usize; 3] {
     let all = || targets.iter().flat_map(|target| &target.findings.findings);
     [Severity::Error, Severity::Warning, Severity::Info]

@@ -79,7 +79,7 @@ fn result(target: &Linted, finding: &Finding) -> SarifResult {
                 .build(),
         ])
         .build();
-    // What a finding is about stays the same when others come and go.
+    // Identifies a finding across runs, whatever other findings appear or disappear.
     let identity = format!("{}:{inside}:{}", finding.rule.id, finding.subject);
     let properties: BTreeMap<String, serde_json::Value> = [
         ("path".to_owned(), inside.into()),
@@ -105,7 +105,7 @@ fn result(target: &Linted, finding: &Finding) -> SarifResult {
         .build()
 }
 
-/// A relative URI reference for a path: all but unreserved characters and slashes escaped.
+/// A relative URI reference for a path: all but unreserved characters and slashes is escaped.
 fn uri(path: &str) -> String {
     let mut uri = String::new();
     for byte in path.bytes() {

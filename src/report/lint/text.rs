@@ -1,4 +1,4 @@
-//! What lint found, for people: the worst first, each with what to do.
+//! The findings of lint as text: the worst first, each with its fix.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::vfs::one_line;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// Findings of one rule and severity that are shown without `-v`, and requesters of one.
+/// Number of findings of one rule and severity without `-v`, and of requesters of a finding.
 const MOST_FINDINGS: usize = 5;
 const MOST_REQUESTERS: usize = 3;
-/// Paths of a search that are shown without `-v`.
+/// Number of paths of a search that are shown without `-v`.
 const MOST_TRIED: usize = 4;
 
 fn style(severity: Severity) -> Style {
@@ -27,7 +27,7 @@ fn style(severity: Severity) -> Style {
     }
 }
 
-/// Shows what was found; without `verbose` the infos are only counted, and long lists are cut.
+/// Prints the findings; without `verbose`, infos are only counted and long lists truncated.
 ///
 /// # Errors
 /// When `out` fails.
