@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::elf::Linkage;
 use crate::image::read::{Duplicate, Head, Image};
+use crate::loader::Objects;
 use crate::vfs::{NodeKind, View};
 
 /// The kind of a file.

@@ -53,7 +53,6 @@ pub mod registry;
 pub mod report;
 pub mod rootfs;
 pub mod source;
-pub mod store;
 pub mod strip;
 pub mod suggest;
 pub mod vfs;

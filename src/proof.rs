@@ -136,7 +136,7 @@ pub fn prove(
         })
     };
     let vfs = RootfsVfs::new(rootfs.clone(), source_view.clone());
-    let view = View::new(Box::new(vfs), source_view.store().clone());
+    let view = View::new(Box::new(vfs), source_view.memo().clone());
     let found = Program::find(&view, program).map_err(broken)?;
     let mut image = Closure::of(&found, &view, &Loaders::default(), environment).map_err(broken)?;
     // Libraries opened at run time are opened here as well, by the same objects.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::elf::{Object, machine_name, platform};
 use crate::loader::{Environment, Loaders};
-use crate::store::Store;
+use crate::vfs::Memo;
 use crate::vfs::{Grafted, HostVfs, Vfs, View};
 
 /// Why a source tree cannot be used.
@@ -86,7 +86,7 @@ impl Source {
             Box::new(Grafted::new(vfs))
         };
         Ok(Self {
-            view: Arc::new(View::new(vfs, Arc::new(Store::default()))),
+            view: Arc::new(View::new(vfs, Arc::new(Memo::default()))),
             loaders: Loaders::default(),
             origin: Origin::Folder {
                 root: real,

@@ -10,15 +10,16 @@ mod versions;
 pub use symbols::{Unresolved, Unused};
 pub use versions::{LowestGlibc, MissingVersion};
 
+use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::HashMap;
 use thiserror::Error;
 
 use crate::closure::Closure;
 use crate::elf::{ElfError, Versions};
-use crate::loader::Loaded;
-use crate::store::Known;
+use crate::loader::{Loaded, Objects};
 use crate::vfs::{FileId, View};
 
 /// Why the symbols of an object cannot be read.
@@ -67,4 +68,32 @@ fn has_versions(closure: &Closure) -> bool {
         .rules
         .as_ref()
         .is_some_and(|rules| rules.libc() == "glibc")
+}
+
+/// Answers that were worked out once.
+struct Known<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Known<K, V> {
+    /// The answer for `key`, worked out when it is not known. Two threads may both work
+    /// one out; they come to the same.
+    fn get<E>(&self, key: K, work_out: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        let known = self.lock().get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = work_out()?;
+        self.lock().insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
+        // A thread that panicked left the map whole: every insertion is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

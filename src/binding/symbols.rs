@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::{Binder, BindingError, has_versions, of};
 use crate::closure::{Closure, Request};
 use crate::elf::{Binding, DependencyKind, Reference, References};
-use crate::loader::FoundVia;
+use crate::loader::{FoundVia, Objects};
 
 /// An unresolved reference.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Binder, BindingError, has_versions};
 use crate::closure::Closure;
 use crate::elf::{NeededVersion, Versions};
+use crate::loader::Objects;
 
 /// The version of glibc's private symbols.
 const PRIVATE: &str = "GLIBC_PRIVATE";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::ClosureError;
 use crate::elf::Object;
-use crate::loader::{Loaders, Rules, Target, default_interpreters};
+use crate::loader::{Loaders, Objects, Rules, Target, default_interpreters};
 use crate::vfs::{NodeKind, View, Walk};
 
 pub(super) struct Interpreter {

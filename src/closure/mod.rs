@@ -20,7 +20,8 @@ use interpreter::{Interpreter, find_interpreter};
 
 use crate::elf::{DependencyKind, Linkage, Object};
 use crate::loader::{
-    Answer, Environment, Found, FoundVia, LinkMap, Loaded, Loaders, Rules, Scene, Target, Tried,
+    Answer, Environment, Found, FoundVia, LinkMap, Loaded, Loaders, Objects, Rules, Scene, Target,
+    Tried,
 };
 use crate::vfs::{NodeKind, View, Walk};
 

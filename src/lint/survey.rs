@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::elf::{ElfError, Linkage, Object};
 use crate::image::read::{Head, Tree};
+use crate::loader::Objects;
 use crate::vfs::{NodeKind, View, Walk};
 
 /// Bytes of a script's first line that are read, as in Linux (`BINPRM_BUF_SIZE`).

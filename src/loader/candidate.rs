@@ -5,6 +5,7 @@
 //! broken file shadows a good one. Source: glibc `open_verify` and `open_path`, musl
 //! `path_open` and `map_library`.
 
+use super::Objects;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -204,7 +205,7 @@ pub(super) fn judge_glibc(view: &View, target: Target, path: &Path) -> Verdict {
 }
 
 /// Whether the file has `DF_1_PIE`, which glibc 2.30 and later reject in libraries.
-fn is_program(facts: &crate::store::Facts) -> bool {
+fn is_program(facts: &crate::loader::Facts) -> bool {
     let dynamic = facts
         .as_ref()
         .ok()
@@ -242,7 +243,7 @@ enum Closed {
     NotAFile(&'static str),
 }
 
-fn open(view: &View, path: &Path) -> Result<(Arc<Walk>, crate::store::Facts), Closed> {
+fn open(view: &View, path: &Path) -> Result<(Arc<Walk>, crate::loader::Facts), Closed> {
     let walk = view.walk(path).map_err(Closed::Errno)?;
     match walk.metadata.kind {
         NodeKind::File => {}

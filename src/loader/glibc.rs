@@ -4,6 +4,7 @@
 //! baseline machine is assumed, because the image has to run on machines other than this one:
 //! `glibc-hwcaps` directories are searched only for what is nowhere else.
 
+use super::Objects;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

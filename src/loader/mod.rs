@@ -12,6 +12,7 @@ mod hwcaps;
 mod interpreter;
 mod link_map;
 mod musl;
+mod objects;
 mod search_path;
 mod system;
 mod tokens;
@@ -20,6 +21,7 @@ pub use cache::{Cache, Entry as CacheEntry, MAX_SIZE as MAX_CACHE, PATH as LD_SO
 pub use candidate::{Attempt, Outcome, Target, Tried};
 pub use interpreter::{Loaders, UnknownLoader, default_interpreters, is_glibc_loader};
 pub use link_map::{FoundVia, LinkMap, Loaded};
+pub use objects::{Facts, Functions, Objects};
 pub use system::SystemFolders;
 pub use tokens::Tokens;
 

@@ -12,6 +12,7 @@ use super::engine::{Loop, Scene};
 use super::provision::{Addition, Cause, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
 use crate::exec::Interpreters;
+use crate::loader::Objects;
 use crate::vfs::NodeKind;
 
 /// Maximum number of files in one added directory.

@@ -15,7 +15,7 @@ use super::selection::Selection;
 use super::{Mode, Rule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
 use crate::elf::ElfError;
-use crate::loader::{Environment, Loaders};
+use crate::loader::{Environment, Loaders, Objects};
 use crate::vfs::{NodeKind, View};
 
 /// Takes the place of the need's name in hints at files that arguments name.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::bytes::ReadAt;
 use crate::closure::Closure;
 use crate::exec::variable;
-use crate::loader::{Answer, Environment, FoundVia, Loaded, Scene, Target};
+use crate::loader::{Answer, Environment, FoundVia, Loaded, Objects, Scene, Target};
 use crate::vfs::{NodeKind, View};
 
 use super::strings::Places;
@@ -154,7 +154,7 @@ impl Process<'_> {
         }
         let program = &self.objects()[0];
         let functions = self.view.functions(&program.walk, &program.object);
-        let found = symbols.iter().find(|name| functions.contains(**name))?;
+        let found = symbols.iter().find(|name| functions.0.contains(**name))?;
         Some(Sign::new(0, format!("is linked with {found}")))
     }
 
@@ -194,10 +194,11 @@ impl Process<'_> {
     /// The offsets in an object of the strings that rules look for.
     pub(super) fn places(&self, index: usize) -> Option<Arc<Places>> {
         let object = &self.objects()[index];
-        self.view.strings(&object.walk, || {
+        let look = || {
             let file = self.view.open(&object.walk).ok()?;
-            Places::in_constants(&object.object, file.as_ref())
-        })
+            Places::in_constants(&object.object, file.as_ref()).map(Arc::new)
+        };
+        self.view.remember(&object.walk, || look().ok_or(())).ok()
     }
 
     /// All texts in the read-only data of an object, within the limits for guesses.
@@ -206,10 +207,12 @@ impl Process<'_> {
             return Arc::default();
         }
         let object = &self.objects()[index];
-        self.view.texts(&object.walk, || {
+        let look = || {
             let file = self.view.open(&object.walk).ok()?;
-            Some(Texts::of(&object.object, file.as_ref()))
-        })
+            Some(Arc::new(Texts::of(&object.object, file.as_ref())))
+        };
+        let texts = self.view.remember(&object.walk, || look().ok_or(()));
+        texts.unwrap_or_default()
     }
 
     /// The wanted names that are strings of the program.

@@ -12,6 +12,7 @@ use foldhash::{HashMap, HashMapExt};
 use super::{Options, PackError};
 use crate::bytes::ReadAt;
 use crate::elf::Object;
+use crate::loader::Objects;
 use crate::rootfs::{Content, Rootfs};
 use crate::strip::{DebugFile, LeftAlone, Level, Strip, checksum_of, strippable_bytes};
 use crate::vfs::{View, Walk};

@@ -203,11 +203,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::store::Store;
+    use crate::vfs::Memo;
     use crate::vfs::memory::MemoryVfs;
 
     fn view(vfs: MemoryVfs) -> View {
-        View::new(Box::new(vfs), Arc::new(Store::default()))
+        View::new(Box::new(vfs), Arc::new(Memo::default()))
     }
 
     /// What dpkg, and what distroless, keep of the same package.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::{Content, Rootfs, SourceFile};
 use crate::elf::Linkage;
+use crate::loader::Objects;
 use crate::vfs::View;
 
 impl Rootfs {

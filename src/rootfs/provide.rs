@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Placer, Reason, RootfsError, SourceFile};
+use crate::loader::Objects;
 use crate::needs::{Addition, Cause, Provision};
 use crate::vfs::Errno;
 

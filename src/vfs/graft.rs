@@ -114,11 +114,11 @@ mod tests {
     use super::super::View;
     use super::super::memory::MemoryVfs;
     use super::*;
-    use crate::store::Store;
+    use crate::vfs::Memo;
 
     fn view(root: MemoryVfs) -> View {
         let grafted = Grafted::new(Box::new(root));
-        View::new(Box::new(grafted), Arc::new(Store::default()))
+        View::new(Box::new(grafted), Arc::new(Memo::default()))
     }
 
     #[test]

@@ -7,12 +7,14 @@
 
 mod graft;
 mod host;
+mod memo;
 pub mod memory;
 mod text;
 mod view;
 
 pub use graft::Grafted;
 pub use host::{HostFile, HostVfs};
+pub use memo::Memo;
 pub use text::{one_line, safe};
 pub use view::{Link, MAX_LINKS, View, Walk};
 

@@ -11,9 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use foldhash::HashMap;
 
-use super::{Errno, Metadata, NodeKind, Vfs};
+use super::{Errno, Memo, Metadata, NodeKind, Vfs};
 use crate::bytes::ReadAt;
-use crate::store::Store;
 
 /// Symbolic links that one path may cross, as in Linux (`path_resolution(7)`).
 pub const MAX_LINKS: usize = 40;
@@ -47,23 +46,38 @@ pub struct Walk {
 /// A tree that caches walked paths and parsed objects.
 pub struct View {
     vfs: Box<dyn Vfs>,
-    store: Arc<Store>,
+    memo: Arc<Memo>,
     walks: Mutex<HashMap<OsString, Result<Arc<Walk>, Errno>>>,
 }
 
 impl View {
-    /// A view of `vfs` that caches parsed ELF files in `store`.
-    pub fn new(vfs: Box<dyn Vfs>, store: Arc<Store>) -> Self {
+    /// A view of `vfs` that caches parsed ELF files in `memo`.
+    pub fn new(vfs: Box<dyn Vfs>, memo: Arc<Memo>) -> Self {
         Self {
             vfs,
-            store,
+            memo,
             walks: Mutex::default(),
         }
     }
 
-    /// The cache of parsed ELF files, to share with another view.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
+    /// What is known of files so far, to share with another view.
+    pub fn memo(&self) -> &Arc<Memo> {
+        &self.memo
+    }
+
+    /// The answer of type `T` about a walked file, worked out once per process.
+    ///
+    /// # Errors
+    /// What `compute` returns; an error is not remembered.
+    pub fn remember<T, E>(
+        &self,
+        walk: &Walk,
+        compute: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        T: Clone + Send + Sync + 'static,
+    {
+        self.memo.remember(walk.metadata.id, compute)
     }
 
     /// Resolves `path` inside the root.
@@ -265,7 +279,7 @@ mod tests {
     use super::*;
 
     fn view(vfs: MemoryVfs) -> View {
-        View::new(Box::new(vfs), Arc::new(Store::default()))
+        View::new(Box::new(vfs), Arc::new(Memo::default()))
     }
 
     #[test]

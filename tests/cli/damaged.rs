@@ -11,7 +11,7 @@ use slimpack::binding::Binder;
 use slimpack::closure::{Closure, Program};
 use slimpack::elf::Object;
 use slimpack::loader::{Cache, Environment, Loaders};
-use slimpack::store::Store;
+use slimpack::vfs::Memo;
 use slimpack::vfs::View;
 use slimpack::vfs::memory::MemoryVfs;
 
@@ -57,7 +57,7 @@ fn examine(library: Vec<u8>, program: Vec<u8>) {
         .file("/lib/libinner.so", library)
         .file("/app", program);
     let start = Instant::now();
-    let view = View::new(Box::new(vfs), Arc::new(Store::default()));
+    let view = View::new(Box::new(vfs), Arc::new(Memo::default()));
     let Ok(program) = Program::find(&view, Path::new("/app")) else {
         return;
     };
@@ -148,7 +148,7 @@ fn examine_quickly(library: Vec<u8>, program: &[u8]) {
         .file(loader, library.clone())
         .file("/lib64/libinner.so", library)
         .file("/app", program);
-    let view = View::new(Box::new(vfs), Arc::new(Store::default()));
+    let view = View::new(Box::new(vfs), Arc::new(Memo::default()));
     let Ok(library) = Program::find(&view, Path::new("/lib64/libinner.so")) else {
         return;
     };

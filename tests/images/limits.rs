@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use elf_writer::Elf;
 use slimpack::closure::{Closure, ClosureError, Program};
 use slimpack::loader::{Environment, Loaders};
-use slimpack::store::Store;
+use slimpack::vfs::Memo;
 use slimpack::vfs::View;
 use slimpack::vfs::memory::MemoryVfs;
 
@@ -34,7 +34,7 @@ fn program(needed: &[&str]) -> Elf {
 }
 
 fn resolve(vfs: MemoryVfs) -> Result<Closure, ClosureError> {
-    let view = View::new(Box::new(vfs), Arc::new(Store::default()));
+    let view = View::new(Box::new(vfs), Arc::new(Memo::default()));
     let program = Program::find(&view, Path::new("/app"))?;
     Closure::of(
         &program,

@@ -52,7 +52,7 @@ use parts::{Opened, Part, Parts, within};
 use verify::{Task, faults};
 
 use crate::bytes::{ReadAt, Sequential, Slice};
-use crate::store::Store;
+use crate::vfs::Memo;
 use crate::vfs::View;
 
 /// Options for reading an image.
@@ -295,7 +295,7 @@ impl Image {
     /// The tree as loaders see it, with its own cache.
     pub fn view(&self) -> View {
         let vfs = ImageVfs(self.tree.clone());
-        View::new(Box::new(vfs), Arc::new(Store::default()))
+        View::new(Box::new(vfs), Arc::new(Memo::default()))
     }
 }
 

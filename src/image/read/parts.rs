@@ -19,7 +19,7 @@ use super::node::Data;
 use super::tree::Entry;
 use crate::bytes::{ReadAt, Sequential, Slice};
 use crate::image::digest::Blob;
-use crate::store::Store;
+use crate::vfs::Memo;
 use crate::vfs::{Errno, HostFile, HostVfs, NodeKind, View};
 
 /// What was opened.
@@ -89,7 +89,7 @@ pub(super) fn open_pipe(pipe: File, shared: &Shared) -> Result<Opened, ReadError
 
 fn open_folder(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     let root = path.canonicalize()?;
-    let view = View::new(Box::new(HostVfs::new(&root)), Arc::new(Store::default()));
+    let view = View::new(Box::new(HostVfs::new(&root)), Arc::new(Memo::default()));
     let has = |name: &str| {
         let walk = view.walk(&Path::new("/").join(name));
         walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File)

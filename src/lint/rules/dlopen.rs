@@ -8,7 +8,7 @@ use crate::lint::catalogue::{SP013, SP014, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
-use crate::loader::Answer;
+use crate::loader::{Answer, Objects};
 
 /// Libraries that objects load with `dlopen` and would not find.
 pub(super) fn unmet(process: &Process<'_>) -> Vec<Finding> {

@@ -13,7 +13,7 @@ use crate::lint::catalogue::{SP001, SP002, SP003, SP004, SP006, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::lint::survey::ElfFile;
-use crate::loader::{FoundVia, Outcome, Target, Tried};
+use crate::loader::{FoundVia, Objects, Outcome, Target, Tried};
 
 /// Maximum number of paths tried in one search that are reported.
 const MOST_TRIED: usize = 100;

@@ -12,7 +12,7 @@ use crate::elf::DependencyKind;
 use crate::image::Blob;
 use crate::lint::catalogue::{SP007, SP010, SP011, SP012, SP017};
 use crate::lint::finding::Finding;
-use crate::loader::{Answer, Environment, FoundVia, LinkMap, Loaded, Scene, Target};
+use crate::loader::{Answer, Environment, FoundVia, LinkMap, Loaded, Objects, Scene, Target};
 use crate::vfs::Walk;
 
 /// Maximum number of elements of one search path that are checked.

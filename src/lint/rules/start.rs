@@ -8,6 +8,7 @@ use crate::exec::{TELLING, command_line, describe};
 use crate::lint::catalogue::{SP302, SP308};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
+use crate::loader::Objects;
 use crate::vfs::{NodeKind, View};
 
 /// Largest `/etc/passwd` that is read, in bytes.

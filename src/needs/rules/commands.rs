@@ -9,6 +9,7 @@ use foldhash::HashSet;
 use super::{HOMES, runs_scripts, told};
 use crate::elf::ElfError;
 use crate::exec::{command_line, command_path, commands_in, path_folders, reads_posix_scripts};
+use crate::loader::Objects;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 

@@ -1,6 +1,7 @@
 //! Libraries that objects declare in an ELF note to load with `dlopen`.
 
 use crate::elf::Priority;
+use crate::loader::Objects;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
 pub(super) static RULE: Rule = Rule {

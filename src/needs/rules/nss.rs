@@ -1,5 +1,6 @@
 //! The name-service modules of glibc before 2.34; later releases have them built in.
 
+use crate::loader::Objects;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 
 const LOOKUPS: [&str; 10] = [

@@ -173,7 +173,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::store::Store;
+    use crate::vfs::Memo;
     use crate::vfs::memory::MemoryVfs;
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
         let vfs = MemoryVfs::new()
             .file("/etc/passwd", "www:secret:33:34:web:/var/www:/bin/sh\n")
             .file("/etc/group", "web:x:34:alice,bob\n");
-        let view = View::new(Box::new(vfs), Arc::new(Store::default()));
+        let view = View::new(Box::new(vfs), Arc::new(Memo::default()));
         let last = |user: &str| {
             let (passwd, group) = entries(&view, user, &[]).unwrap();
             let last = |text: &str| text.lines().last().unwrap().to_owned();
