@@ -9,7 +9,7 @@
 //! - [`binding`]: whether the versions and symbols of the libraries found match.
 //! - [`rootfs`]: the file tree of the image, each file with its reason.
 //! - [`proof`]: the same resolution again, inside that tree.
-//! - [`layer`] and [`image`]: the tree as a deterministic tar, and the archive around it.
+//! - [`image`]: the tree as a deterministic tar, and the archive around it.
 //! - [`inputs`] and [`depfile`]: what the output depends on, for build systems.
 //! - [`engine`]: the docker or podman of this machine, to load images into and save them from.
 //! - `registry` (with the feature of that name): images in registries.
@@ -40,7 +40,6 @@ pub mod exec;
 pub mod image;
 pub mod inputs;
 pub mod inspect;
-pub mod layer;
 pub mod lint;
 pub mod loader;
 pub mod needs;

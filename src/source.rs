@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::elf::{Object, machine_name, platform};
-use crate::loader::{Environment, Loaders};
-use crate::vfs::Memo;
-use crate::vfs::{Grafted, HostVfs, Vfs, View};
+use crate::bytes::ReadAt;
+use crate::elf::{Object, go_machine, machine_name};
+use crate::image::read::Interest;
+use crate::loader::{Environment, Loaders, SystemFolders, is_glibc_loader};
+use crate::vfs::{Grafted, HostVfs, Memo, Vfs, View};
 
 /// Why a source tree cannot be used.
 #[derive(Debug, Error)]
@@ -242,10 +243,27 @@ fn architecture_names(program: &Path) -> Vec<String> {
     let Ok(object) = Object::read(file.as_ref()) else {
         return Vec::new();
     };
-    let image_name = platform(&object, file.as_ref()).ok().flatten();
+    let image_name = go_machine(&object, file.as_ref()).ok().flatten();
     let machine = machine_name(&object.header).to_owned();
     [machine]
         .into_iter()
         .chain(image_name.map(|platform| platform.architecture.to_string()))
         .collect()
+}
+
+/// Reads of an ELF file in an image what closures, or checks of closures, will read of it: what passes
+/// by in a compressed layer cannot be read again.
+pub fn probe(interest: Interest, file: &dyn ReadAt) {
+    let Ok(object) = Object::read(file) else {
+        return;
+    };
+    // What cannot be read now cannot be read later: the error is met again.
+    let _ = go_machine(&object, file);
+    if is_glibc_loader(&object) {
+        SystemFolders::read(&object, file);
+    }
+    if matches!(interest, Interest::Symbols | Interest::Contents) {
+        object.read_for_checks(file);
+        crate::strip::strippable_bytes(&object, file);
+    }
 }

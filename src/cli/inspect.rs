@@ -79,6 +79,7 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
         limits: limits(args),
         platform: args.platform.clone(),
         interest,
+        probe: crate::source::probe,
     };
     let fail = |error| CliError::image(path, error);
     if let Some(name) = registry::name(path) {

@@ -8,7 +8,6 @@ use goblin::elf::header::{
     EM_LOONGARCH, EM_MIPS, EM_PARISC, EM_PPC, EM_PPC64, EM_RISCV, EM_S390, EM_SH, EM_SPARC,
     EM_SPARCV9, EM_X86_64, Header,
 };
-use oci_spec::image::Arch;
 
 use super::arm;
 use super::{ElfError, Object};
@@ -17,23 +16,13 @@ use crate::bytes::ReadAt;
 /// `e_flags` of the MIPS n32 ABI (`<elf.h>`).
 const EF_MIPS_ABI2: u32 = 0x20;
 
-/// The platform an image is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Platform {
-    /// `architecture` of the image configuration.
-    pub architecture: Arch,
-    /// `variant`, where the architecture has several.
+/// A machine in the names of Go, which images use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoMachine {
+    /// `GOARCH`.
+    pub architecture: &'static str,
+    /// The variant, where the architecture has several.
     pub variant: Option<&'static str>,
-}
-
-impl std::fmt::Display for Platform {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "linux/{}", self.architecture)?;
-        match self.variant {
-            Some(variant) => write!(f, "/{variant}"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The machine name as printed by `uname -m`.
@@ -72,53 +61,53 @@ pub fn machine_name(header: &Header) -> &'static str {
     }
 }
 
-/// The platform of an image with this program; `None` when there is no `GOARCH` name
+/// The machine of this program; `None` when there is no `GOARCH` name
 /// for its machine.
 ///
 /// # Errors
 /// When the file cannot be read: the variant of an ARM program is in a section.
-pub fn platform(object: &Object, file: &dyn ReadAt) -> Result<Option<Platform>, ElfError> {
+pub fn go_machine(object: &Object, file: &dyn ReadAt) -> Result<Option<GoMachine>, ElfError> {
     let header = &object.header;
     let big = header.e_ident[EI_DATA] == ELFDATA2MSB;
     let narrow = header.e_ident[EI_CLASS] == ELFCLASS32;
     let mut variant = None;
     let architecture = match header.e_machine {
-        EM_X86_64 => Arch::Amd64,
-        EM_386 => Arch::i386,
-        EM_AARCH64 if big => Arch::ARM64be,
-        EM_AARCH64 => Arch::ARM64,
-        EM_ARM if big => Arch::ARMbe,
+        EM_X86_64 => "amd64",
+        EM_386 => "386",
+        EM_AARCH64 if big => "arm64be",
+        EM_AARCH64 => "arm64",
+        EM_ARM if big => "armbe",
         EM_ARM => {
             variant = Some(arm::variant(header, file)?);
-            Arch::ARM
+            "arm"
         }
-        EM_RISCV if narrow => Arch::RISCV,
-        EM_RISCV => Arch::RISCV64,
-        EM_PPC => Arch::PowerPC,
-        EM_PPC64 if big => Arch::PowerPC64,
-        EM_PPC64 => Arch::PowerPC64le,
-        EM_S390 if narrow => Arch::s390,
-        EM_S390 => Arch::s390x,
-        EM_LOONGARCH => Arch::LoongArch64,
+        EM_RISCV if narrow => "riscv",
+        EM_RISCV => "riscv64",
+        EM_PPC => "ppc",
+        EM_PPC64 if big => "ppc64",
+        EM_PPC64 => "ppc64le",
+        EM_S390 if narrow => "s390",
+        EM_S390 => "s390x",
+        EM_LOONGARCH => "loong64",
         // The n32 ABI: 64-bit machine, 32-bit pointers.
         EM_MIPS if narrow && header.e_flags & EF_MIPS_ABI2 != 0 => {
             if big {
-                Arch::Mips64p32
+                "mips64p32"
             } else {
-                Arch::Mips64p32le
+                "mips64p32le"
             }
         }
         EM_MIPS => match (narrow, big) {
-            (true, true) => Arch::Mips,
-            (true, false) => Arch::Mipsle,
-            (false, true) => Arch::Mips64,
-            (false, false) => Arch::Mips64le,
+            (true, true) => "mips",
+            (true, false) => "mipsle",
+            (false, true) => "mips64",
+            (false, false) => "mips64le",
         },
-        EM_SPARC => Arch::SPARC,
-        EM_SPARCV9 => Arch::SPARC64,
+        EM_SPARC => "sparc",
+        EM_SPARCV9 => "sparc64",
         _ => return Ok(None),
     };
-    Ok(Some(Platform {
+    Ok(Some(GoMachine {
         architecture,
         variant,
     }))

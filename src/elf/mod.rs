@@ -20,7 +20,7 @@ mod versions;
 
 pub use dynamic::{Dependency, DependencyKind, Dynamic};
 pub use error::{ElfError, Malformed};
-pub use machine::{Platform, machine_name, platform};
+pub use machine::{GoMachine, go_machine, machine_name};
 pub use notes::{DlopenNote, Notes, Priority};
 pub use payload::Payload;
 pub use relocations::Binding;

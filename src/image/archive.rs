@@ -13,8 +13,8 @@ use super::compression::Compression;
 use super::config::{Indexes, LAYOUT, Settings, docker_manifest};
 use super::digest::Blob;
 use super::format::Format;
+use super::layer::{self, BLOCK, LayerError};
 use super::part::{Described, LayerBlob, Part, copy};
-use crate::layer::{self, BLOCK, LayerError};
 
 /// A file that can be written at any position.
 pub trait WriteSeek: Write + Seek {}
@@ -143,7 +143,7 @@ pub fn size_hint(parts: &[Part<'_>], style: Style) -> u64 {
         let reasons = part.settings.reasons.iter();
         let record = reasons.map(|(path, reason)| (path.len() + reason.len() + 16) as u64);
         let record = record.fold(DOCUMENTS, u64::saturating_add);
-        let layer = layer::size_hint(part.rootfs).saturating_add(2 * BLOCK);
+        let layer = layer::size_hint(part.tree).saturating_add(2 * BLOCK);
         total.saturating_add(layer).saturating_add(3 * record)
     })
 }

@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use super::digest::Blob;
 use super::part::{Described, LayerBlob, Part};
+use super::platform::Platform;
 use super::read::Description;
 use super::reference::Tag;
-use crate::elf::Platform;
 
 /// Image settings given by the user.
 #[derive(Clone, Debug)]

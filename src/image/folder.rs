@@ -1,6 +1,6 @@
 //! The tree as a directory on disk.
 //!
-//! In: a [`Rootfs`] and an empty directory that other users cannot enter. Out: its nodes, with the
+//! In: a tree and an empty directory that other users cannot enter. Out: its nodes, with the
 //! modes and time stamp that a layer has; all of them are owned by the user who runs slimpack.
 
 use std::collections::HashMap;
@@ -12,9 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
-use crate::layer::{LayerError, copy};
-use crate::rootfs::{Content, Rootfs};
-use crate::vfs::View;
+use super::layer::{LayerEntry, LayerError, LayerNode, LayerSource, copy};
 
 /// Writes the tree into `folder`, which is empty. `mtime` is in seconds since 1970; `go_on` is
 /// called before each file and can stop the write.
@@ -22,8 +20,7 @@ use crate::vfs::View;
 /// # Errors
 /// When a source file cannot be read or has changed in size, or writing fails.
 pub fn write_folder(
-    rootfs: &Rootfs,
-    source: &View,
+    tree: &dyn LayerSource,
     mtime: u64,
     folder: &Path,
     go_on: &dyn Fn() -> io::Result<()>,
@@ -31,28 +28,27 @@ pub fn write_folder(
     let times = times(mtime);
     let mut first_path: HashMap<_, PathBuf> = HashMap::new();
     let mut folders = Vec::new();
-    for (path, node) in rootfs.nodes() {
+    for LayerNode { path, entry } in tree.nodes() {
         go_on()?;
         // No component of a path in the tree is a link, so none leads out of the directory.
         let at = folder.join(path.strip_prefix("/").unwrap_or(path));
-        match &node.content {
-            Content::Directory(mode) => {
+        match entry {
+            LayerEntry::Directory(mode) => {
                 fs::create_dir(&at)?;
-                folders.push((at, *mode));
+                folders.push((at, mode));
             }
-            Content::Symlink(target) => {
+            LayerEntry::Symlink(target) => {
                 symlink(target, &at)?;
                 set_link_time(&at, mtime)?;
             }
-            Content::File(file) => {
+            LayerEntry::File(mode, file) => {
                 if let Some(first) = first_path.get(&file.id()) {
                     fs::hard_link(first, &at)?;
                     continue;
                 }
                 let mut out = File::create_new(&at)?;
-                copy(source, file, &at, &mut out)?;
+                copy(file, &at, &mut out)?;
                 out.flush()?;
-                let mode = if file.executable { 0o755 } else { 0o644 };
                 out.set_permissions(Permissions::from_mode(mode))?;
                 out.set_times(times)?;
                 first_path.insert(file.id(), at);

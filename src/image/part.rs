@@ -7,16 +7,12 @@ use super::ImageError;
 use super::compression::Compression;
 use super::config::{Settings, configuration, manifest};
 use super::digest::{Blob, Digester};
-use crate::layer;
-use crate::rootfs::Rootfs;
-use crate::vfs::View;
+use super::layer::{self, LayerSource};
 
 /// One image for one platform.
 pub struct Part<'a> {
-    /// The file tree of the image.
-    pub rootfs: &'a Rootfs,
-    /// Where its files come from.
-    pub source: &'a View,
+    /// The tree.
+    pub tree: &'a dyn LayerSource,
     /// Configuration, names and platform.
     pub settings: &'a Settings,
 }
@@ -73,13 +69,8 @@ impl Part<'_> {
     }
 
     fn tar(&self, out: &mut dyn Write) -> Result<Blob, ImageError> {
-        let mut digester = Digester::new(out, self.rootfs.bytes());
-        let written = layer::write(
-            self.rootfs,
-            self.source,
-            self.settings.configured.created,
-            &mut digester,
-        );
+        let mut digester = Digester::new(out, self.tree.bytes());
+        let written = layer::write(self.tree, self.settings.configured.created, &mut digester);
         written.map_err(|error| match error {
             layer::LayerError::Write(error) => ImageError::Write(error),
             other => ImageError::Layer(other),

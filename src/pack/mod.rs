@@ -23,13 +23,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::closure::Closure;
-use crate::elf::{Linkage, Platform, platform};
-use crate::image::{Destination, ImageError, Part, Settings, Style, Written};
+use crate::elf::{Linkage, go_machine};
+use crate::image::{Destination, ImageError, Part, Platform, Settings, Style, Written};
 use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Hint, Provision, Provisions};
 use crate::proof::{MissedCall, prove};
-use crate::rootfs::{Content, Placer, Reason, Rootfs, is_installed};
+use crate::rootfs::{Content, Placer, Reason, Rootfs, SourcedRootfs, is_installed};
 use crate::source::{Source, choose_root};
 use subjects::Subject;
 
@@ -220,12 +220,9 @@ impl Plan {
         Ok(plans)
     }
 
-    fn part(&self) -> Part<'_> {
-        Part {
-            rootfs: &self.rootfs,
-            source: &self.source.view,
-            settings: &self.settings,
-        }
+    /// The tree with the source of its files, as layers are written from it.
+    fn tree(&self) -> SourcedRootfs<'_> {
+        SourcedRootfs::new(&self.rootfs, &self.source.view)
     }
 
     /// Writes only the file tree, into an empty directory. `go_on` is called before each file; its
@@ -239,7 +236,7 @@ impl Plan {
         go_on: &dyn Fn() -> std::io::Result<()>,
     ) -> Result<(), PackError> {
         let created = self.settings.configured.created;
-        crate::image::write_folder(&self.rootfs, &self.source.view, created, folder, go_on)
+        crate::image::write_folder(&self.tree(), created, folder, go_on)
             .map_err(|error| PackError::Image(error.into()))
     }
 
@@ -258,7 +255,9 @@ pub fn write(
     style: Style,
     destination: Destination<'_>,
 ) -> Result<Written, ImageError> {
-    crate::image::write(&parts(plans), style, destination)
+    with_parts(plans, |parts| {
+        crate::image::write(parts, style, destination)
+    })
 }
 
 /// Writes images into the OCI layout at `folder`. `go_on` is called before each blob; its error
@@ -272,16 +271,23 @@ pub fn write_layout(
     folder: &Path,
     go_on: &dyn Fn() -> std::io::Result<()>,
 ) -> Result<Written, ImageError> {
-    crate::image::write_layout(&parts(plans), style, folder, go_on)
+    with_parts(plans, |parts| {
+        crate::image::write_layout(parts, style, folder, go_on)
+    })
 }
 
 /// Upper bound for the size of an archive, in bytes; 0 if it cannot be estimated.
 pub fn size_hint(plans: &[Plan], style: Style) -> u64 {
-    crate::image::size_hint(&parts(plans), style)
+    with_parts(plans, |parts| crate::image::size_hint(parts, style))
 }
 
-fn parts(plans: &[Plan]) -> Vec<Part<'_>> {
-    plans.iter().map(Plan::part).collect()
+fn with_parts<T>(plans: &[Plan], then: impl FnOnce(&[Part<'_>]) -> T) -> T {
+    let trees: Vec<_> = plans.iter().map(Plan::tree).collect();
+    let parts = plans.iter().zip(&trees).map(|(plan, tree)| Part {
+        tree,
+        settings: &plan.settings,
+    });
+    then(&parts.collect::<Vec<_>>())
 }
 
 /// The files that the image depends on.
@@ -449,7 +455,7 @@ fn common_platform(source: &Source, subjects: &[Subject]) -> Result<Platform, Pa
             .view
             .open(&program.walk)
             .map_err(|errno| PackError::Read(typed.clone(), errno))?;
-        let platform = platform(&program.object, file.as_ref())
+        let machine = go_machine(&program.object, file.as_ref())
             .map_err(|error| PackError::Program {
                 path: typed.clone(),
                 error: error.into(),
@@ -458,6 +464,7 @@ fn common_platform(source: &Source, subjects: &[Subject]) -> Result<Platform, Pa
                 path: typed.clone(),
                 machine: program.object.machine_name(),
             })?;
+        let platform = Platform::linux(machine.architecture, machine.variant);
         match &common {
             None => common = Some((typed, platform)),
             Some((_, first)) if *first == platform => {}

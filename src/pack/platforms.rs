@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::Options;
 use crate::closure::Program;
-use crate::elf::platform;
+use crate::elf::go_machine;
 use crate::exec::Interpreters;
+use crate::image::Platform;
 use crate::source::{Source, choose_root};
 
 /// The options for each platform, that of the first program first. A program that cannot be read
@@ -50,6 +51,6 @@ fn platform_of(options: &Options, program: &Path) -> Option<String> {
     });
     let found = found.ok()?;
     let file = source.view.open(&found.walk).ok()?;
-    let platform = platform(&found.object, file.as_ref()).ok()??;
-    Some(platform.to_string())
+    let machine = go_machine(&found.object, file.as_ref()).ok()??;
+    Some(Platform::linux(machine.architecture, machine.variant).to_string())
 }

@@ -7,9 +7,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{Options, PackError, PackedProgram, record};
-use crate::elf::Platform;
 use crate::exec::command_path;
-use crate::image::{Settings, Tag};
+use crate::image::{Platform, Settings, Tag};
 use crate::rootfs::{Content, Rootfs};
 
 /// Where the program `typed` goes in the image; `None` to derive it from its own path.

@@ -9,11 +9,13 @@ mod builder;
 mod duplicates;
 mod place;
 mod provide;
+mod source;
 mod vfs;
 
 pub use builder::Builder;
 pub use place::{Placement, Placer, is_installed};
 pub use provide::ProvideError;
+pub use source::SourcedRootfs;
 pub use vfs::RootfsVfs;
 
 use std::collections::BTreeMap;

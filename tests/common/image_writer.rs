@@ -380,6 +380,7 @@ const OPTIONS: Options = Options {
     },
     platform: None,
     interest: Interest::Closures,
+    probe: slimpack::source::probe,
 };
 
 /// The only image at `path`.

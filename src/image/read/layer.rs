@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::compression::{Budget, Compression, Exceeded};
 use super::input::{InPlace, Input, Streamed};
-use super::keep::{Interest, Kept, Room, Wanted};
+use super::keep::{Interest, Kept, Probe, Room, Wanted};
 use super::limits::Limits;
 use super::members::{Member, MemberKind, Members, TarError};
 use super::names::is_whiteout;
@@ -35,6 +35,7 @@ const PIECE: usize = 64 << 10;
 pub(super) struct Shared {
     pub limits: Limits,
     pub interest: Interest,
+    pub probe: Probe,
     pub budget: Budget,
     pub room: Room,
     members: AtomicU64,
@@ -42,10 +43,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(limits: Limits, interest: Interest) -> Self {
+    pub fn new(limits: Limits, interest: Interest, probe: Probe) -> Self {
         Self {
             limits,
             interest,
+            probe,
             budget: Budget::new(limits),
             room: Room::new(limits.kept),
             members: AtomicU64::new(0),
@@ -295,7 +297,7 @@ fn keep(
     })?;
     let is_whole = start.len() as u64 == member.size;
     let kept = match is_whole {
-        true => Kept::of(shared.interest, head, &start)?,
+        true => Kept::of(shared.interest, shared.probe, head, &start)?,
         false => Kept::start(member.size, start),
     };
     entry.fingerprint = hash.map(|hash| hash.digest128());
@@ -352,7 +354,7 @@ fn keep_sparse(
     entry.head = Some(head);
     let kept = match shared.interest.wants(&entry.member, head) {
         Wanted::Start(limit) => Kept::start(size, file.prefix(0, limit)?),
-        Wanted::Whole => Kept::of(shared.interest, head, &file)?,
+        Wanted::Whole => Kept::of(shared.interest, shared.probe, head, &file)?,
     };
     hold(entry, kept, shared)
 }

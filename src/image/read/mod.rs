@@ -32,7 +32,7 @@ pub use compression::{Budget, Compression};
 pub use documents::{Description, ImagePlatform};
 pub use duplicates::Duplicate;
 pub use error::{Fault, ReadError};
-pub use keep::Interest;
+pub use keep::{Interest, Probe};
 pub use limits::Limits;
 pub use node::{Head, Node};
 pub use tree::Tree;
@@ -64,6 +64,8 @@ pub struct Options {
     pub platform: Option<String>,
     /// What will be read of files in compressed layers.
     pub interest: Interest,
+    /// What reads it.
+    pub probe: Probe,
 }
 
 /// The format of an image.
@@ -154,7 +156,7 @@ pub struct LayerTar<'i> {
 /// # Errors
 /// When it is not an image that can be read.
 pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
-    let shared = Shared::new(options.limits, options.interest);
+    let shared = Shared::new(options.limits, options.interest, options.probe);
     let opened = parts::open(path, &shared)?;
     describe(opened, shared, options)
 }
@@ -164,7 +166,7 @@ pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
 /// # Errors
 /// When it is not an image that can be read.
 pub fn open_pipe(pipe: File, options: &Options) -> Result<Images, ReadError> {
-    let shared = Shared::new(options.limits, options.interest);
+    let shared = Shared::new(options.limits, options.interest, options.probe);
     let opened = parts::open_pipe(pipe, &shared)?;
     describe(opened, shared, options)
 }
@@ -262,7 +264,8 @@ impl Images {
         match &mut self.source {
             Source::Described(parts, images) => {
                 // Each image gets the full limits.
-                let shared = Shared::new(self.shared.limits, self.shared.interest);
+                let shared =
+                    Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
                 read_image(parts, &images[number], &shared)
             }
             Source::Folder(root) => {

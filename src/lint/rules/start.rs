@@ -3,8 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::elf::{ElfError, platform};
+use crate::elf::{ElfError, go_machine};
 use crate::exec::{TELLING, command_line, describe};
+use crate::image::Platform;
 use crate::lint::catalogue::{SP302, SP308};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -52,8 +53,9 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
     };
     let wanted = context.platform.as_ref()?;
     let file = view.open(&walk).ok()?;
-    let is = platform(&object, file.as_ref()).ok()??;
-    if is.architecture.to_string() == wanted.architecture {
+    let machine = go_machine(&object, file.as_ref()).ok()??;
+    let is = Platform::linux(machine.architecture, machine.variant);
+    if machine.architecture == wanted.architecture {
         return None;
     }
     let message = format!(

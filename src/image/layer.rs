@@ -12,11 +12,10 @@ use tar::{EntryType, Header};
 use thiserror::Error;
 
 use crate::bytes::ReadAt;
-use crate::rootfs::{Content, Rootfs, SourceFile};
-use crate::vfs::{Errno, View};
+use crate::vfs::{Errno, FileId};
 
 /// Size of a tar block in bytes.
-pub(crate) const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = 512;
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -44,33 +43,72 @@ pub enum LayerError {
     Write(#[from] io::Error),
 }
 
+/// A tree that becomes a layer.
+pub trait LayerSource {
+    /// Its nodes by path, directories before their contents; `/` is not among them.
+    fn nodes(&self) -> Box<dyn Iterator<Item = LayerNode<'_>> + '_>;
+
+    /// Bytes of all its files, each once.
+    fn bytes(&self) -> u64;
+}
+
+/// A node of a layer.
+pub struct LayerNode<'t> {
+    /// Its absolute path.
+    pub path: &'t Path,
+    /// What it is.
+    pub entry: LayerEntry<'t>,
+}
+
+/// What a node of a layer is.
+pub enum LayerEntry<'t> {
+    /// A directory with these permission bits.
+    Directory(u32),
+    /// A symbolic link with this target.
+    Symlink(&'t Path),
+    /// A regular file with these permission bits.
+    File(u32, &'t dyn LayerFile),
+}
+
+/// A regular file of a layer.
+pub trait LayerFile {
+    /// Its identity: files with the same one are written once, the others as hard links.
+    fn id(&self) -> FileId;
+
+    /// Its size in bytes.
+    fn size(&self) -> u64;
+
+    /// Where its bytes come from, for messages; `None` for a generated file.
+    fn origin(&self) -> Option<&Path>;
+
+    /// Opens its bytes.
+    ///
+    /// # Errors
+    /// The error number of `open(2)`.
+    fn open(&self) -> Result<Box<dyn ReadAt>, Errno>;
+}
+
 /// Writes the tree as a tar. `mtime` is in seconds since 1970.
 ///
 /// # Errors
 /// When a source file cannot be read or has changed its size, and when `out` fails.
-pub fn write(
-    rootfs: &Rootfs,
-    source: &View,
-    mtime: u64,
-    out: &mut dyn Write,
-) -> Result<(), LayerError> {
+pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<(), LayerError> {
     let mut tar = tar::Builder::new(out);
     let mut first_path = HashMap::new();
-    for (path, node) in rootfs.nodes() {
+    for LayerNode { path, entry } in tree.nodes() {
         let name = path.strip_prefix("/").unwrap_or(path);
-        match &node.content {
-            Content::Directory(mode) => {
-                let mut header = header(EntryType::Directory, *mode, mtime);
+        match entry {
+            LayerEntry::Directory(mode) => {
+                let mut header = header(EntryType::Directory, mode, mtime);
                 let mut folder = name.as_os_str().to_owned();
                 folder.push("/");
                 tar.append_data(&mut header, folder, io::empty())?;
             }
-            Content::Symlink(target) => {
+            LayerEntry::Symlink(target) => {
                 let mut header = header(EntryType::Symlink, 0o777, mtime);
                 tar.append_link(&mut header, name, target)?;
             }
-            Content::File(file) => {
-                let mode = if file.executable { 0o755 } else { 0o644 };
+            LayerEntry::File(mode, file) => {
                 // Two paths that are one file on the source stay one object to the
                 // loader.
                 if let Some(first) = first_path.get(&file.id()) {
@@ -80,7 +118,7 @@ pub fn write(
                 }
                 first_path.insert(file.id(), name.to_path_buf());
                 let mut header = header(EntryType::Regular, mode, mtime);
-                append_file(&mut tar, &mut header, name, source, file)?;
+                append_file(&mut tar, &mut header, name, file)?;
             }
         }
     }
@@ -89,16 +127,16 @@ pub fn write(
 }
 
 /// Upper bound for the size of the tar in bytes, computed from metadata alone.
-pub fn size_hint(rootfs: &Rootfs) -> u64 {
+pub fn size_hint(tree: &dyn LayerSource) -> u64 {
     /// Bytes for a header, plus the header and data that a name or target over 100 bytes needs.
     const MEMBER: u64 = 512 + 2 * (512 + 4096);
     const PLAIN_MEMBER: u64 = 512;
     let end = 1024;
-    rootfs.nodes().fold(end, |total, (path, node)| {
-        let (content, target) = match &node.content {
-            Content::File(file) => (file.size().saturating_add(511) / 512 * 512, 0),
-            Content::Symlink(target) => (0, target.as_os_str().len()),
-            Content::Directory(_) => (0, 0),
+    tree.nodes().fold(end, |total, LayerNode { path, entry }| {
+        let (content, target) = match entry {
+            LayerEntry::File(_, file) => (file.size().saturating_add(511) / 512 * 512, 0),
+            LayerEntry::Symlink(target) => (0, target.as_os_str().len()),
+            LayerEntry::Directory(_) => (0, 0),
         };
         let is_long = path.as_os_str().len() >= 100 || target >= 100;
         let header = if is_long { MEMBER } else { PLAIN_MEMBER };
@@ -110,10 +148,9 @@ fn append_file(
     tar: &mut tar::Builder<&mut dyn Write>,
     header: &mut Header,
     name: &Path,
-    source: &View,
-    file: &SourceFile,
+    file: &dyn LayerFile,
 ) -> Result<(), LayerError> {
-    let opened = open(source, file, name)?;
+    let opened = open(file, name)?;
     header.set_size(file.size());
     // The header goes through the library, the bytes do not: it would copy them in pieces
     // of 8 KiB, and an error could be the reader's as well as the writer's.
@@ -129,18 +166,17 @@ fn append_file(
 ///
 /// # Errors
 /// When it cannot be read or has changed its size, and when `out` fails.
-pub(crate) fn copy(
-    source: &View,
-    file: &SourceFile,
+pub(super) fn copy(
+    file: &dyn LayerFile,
     name: &Path,
     out: &mut dyn Write,
 ) -> Result<(), LayerError> {
-    copy_bytes(open(source, file, name)?.as_ref(), file, name, out)
+    copy_bytes(open(file, name)?.as_ref(), file, name, out)
 }
 
-fn open(source: &View, file: &SourceFile, name: &Path) -> Result<Box<dyn ReadAt>, LayerError> {
-    let path = || file.source_path().unwrap_or(name).to_path_buf();
-    let opened = file.open(source).map_err(|errno| LayerError::Open {
+fn open(file: &dyn LayerFile, name: &Path) -> Result<Box<dyn ReadAt>, LayerError> {
+    let path = || file.origin().unwrap_or(name).to_path_buf();
+    let opened = file.open().map_err(|errno| LayerError::Open {
         path: path(),
         errno,
     })?;
@@ -157,7 +193,7 @@ fn open(source: &View, file: &SourceFile, name: &Path) -> Result<Box<dyn ReadAt>
 
 fn copy_bytes(
     opened: &dyn ReadAt,
-    file: &SourceFile,
+    file: &dyn LayerFile,
     name: &Path,
     out: &mut dyn Write,
 ) -> Result<(), LayerError> {
@@ -173,7 +209,7 @@ fn copy_bytes(
             other => other,
         }
         .map_err(|error| LayerError::Read {
-            path: file.source_path().unwrap_or(name).to_path_buf(),
+            path: file.origin().unwrap_or(name).to_path_buf(),
             error,
         })?;
         out.write_all(&part[..count])?;
