@@ -27,32 +27,29 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
-pub mod binding;
-pub mod bytes;
+pub use slimpack_elf::{self as elf, strip};
+pub use slimpack_image as image;
+#[cfg(feature = "registry")]
+pub use slimpack_image::registry;
+pub use slimpack_loader::{self as loader, binding, closure};
+pub use slimpack_vfs::{self as vfs, bytes};
+
 pub mod cli;
-pub mod closure;
 pub mod config;
 pub mod depfile;
 pub mod diff;
-pub mod elf;
 pub mod engine;
 pub mod exec;
-pub mod image;
 pub mod inputs;
 pub mod inspect;
 pub mod lint;
-pub mod loader;
 pub mod needs;
 pub mod output;
 pub mod pack;
 pub mod packages;
 pub mod proof;
-#[cfg(feature = "registry")]
-pub mod registry;
 pub mod report;
 pub mod rootfs;
 pub mod source;
-pub mod strip;
 pub mod suggest;
-pub mod vfs;
 pub mod why;

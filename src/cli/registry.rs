@@ -7,6 +7,8 @@ use std::path::Path;
 
 use super::args::ImageArgs;
 use super::error::CliError;
+#[cfg(feature = "registry")]
+use crate::output::Interrupts;
 
 /// Prefix of the name of an image in a registry.
 pub(super) const PREFIX: &str = "docker://";
@@ -18,11 +20,15 @@ pub(super) fn name(path: &Path) -> Option<&str> {
 
 /// Options for access to registries.
 #[cfg(feature = "registry")]
-fn access(args: &ImageArgs) -> crate::registry::Access<'_> {
+fn access<'a>(
+    args: &'a ImageArgs,
+    interrupted: &'a dyn Fn() -> Option<i32>,
+) -> crate::registry::Access<'a> {
     let limits = super::inspect::limits(args);
     crate::registry::Access {
         insecure: &args.insecure,
         deadline: std::time::Duration::from_secs(limits.registry_time),
+        interrupted,
     }
 }
 
@@ -34,11 +40,13 @@ pub(super) fn push(
     args: &ImageArgs,
 ) -> Result<Vec<String>, CliError> {
     use crate::registry::Registry;
-    let mut pushed: Vec<Registry> = Vec::new();
+    let interrupts = Interrupts::hold();
+    let interrupted = || interrupts.received();
+    let mut pushed: Vec<Registry<'_>> = Vec::new();
     let mut said = Vec::new();
     for name in names {
         let fail = |error| CliError::registry("push", name, error);
-        let registry = Registry::open(name, &access(args)).map_err(fail)?;
+        let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
         let result = registry.push(folder, pushed.last()).map_err(fail)?;
         said.push(crate::report::pushed(&registry.name(), &result));
         pushed.push(registry);
@@ -55,7 +63,9 @@ pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<tempfile::TempDir, Cl
         .prefix("slimpack-")
         .tempdir()
         .map_err(|error| fail(error.into()))?;
-    let registry = Registry::open(name, &access(args)).map_err(fail)?;
+    let interrupts = Interrupts::hold();
+    let interrupted = || interrupts.received();
+    let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
     registry
         .pull(folder.path(), args.platform.as_deref())
         .map_err(fail)?;

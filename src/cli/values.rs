@@ -4,9 +4,10 @@
 //! with the name of the option.
 
 use bytesize::ByteSize;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::image::Tag;
 use crate::image::read::Limits;
+use crate::image::{Format, Tag};
 use crate::pack::Add;
 use crate::source::Root;
 
@@ -85,6 +86,16 @@ pub(super) fn limit(text: &str) -> Result<(&'static str, u64), String> {
         _ => bytes(value)?,
     };
     Ok((name, value))
+}
+
+/// The formats by name, for help and for parsing.
+pub(super) fn format() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.map(|(name, _, about)| PossibleValue::new(name).help(about));
+    PossibleValuesParser::new(names).map(|name| {
+        let mut formats = Format::ALL.into_iter();
+        let found = formats.find(|(known, ..)| *known == name);
+        found.map_or(Format::Image, |(_, format, _)| format)
+    })
 }
 
 /// A duration in seconds, or with a unit, such as `10m`.

@@ -8,8 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{count, size};
 use crate::image::read::{Description, Image, Layer, Node};
 use crate::inspect::{Figures, FileKind};
-use crate::vfs::NodeKind;
-use crate::vfs::one_line;
+use crate::vfs::{NodeKind, one_line};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

@@ -10,10 +10,9 @@ use proptest::prelude::*;
 use slimpack::binding::Binder;
 use slimpack::closure::{Closure, Program};
 use slimpack::elf::Object;
-use slimpack::loader::{Cache, Environment, Loaders};
-use slimpack::vfs::Memo;
-use slimpack::vfs::View;
+use slimpack::loader::{Cache, Environment, Loaders, Objects};
 use slimpack::vfs::memory::MemoryVfs;
+use slimpack::vfs::{Memo, View};
 
 /// A library with versions, both hash tables and every kind of relocation, and a program
 /// that uses it.

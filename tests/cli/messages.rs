@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use sources::{code, sources};
+use sources::{all_sources, code};
 
 /// Who says it (`Enum::Variant`, or a struct), and the text.
 pub(crate) type Told = (String, String);
@@ -56,7 +56,7 @@ fn every_text_is_the_one_that_was_reviewed() {
 #[test]
 fn every_error_has_an_example() {
     let mut names = Vec::new();
-    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+    for path in all_sources() {
         names.extend(with_text(&code(&path)));
     }
     assert!(names.len() > 50, "errors are written in another way");

@@ -18,6 +18,14 @@ pub fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Every Rust file of the program and of the crates beside it, sorted.
+pub fn all_sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = sources(&root.join("src"));
+    found.extend(sources(&root.join("crates")));
+    found
+}
+
 /// The code of a file without its unit tests.
 pub fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();

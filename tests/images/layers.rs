@@ -17,6 +17,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use slimpack::elf::Object;
 use slimpack::image::read::Head;
+use slimpack::loader::Objects;
 use tar::EntryType;
 
 /// One name of a layer.

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use elf_writer::Elf;
 use slimpack::closure::{Closure, ClosureError, Program};
 use slimpack::loader::{Environment, Loaders};
-use slimpack::vfs::Memo;
-use slimpack::vfs::View;
 use slimpack::vfs::memory::MemoryVfs;
+use slimpack::vfs::{Memo, View};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 

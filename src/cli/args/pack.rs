@@ -47,7 +47,7 @@ pub(in crate::cli) struct PackArgs {
     #[arg(
         hide_short_help = true,
         long,
-        value_enum,
+        value_parser = values::format(),
         value_name = "FORMAT",
         help_heading = "Output"
     )]

@@ -1,0 +1,231 @@
+//! The layer: the tree as one deterministic tar.
+//!
+//! In: a [`Rootfs`] and the tree that its files come from. Out: a tar stream whose
+//! bytes depend only on paths and contents: sorted, owned by root, with normalized modes and
+//! one time stamp for everything. Source: the OCI image specification, `layer.md`.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tar::{EntryType, Header};
+use thiserror::Error;
+
+use slimpack_vfs::bytes::ReadAt;
+use slimpack_vfs::{Errno, FileId};
+
+/// Size of a tar block in bytes.
+pub(super) const BLOCK: u64 = 512;
+/// Bytes read at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Why a layer cannot be written.
+#[derive(Debug, Error)]
+pub enum LayerError {
+    /// A source file can no longer be opened.
+    #[error("cannot read {}: {}", .path.display(), .errno.message())]
+    Open {
+        /// The source file.
+        path: PathBuf,
+        /// Why it cannot be opened.
+        errno: Errno,
+    },
+    /// A source file cannot be read, or has changed.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The source file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        error: io::Error,
+    },
+    /// The tar cannot be written.
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
+/// A tree that becomes a layer.
+pub trait LayerSource {
+    /// Its nodes by path, directories before their contents; `/` is not among them.
+    fn nodes(&self) -> Box<dyn Iterator<Item = LayerNode<'_>> + '_>;
+
+    /// Bytes of all its files, each once.
+    fn bytes(&self) -> u64;
+}
+
+/// A node of a layer.
+pub struct LayerNode<'t> {
+    /// Its absolute path.
+    pub path: &'t Path,
+    /// What it is.
+    pub entry: LayerEntry<'t>,
+}
+
+/// What a node of a layer is.
+pub enum LayerEntry<'t> {
+    /// A directory with these permission bits.
+    Directory(u32),
+    /// A symbolic link with this target.
+    Symlink(&'t Path),
+    /// A regular file with these permission bits.
+    File(u32, &'t dyn LayerFile),
+}
+
+/// A regular file of a layer.
+pub trait LayerFile {
+    /// Its identity: files with the same one are written once, the others as hard links.
+    fn id(&self) -> FileId;
+
+    /// Its size in bytes.
+    fn size(&self) -> u64;
+
+    /// Where its bytes come from, for messages; `None` for a generated file.
+    fn origin(&self) -> Option<&Path>;
+
+    /// Opens its bytes.
+    ///
+    /// # Errors
+    /// The error number of `open(2)`.
+    fn open(&self) -> Result<Box<dyn ReadAt>, Errno>;
+}
+
+/// Writes the tree as a tar. `mtime` is in seconds since 1970.
+///
+/// # Errors
+/// When a source file cannot be read or has changed its size, and when `out` fails.
+pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<(), LayerError> {
+    let mut tar = tar::Builder::new(out);
+    let mut first_path = HashMap::new();
+    for LayerNode { path, entry } in tree.nodes() {
+        let name = path.strip_prefix("/").unwrap_or(path);
+        match entry {
+            LayerEntry::Directory(mode) => {
+                let mut header = header(EntryType::Directory, mode, mtime);
+                let mut folder = name.as_os_str().to_owned();
+                folder.push("/");
+                tar.append_data(&mut header, folder, io::empty())?;
+            }
+            LayerEntry::Symlink(target) => {
+                let mut header = header(EntryType::Symlink, 0o777, mtime);
+                tar.append_link(&mut header, name, target)?;
+            }
+            LayerEntry::File(mode, file) => {
+                // Two paths that are one file on the source stay one object to the
+                // loader.
+                if let Some(first) = first_path.get(&file.id()) {
+                    let mut header = header(EntryType::Link, mode, mtime);
+                    tar.append_link(&mut header, name, first)?;
+                    continue;
+                }
+                first_path.insert(file.id(), name.to_path_buf());
+                let mut header = header(EntryType::Regular, mode, mtime);
+                append_file(&mut tar, &mut header, name, file)?;
+            }
+        }
+    }
+    tar.finish()?;
+    Ok(())
+}
+
+/// Upper bound for the size of the tar in bytes, computed from metadata alone.
+pub fn size_hint(tree: &dyn LayerSource) -> u64 {
+    /// Bytes for a header, plus the header and data that a name or target over 100 bytes needs.
+    const MEMBER: u64 = 512 + 2 * (512 + 4096);
+    const PLAIN_MEMBER: u64 = 512;
+    let end = 1024;
+    tree.nodes().fold(end, |total, LayerNode { path, entry }| {
+        let (content, target) = match entry {
+            LayerEntry::File(_, file) => (file.size().saturating_add(511) / 512 * 512, 0),
+            LayerEntry::Symlink(target) => (0, target.as_os_str().len()),
+            LayerEntry::Directory(_) => (0, 0),
+        };
+        let is_long = path.as_os_str().len() >= 100 || target >= 100;
+        let header = if is_long { MEMBER } else { PLAIN_MEMBER };
+        total.saturating_add(content).saturating_add(header)
+    })
+}
+
+fn append_file(
+    tar: &mut tar::Builder<&mut dyn Write>,
+    header: &mut Header,
+    name: &Path,
+    file: &dyn LayerFile,
+) -> Result<(), LayerError> {
+    let opened = open(file, name)?;
+    header.set_size(file.size());
+    // The header goes through the library, the bytes do not: it would copy them in pieces
+    // of 8 KiB, and an error could be the reader's as well as the writer's.
+    tar.append_data(header, name, io::empty())?;
+    let out = tar.get_mut();
+    copy_bytes(opened.as_ref(), file, name, out)?;
+    let padding = (BLOCK - file.size() % BLOCK) % BLOCK;
+    out.write_all(&[0; BLOCK as usize][..padding as usize])?;
+    Ok(())
+}
+
+/// Copies the bytes of the file that is called `name` in the image.
+///
+/// # Errors
+/// When it cannot be read or has changed its size, and when `out` fails.
+pub(super) fn copy(
+    file: &dyn LayerFile,
+    name: &Path,
+    out: &mut dyn Write,
+) -> Result<(), LayerError> {
+    copy_bytes(open(file, name)?.as_ref(), file, name, out)
+}
+
+fn open(file: &dyn LayerFile, name: &Path) -> Result<Box<dyn ReadAt>, LayerError> {
+    let path = || file.origin().unwrap_or(name).to_path_buf();
+    let opened = file.open().map_err(|errno| LayerError::Open {
+        path: path(),
+        errno,
+    })?;
+    match opened.size() == file.size() {
+        true => Ok(opened),
+        false => Err(LayerError::Read {
+            path: path(),
+            error: io::Error::other(
+                "it changed while being packed; pack again when nothing writes to it",
+            ),
+        }),
+    }
+}
+
+fn copy_bytes(
+    opened: &dyn ReadAt,
+    file: &dyn LayerFile,
+    name: &Path,
+    out: &mut dyn Write,
+) -> Result<(), LayerError> {
+    let mut buffer = vec![0; usize::try_from(file.size()).map_or(CHUNK, |size| size.min(CHUNK))];
+    let mut offset = 0;
+    while offset < file.size() {
+        let left = usize::try_from(file.size() - offset).unwrap_or(CHUNK);
+        let part = &mut buffer[..left.min(CHUNK)];
+        let count = match opened.read_at(part, offset) {
+            Ok(0) => Err(io::Error::other(
+                "it was truncated while being packed; pack again when nothing writes to it",
+            )),
+            other => other,
+        }
+        .map_err(|error| LayerError::Read {
+            path: file.origin().unwrap_or(name).to_path_buf(),
+            error,
+        })?;
+        out.write_all(&part[..count])?;
+        offset += count as u64;
+    }
+    Ok(())
+}
+
+/// A new header, owned by root and with the time stamp that all members share.
+fn header(kind: EntryType, mode: u32, mtime: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(mtime);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    header
+}

@@ -1,0 +1,38 @@
+//! The image around the layer.
+//!
+//! In: the tree, the platform and what the user wants configured. Out: an archive
+//! that docker, podman, skopeo, umoci and containerd can read.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+mod archive;
+mod compression;
+mod config;
+mod digest;
+mod folder;
+mod format;
+mod layer;
+mod layout;
+mod part;
+mod platform;
+pub mod read;
+mod reference;
+#[cfg(feature = "registry")]
+pub mod registry;
+
+pub use archive::{
+    Destination, ImageError, Style, Written, WrittenImage, native, own_architecture, size_hint,
+    write,
+};
+pub use compression::Compression;
+pub use config::{Configured, Settings, is_record, recorded};
+pub use digest::{Blob, Digester};
+pub use folder::write_folder;
+pub use format::Format;
+pub use layer::{LayerEntry, LayerError, LayerFile, LayerNode, LayerSource};
+pub use layout::write_layout;
+pub use part::{LayerBlob, Part};
+pub use platform::Platform;
+pub use reference::{Tag, TagError};

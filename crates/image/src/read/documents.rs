@@ -1,0 +1,463 @@
+//! The documents of an image: which images there are, and what each is made of.
+//!
+//! In: `index.json` and what it references, or docker's `manifest.json`. Out: one description for
+//! each image, its layers by name with every digest declared for them. Source: the OCI
+//! image specification (`image-layout.md`, `image-index.md`, `manifest.md`, `config.md`), docker's
+//! image specification v1.2 for `docker save`.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use oci_spec::image::{
+    Descriptor, Digest, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::compression::Compression;
+use super::error::{Fault, ReadError};
+use super::parts::Parts;
+use crate::digest::Blob;
+
+/// How deep indexes may be nested.
+const MAX_DEPTH: usize = 8;
+
+/// The platform that an image declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePlatform {
+    /// `os`, such as `linux`.
+    pub os: String,
+    /// `architecture`, such as `amd64`.
+    pub architecture: String,
+    /// `variant`, such as `v7`.
+    pub variant: Option<String>,
+}
+
+impl std::fmt::Display for ImagePlatform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ImagePlatform {
+    /// Whether `wanted` (`linux/arm64`, `arm64`, `linux/arm/v7`) names this platform.
+    pub fn matches(&self, wanted: &str) -> bool {
+        let parts: Vec<&str> = wanted.split('/').collect();
+        let (os, architecture, variant) = match parts[..] {
+            [architecture] => (None, architecture, None),
+            [os, architecture] => (Some(os), architecture, None),
+            [os, architecture, variant] => (Some(os), architecture, Some(variant)),
+            _ => return false,
+        };
+        os.is_none_or(|os| os == self.os)
+            && architecture == self.architecture
+            && variant.is_none_or(|variant| Some(variant) == self.variant.as_deref())
+    }
+}
+
+/// One image, as its documents describe it.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Names, as `docker image ls` would show them; tags alone where nothing else is known.
+    pub tags: Vec<String>,
+    /// The platform it is for.
+    pub platform: ImagePlatform,
+    /// The image's ID: the digest of its configuration.
+    pub id: String,
+    /// The digest of its manifest; docker's own archives have none.
+    pub digest: Option<String>,
+    /// The configuration.
+    pub config: ImageConfiguration,
+    /// `Healthcheck`, which the `oci-spec` type leaves out.
+    pub healthcheck: Option<serde_json::Value>,
+    pub(super) layers: Vec<LayerPart>,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// A layer and what the documents declare for it.
+#[derive(Clone, Debug)]
+pub(super) struct LayerPart {
+    pub name: String,
+    /// The digest of the blob.
+    pub digest: Option<String>,
+    pub size: Option<u64>,
+    pub media_type: Option<MediaType>,
+    /// The digest of the tar in it.
+    pub diff_id: String,
+}
+
+/// An entry of docker's `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerManifest {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    layers: Option<Vec<String>>,
+}
+
+/// All images that `parts` hold.
+pub(super) fn describe(parts: &Parts, limit: u64) -> Result<Vec<Description>, ReadError> {
+    let documents = Documents {
+        parts,
+        limit,
+        configs: RefCell::default(),
+    };
+    let docker = match parts.has(MANIFEST) {
+        true => documents.docker_manifests()?,
+        false => Vec::new(),
+    };
+    let is_layout = parts.has("oci-layout") && (parts.has("index.json") || docker.is_empty());
+    if !is_layout {
+        return documents.docker_images(&docker);
+    }
+    let mut images = Vec::new();
+    documents.index(
+        "index.json",
+        "the archive",
+        None,
+        0,
+        &mut HashSet::new(),
+        &mut images,
+    )?;
+    for image in &mut images {
+        // docker's document has the names in full.
+        let config = image.id.replace("sha256:", "");
+        let entry = docker.iter().find(|entry| entry.config.contains(&config));
+        if let Some(tags) = entry.and_then(|entry| entry.repo_tags.clone()) {
+            image.tags = tags;
+        }
+    }
+    if images.is_empty() {
+        return Err(ReadError::Empty);
+    }
+    Ok(images)
+}
+
+const MANIFEST: &str = "manifest.json";
+
+struct Documents<'p> {
+    parts: &'p Parts,
+    limit: u64,
+    /// Configurations that have been read, by name: many images may name one.
+    configs: RefCell<HashMap<String, Arc<Config>>>,
+}
+
+/// A configuration that has been read.
+struct Config {
+    blob: Blob,
+    config: ImageConfiguration,
+    healthcheck: Option<serde_json::Value>,
+}
+
+impl Documents<'_> {
+    fn read<T: DeserializeOwned>(&self, name: &str, by: &str) -> Result<(T, Blob), ReadError> {
+        let (bytes, blob) = self.parts.document(name, by, self.limit)?;
+        Ok((parse(&bytes, name)?, blob))
+    }
+
+    fn docker_manifests(&self) -> Result<Vec<DockerManifest>, ReadError> {
+        let (manifests, _): (Vec<DockerManifest>, _) = self.read(MANIFEST, "the archive")?;
+        match manifests.is_empty() {
+            true => Err(ReadError::Empty),
+            false => Ok(manifests),
+        }
+    }
+
+    /// The images of docker's manifest; one that is listed several times is shown once.
+    fn docker_images(&self, entries: &[DockerManifest]) -> Result<Vec<Description>, ReadError> {
+        let mut images: Vec<Description> = Vec::new();
+        let mut known = HashMap::new();
+        for entry in entries {
+            let tags = entry.repo_tags.clone().unwrap_or_default();
+            let key = (entry.config.clone(), entry.layers.clone());
+            if let Some(&number) = known.get(&key) {
+                let image: &mut Description = &mut images[number];
+                image.tags.extend(tags);
+                continue;
+            }
+            known.insert(key, images.len());
+            images.push(self.docker_image(entry, tags)?);
+        }
+        Ok(images)
+    }
+
+    fn docker_image(
+        &self,
+        entry: &DockerManifest,
+        tags: Vec<String>,
+    ) -> Result<Description, ReadError> {
+        let config = self.config(&entry.config, MANIFEST)?;
+        let promised = digest_in_name(&entry.config);
+        let fault = promised
+            .and_then(|digest| differs(&entry.config, "digest", &digest, &config.blob.digest()));
+        let layers = entry.layers.iter().flatten().map(|name| LayerPart {
+            name: name.clone(),
+            digest: name
+                .starts_with("blobs/")
+                .then(|| digest_in_name(name))
+                .flatten(),
+            size: None,
+            media_type: None,
+            diff_id: String::new(),
+        });
+        let faults = fault.into_iter().collect();
+        describe_one(&config, tags, None, layers.collect(), faults, &entry.config)
+    }
+
+    /// A configuration, read once.
+    fn config(&self, name: &str, by: &str) -> Result<Arc<Config>, ReadError> {
+        if let Some(known) = self.configs.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let (bytes, blob) = self.parts.document(name, by, self.limit)?;
+        let value: serde_json::Value = parse(&bytes, name)?;
+        let healthcheck = value["config"].get("Healthcheck");
+        let config = Arc::new(Config {
+            blob,
+            healthcheck: healthcheck.filter(|value| !value.is_null()).cloned(),
+            config: parse(&bytes, name)?,
+        });
+        self.configs
+            .borrow_mut()
+            .insert(name.to_owned(), config.clone());
+        Ok(config)
+    }
+
+    /// Adds every image that an index references.
+    fn index(
+        &self,
+        name: &str,
+        by: &str,
+        descriptor: Option<&Descriptor>,
+        depth: usize,
+        seen: &mut HashSet<String>,
+        images: &mut Vec<Description>,
+    ) -> Result<(), ReadError> {
+        if depth > MAX_DEPTH {
+            return Err(ReadError::Nested(MAX_DEPTH));
+        }
+        let (index, blob): (ImageIndex, _) = self.read(name, by)?;
+        let faults = descriptor.map_or_else(Vec::new, |promised| blob_faults(promised, &blob));
+        if !faults.is_empty() {
+            return Err(ReadError::Integrity(faults));
+        }
+        let many = index.manifests().len() > 1 || depth > 0;
+        for descriptor in index.manifests() {
+            let path = blob_path(descriptor.digest())?;
+            let names = names(descriptor);
+            if is_index(descriptor.media_type()) {
+                // A cycle never ends, and a tag is shown once.
+                if !seen.insert(path.clone()) {
+                    continue;
+                }
+                let first = images.len();
+                self.index(&path, name, Some(descriptor), depth + 1, seen, images)?;
+                for image in &mut images[first..] {
+                    image.tags.extend(names.iter().cloned());
+                }
+                continue;
+            }
+            let digest = descriptor.digest().to_string();
+            let known = images
+                .iter_mut()
+                .find(|image| image.digest.as_ref() == Some(&digest));
+            if let Some(image) = known {
+                image.tags.extend(names);
+                continue;
+            }
+            // An archive may hold one platform of an index that names many.
+            if !is_manifest(descriptor.media_type()) || (many && !self.parts.has(&path)) {
+                continue;
+            }
+            // What turned out not to be an image is not read again.
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            images.extend(self.manifest(&path, name, descriptor, names)?);
+        }
+        Ok(())
+    }
+
+    /// The image that a manifest describes; `None` when it describes something else.
+    fn manifest(
+        &self,
+        path: &str,
+        by: &str,
+        descriptor: &Descriptor,
+        tags: Vec<String>,
+    ) -> Result<Option<Description>, ReadError> {
+        let (bytes, blob) = self.parts.document(path, by, self.limit)?;
+        let mut faults = blob_faults(descriptor, &blob);
+        if !faults.is_empty() {
+            // Its content comes from another tool.
+            return Err(ReadError::Integrity(faults));
+        }
+        let manifest: ImageManifest = parse(&bytes, path)?;
+        let known = ["application/vnd.docker.container.image.v1+json"];
+        let config_type = manifest.config().media_type();
+        let is_image =
+            *config_type == MediaType::ImageConfig || known.contains(&config_type.as_ref());
+        let is_attestation = descriptor
+            .annotations()
+            .as_ref()
+            .is_some_and(|annotations| annotations.contains_key("vnd.docker.reference.type"));
+        if !is_image || is_attestation {
+            return Ok(None);
+        }
+        let config_path = blob_path(manifest.config().digest())?;
+        let config = self.config(&config_path, path)?;
+        faults.extend(blob_faults(manifest.config(), &config.blob));
+        let layers = manifest.layers().iter().map(|layer| {
+            Ok(LayerPart {
+                name: blob_path(layer.digest())?,
+                digest: Some(layer.digest().to_string()),
+                size: Some(layer.size()),
+                media_type: Some(layer.media_type().clone()),
+                diff_id: String::new(),
+            })
+        });
+        let layers = layers.collect::<Result<_, ReadError>>()?;
+        let digest = Some(blob.digest());
+        describe_one(&config, tags, digest, layers, faults, &config_path).map(Some)
+    }
+}
+
+fn describe_one(
+    read: &Config,
+    tags: Vec<String>,
+    digest: Option<String>,
+    mut layers: Vec<LayerPart>,
+    faults: Vec<Fault>,
+    name: &str,
+) -> Result<Description, ReadError> {
+    let config = &read.config;
+    let diff_ids = config.rootfs().diff_ids();
+    if diff_ids.len() != layers.len() {
+        return Err(ReadError::Document {
+            name: name.to_owned(),
+            why: format!(
+                "it lists {} layers, but the manifest lists {}",
+                diff_ids.len(),
+                layers.len()
+            ),
+        });
+    }
+    for (layer, diff_id) in layers.iter_mut().zip(diff_ids) {
+        layer.diff_id = diff_id.clone();
+    }
+    Ok(Description {
+        tags,
+        platform: ImagePlatform {
+            os: config.os().to_string(),
+            architecture: config.architecture().to_string(),
+            variant: config.variant().clone(),
+        },
+        id: read.blob.digest(),
+        digest,
+        healthcheck: read.healthcheck.clone(),
+        config: config.clone(),
+        layers,
+        faults,
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, ReadError> {
+    serde_json::from_slice(bytes).map_err(|error| ReadError::Document {
+        name: name.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+/// The names that a descriptor's annotations give.
+fn names(descriptor: &Descriptor) -> Vec<String> {
+    let Some(annotations) = descriptor.annotations() else {
+        return Vec::new();
+    };
+    let keys = [
+        "io.containerd.image.name",
+        "org.opencontainers.image.ref.name",
+    ];
+    let name = keys.iter().find_map(|key| annotations.get(*key));
+    name.into_iter().cloned().collect()
+}
+
+/// The path of a blob in a layout. Only digests that slimpack can verify are accepted.
+fn blob_path(digest: &Digest) -> Result<String, ReadError> {
+    if digest.algorithm().as_ref() == "sha256" {
+        return Ok(format!("blobs/sha256/{}", digest.digest()));
+    }
+    Err(ReadError::Document {
+        name: "manifest".to_owned(),
+        why: format!("{digest} is not a SHA-256 digest, the only kind slimpack supports"),
+    })
+}
+
+/// The digest in the name of a blob: `blobs/sha256/<hex>`, `<hex>.json`.
+fn digest_in_name(name: &str) -> Option<String> {
+    let last = name.rsplit('/').next()?;
+    let hex = last.strip_suffix(".json").unwrap_or(last);
+    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then(|| format!("sha256:{hex}"))
+}
+
+fn blob_faults(promised: &Descriptor, blob: &Blob) -> Vec<Fault> {
+    let name = promised.digest().to_string();
+    let size = differs(
+        &name,
+        "size",
+        &promised.size().to_string(),
+        &blob.size.to_string(),
+    );
+    let digest = differs(&name, "digest", &name, &blob.digest());
+    size.into_iter().chain(digest).collect()
+}
+
+/// A fault unless `found` is as expected.
+pub(super) fn differs(
+    subject: &str,
+    what: &'static str,
+    expected: &str,
+    found: &str,
+) -> Option<Fault> {
+    (expected != found).then(|| Fault {
+        subject: subject.to_owned(),
+        what,
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    })
+}
+
+fn is_index(kind: &MediaType) -> bool {
+    *kind == MediaType::ImageIndex
+        || kind.as_ref() == "application/vnd.docker.distribution.manifest.list.v2+json"
+}
+
+fn is_manifest(kind: &MediaType) -> bool {
+    *kind == MediaType::ImageManifest
+        || kind.as_ref() == "application/vnd.docker.distribution.manifest.v2+json"
+}
+
+/// The compression that a layer's media type declares; `None` if it is not a layer media type.
+pub(super) fn promised_compression(kind: &MediaType) -> Option<Compression> {
+    Some(match kind {
+        MediaType::ImageLayer | MediaType::ImageLayerNonDistributable => Compression::None,
+        MediaType::ImageLayerGzip | MediaType::ImageLayerNonDistributableGzip => Compression::Gzip,
+        MediaType::ImageLayerZstd | MediaType::ImageLayerNonDistributableZstd => Compression::Zstd,
+        MediaType::Other(name) => {
+            match name.strip_prefix("application/vnd.docker.image.rootfs.")? {
+                "diff.tar" => Compression::None,
+                "diff.tar.gzip" | "foreign.diff.tar.gzip" => Compression::Gzip,
+                "diff.tar.zstd" => Compression::Zstd,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,256 @@
+//! What is kept of files that cannot be read again: those in compressed layers.
+//!
+//! In: a whole file, as it passes by. Out: the parts of it that a closure, or the checks of a
+//! closure, will read. Which parts those are need not be known in advance: the same code reads
+//! them once here, and what it reads is kept.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::compression::Exceeded;
+use super::members::Member;
+use super::node::Head;
+use slimpack_vfs::bytes::ReadAt;
+
+/// Bytes kept of a script: its first line, which Linux truncates at 255.
+const SCRIPT: u64 = 256;
+/// Largest file that is kept from a configuration directory (`etc`), in bytes.
+const CONFIGURATION: u64 = 1 << 20;
+/// Parts closer to each other than this are kept as one, in bytes.
+const GAP: u64 = 512;
+
+/// What will be read of the files of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Names, sizes and kinds of files.
+    Listing,
+    /// What a loader reads, to resolve closures.
+    Closures,
+    /// What a loader reads, and symbol versions and symbols.
+    Symbols,
+    /// Everything: files are extracted from the image.
+    Contents,
+}
+
+/// Reads of an ELF file what `Interest` will read of it later. Handed in from above: what loaders and
+/// checks read is theirs to know.
+pub type Probe = fn(Interest, &dyn ReadAt);
+
+/// How much of a passing file is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Start(u64),
+    Whole,
+}
+
+impl Interest {
+    pub(super) fn wants(self, member: &Member, head: Head) -> Wanted {
+        let name = member.name.strip_prefix(b"./").unwrap_or(&member.name);
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        match head {
+            Head::Elf => Wanted::Whole,
+            Head::Script => Wanted::Start(SCRIPT),
+            Head::Other if is_configuration(name) && member.size <= CONFIGURATION => Wanted::Whole,
+            Head::Other => Wanted::Start(SCRIPT),
+        }
+    }
+}
+
+/// Whether loaders or engines may read a file, judged by its directory, or by its name if a link
+/// may point to it.
+fn is_configuration(name: &[u8]) -> bool {
+    let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    let is_named_so = matches!(
+        last,
+        b"passwd" | b"group" | b"ld.so.cache" | b"nsswitch.conf"
+    ) || [&b".conf"[..], b".path", b".preload"]
+        .iter()
+        .any(|ending| last.ends_with(ending));
+    name.starts_with(b"etc/") || is_named_so
+}
+
+/// The kept parts of a file, by offset.
+#[derive(Debug)]
+pub(super) struct Kept {
+    size: u64,
+    parts: Vec<(u64, Vec<u8>)>,
+}
+
+impl Kept {
+    /// The first bytes of a file.
+    pub fn start(size: u64, bytes: Vec<u8>) -> Self {
+        Self {
+            size,
+            parts: vec![(0, bytes)],
+        }
+    }
+
+    /// What `interest` will read of the ELF file `file`; all of any other file.
+    pub fn of(interest: Interest, probe: Probe, head: Head, file: &dyn ReadAt) -> io::Result<Self> {
+        let size = file.size();
+        if head != Head::Elf || size <= GAP {
+            return Ok(Self::start(size, file.prefix(0, size)?));
+        }
+        let recorder = Recorder {
+            file,
+            ranges: Mutex::default(),
+        };
+        probe(interest, &recorder);
+        let ranges = recorder.ranges.into_inner().unwrap_or_default();
+        let mut parts = Vec::new();
+        for (start, end) in merged(ranges) {
+            parts.push((start, file.prefix(start, end - start)?));
+        }
+        Ok(Self { size, parts })
+    }
+
+    /// Memory used, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+}
+
+fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if start <= last.1.saturating_add(GAP) => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
+}
+
+impl ReadAt for Kept {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = self.size.saturating_sub(offset);
+        let wanted = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let behind = self.parts.partition_point(|(start, _)| *start <= offset);
+        let part = behind.checked_sub(1).map(|index| &self.parts[index]);
+        let found = part.and_then(|(start, bytes)| bytes.get((offset - start) as usize..));
+        match found {
+            Some(bytes) if !bytes.is_empty() || wanted == 0 => {
+                // What is requested beyond the part is read by the next call, if it was kept.
+                let count = wanted.min(bytes.len());
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                if count < wanted {
+                    return Err(not_kept());
+                }
+                Ok(count)
+            }
+            _ if wanted == 0 => Ok(0),
+            _ => Err(not_kept()),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+fn not_kept() -> io::Error {
+    io::Error::other(
+        "this part of a file in a compressed layer was not kept; unpack the image first",
+    )
+}
+
+/// Records which parts of a file are read.
+struct Recorder<'f> {
+    file: &'f dyn ReadAt,
+    ranges: Mutex<Vec<(u64, u64)>>,
+}
+
+impl ReadAt for Recorder<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, offset)?;
+        if count > 0 {
+            let mut ranges = self
+                .ranges
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            ranges.push((offset, offset + count as u64));
+        }
+        Ok(count)
+    }
+
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+}
+
+/// Memory budget for what is kept.
+#[derive(Debug)]
+pub(super) struct Room {
+    left: AtomicU64,
+    limit: u64,
+}
+
+impl Room {
+    pub fn new(limit: u64) -> Self {
+        Self {
+            left: AtomicU64::new(limit),
+            limit,
+        }
+    }
+
+    /// Takes `bytes` from the budget.
+    pub fn take(&self, bytes: u64) -> io::Result<()> {
+        let order = Ordering::Relaxed;
+        let taken = self
+            .left
+            .fetch_update(order, order, |left| left.checked_sub(bytes));
+        taken.map(drop).map_err(|_| {
+            io::Error::other(Exceeded {
+                what: "reading its compressed layers takes more than this many bytes of memory",
+                name: "kept",
+                limit: self.limit,
+            })
+        })
+    }
+
+    /// Whether the budget admits a file of this size, in bytes.
+    pub fn admits(&self, size: u64) -> bool {
+        size <= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_probe_reads_is_kept_and_nothing_else() {
+        fn probe(_: Interest, file: &dyn ReadAt) {
+            for offset in [0, 64, 8192] {
+                let _ = file.range(offset, 32);
+            }
+        }
+        let whole: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
+        let kept = Kept::of(Interest::Symbols, probe, Head::Elf, &whole).unwrap();
+        assert!(kept.bytes() < 200, "{}", kept.bytes());
+        for offset in [0, 64, 8192] {
+            let expected = whole.range(offset, 32).unwrap();
+            assert_eq!(kept.range(offset, 32).unwrap(), expected);
+        }
+        assert!(kept.range(4096, 8).is_err());
+    }
+
+    #[test]
+    fn reads_outside_what_was_kept_fail_and_never_return_something_else() {
+        let kept = Kept {
+            size: 100,
+            parts: vec![(10, vec![1; 10]), (50, vec![2; 10])],
+        };
+        assert_eq!(kept.range(12, 4).unwrap(), Some(vec![1; 4]));
+        assert_eq!(kept.range(55, 5).unwrap(), Some(vec![2; 5]));
+        for offset in [0, 9, 20, 49, 60, 99] {
+            assert!(kept.range(offset, 1).is_err(), "{offset}");
+        }
+        assert!(kept.range(15, 10).is_err());
+        assert_eq!(kept.range(100, 1).unwrap(), None);
+    }
+}

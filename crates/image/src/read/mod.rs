@@ -1,0 +1,476 @@
+//! Reading images: any archive, layout or directory becomes one tree.
+//!
+//! In: a path or standard input. Out: the images in it, and for each the effective tree, its
+//! layers, and whether every digest matches its documents. Nothing is unpacked to disk and
+//! nothing is trusted: names, sizes and links are checked before they are used, memory and time
+//! are bounded by [`Limits`].
+
+mod anomaly;
+mod compression;
+mod documents;
+mod duplicates;
+mod error;
+mod extensions;
+mod folder;
+mod input;
+mod keep;
+mod layer;
+mod limits;
+mod members;
+mod names;
+mod node;
+mod parts;
+mod sparse;
+mod spool;
+mod tree;
+mod verify;
+mod vfs;
+mod waste;
+
+pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
+pub use compression::{Budget, Compression};
+pub use documents::{Description, ImagePlatform};
+pub use duplicates::Duplicate;
+pub use error::{Fault, ReadError};
+pub use keep::{Interest, Probe};
+pub use limits::Limits;
+pub use node::{Head, Node};
+pub use tree::Tree;
+pub use verify::Verification;
+pub use vfs::ImageVfs;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use documents::{differs, promised_compression};
+use layer::{IndexedLayer, Shared, index_file};
+use members::TarError;
+use parts::{Opened, Part, Parts, within};
+use verify::{Task, faults};
+
+use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
+use slimpack_vfs::{Memo, View};
+
+/// Options for reading an image.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bounds on memory and time.
+    pub limits: Limits,
+    /// The platform to read, such as `linux/arm64`; all platforms if `None`.
+    pub platform: Option<String>,
+    /// What will be read of files in compressed layers.
+    pub interest: Interest,
+    /// What reads it.
+    pub probe: Probe,
+}
+
+/// The format of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An archive as written by `docker save`.
+    DockerArchive,
+    /// A tar of an OCI layout.
+    OciArchive,
+    /// A directory with an OCI layout.
+    OciLayout,
+    /// A tar of a root directory.
+    RootfsTar,
+    /// A root directory.
+    Rootfs,
+}
+
+impl Kind {
+    /// The word used in reports and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DockerArchive => "docker-archive",
+            Self::OciArchive => "oci-archive",
+            Self::OciLayout => "oci-layout",
+            Self::RootfsTar => "rootfs-tar",
+            Self::Rootfs => "rootfs",
+        }
+    }
+}
+
+/// The images of one input, which can be read one by one.
+pub struct Images {
+    /// Their format.
+    pub kind: Kind,
+    source: Source,
+    shared: Shared,
+}
+
+enum Source {
+    Described(Parts, Vec<Description>),
+    Root(Option<IndexedLayer>),
+    Folder(PathBuf),
+}
+
+/// One image.
+pub struct Image {
+    /// The contents of its documents; `None` for a bare root.
+    pub description: Option<Description>,
+    /// The effective tree.
+    pub tree: Arc<Tree>,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+    /// Digests that are still being computed.
+    pub verification: Verification,
+}
+
+/// A layer that was read.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The digest of the blob; `None` if no document has it.
+    pub digest: Option<String>,
+    /// The digest of the tar in it.
+    pub diff_id: String,
+    /// How the blob is packed.
+    pub compression: Compression,
+    /// Its media type; docker's own archives have none.
+    pub media_type: Option<String>,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// Bytes of the files in it.
+    pub bytes: u64,
+    /// Number of regular files in it.
+    pub files: usize,
+}
+
+/// A layer as a tar.
+pub struct LayerTar<'i> {
+    /// How the blob is packed.
+    pub compression: Compression,
+    /// Size of the blob in bytes.
+    pub size: u64,
+    /// The tar in it.
+    pub tar: Box<dyn io::Read + Send + 'i>,
+}
+
+/// Opens `path` (`-` is standard input) and reads its documents.
+///
+/// # Errors
+/// When it is not an image that can be read.
+pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
+    let shared = Shared::new(options.limits, options.interest, options.probe);
+    let opened = parts::open(path, &shared)?;
+    describe(opened, shared, options)
+}
+
+/// Opens an archive that comes through a pipe, and reads its documents.
+///
+/// # Errors
+/// When it is not an image that can be read.
+pub fn open_pipe(pipe: File, options: &Options) -> Result<Images, ReadError> {
+    let shared = Shared::new(options.limits, options.interest, options.probe);
+    let opened = parts::open_pipe(pipe, &shared)?;
+    describe(opened, shared, options)
+}
+
+fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images, ReadError> {
+    let (kind, source) = match opened {
+        Opened::Parts(parts) => {
+            let kind = match &parts {
+                Parts::Folder(_) if parts.has("oci-layout") => Kind::OciLayout,
+                _ if parts.has("manifest.json") => Kind::DockerArchive,
+                _ => Kind::OciArchive,
+            };
+            let mut images = documents::describe(&parts, options.limits.document)?;
+            if let Some(wanted) = &options.platform {
+                images = of_platform(images, wanted)?;
+            }
+            (kind, Source::Described(parts, images))
+        }
+        Opened::Root(layer) => (Kind::RootfsTar, Source::Root(Some(layer))),
+        Opened::Folder(root) => (Kind::Rootfs, Source::Folder(root)),
+    };
+    Ok(Images {
+        kind,
+        source,
+        shared,
+    })
+}
+
+fn of_platform(images: Vec<Description>, wanted: &str) -> Result<Vec<Description>, ReadError> {
+    let has = images
+        .iter()
+        .map(|image| image.platform.to_string())
+        .collect();
+    let matching = |image: &Description| image.platform.matches(wanted);
+    let images: Vec<_> = images.into_iter().filter(matching).collect();
+    match images.is_empty() {
+        true => Err(ReadError::NoSuchPlatform {
+            wanted: wanted.to_owned(),
+            has,
+        }),
+        false => Ok(images),
+    }
+}
+
+impl Images {
+    /// Number of images.
+    pub fn count(&self) -> usize {
+        match &self.source {
+            Source::Described(_, images) => images.len(),
+            Source::Root(_) | Source::Folder(_) => 1,
+        }
+    }
+
+    /// The tars of the layers of one image, the lowest first.
+    ///
+    /// # Errors
+    /// When a layer is missing, is not a file that can be read again, or has an unknown
+    /// compression.
+    ///
+    /// # Panics
+    /// When there is no image of that number.
+    pub fn layer_tars(&self, number: usize) -> Result<Vec<LayerTar<'_>>, ReadError> {
+        let Source::Described(parts, images) = &self.source else {
+            return Ok(Vec::new());
+        };
+        let description = &images[number];
+        let by = description.digest.as_deref().unwrap_or("manifest.json");
+        let budget = Budget::new(self.shared.limits);
+        let mut tars = Vec::new();
+        for layer in &description.layers {
+            let fail = |error| within(TarError::Io(error), &layer.name);
+            let Part::File(blob) = parts.part(&layer.name, by)? else {
+                return Err(fail(io::ErrorKind::NotSeekable.into()));
+            };
+            let start = blob.prefix(0, Compression::MAGIC as u64).map_err(fail)?;
+            let compression = Compression::of(&start);
+            let stored = Sequential::new(blob.clone());
+            tars.push(LayerTar {
+                compression,
+                size: blob.size(),
+                tar: compression.decoder(stored, &budget).map_err(fail)?,
+            });
+        }
+        Ok(tars)
+    }
+
+    /// Reads the layers of one image.
+    ///
+    /// # Errors
+    /// When a layer is missing or damaged.
+    ///
+    /// # Panics
+    /// When there is no image of that number.
+    pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
+        match &mut self.source {
+            Source::Described(parts, images) => {
+                // Each image gets the full limits.
+                let shared =
+                    Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
+                read_image(parts, &images[number], &shared)
+            }
+            Source::Folder(root) => {
+                let tree = folder::read(root, &self.shared.limits)?;
+                Ok(bare(tree))
+            }
+            Source::Root(layer) => {
+                let limits = &self.shared.limits;
+                let mut tree = Tree::new(limits.members, false);
+                let layer = layer.take().ok_or(ReadError::Empty)?;
+                match tree.apply(0, &layer.entries) {
+                    true => Ok(bare(tree)),
+                    false => Err(too_many(limits)),
+                }
+            }
+        }
+    }
+}
+
+fn bare(tree: Tree) -> Image {
+    Image {
+        description: None,
+        tree: Arc::new(tree),
+        layers: Vec::new(),
+        verification: Verification::start(Vec::new(), Vec::new()),
+    }
+}
+
+impl Image {
+    /// The tree as loaders see it, with its own cache.
+    pub fn view(&self) -> View {
+        let vfs = ImageVfs(self.tree.clone());
+        View::new(Box::new(vfs), Arc::new(Memo::default()))
+    }
+}
+
+fn too_many(limits: &Limits) -> ReadError {
+    ReadError::Limit {
+        what: "it has more than this many members".to_owned(),
+        name: "members",
+        limit: limits.members,
+    }
+}
+
+fn read_image(
+    parts: &Parts,
+    description: &Description,
+    shared: &Shared,
+) -> Result<Image, ReadError> {
+    let mut found = description.faults.clone();
+    let mut blobs = Vec::new();
+    for layer in &description.layers {
+        let by = description.digest.as_deref().unwrap_or("manifest.json");
+        let part = parts.part(&layer.name, by)?;
+        if let Some(kind) = &layer.media_type
+            && promised_compression(kind).is_none()
+        {
+            return Err(ReadError::Document {
+                name: layer.name.clone(),
+                why: format!("{kind} is not the media type of a file system layer"),
+            });
+        }
+        blobs.push(part);
+    }
+    let read = read_layers(description, &blobs, shared)?;
+    let mut tree = Tree::new(shared.limits.members, description.layers.len() > 1);
+    let (mut layers, mut tasks) = (Vec::new(), BTreeMap::new());
+    let mut members = 0_u64;
+    for (number, (promised, blob)) in (0_u32..).zip(description.layers.iter().zip(&blobs)) {
+        let indexed = read[&promised.name].as_ref().as_ref().map_err(again)?;
+        members = members.saturating_add(indexed.entries.len() as u64);
+        if members > shared.limits.members || !tree.apply(number, &indexed.entries) {
+            return Err(too_many(&shared.limits));
+        }
+        let size = match (blob, &indexed.packed) {
+            (Part::File(file), _) => file.size(),
+            (_, Some(packed)) => packed.size,
+            _ => 0,
+        };
+        let (task, layer_faults) = check(promised, blob, indexed, size);
+        found.extend(layer_faults);
+        // A layer that is referenced twice is hashed once.
+        if let Some(task) = task {
+            let known = tasks.entry(promised.name.clone()).or_insert_with(|| Task {
+                expected: Vec::new(),
+                ..task.clone()
+            });
+            known.expected.extend(task.expected);
+        }
+        layers.push(Layer {
+            digest: promised.digest.clone(),
+            diff_id: promised.diff_id.clone(),
+            compression: indexed.compression,
+            media_type: promised.media_type.as_ref().map(ToString::to_string),
+            size,
+            bytes: indexed.bytes(),
+            files: indexed.files().count(),
+        });
+    }
+    let tasks = tasks.into_values().collect();
+    Ok(Image {
+        description: Some(description.clone()),
+        tree: Arc::new(tree),
+        layers,
+        verification: Verification::start(tasks, found),
+    })
+}
+
+/// A copy of an error that affects more than one image.
+fn again(error: &ReadError) -> ReadError {
+    match error {
+        ReadError::Limit { what, name, limit } => ReadError::Limit {
+            what: what.clone(),
+            name,
+            limit: *limit,
+        },
+        ReadError::Tar { within, what } => ReadError::Tar {
+            within: within.clone(),
+            what: what.clone(),
+        },
+        other => ReadError::Io(io::Error::other(other.to_string())),
+    }
+}
+
+/// A layer that has been read, or why it cannot be read.
+type ReadLayer = Arc<Result<IndexedLayer, ReadError>>;
+
+/// Reads each layer once: uncompressed layers one after the other, the others on all cores.
+fn read_layers(
+    description: &Description,
+    blobs: &[Part],
+    shared: &Shared,
+) -> Result<HashMap<String, ReadLayer>, ReadError> {
+    let names = description.layers.iter().map(|layer| layer.name.clone());
+    let unique: BTreeMap<String, &Part> = names.zip(blobs).collect();
+    let unique: Vec<(String, &Part)> = unique.into_iter().collect();
+    let read = |(name, blob): &(String, &Part)| -> (String, ReadLayer) {
+        let layer = match blob {
+            Part::File(file) => {
+                Arc::new(index_file(file, shared).map_err(|error| within(error, name)))
+            }
+            Part::Layer(layer) => layer.clone(),
+            Part::Document(_) | Part::TooLarge => Arc::new(Err(ReadError::Tar {
+                within: name.clone(),
+                what: "it is a document, not a tar".to_owned(),
+            })),
+        };
+        (name.clone(), layer)
+    };
+    let is_packed = |(_, blob): &&(String, &Part)| match blob {
+        Part::File(file) => {
+            let start = file
+                .prefix(0, Compression::MAGIC as u64)
+                .unwrap_or_default();
+            Compression::of(&start) != Compression::None
+        }
+        _ => false,
+    };
+    if unique.iter().filter(is_packed).count() > 1 {
+        use rayon::prelude::*;
+        return Ok(unique.par_iter().map(read).collect());
+    }
+    Ok(unique.iter().map(read).collect())
+}
+
+/// What is still to be hashed of a layer, and the faults found so far.
+fn check(
+    promised: &documents::LayerPart,
+    blob: &Part,
+    layer: &IndexedLayer,
+    size: u64,
+) -> (Option<Task>, Vec<Fault>) {
+    let mut found = Vec::new();
+    if let Some(expected) = promised.size {
+        found.extend(differs(
+            &promised.name,
+            "size",
+            &expected.to_string(),
+            &size.to_string(),
+        ));
+    }
+    if let Some(expected) = promised.media_type.as_ref().and_then(promised_compression) {
+        let (expected, is) = (expected.name(), layer.compression.name());
+        found.extend(differs(&promised.name, "compression", expected, is));
+    }
+    let of_blob = promised.digest.iter();
+    let of_blob = of_blob.map(|digest| (promised.name.clone(), "digest", digest.clone()));
+    let mut of_blob: Vec<_> = of_blob.collect();
+    let of_tar = vec![(promised.name.clone(), "diff ID", promised.diff_id.clone())];
+    match &layer.unpacked {
+        Some(unpacked) => found.extend(faults(&of_tar, &unpacked.digest())),
+        // An uncompressed blob is itself the tar.
+        None => of_blob.extend(of_tar),
+    }
+    match (&layer.packed, blob) {
+        (Some(packed), _) => {
+            found.extend(faults(&of_blob, &packed.digest()));
+            (None, found)
+        }
+        (None, Part::File(file)) if !of_blob.is_empty() => {
+            let task = Task {
+                blob: Slice::clone(file),
+                expected: of_blob,
+            };
+            (Some(task), found)
+        }
+        _ => (None, found),
+    }
+}
