@@ -23,6 +23,8 @@ fn build(folder: &Path, recipe: &str) -> PathBuf {
         "build.rs",
         "README.md",
         "src",
+        "crates",
+        "xtask",
         "tests",
     ] {
         copy.arg("-r").arg(source.join(name));
@@ -36,7 +38,7 @@ fn build(folder: &Path, recipe: &str) -> PathBuf {
             .env("PATH", path_with_slimpack(folder));
         succeed(shell.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS"));
     }
-    folder.join("target/x86_64-unknown-linux-gnu/release/slimpack")
+    folder.join("target/x86_64-unknown-linux-gnu/dist/slimpack")
 }
 
 #[test]

@@ -219,3 +219,27 @@ fn a_build_without_the_feature_compiles_no_c() {
     );
     assert!(manifest.contains(r#"cc = { version = "1.11.3", optional = true }"#));
 }
+
+#[test]
+fn links_of_the_documentation_lead_to_files() {
+    let pages = |folder: &str| {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    };
+    let pages = pages(".").chain(pages("docs/src"));
+    let pages = pages.filter(|path| path.extension().is_some_and(|suffix| suffix == "md"));
+    let mut checked = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            checked += 1;
+            let at = page.parent().unwrap().join(target);
+            assert!(at.exists(), "{}: {target}", page.display());
+        }
+    }
+    assert!(checked > 20, "{checked} links");
+}

@@ -7,17 +7,24 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// The block of this language in the README that has `mark` in it.
+/// The block of this language that has `mark` in it, in the README or on a page of the book.
 pub fn readme_block(language: &str, mark: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs/src")).unwrap();
+    let mut pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
+    pages.retain(|page| page.extension().is_some_and(|suffix| suffix == "md"));
+    pages.sort();
+    pages.insert(0, root.join("README.md"));
     let fence = format!("```{language}\n");
-    let blocks = text.split(&fence).skip(1);
-    let mut blocks = blocks.filter_map(|rest| rest.split("```").next());
-    let found = blocks.find(|block| block.contains(mark));
-    found
-        .unwrap_or_else(|| panic!("README has no {language} block with {mark}"))
-        .to_owned()
+    for page in pages {
+        let text = fs::read_to_string(page).unwrap();
+        let blocks = text.split(&fence).skip(1);
+        let mut blocks = blocks.filter_map(|rest| rest.split("```").next());
+        if let Some(block) = blocks.find(|block| block.contains(mark)) {
+            return block.to_owned();
+        }
+    }
+    panic!("neither README nor docs/src has a {language} block with {mark}")
 }
 
 /// A PATH in which `slimpack` is the one under test.

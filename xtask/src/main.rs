@@ -1,0 +1,98 @@
+//! Work around the program: `cargo xtask docs` writes the pages of `docs/src` that come from the code,
+//! `cargo xtask demo` draws a run of slimpack as a terminal.
+//!
+//! In: the tables of rules, and the command. Out: files below `docs/src`.
+
+mod pages;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anstyle_svg::Term;
+use clap::Parser;
+
+#[derive(Parser)]
+enum Task {
+    /// Write the generated pages of the documentation
+    Docs {
+        /// Write nothing; fail if a page is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Draw what slimpack prints as docs/src/demo.svg
+    Demo,
+}
+
+fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Docs { check } => docs(check),
+        Task::Demo => demo().map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The directory of the book's pages.
+fn book() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src")
+}
+
+/// Writes the pages, or says which are stale; whether all are as they should be.
+fn docs(check: bool) -> io::Result<bool> {
+    let mut is_fresh = true;
+    for (name, text) in pages::all() {
+        let path = book().join(name);
+        if fs::read_to_string(&path).is_ok_and(|written| written == text) {
+            continue;
+        }
+        match check {
+            false => fs::write(&path, text)?,
+            true => {
+                eprintln!("docs/src/{name} is stale; run cargo xtask docs");
+                is_fresh = false;
+            }
+        }
+    }
+    Ok(is_fresh)
+}
+
+/// Runs a few commands as a user would, and draws what they print.
+fn demo() -> io::Result<()> {
+    const COMMANDS: [&str; 4] = [
+        "slimpack /usr/bin/curl -o curl.tar",
+        "slimpack lint curl.tar",
+        "slimpack tree /usr/bin/curl | head -n 6",
+        "slimpack why curl.tar /usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
+    ];
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let folder = target.join("demo");
+    fs::create_dir_all(&folder)?;
+    let tools = target.join("debug").canonicalize()?;
+    let path = env::var("PATH").unwrap_or_default();
+    let mut shown = String::new();
+    for command in COMMANDS {
+        let output = Command::new("sh")
+            .args(["-c", &format!("{command} 2>&1")])
+            .current_dir(&folder)
+            .env("PATH", format!("{}:{path}", tools.display()))
+            .env("CLICOLOR_FORCE", "1")
+            .output()?;
+        shown.push_str(&format!("\u{1b}[1m$ {command}\u{1b}[0m\n"));
+        shown.push_str(&String::from_utf8_lossy(&output.stdout));
+        shown.push('\n');
+    }
+    fs::remove_dir_all(folder)?;
+    fs::write(
+        book().join("demo.svg"),
+        Term::new().render_svg(shown.trim_end()),
+    )
+}
