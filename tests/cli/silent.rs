@@ -208,9 +208,9 @@ proptest! {
         let root = Root::glibc();
         root.program("usr/bin/app", &[], &[]);
         let mut members = root_images::members(&root.path);
-        members.push(Member::file(&format!("data/{name}"), b"x"));
-        members.push(Member::file(&format!("usr/bin/s{name}"), format!("#!/bin/{name}\n").as_bytes()));
-        members.push(Member::symlink(&format!("data/link{one}"), &name));
+        members.push(Member::file(format!("data/{name}"), b"x"));
+        members.push(Member::file(format!("usr/bin/s{name}"), format!("#!/bin/{name}\n").as_bytes()));
+        members.push(Member::symlink(format!("data/link{one}"), &name));
         let layer = image_writer::Layer::of(&members);
         let files = root_images::docker_archive("app:1", &[layer], |config| {
             config["author"] = json!(name);

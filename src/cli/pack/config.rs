@@ -192,7 +192,7 @@ fn args(section: Section, typed: &[Typed]) -> Result<PackArgs, String> {
     let is_unset = |word: &Typed| typed.iter().any(|other| other.unsets(&word.id));
     let mut words: Vec<Typed> = section.typed;
     words.retain(|word| {
-        !(is_typed(word) && is_replaced(word)) && !is_recalled(word) && !is_unset(word)
+        !(is_recalled(word) || is_unset(word) || (is_typed(word) && is_replaced(word)))
     });
     words.extend(typed.iter().filter(|word| !word.is_unset()).cloned());
     let line = std::iter::once("slimpack".into())
