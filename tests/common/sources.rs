@@ -22,7 +22,12 @@ pub fn sources(folder: &Path) -> Vec<PathBuf> {
 pub fn all_sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = sources(&root.join("src"));
-    found.extend(sources(&root.join("crates")));
+    let crates = fs::read_dir(root.join("crates")).unwrap();
+    let mut crates: Vec<_> = crates.map(|entry| entry.unwrap().path()).collect();
+    crates.sort();
+    for one in crates {
+        found.extend(sources(&one.join("src")));
+    }
     found
 }
 
