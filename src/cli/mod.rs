@@ -22,12 +22,17 @@ mod why;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use args::{Cli, Verb};
 use error::CliError;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // A limit on the size of files is an error like a full disk, not the end of the process.
+    let ignored = Arc::new(AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored);
     let cli = Cli::read();
     cli.common.color.write_global();
     log();
@@ -52,7 +57,26 @@ fn log() {
     }
 }
 
+/// Starts the threads that images and many files are read with; where the system gives none, this one
+/// does the work: the pool's own start would panic.
+fn threads() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new();
+    let pool = match crate::image::threads::can_start(cores) {
+        true => pool,
+        false => pool.num_threads(1).use_current_thread(),
+    };
+    // Fails only where there is a pool already.
+    let _ = pool.build_global();
+}
+
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
+    let is_packing_one = cli.pack.from.is_none() && cli.pack.config.is_none();
+    match &cli.verb {
+        None if is_packing_one => {}
+        Some(Verb::Completions(_) | Verb::Man(_) | Verb::Schema | Verb::Help(_)) => {}
+        _ => threads(),
+    }
     match &cli.verb {
         None if cli.version => about::version(cli.common.verbose > 0),
         Some(Verb::Completions(args)) => about::completions(args),

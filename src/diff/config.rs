@@ -40,7 +40,7 @@ pub fn settings(before: &Description, after: &Description) -> Vec<Setting> {
 
 fn fields(image: &Description) -> BTreeMap<String, Value> {
     let mut fields = BTreeMap::new();
-    let Ok(Value::Object(document)) = serde_json::to_value(&image.config) else {
+    let Ok(Value::Object(document)) = serde_json::to_value(image.config.as_ref()) else {
         return fields;
     };
     for (name, value) in document {
@@ -64,7 +64,10 @@ fn fields(image: &Description) -> BTreeMap<String, Value> {
         }
     }
     if let Some(healthcheck) = &image.healthcheck {
-        fields.insert("config.Healthcheck".to_owned(), healthcheck.clone());
+        fields.insert(
+            "config.Healthcheck".to_owned(),
+            serde_json::Value::clone(healthcheck),
+        );
     }
     fields.retain(|_, value| !value.is_null() && *value != Value::String(String::new()));
     fields

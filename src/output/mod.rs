@@ -133,12 +133,18 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// The target of a dangling link; any other path unchanged.
+/// Where a link leads that leads nowhere yet, through all links on the way; any other path as it is.
 fn dangling_target(path: &Path) -> PathBuf {
-    match fs::read_link(path) {
-        Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
-        Err(_) => path.to_path_buf(),
+    /// As in Linux (`path_resolution(7)`).
+    const MAX_LINKS: usize = 40;
+    let mut target = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = parent(&target).join(next),
+            Err(_) => break,
+        }
     }
+    target
 }
 
 impl AtomicFile {

@@ -98,7 +98,7 @@ fn described(description: &Description) -> Map<String, Value> {
             "exposed_ports": ports,
             "volumes": volumes,
             "stop_signal": config.and_then(|config| config.stop_signal().clone()),
-            "healthcheck": description.healthcheck,
+            "healthcheck": description.healthcheck.as_deref(),
         },
     });
     match value {

@@ -376,6 +376,8 @@ const OPTIONS: Options = Options {
         unpacked: 1 << 30,
         ratio: 1000,
         kept: 1 << 28,
+        window: 1 << 27,
+        images: 500,
         registry_time: 60,
     },
     platform: None,

@@ -21,6 +21,7 @@ mod schemas;
 #[path = "../common/servers.rs"]
 mod servers;
 
+mod bounds;
 mod engines;
 mod formats;
 mod hostile_images;

@@ -5,9 +5,8 @@
 
 use std::io::{self, Write};
 
-use gzp::ZWriter;
-use gzp::deflate::Gzip;
-use gzp::par::compress::{ParCompress, ParCompressBuilder};
+use super::gzip;
+use super::threads::can_start;
 use oci_spec::image::MediaType;
 
 /// Compression method and level of a layer.
@@ -66,17 +65,13 @@ impl Compression {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(match self {
             Self::None => Compressor::None(target),
-            Self::Gzip(level) => {
-                let builder = ParCompressBuilder::<Gzip>::new().num_threads(cores);
-                let builder = builder.map_err(io::Error::other)?;
-                let level = gzp::Compression::new(level);
-                Compressor::Gzip(Parallel(Some(
-                    builder.compression_level(level).from_writer(target),
-                )))
-            }
+            Self::Gzip(level) => Compressor::Gzip(gzip::Writer::new(target, level, cores)?),
             Self::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(target, level)?;
-                encoder.multithread(u32::try_from(cores).unwrap_or(1))?;
+                // Without a thread to be had this one compresses, in other blocks: other bytes.
+                if can_start(cores) {
+                    encoder.multithread(u32::try_from(cores).unwrap_or(1))?;
+                }
                 Compressor::Zstd(Box::new(encoder))
             }
         })
@@ -91,7 +86,7 @@ pub enum Compressor {
     /// No compression: bytes pass through.
     None(Target),
     /// gzip.
-    Gzip(Parallel),
+    Gzip(gzip::Writer),
     /// zstd.
     Zstd(Box<zstd::Encoder<'static, Target>>),
 }
@@ -107,53 +102,6 @@ impl Compressor {
             Self::Gzip(mut writer) => writer.finish(),
             Self::Zstd(encoder) => encoder.finish()?.flush(),
         }
-    }
-}
-
-/// gzip on all cores. The library's own type panics if it is written to, or dropped, after its
-/// target has failed; this one returns an error.
-pub struct Parallel(Option<ParCompress<'static, Gzip, Target>>);
-
-impl Parallel {
-    fn finish(&mut self) -> io::Result<()> {
-        match self.0.take() {
-            Some(mut writer) => writer.finish().map(drop).map_err(plain),
-            None => Err(failed()),
-        }
-    }
-}
-
-impl Write for Parallel {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.0.as_mut().ok_or_else(failed)?.write(bytes);
-        if written.is_err() {
-            // It has stopped its threads, and is of no use any more.
-            self.0 = None;
-        }
-        written
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Parallel {
-    fn drop(&mut self) {
-        // Whoever drops it unfinished has an error to tell already.
-        let _ = self.finish();
-    }
-}
-
-fn failed() -> io::Error {
-    io::Error::other("the compressor has failed")
-}
-
-/// The target's own I/O error if there is one.
-fn plain(error: gzp::GzpError) -> io::Error {
-    match error {
-        gzp::GzpError::Io(error) => error,
-        other => io::Error::other(other),
     }
 }
 

@@ -92,11 +92,8 @@ struct Thread {
 impl<W: Write> Digester<W> {
     /// Wraps `out`; about `expected` bytes will be written.
     pub fn new(out: W, expected: u64) -> Self {
-        let hasher = if expected >= THREAD_FROM {
-            Hasher::Thread(Thread::start())
-        } else {
-            Hasher::Here(Box::default())
-        };
+        let thread = (expected >= THREAD_FROM).then(Thread::start).flatten();
+        let hasher = thread.map_or_else(|| Hasher::Here(Box::default()), Hasher::Thread);
         Self {
             out,
             buffer: Vec::with_capacity(CHUNK),
@@ -150,14 +147,15 @@ impl<W: Write> Write for Digester<W> {
 }
 
 impl Thread {
-    fn start() -> Self {
+    /// `None` where the system gives no more threads: then this one hashes.
+    fn start() -> Option<Self> {
         let (full, incoming) = channel::<Vec<u8>>();
         let (done, empty) = channel();
         for _ in 1..CHUNKS {
             // Cannot fail: the receiver is right here.
             let _ = done.send(Vec::with_capacity(CHUNK));
         }
-        let handle = std::thread::spawn(move || {
+        let work = move || {
             let mut hash = Sha256::new();
             for chunk in incoming {
                 hash.update(&chunk);
@@ -166,12 +164,12 @@ impl Thread {
                 }
             }
             hash
-        });
-        Self {
+        };
+        Some(Self {
             full,
             empty,
-            handle,
-        }
+            handle: std::thread::Builder::new().spawn(work).ok()?,
+        })
     }
 
     /// Exchanges a full buffer for an empty one.

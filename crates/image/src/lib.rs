@@ -13,6 +13,7 @@ mod config;
 mod digest;
 mod folder;
 mod format;
+mod gzip;
 mod layer;
 mod layout;
 mod part;
@@ -21,6 +22,7 @@ pub mod read;
 mod reference;
 #[cfg(feature = "registry")]
 pub mod registry;
+pub mod threads;
 
 pub use archive::{
     Destination, ImageError, Style, Written, WrittenImage, native, own_architecture, size_hint,

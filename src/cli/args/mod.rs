@@ -50,7 +50,8 @@ impl Cli {
         // The help of a command that accepts --load=false would show that at each flag.
         let matches = takes_booleans(command.clone())
             .try_get_matches_from(&line)
-            .unwrap_or_else(|_| command.clone().get_matches_from(&line));
+            .or_else(|_| command.clone().try_get_matches_from(&line))
+            .unwrap_or_else(|said| exit(&said));
         // The first word that is not a flag is the verb; packing flags before it would
         // be silently lost.
         if let Some(verb) = matches.subcommand_name() {
@@ -179,4 +180,17 @@ pub(super) struct Common {
     pub quiet: bool,
     #[command(flatten, next_help_heading = "Common options")]
     pub color: colorchoice_clap::Color,
+}
+
+/// Prints help or what is wrong with the command line, and ends the process: with 2 when the help
+/// cannot be written, which `clap::Error::exit` passes over.
+fn exit(said: &clap::Error) -> ! {
+    let status = match said.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            super::say(|err| writeln!(err, "error: cannot write to standard output: {error}"));
+            2
+        }
+        _ => said.exit_code(),
+    };
+    std::process::exit(status)
 }

@@ -148,11 +148,6 @@ impl Target {
                 platforms.collect::<Vec<_>>().join(", ")
             )));
         }
-        if let Some(folder) = &args.debug_file
-            && !matches!(self.place, Place::Plan)
-        {
-            write_debug_files(plans, folder)?;
-        }
         let made = match &self.place {
             Place::Plan | Place::Elsewhere => Made::Nothing,
             Place::Stdout => {
@@ -164,6 +159,12 @@ impl Target {
                 self.write_path(path, depfile.as_deref(), plans, args, options)?
             }
         };
+        // After the image: a pack that fails leaves none.
+        if let Some(folder) = &args.debug_file
+            && !matches!(self.place, Place::Plan)
+        {
+            write_debug_files(plans, folder)?;
+        }
         Ok((made, deliver(plans, self.style, args)?))
     }
 

@@ -67,7 +67,7 @@ pub fn started(
     let words = |words: Option<&Vec<String>>| words.cloned().unwrap_or_default();
     let entrypoint = words(config.and_then(|config| config.entrypoint().as_ref()));
     let cmd = words(config.and_then(|config| config.cmd().as_ref()));
-    let healthcheck = image.and_then(|image| image.healthcheck.as_ref());
+    let healthcheck = image.and_then(|image| image.healthcheck.as_deref());
     let start = Start::of(image);
     all_programs(&start, source, &entrypoint, &cmd, healthcheck, name)
 }
@@ -168,7 +168,7 @@ fn configured(asked: &Configured, config: &Config, image: Option<&Description>) 
     more(&mut configured.volumes, config.volumes());
     if let Some(image) = image {
         configured.author = or(&asked.author, image.config.author());
-        let healthcheck = asked.healthcheck.as_ref().or(image.healthcheck.as_ref());
+        let healthcheck = asked.healthcheck.as_ref().or(image.healthcheck.as_deref());
         configured.healthcheck = healthcheck.cloned();
     }
     configured

@@ -73,8 +73,18 @@ impl Compression {
                 let buffered = io::BufReader::with_capacity(BUFFER, packed);
                 Box::new(flate2::bufread::MultiGzDecoder::new(buffered))
             }
-            Self::Zstd => Box::new(zstd::Decoder::new(packed)?),
-            Self::Xz => Box::new(lzma_rust2::XzReader::new(packed, true)),
+            Self::Zstd => {
+                let mut decoder = zstd::Decoder::new(packed)?;
+                // The limit of the library, in its own unit: the next lower power of two.
+                decoder.window_log_max(budget.limits.window.max(1024).ilog2().min(31))?;
+                Box::new(decoder)
+            }
+            Self::Xz => {
+                // In KiB; beside the dictionary the decoder has about a hundred of its own.
+                let limit = (budget.limits.window >> 10).saturating_add(256);
+                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit))
+            }
             Self::Unsupported(name) => {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, name));
             }
@@ -149,9 +159,19 @@ struct Bounded<'r> {
 
 impl Read for Bounded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.given += count as u64;
         let limits = &self.budget.limits;
+        let count = self
+            .inner
+            .read(buffer)
+            .map_err(|error| match looks_too_far(&error) {
+                true => io::Error::other(Exceeded {
+                    what: "decompressing it takes a window of more than this many bytes",
+                    name: "window",
+                    limit: limits.window,
+                }),
+                false => error,
+            })?;
+        self.given += count as u64;
         let taken = self.taken.load(Ordering::Relaxed);
         if self.given > RATIO_FROM && self.given / limits.ratio.max(1) > taken {
             return Err(io::Error::other(Exceeded {
@@ -171,6 +191,13 @@ impl Read for Bounded<'_> {
         }
         Ok(count)
     }
+}
+
+/// Whether a decoder gave up for the size of its window: xz has a kind for it, zstd only its words
+/// (`ZSTD_error_frameParameter_windowTooLarge`).
+fn looks_too_far(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+        || error.to_string().contains("requires too much memory")
 }
 
 #[cfg(test)]
@@ -223,5 +250,41 @@ mod tests {
         let error = unpack(&bomb, limits).unwrap_err();
         let exceeded = error.get_ref().unwrap().downcast_ref::<Exceeded>().unwrap();
         assert_eq!(exceeded.name, "unpacked");
+    }
+
+    #[test]
+    fn a_window_of_gigabytes_is_not_allocated() {
+        // A frame header with a window of 2 GiB (RFC 8878, 3.1.1.1), and a dictionary of xz of 4 GiB - 1.
+        let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
+        let error = unpack(&zstd, Limits::default()).unwrap_err();
+        let exceeded = error.get_ref().unwrap().downcast_ref::<Exceeded>();
+        assert_eq!(
+            exceeded.map(|exceeded| exceeded.name),
+            Some("window"),
+            "{error}"
+        );
+        let mut xz = b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41".to_vec();
+        let mut block = vec![0x02, 0x00, 0x21, 0x01, 40, 0, 0, 0];
+        block.extend(crc32(&block).to_le_bytes());
+        xz.extend(block);
+        xz.extend([0; 64]);
+        let error = unpack(&xz, Limits::default()).unwrap_err();
+        let exceeded = error.get_ref().unwrap().downcast_ref::<Exceeded>();
+        assert_eq!(
+            exceeded.map(|exceeded| exceeded.name),
+            Some("window"),
+            "{error}"
+        );
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut check = !0_u32;
+        for byte in bytes {
+            check ^= u32::from(*byte);
+            for _ in 0..8 {
+                check = (check >> 1) ^ (0xedb8_8320 & (check & 1).wrapping_neg());
+            }
+        }
+        !check
     }
 }

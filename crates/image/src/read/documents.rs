@@ -5,7 +5,7 @@
 //! image specification (`image-layout.md`, `image-index.md`, `manifest.md`, `config.md`), docker's
 //! image specification v1.2 for `docker save`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,9 +14,11 @@ use oci_spec::image::{
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::compression::Compression;
 use super::error::{Fault, ReadError};
+use super::limits::Limits;
 use super::parts::Parts;
 use crate::digest::Blob;
 
@@ -72,11 +74,21 @@ pub struct Description {
     /// The digest of its manifest; docker's own archives have none.
     pub digest: Option<String>,
     /// The configuration.
-    pub config: ImageConfiguration,
+    pub config: Arc<ImageConfiguration>,
     /// `Healthcheck`, which the `oci-spec` type leaves out.
-    pub healthcheck: Option<serde_json::Value>,
+    pub healthcheck: Option<Arc<serde_json::Value>>,
     pub(super) layers: Vec<LayerPart>,
     pub(super) faults: Vec<Fault>,
+}
+
+impl Description {
+    /// The names of its layers, each once.
+    pub(super) fn layer_names(&self) -> HashSet<&str> {
+        self.layers
+            .iter()
+            .map(|layer| layer.name.as_str())
+            .collect()
+    }
 }
 
 /// A layer and what the documents declare for it.
@@ -103,13 +115,14 @@ struct DockerManifest {
 }
 
 /// All images that `parts` hold.
-pub(super) fn describe(parts: &Parts, limit: u64) -> Result<Vec<Description>, ReadError> {
+pub(super) fn describe(parts: &Parts, limits: &Limits) -> Result<Vec<Description>, ReadError> {
     let documents = Documents {
         parts,
-        limit,
+        limits,
+        left: Cell::new(limits.document.saturating_mul(DOCUMENTS)),
         configs: RefCell::default(),
     };
-    let docker = match parts.has(MANIFEST) {
+    let mut docker = match parts.has(MANIFEST) {
         true => documents.docker_manifests()?,
         false => Vec::new(),
     };
@@ -129,8 +142,10 @@ pub(super) fn describe(parts: &Parts, limit: u64) -> Result<Vec<Description>, Re
     for image in &mut images {
         // docker's document has the names in full.
         let config = image.id.replace("sha256:", "");
-        let entry = docker.iter().find(|entry| entry.config.contains(&config));
-        if let Some(tags) = entry.and_then(|entry| entry.repo_tags.clone()) {
+        let mut entries = docker.iter_mut();
+        let entry = entries.find(|entry| entry.config.contains(&config));
+        // Taken, not copied: many images may have one configuration.
+        if let Some(tags) = entry.and_then(|entry| entry.repo_tags.take()) {
             image.tags = tags;
         }
     }
@@ -141,10 +156,18 @@ pub(super) fn describe(parts: &Parts, limit: u64) -> Result<Vec<Description>, Re
 }
 
 const MANIFEST: &str = "manifest.json";
+/// All documents together may have this many times the bytes of the largest one.
+const DOCUMENTS: u64 = 4;
+/// Longest name of an image that is taken from an annotation, in bytes: a name has 255 and a tag 128.
+const MAX_NAME: usize = 512;
+/// Longest `Healthcheck`, in bytes: an interval and a command.
+const MAX_HEALTHCHECK: usize = 64 << 10;
 
 struct Documents<'p> {
     parts: &'p Parts,
-    limit: u64,
+    limits: &'p Limits,
+    /// Bytes that further documents may have.
+    left: Cell<u64>,
     /// Configurations that have been read, by name: many images may name one.
     configs: RefCell<HashMap<String, Arc<Config>>>,
 }
@@ -152,13 +175,53 @@ struct Documents<'p> {
 /// A configuration that has been read.
 struct Config {
     blob: Blob,
-    config: ImageConfiguration,
-    healthcheck: Option<serde_json::Value>,
+    config: Arc<ImageConfiguration>,
+    healthcheck: Option<Arc<serde_json::Value>>,
+}
+
+/// What docker adds to a configuration.
+#[derive(Deserialize)]
+struct DockersOwn<'d> {
+    #[serde(borrow, default)]
+    config: Option<DockersConfig<'d>>,
+}
+
+#[derive(Deserialize)]
+struct DockersConfig<'d> {
+    #[serde(borrow, default, rename = "Healthcheck")]
+    healthcheck: Option<&'d RawValue>,
 }
 
 impl Documents<'_> {
+    /// A document, as far as all of them together are not too large.
+    fn document(&self, name: &str, by: &str) -> Result<(Vec<u8>, Blob), ReadError> {
+        let limit = self.limits.document;
+        let (bytes, blob) = self.parts.document(name, by, limit)?;
+        let left = self.left.get().checked_sub(bytes.len() as u64);
+        self.left.set(left.ok_or_else(|| ReadError::Limit {
+            what: format!(
+                "its documents together have more than {DOCUMENTS} times this many bytes"
+            ),
+            name: "document",
+            limit,
+        })?);
+        Ok((bytes, blob))
+    }
+
+    /// Refuses one more image than there may be.
+    fn count(&self, images: &[Description]) -> Result<(), ReadError> {
+        match (images.len() as u64) < self.limits.images {
+            true => Ok(()),
+            false => Err(ReadError::Limit {
+                what: "it holds more than this many images".to_owned(),
+                name: "images",
+                limit: self.limits.images,
+            }),
+        }
+    }
+
     fn read<T: DeserializeOwned>(&self, name: &str, by: &str) -> Result<(T, Blob), ReadError> {
-        let (bytes, blob) = self.parts.document(name, by, self.limit)?;
+        let (bytes, blob) = self.document(name, by)?;
         Ok((parse(&bytes, name)?, blob))
     }
 
@@ -182,6 +245,7 @@ impl Documents<'_> {
                 image.tags.extend(tags);
                 continue;
             }
+            self.count(&images)?;
             known.insert(key, images.len());
             images.push(self.docker_image(entry, tags)?);
         }
@@ -216,13 +280,11 @@ impl Documents<'_> {
         if let Some(known) = self.configs.borrow().get(name) {
             return Ok(known.clone());
         }
-        let (bytes, blob) = self.parts.document(name, by, self.limit)?;
-        let value: serde_json::Value = parse(&bytes, name)?;
-        let healthcheck = value["config"].get("Healthcheck");
+        let (bytes, blob) = self.document(name, by)?;
         let config = Arc::new(Config {
             blob,
-            healthcheck: healthcheck.filter(|value| !value.is_null()).cloned(),
-            config: parse(&bytes, name)?,
+            healthcheck: healthcheck(&bytes, name)?,
+            config: Arc::new(parse(&bytes, name)?),
         });
         self.configs
             .borrow_mut()
@@ -280,6 +342,7 @@ impl Documents<'_> {
             if !seen.insert(path.clone()) {
                 continue;
             }
+            self.count(images)?;
             images.extend(self.manifest(&path, name, descriptor, names)?);
         }
         Ok(())
@@ -293,7 +356,7 @@ impl Documents<'_> {
         descriptor: &Descriptor,
         tags: Vec<String>,
     ) -> Result<Option<Description>, ReadError> {
-        let (bytes, blob) = self.parts.document(path, by, self.limit)?;
+        let (bytes, blob) = self.document(path, by)?;
         let mut faults = blob_faults(descriptor, &blob);
         if !faults.is_empty() {
             // Its content comes from another tool.
@@ -368,6 +431,27 @@ fn describe_one(
     })
 }
 
+/// docker's `Healthcheck`, which is parsed without a type: an array of that takes ninety times the
+/// memory of its text.
+fn healthcheck(bytes: &[u8], name: &str) -> Result<Option<Arc<serde_json::Value>>, ReadError> {
+    let fail = |why: String| ReadError::Document {
+        name: name.to_owned(),
+        why,
+    };
+    let own: DockersOwn<'_> =
+        serde_json::from_slice(bytes).map_err(|error| fail(error.to_string()))?;
+    let Some(text) = own.config.and_then(|config| config.healthcheck) else {
+        return Ok(None);
+    };
+    if text.get().len() > MAX_HEALTHCHECK {
+        return Err(fail(format!(
+            "its Healthcheck has more than {MAX_HEALTHCHECK} bytes"
+        )));
+    }
+    let value: serde_json::Value = parse(text.get().as_bytes(), name)?;
+    Ok((!value.is_null()).then(|| Arc::new(value)))
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, ReadError> {
     serde_json::from_slice(bytes).map_err(|error| ReadError::Document {
         name: name.to_owned(),
@@ -385,7 +469,8 @@ fn names(descriptor: &Descriptor) -> Vec<String> {
         "org.opencontainers.image.ref.name",
     ];
     let name = keys.iter().find_map(|key| annotations.get(*key));
-    name.into_iter().cloned().collect()
+    let names = name.into_iter().filter(|name| name.len() <= MAX_NAME);
+    names.cloned().collect()
 }
 
 /// The path of a blob in a layout. Only digests that slimpack can verify are accepted.

@@ -18,6 +18,10 @@ pub struct Limits {
     /// Most bytes of compressed layers that are kept in memory; also the largest file in one
     /// that is examined.
     pub kept: u64,
+    /// Most bytes that a decompressor may look back: the window of zstd, the dictionary of xz.
+    pub window: u64,
+    /// Most images in one archive, index or layout.
+    pub images: u64,
     /// Most seconds that all requests to a registry may take for one image.
     pub registry_time: u64,
 }
@@ -33,6 +37,9 @@ impl Default for Limits {
             unpacked: 64 << 30,
             ratio: 200,
             kept: 1 << 30,
+            // What zstd itself allows by default; xz -9 needs 64 MiB.
+            window: 128 << 20,
+            images: 500,
             registry_time: 2 * 60 * 60,
         }
     }
@@ -40,12 +47,14 @@ impl Default for Limits {
 
 impl Limits {
     /// Names of the limits on the command line.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 8] = [
         "members",
         "document",
         "unpacked",
         "ratio",
         "kept",
+        "window",
+        "images",
         "registry-time",
     ];
 
@@ -57,6 +66,8 @@ impl Limits {
             "unpacked" => Some(&mut self.unpacked),
             "ratio" => Some(&mut self.ratio),
             "kept" => Some(&mut self.kept),
+            "window" => Some(&mut self.window),
+            "images" => Some(&mut self.images),
             "registry-time" => Some(&mut self.registry_time),
             _ => None,
         }

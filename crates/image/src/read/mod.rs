@@ -100,7 +100,51 @@ pub struct Images {
     /// Their format.
     pub kind: Kind,
     source: Source,
+    /// What all images of the run share.
     shared: Shared,
+    reused: Reused,
+}
+
+/// Layers that several of the images have: each is read once.
+#[derive(Default)]
+struct Reused {
+    /// By the name of the blob, how many of the images that are still to be read have it.
+    uses: HashMap<String, usize>,
+    read: HashMap<String, ReadLayer>,
+}
+
+impl Reused {
+    fn among(images: &[Description]) -> Self {
+        let mut uses = HashMap::new();
+        for image in images {
+            for name in image.layer_names() {
+                *uses.entry(name.to_owned()).or_insert(0) += 1;
+            }
+        }
+        uses.retain(|_, count| *count > 1);
+        Self {
+            uses,
+            read: HashMap::new(),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.uses.contains_key(name)
+    }
+
+    /// Keeps what later images will want again, and lets go of what this was the last one to have.
+    fn keep(&mut self, read: &HashMap<String, ReadLayer>) {
+        for (name, layer) in read {
+            let Some(left) = self.uses.get_mut(name) else {
+                continue;
+            };
+            *left = left.saturating_sub(1);
+            match *left {
+                0 => drop(self.read.remove(name)),
+                _ => drop(self.read.insert(name.clone(), layer.clone())),
+            }
+        }
+    }
 }
 
 enum Source {
@@ -171,6 +215,7 @@ pub fn open_pipe(pipe: File, options: &Options) -> Result<Images, ReadError> {
 }
 
 fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images, ReadError> {
+    let mut reused = Reused::default();
     let (kind, source) = match opened {
         Opened::Parts(parts) => {
             let kind = match &parts {
@@ -178,10 +223,11 @@ fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images,
                 _ if parts.has("manifest.json") => Kind::DockerArchive,
                 _ => Kind::OciArchive,
             };
-            let mut images = documents::describe(&parts, options.limits.document)?;
+            let mut images = documents::describe(&parts, &options.limits)?;
             if let Some(wanted) = &options.platform {
                 images = of_platform(images, wanted)?;
             }
+            reused = Reused::among(&images);
             (kind, Source::Described(parts, images))
         }
         Opened::Root(layer) => (Kind::RootfsTar, Source::Root(Some(layer))),
@@ -191,6 +237,7 @@ fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images,
         kind,
         source,
         shared,
+        reused,
     })
 }
 
@@ -262,10 +309,17 @@ impl Images {
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
         match &mut self.source {
             Source::Described(parts, images) => {
-                // Each image gets the full limits.
-                let shared =
+                // Each image has the full limits, but for what it takes to unpack them all.
+                let mut shared =
                     Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
-                read_image(parts, &images[number], &shared)
+                shared.budget = self.shared.budget.clone();
+                read_image(
+                    parts,
+                    &images[number],
+                    &shared,
+                    &self.shared,
+                    &mut self.reused,
+                )
             }
             Source::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
@@ -313,6 +367,8 @@ fn read_image(
     parts: &Parts,
     description: &Description,
     shared: &Shared,
+    run: &Shared,
+    reused: &mut Reused,
 ) -> Result<Image, ReadError> {
     let mut found = description.faults.clone();
     let mut blobs = Vec::new();
@@ -329,7 +385,8 @@ fn read_image(
         }
         blobs.push(part);
     }
-    let read = read_layers(description, &blobs, shared)?;
+    let read = read_layers(description, &blobs, shared, run, reused)?;
+    reused.keep(&read);
     let mut tree = Tree::new(shared.limits.members, description.layers.len() > 1);
     let (mut layers, mut tasks) = (Vec::new(), BTreeMap::new());
     let mut members = 0_u64;
@@ -397,11 +454,18 @@ fn read_layers(
     description: &Description,
     blobs: &[Part],
     shared: &Shared,
+    run: &Shared,
+    reused: &Reused,
 ) -> Result<HashMap<String, ReadLayer>, ReadError> {
     let names = description.layers.iter().map(|layer| layer.name.clone());
     let unique: BTreeMap<String, &Part> = names.zip(blobs).collect();
     let unique: Vec<(String, &Part)> = unique.into_iter().collect();
     let read = |(name, blob): &(String, &Part)| -> (String, ReadLayer) {
+        if let Some(layer) = reused.read.get(name) {
+            return (name.clone(), layer.clone());
+        }
+        // What is kept of a layer for later images counts for all of them.
+        let shared = if reused.has(name) { run } else { shared };
         let layer = match blob {
             Part::File(file) => {
                 Arc::new(index_file(file, shared).map_err(|error| within(error, name)))

@@ -78,9 +78,11 @@ impl Verification {
             tasks,
             next: AtomicUsize::new(0),
         });
-        let threads = (0..count).map(|_| {
+        // Where the system gives no more threads, whoever waits for the digests works them out.
+        let threads = (0..count).map_while(|_| {
             let tasks = tasks.clone();
-            std::thread::spawn(move || tasks.work())
+            let work = move || tasks.work();
+            std::thread::Builder::new().spawn(work).ok()
         });
         Self {
             threads: threads.collect(),

@@ -1,0 +1,233 @@
+//! Limits hold for the whole run: hostile input that multiplies what one image may cost.
+
+use crate::{common, image_writer};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::{fail_with, hello, names_in, output, slimpack, succeed, temporary, text};
+use image_writer::{Files, Layer, Member, archive, gzip};
+use serde_json::json;
+
+/// A run with at most this much memory in mebibytes, for address space.
+fn within(mebibytes: u64, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", mebibytes << 10);
+    command.args(["-c", &limit]).arg(slimpack().get_program());
+    output(command.args(arguments))
+}
+
+fn refused(path: &Path, says: &str) {
+    let ended = within(1536, &["inspect", path.to_str().unwrap()]);
+    let said = text(&ended);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains(says), "{said}");
+}
+
+#[test]
+fn many_entries_that_name_one_large_configuration_hold_it_once() {
+    let folder = temporary();
+    let path = folder.path().join("many.tar.gz");
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "config": {"Labels": {"a": "x".repeat(8_000_000)}},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", "0".repeat(64))]},
+    });
+    let write = |count: usize| {
+        let entries: Vec<_> = (0..count)
+            .map(|n| json!({"Config": "c.json", "RepoTags": null, "Layers": [format!("l{n}.tar")]}))
+            .collect();
+        let files = Files::from([
+            (
+                "manifest.json".to_owned(),
+                json!(entries).to_string().into_bytes(),
+            ),
+            ("c.json".to_owned(), config.to_string().into_bytes()),
+        ]);
+        fs::write(&path, gzip(&archive(&files))).unwrap();
+    };
+    write(2000);
+    refused(&path, "--limit images=");
+    // As many as there may be: their layers are missed, and not the memory.
+    write(400);
+    refused(&path, "l0.tar");
+}
+
+#[test]
+fn a_healthcheck_and_documents_are_bounded() {
+    let folder = temporary();
+    let path = folder.path().join("image.tar");
+    let layer = Layer::of(&[Member::file("a", "a")]);
+    let check = |commands: usize| {
+        let files = image_writer::oci_edited(std::slice::from_ref(&layer), |name, document| {
+            if name == "config" {
+                document["config"] = json!({"Healthcheck": {"Test": vec![0; commands]}});
+            }
+        });
+        fs::write(&path, archive(&files)).unwrap();
+    };
+    check(7_000_000);
+    refused(&path, "Healthcheck has more than");
+    check(10);
+    succeed(slimpack().arg("inspect").arg(&path));
+    let documents: Vec<_> = (0..6).map(|n| format!("c{n}.json")).collect();
+    let entries: Vec<_> = documents
+        .iter()
+        .map(|name| json!({"Config": name, "RepoTags": null, "Layers": []}))
+        .collect();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "author": "x".repeat(15 << 20),
+        "rootfs": {"type": "layers", "diff_ids": []},
+    });
+    let mut files = Files::from([(
+        "manifest.json".to_owned(),
+        json!(entries).to_string().into_bytes(),
+    )]);
+    for name in documents {
+        files.insert(name, config.to_string().into_bytes());
+    }
+    fs::write(&path, archive(&files)).unwrap();
+    refused(&path, "--limit document=");
+}
+
+#[test]
+fn a_layer_of_many_images_is_unpacked_once() {
+    let folder = temporary();
+    let path = folder.path().join("many.tar");
+    let blob = gzip(&image_writer::gnu(&[Member::file(
+        "zeros",
+        vec![0; 4 << 20],
+    )]));
+    let mut files = Files::from([("l.tar".to_owned(), blob)]);
+    let entries: Vec<_> = (0..200)
+        .map(|n| {
+            let config = json!({
+                "architecture": "amd64", "os": "linux", "author": n.to_string(),
+                "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", "0".repeat(64))]},
+            });
+            files.insert(format!("c{n}.json"), config.to_string().into_bytes());
+            json!({"Config": format!("c{n}.json"), "RepoTags": null, "Layers": ["l.tar"]})
+        })
+        .collect();
+    files.insert(
+        "manifest.json".to_owned(),
+        json!(entries).to_string().into_bytes(),
+    );
+    fs::write(&path, archive(&files)).unwrap();
+    // The bytes of one layer and a half: read anew for each image they would not do.
+    let said = text(&output(
+        slimpack()
+            .arg("lint")
+            .arg(&path)
+            .args(["--limit", "unpacked=6MB"]),
+    ));
+    assert!(!said.contains("unpacked"), "{said}");
+    assert!(
+        said.contains("SP301"),
+        "the diff ID of each is wrong: {said}"
+    );
+}
+
+#[test]
+fn without_threads_one_does_the_work_and_nothing_is_left() {
+    let folder = temporary();
+    let program = hello().to_str().unwrap();
+    // No user but root is counted, so the limit is on the address space that stacks take.
+    for flags in [&["--compress", "gzip"][..], &["--compress", "zstd"], &[]] {
+        let out = folder.path().join("x.tar");
+        let words = [&[program, "-q", "-o", out.to_str().unwrap()], flags].concat();
+        let expected = {
+            succeed(slimpack().args(&words));
+            fs::read(&out).unwrap()
+        };
+        fs::remove_file(&out).unwrap();
+        let mut command = Command::new("prlimit");
+        command
+            .args(["--nproc=1", "setpriv", "--reuid=12345", "--clear-groups"])
+            .arg(slimpack().get_program())
+            .args(&words);
+        if !common::have(&["prlimit", "setpriv"]) || !common::is_root() {
+            return;
+        }
+        fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o777),
+        )
+        .unwrap();
+        let ended = output(&mut command);
+        assert!(ended.status.success(), "{flags:?}: {}", text(&ended));
+        if flags != ["--compress", "zstd"] {
+            assert!(
+                fs::read(&out).unwrap() == expected,
+                "{flags:?}: other bytes"
+            );
+        }
+        assert_eq!(names_in(folder.path()), ["x.tar"]);
+        for verb in ["lint", "inspect", "size"] {
+            let mut command = Command::new("prlimit");
+            command
+                .args(["--nproc=1", "setpriv", "--reuid=12345", "--clear-groups"])
+                .arg(slimpack().get_program())
+                .arg(verb)
+                .arg(&out);
+            let ended = output(&mut command);
+            assert!(ended.status.success(), "{verb}: {}", text(&ended));
+        }
+        fs::remove_file(&out).unwrap();
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_like_a_full_disk() {
+    let folder = temporary();
+    let out = folder.path().join("x.tar");
+    fs::write(&out, "before").unwrap();
+    for flags in ["", "--compress gzip", "--format oci"] {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -f 100; exec \"$0\" {flags} \"$@\"");
+        command.args(["-c", &script]).arg(slimpack().get_program());
+        command.arg(hello()).arg("-qo").arg(&out);
+        let said = fail_with(2, &mut command);
+        assert!(said.contains("File too large"), "{flags}: {said}");
+        assert_eq!(fs::read(&out).unwrap(), b"before");
+        assert_eq!(names_in(folder.path()), ["x.tar"], "{flags}");
+    }
+}
+
+#[test]
+fn a_pack_that_fails_leaves_no_file_for_debuggers() {
+    let folder = temporary();
+    let debug = folder.path().join("debug");
+    let mut command = slimpack();
+    command
+        .arg(hello())
+        .args(["--strip", "--debug-file"])
+        .arg(&debug);
+    fail_with(2, command.args(["-o", "/no/such/place/x.tar"]));
+    assert!(!debug.exists());
+}
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for word in ["--help", "-h", "--version"] {
+        let said = fail_with(2, slimpack().arg(word).stdout(full()));
+        assert!(
+            said.contains("cannot write to standard output"),
+            "{word}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_chain_of_links_that_leads_nowhere_yet_stays_and_its_end_is_written() {
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("below")).unwrap();
+    symlink("below/second", at("first")).unwrap();
+    symlink("../third", at("below/second")).unwrap();
+    succeed(slimpack().arg(hello()).arg("-qo").arg(at("first")));
+    assert!(at("first").is_symlink() && at("below/second").is_symlink());
+    assert!(at("third").is_file() && !at("third").is_symlink());
+}
