@@ -16,8 +16,10 @@ const PIECE: usize = 256 << 10;
 
 /// Precedes the directory compiled into OpenSSL; a quotation mark follows it.
 pub(super) const OPENSSL_FOLDER: &str = "OPENSSLDIR: \"";
+/// Where time zones are.
+pub(super) const ZONES: &str = "/usr/share/zoneinfo";
 /// All strings that rules look for, found in one pass.
-const STRINGS: [&str; 8] = [
+const STRINGS: [&str; 9] = [
     "\0/tmp\0",
     "\0/tmp/",
     "/bin/sh\0",
@@ -26,6 +28,7 @@ const STRINGS: [&str; 8] = [
     "/etc/passwd",
     "/etc/hosts",
     OPENSSL_FOLDER,
+    ZONES,
 ];
 
 /// The offset of the first occurrence of each string in a file, in bytes.

@@ -231,3 +231,65 @@ fn a_chain_of_links_that_leads_nowhere_yet_stays_and_its_end_is_written() {
     assert!(at("first").is_symlink() && at("below/second").is_symlink());
     assert!(at("third").is_file() && !at("third").is_symlink());
 }
+
+#[test]
+fn a_root_that_is_swapped_meanwhile_never_gives_a_file_of_the_host() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    let (root, host) = (at("root"), at("host"));
+    for path in ["opt/app", "lib64", "usr/bin"] {
+        fs::create_dir_all(root.join(path)).unwrap();
+    }
+    fs::create_dir(&host).unwrap();
+    // The same program needs a library that both places have, with other contents.
+    let library = |at: &Path, answer: u32| {
+        let source = format!("int answer(void) {{ return {answer}; }}");
+        let flags = ["-shared", "-fPIC", "-Wl,-soname,libm2.so"];
+        common::compile(at, "libm2.so", &source, &flags);
+    };
+    library(&root.join("opt/app"), 1);
+    library(&host, 2);
+    let source = "int answer(void); int main(void) { return answer(); }";
+    let app = root.join("opt/app");
+    let library_path = format!("-L{}", app.display());
+    let flags = [&library_path, "-lm2", "-Wl,-rpath,/opt/app"];
+    common::compile(&root.join("usr/bin"), "prog", source, &flags);
+    let libc = "/lib/x86_64-linux-gnu/libc.so.6";
+    for path in [libc, "/lib64/ld-linux-x86-64.so.2"] {
+        let to = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(path, to).unwrap();
+    }
+    let of_host = fs::read(host.join("libm2.so")).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (aside, link) = (root.join("opt/aside"), root.join("opt/link"));
+            symlink(&host, &link).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                fs::rename(&app, &aside).unwrap();
+                fs::rename(&link, &app).unwrap();
+                std::thread::sleep(Duration::from_micros(50));
+                fs::rename(&app, &link).unwrap();
+                fs::rename(&aside, &app).unwrap();
+            }
+        });
+        let out = at("x.tar");
+        for _ in 0..150 {
+            let mut command = slimpack();
+            command
+                .arg("--root")
+                .arg(&root)
+                .arg(root.join("usr/bin/prog"));
+            if output(command.arg("-qo").arg(&out)).status.success() {
+                let image = fs::read(&out).unwrap();
+                let leaks = memchr::memmem::find(&image, &of_host[..512]).is_some()
+                    && memchr::memmem::find(&image, &of_host).is_some();
+                assert!(!leaks, "a file of the host is in the image");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}

@@ -3,70 +3,139 @@
 //! In: a root (`/` or `--root DIR`). Out: a [`Vfs`] whose `/` is that directory. It
 //! never follows a link itself, so an absolute link in a sysroot cannot escape.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{
+    Dir, Mode, OFlags, ResolveFlags, fgetxattr, lgetxattr, open, openat, openat2, readlinkat,
+};
 use rustix::io::Errno as Raw;
 
 use super::{Errno, FileId, Metadata, NodeKind, Vfs};
 use crate::bytes::{self, ReadAt};
 
 /// The files below one directory of this machine.
+///
+/// `/` is read by paths. Below any other root everything is opened through the root's own descriptor,
+/// and no component may be a link: who can write in the root may swap a directory for a link at any
+/// time, and must not lead out of it.
 #[derive(Debug)]
 pub struct HostVfs {
-    root: PathBuf,
+    /// The root's descriptor, or why there is none; `None` for `/`.
+    below: Option<Result<OwnedFd, Raw>>,
 }
 
 impl HostVfs {
     /// A tree whose `/` is the directory `root`, an absolute path without links.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let below = (root != Path::new("/")).then(|| open(&root, flags, Mode::empty()));
+        Self { below }
     }
 
-    fn on_host<'p>(&self, path: &'p Path) -> std::borrow::Cow<'p, Path> {
-        if self.root == Path::new("/") {
-            return path.into();
+    /// What `lstat(2)` reports of the node at `path`.
+    ///
+    /// # Errors
+    /// The error of `lstat(2)`.
+    pub fn stat(&self, path: &Path) -> io::Result<fs::Metadata> {
+        match self.descriptor(path, OFlags::PATH)? {
+            None => fs::symlink_metadata(path),
+            Some(node) => File::from(node).metadata(),
         }
-        let mut host = self.root.clone();
-        host.extend(
+    }
+
+    /// Opens the node at `path`, no component of which may be a link; `None` below `/`, where paths do.
+    fn descriptor(&self, path: &Path, flags: OFlags) -> io::Result<Option<OwnedFd>> {
+        let root = match &self.below {
+            None => return Ok(None),
+            Some(Err(error)) => return Err((*error).into()),
+            Some(Ok(root)) => root,
+        };
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut inside = PathBuf::new();
+        inside.extend(
             path.components()
                 .filter(|c| matches!(c, Component::Normal(_))),
         );
-        host.into()
+        if inside.as_os_str().is_empty() {
+            inside.push(".");
+        }
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match openat2(root, &inside, flags, Mode::empty(), resolve) {
+            // Linux before 5.6, and sandboxes that do not know it.
+            Err(Raw::NOSYS | Raw::PERM) => Ok(Some(step_by_step(root, &inside, flags)?)),
+            opened => Ok(Some(opened?)),
+        }
     }
+}
+
+/// Opens a path component by component, each a directory and no link.
+fn step_by_step(root: &OwnedFd, inside: &Path, flags: OFlags) -> Result<OwnedFd, Raw> {
+    let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = openat(root, ".", step, Mode::empty())?;
+    let mut components = inside.components().peekable();
+    while let Some(component) = components.next() {
+        if components.peek().is_none() {
+            return openat(&at, component.as_os_str(), flags, Mode::empty());
+        }
+        at = openat(&at, component.as_os_str(), step, Mode::empty())?;
+    }
+    Ok(at)
 }
 
 impl Vfs for HostVfs {
     fn lookup(&self, path: &Path) -> Result<Metadata, Errno> {
-        let found = fs::symlink_metadata(self.on_host(path)).map_err(errno)?;
-        Ok(metadata(&found))
+        Ok(metadata(&self.stat(path).map_err(errno)?))
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf, Errno> {
-        fs::read_link(self.on_host(path)).map_err(errno)
+        let Some(link) = self.descriptor(path, OFlags::PATH).map_err(errno)? else {
+            return fs::read_link(path).map_err(errno);
+        };
+        let target = readlinkat(link, "", Vec::new()).map_err(|raw| errno(raw.into()))?;
+        Ok(OsString::from_vec(target.into_bytes()).into())
     }
 
     fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, Errno> {
-        let mut names = fs::read_dir(self.on_host(path))
-            .map_err(errno)?
-            .map(|entry| entry.map(|e| e.file_name()).map_err(errno))
-            .collect::<Result<Vec<_>, _>>()?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut names: Vec<OsString> = match self.descriptor(path, flags).map_err(errno)? {
+            None => {
+                let entries = fs::read_dir(path).map_err(errno)?;
+                let names = entries.map(|entry| entry.map(|e| e.file_name()).map_err(errno));
+                names.collect::<Result<_, _>>()?
+            }
+            Some(directory) => {
+                let entries = Dir::new(directory).map_err(|raw| errno(raw.into()))?;
+                let names = entries.map(|entry| {
+                    let entry = entry.map_err(|raw| errno(raw.into()))?;
+                    Ok(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned())
+                });
+                names.collect::<Result<_, _>>()?
+            }
+        };
+        names.retain(|name| name != "." && name != "..");
         names.sort();
         Ok(names)
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno> {
         // O_NONBLOCK: a fifo put in place of a library must not hang the reader.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(
-                (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32,
-            )
-            .open(self.on_host(path))
-            .map_err(errno)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = match self.descriptor(path, flags).map_err(errno)? {
+            Some(file) => File::from(file),
+            None => OpenOptions::new()
+                .read(true)
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+                .open(path)
+                .map_err(errno)?,
+        };
         let file = HostFile::new(file).map_err(errno)?;
         Ok(Box::new(file))
     }
@@ -74,7 +143,11 @@ impl Vfs for HostVfs {
     fn has_capabilities(&self, path: &Path) -> bool {
         let mut value = [0_u8; 64];
         let name = "security.capability";
-        rustix::fs::lgetxattr(self.on_host(path).as_ref(), name, &mut value[..]).is_ok()
+        match self.descriptor(path, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(None) => lgetxattr(path, name, &mut value[..]).is_ok(),
+            Ok(Some(file)) => fgetxattr(file, name, &mut value[..]).is_ok(),
+            Err(_) => false,
+        }
     }
 }
 

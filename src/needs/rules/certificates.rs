@@ -96,10 +96,10 @@ fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
 /// The path of the bundle in a program with OpenSSL linked in statically: such a program contains
 /// OPENSSLDIR on its own only if it can print its version.
 fn own_file(process: &Process<'_>) -> Option<PathBuf> {
-    let texts = process.texts(0);
     if !process.is_static() {
         return None;
     }
+    let texts = process.texts(0);
     // OpenSSL contains its three paths: certs, private and cert.pem.
     let has = |path: PathBuf| path.to_str().is_some_and(|path| texts.words.contains(path));
     let mut folders = texts.words.iter().filter_map(|text| {

@@ -1,8 +1,7 @@
 //! Time zones.
 
+use crate::needs::strings::ZONES as FOLDER;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
-
-const FOLDER: &str = "/usr/share/zoneinfo";
 
 pub(super) static RULE: Rule = Rule {
     name: "tzdata",
@@ -47,6 +46,8 @@ fn reads_zones(process: &Process<'_>) -> Option<Sign> {
     if !process.is_packed || process.is_static() {
         return None;
     }
+    // Few programs contain it, and the search for such strings is one pass that is done anyway.
+    process.string_of(0, &[FOLDER])?;
     let texts = process.texts(0);
     let mut paths = texts.words.iter();
     let path = paths.find(|text| text.starts_with(FOLDER))?;

@@ -24,34 +24,28 @@ use slimpack_vfs::{HostVfs, Vfs};
 /// Reads the names below `root`, a path without links.
 pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {
     let mut tree = Tree::default();
-    let top = fs::symlink_metadata(root)?;
+    let host = Arc::new(HostVfs::new(root));
+    let top = host.stat(Path::new("/"))?;
     tree.set_root(top.mode() & 0o7777, top.uid().into(), top.gid().into());
     let mut walker = Walker {
-        host: Arc::new(HostVfs::new(root)),
+        host: host.clone(),
         device: top.dev(),
         hard_links: HashMap::new(),
         left: limits.members,
     };
     let mut pending = vec![(PathBuf::from("/"), 0_u32)];
     while let Some((inside, number)) = pending.pop() {
-        let host = root.join(inside.strip_prefix("/").unwrap_or(&inside));
-        let entries = match fs::read_dir(&host) {
-            Ok(entries) => entries,
-            Err(_) => {
-                tree.anomalies
-                    .note(0, inside.as_os_str().as_bytes(), AnomalyKind::Unreadable);
-                continue;
-            }
+        let Ok(names) = host.read_dir(&inside) else {
+            tree.anomalies
+                .note(0, inside.as_os_str().as_bytes(), AnomalyKind::Unreadable);
+            continue;
         };
-        let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
+        for name in names {
             walker.left = walker.left.checked_sub(1).ok_or_else(|| too_many(limits))?;
-            let path = inside.join(entry.file_name());
+            let path = inside.join(&name);
             // It has been removed in the meantime.
-            if let Ok(found) = entry.metadata()
-                && let Some(folder) =
-                    walker.add(&mut tree, number, entry.file_name(), &path, &found)
+            if let Ok(found) = host.stat(&path)
+                && let Some(folder) = walker.add(&mut tree, number, name, &path, &found)
             {
                 pending.push((path, folder));
             }
