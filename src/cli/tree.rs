@@ -46,9 +46,12 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
         .files
         .chunk_by(|left, right| root(left).ok() == root(right).ok())
     {
-        let source = Source::open(&root(&files[0])?, &current_dir)?;
-        let asked = Asked::new(args, common, &source, &args.env);
-        status = status.max(asked.answer_all(files, out)?);
+        // What is known of the files of a batch is given back after it.
+        for files in files.chunks(BATCH) {
+            let source = Source::open(&root(&files[0])?, &current_dir)?;
+            let asked = Asked::new(args, common, &source, &args.env);
+            status = status.max(asked.answer_all(files, out)?);
+        }
     }
     Ok(status)
 }

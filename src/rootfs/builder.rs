@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use foldhash::HashSet;
+
 use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
 use crate::vfs::{Link, MAX_LINKS, View};
 
@@ -43,7 +45,7 @@ impl Builder {
                 second: link.target.clone(),
             });
         }
-        add_reason(reasons, reason);
+        reasons.push(reason);
         Ok(())
     }
 
@@ -112,6 +114,9 @@ impl Builder {
             self.finish_file(&mut rootfs, file, source, true)?;
         }
         self.finish_given(&mut rootfs)?;
+        for node in rootfs.nodes.values_mut() {
+            drop_repeats(&mut node.reasons);
+        }
         let is_whiteout = |path: &&PathBuf| {
             let name = path.file_name().unwrap_or_default();
             name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes())
@@ -154,7 +159,7 @@ impl Builder {
                 });
             }
         }
-        add_reason(&mut node.reasons, reason.clone());
+        node.reasons.push(reason.clone());
         Ok(())
     }
 
@@ -165,7 +170,7 @@ impl Builder {
             self.folder_at(rootfs, &real)?;
             if let Some(node) = rootfs.nodes.get_mut(&real) {
                 node.content = Content::Directory(*mode);
-                add_reason(&mut node.reasons, reason.clone());
+                node.reasons.push(reason.clone());
             }
         }
         for (path, target, reason) in &self.weak_links {
@@ -249,10 +254,15 @@ fn reversed_components(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn add_reason(reasons: &mut Vec<Reason>, reason: Reason) {
-    if !reasons.contains(&reason) {
-        reasons.push(reason);
+/// Keeps the first of equal reasons: thousands of programs may share one library.
+fn drop_repeats(reasons: &mut Vec<Reason>) {
+    if reasons.len() < 2 {
+        return;
     }
+    let mut known = HashSet::default();
+    let is_new: Vec<bool> = reasons.iter().map(|reason| known.insert(reason)).collect();
+    let mut is_new = is_new.into_iter();
+    reasons.retain(|_| is_new.next().unwrap_or(false));
 }
 
 fn describe(content: &Content) -> PathBuf {

@@ -31,7 +31,7 @@ use crate::strip::{Assembled, Strip};
 use crate::vfs::{Errno, FileId, MAX_LINKS, View, Walk};
 
 /// Why a node is in the image. Paths are those of the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The user named it as a program.
     Program,

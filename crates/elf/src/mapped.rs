@@ -61,13 +61,30 @@ impl<'f> Pages<'f> {
         let end = self.start + self.page.len() as u64;
         let is_here = offset >= self.start && offset.saturating_add(wanted) <= end;
         if !is_here {
-            // Read in place: a fresh page would be zeroed first, each time.
-            self.page.resize(PAGE, 0);
+            // Read in place, and no more than there is: what is new would be zeroed first, each time.
+            let left = self.file.size().saturating_sub(offset);
+            self.page
+                .resize(usize::try_from(left).unwrap_or(PAGE).min(PAGE), 0);
             let count = self.file.read_at(&mut self.page, offset)?;
             self.page.truncate(count);
             self.start = offset;
         }
         Ok(&self.page[(offset - self.start) as usize..])
+    }
+
+    /// Reads `[start, end)` at once if that is no more than `pages` pages would be: for a table whose
+    /// entries are wanted in no order.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_table(&mut self, start: u64, end: u64, pages: usize) -> io::Result<()> {
+        let most = (pages as u64).saturating_mul(PAGE as u64).min(MAX_TABLE);
+        let length = end.saturating_sub(start);
+        if length <= most {
+            self.page = self.file.prefix(start, length)?;
+            self.start = start;
+        }
+        Ok(())
     }
 
     /// The bytes from `offset` to the next NUL; `None` if there is no NUL before `end` or

@@ -74,6 +74,10 @@ impl References {
         let mut symbol_pages = Pages::new(file);
         let mut version_pages = Pages::new(file);
         let mut names = Pages::new(file);
+        // Linkers sort names by their ends: those of neighbours are not near each other.
+        if let Some((first, last)) = tables.string(&object.segments, 0) {
+            names.read_table(first, last, numbers.len())?;
+        }
         let mut left = MAX_NAMES;
         for (number, binding) in numbers {
             let at = start + u64::from(number) * size;

@@ -5,13 +5,18 @@
 //! references that nothing satisfies, each with how it binds, and needed libraries that are
 //! unused.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{Binder, BindingError, has_versions, of};
 use crate::closure::{Closure, Request};
 use crate::{FoundVia, Objects};
-use slimpack_elf::{Binding, DependencyKind, Reference, References};
+use slimpack_elf::{Binding, Definitions, DependencyKind, Reference, References, Versions};
+
+/// In a larger scope symbols are looked up by name: pairs of objects grow with its square.
+const MANY: usize = 256;
 
 /// An unresolved reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +67,48 @@ impl Bits {
             *word &= !other;
         }
         any
+    }
+}
+
+/// What an object defines, and its versions where they are checked.
+type Exports<'c> = (&'c Definitions, Option<&'c Versions>);
+
+/// A scope in which each symbol is looked up once, whoever refers to it.
+struct Firsts<'c> {
+    scope: &'c [usize],
+    exports: Vec<Exports<'c>>,
+    /// The first place in the scope that satisfies a reference, by its name and version.
+    known: HashMap<(&'c OsStr, Option<&'c OsStr>), Option<usize>>,
+}
+
+impl<'c> Firsts<'c> {
+    /// The objects of which `needer` uses a symbol.
+    fn used(&mut self, references: &'c References, needer: usize) -> HashSet<usize> {
+        let references = references.symbols.iter();
+        references
+            .filter_map(|reference| self.first(needer, reference))
+            .collect()
+    }
+
+    /// The first object, apart from `needer`, that satisfies a reference.
+    fn first(&mut self, needer: usize, reference: &'c Reference) -> Option<usize> {
+        let Self {
+            scope,
+            exports,
+            known,
+        } = self;
+        let search = |from: usize| {
+            let mut rest = exports.get(from..)?.iter();
+            let found =
+                rest.position(|(exports, versions)| exports.satisfies(reference, *versions));
+            found.map(|place| from + place)
+        };
+        let key = (&*reference.name, reference.version.as_deref());
+        let place = (*known.entry(key).or_insert_with(|| search(0)))?;
+        match scope[place] == needer {
+            true => search(place + 1).map(|place| scope[place]),
+            false => Some(scope[place]),
+        }
     }
 }
 
@@ -127,22 +174,25 @@ impl Binder<'_> {
     /// When a symbol table cannot be read.
     pub fn unused(&self, closure: &Closure) -> Result<Vec<Unused>, BindingError> {
         let mut unused = Vec::new();
+        let needed = Request::Dependency(DependencyKind::Needed);
+        let mut edges = vec![Vec::new(); closure.map.objects().len()];
+        for edge in closure.edges.iter().filter(|edge| edge.request == needed) {
+            edges[edge.requester].push(edge);
+        }
+        let mut firsts = match closure.scope.len() > MANY {
+            true => Some(self.firsts(closure)?),
+            false => None,
+        };
         for (needer, object) in closure.map.objects().iter().enumerate() {
-            if object.via == FoundVia::Interpreter {
+            if object.via == FoundVia::Interpreter || edges[needer].is_empty() {
                 continue;
             }
-            let references = self.references(closure, needer)?;
-            let mut open = Bits::of(references.symbols.len(), |_| true);
-            let mut used = vec![false; closure.map.objects().len()];
-            for &provider in &closure.scope {
-                // A copied variable is looked for in all objects but the program itself.
-                if provider != needer {
-                    used[provider] = open.take(self.satisfied(closure, needer, provider)?.as_ref());
-                }
-            }
-            let needed = Request::Dependency(DependencyKind::Needed);
-            for edge in closure.edges.iter().filter(|edge| edge.requester == needer) {
-                if edge.request == needed && edge.target.is_some_and(|target| !used[target]) {
+            let used = match &mut firsts {
+                Some(firsts) => firsts.used(self.references(closure, needer)?, needer),
+                None => self.used(closure, needer)?,
+            };
+            for edge in &edges[needer] {
+                if edge.target.is_some_and(|target| !used.contains(&target)) {
                     unused.push(Unused {
                         needer,
                         name: edge.name.clone(),
@@ -151,6 +201,46 @@ impl Binder<'_> {
             }
         }
         Ok(unused)
+    }
+
+    /// The objects of which `needer` uses a symbol: each reference is satisfied by the first of them.
+    fn used(&self, closure: &Closure, needer: usize) -> Result<HashSet<usize>, BindingError> {
+        let references = self.references(closure, needer)?;
+        let mut open = Bits::of(references.symbols.len(), |_| true);
+        let mut used = HashSet::default();
+        // A copied variable is looked for in all objects but the program itself.
+        for &provider in closure.scope.iter().filter(|&&provider| provider != needer) {
+            if open.is_empty() {
+                break;
+            }
+            if open.take(self.satisfied(closure, needer, provider)?.as_ref()) {
+                used.insert(provider);
+            }
+        }
+        Ok(used)
+    }
+
+    fn firsts<'c>(&self, closure: &'c Closure) -> Result<Firsts<'c>, BindingError> {
+        let exports = closure
+            .scope
+            .iter()
+            .map(|&index| self.exports(closure, index));
+        Ok(Firsts {
+            scope: &closure.scope,
+            exports: exports.collect::<Result<_, _>>()?,
+            known: HashMap::default(),
+        })
+    }
+
+    /// What an object defines, and its versions if the loader of the closure checks them.
+    fn exports<'c>(&self, closure: &'c Closure, index: usize) -> Result<Exports<'c>, BindingError> {
+        let object = &closure.map.objects()[index];
+        let definitions = of(object, self.view.definitions(&object.walk, &object.object))?;
+        let versions = match has_versions(closure) {
+            true => Some(self.versions_of(object)?),
+            false => None,
+        };
+        Ok((definitions, versions))
     }
 
     fn references<'c>(
@@ -173,11 +263,7 @@ impl Binder<'_> {
         let needer_id = closure.map.objects()[needer].walk.metadata.id;
         self.symbols.get((needer_id, object.walk.metadata.id), || {
             let references = self.references(closure, needer)?;
-            let definitions = of(object, self.view.definitions(&object.walk, &object.object))?;
-            let versions = match has_versions(closure) {
-                true => Some(self.versions_of(object)?),
-                false => None,
-            };
+            let (definitions, versions) = self.exports(closure, provider)?;
             Ok(Arc::new(Bits::of(references.symbols.len(), |number| {
                 definitions.satisfies(&references.symbols[number], versions)
             })))
