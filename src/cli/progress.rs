@@ -23,7 +23,7 @@ impl Progress {
             return Self { running: None };
         }
         let (end, ended) = channel::<()>();
-        let thread = std::thread::spawn(move || {
+        let work = move || {
             if ended.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
@@ -31,9 +31,10 @@ impl Progress {
             spinner.enable_steady_tick(TICK);
             let _ = ended.recv();
             spinner.finish_and_clear();
-        });
+        };
+        let thread = std::thread::Builder::new().spawn(work).ok();
         Self {
-            running: Some((end, thread)),
+            running: thread.map(|thread| (end, thread)),
         }
     }
 }

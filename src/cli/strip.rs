@@ -57,7 +57,7 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
             let content = Assembled::new(strip.pieces().clone(), &file);
             write(args, &content, &metadata.permissions())?;
         }
-        Err(error @ LeftAlone::Read(_)) => {
+        Err(error @ (LeftAlone::Read(_) | LeftAlone::TooLarge)) => {
             return Err(CliError::Strip(args.file.clone(), error));
         }
         // It is copied nevertheless: the next step of a build expects the output.

@@ -170,9 +170,13 @@ impl Loop<'_> {
                     self.result.folders.insert(walk.real.clone());
                     let names = source.read_dir(&path);
                     let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
-                    if names.is_empty() {
+                    // A directory that is closed to others stays so; any other comes with its contents.
+                    let mode = walk.metadata.mode;
+                    let is_closed = mode & 0o055 != 0o055;
+                    if names.is_empty() || is_closed {
+                        let mode = if is_closed { mode & 0o777 } else { 0o755 };
                         let folder = to.clone().unwrap_or_else(|| walk.real.clone());
-                        self.note(Addition::Folder(folder, 0o755), cause);
+                        self.note(Addition::Folder(folder, mode), cause);
                         // No file in it brings in the links that lead to it.
                         for link in walk.links.iter().filter(|_| to.is_none()) {
                             let link = Addition::Link(link.at.clone(), link.target.clone());

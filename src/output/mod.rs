@@ -6,8 +6,10 @@
 
 mod folder;
 mod receipt;
+mod watch;
 
 pub use folder::{AtomicFolder, sync_tree};
+pub use watch::{Watched, watch};
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -69,6 +71,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct AtomicFile {
     temporary: NamedTempFile,
+    watched: Watched,
     target: PathBuf,
     interrupts: Interrupts,
     reserved: u64,
@@ -117,6 +120,7 @@ impl Output {
             same.map_err(fail)?;
         }
         Ok(Self::File(AtomicFile {
+            watched: Watched::new(temporary.path()),
             temporary,
             target,
             interrupts,
@@ -211,10 +215,10 @@ impl AtomicFile {
             // Gives back what was not needed.
             file.set_len(length).map_err(fail)?;
         }
-        self.temporary
-            .persist(&target)
-            .map(drop)
-            .map_err(|error| OutputError::Io(target, error.error))
+        let persisted = self.temporary.persist(&target).map(drop);
+        // Until then a signal may remove it.
+        drop(self.watched);
+        persisted.map_err(|error| OutputError::Io(target, error.error))
     }
 
     /// Whether the file at the target already holds the same bytes.

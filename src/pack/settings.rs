@@ -86,7 +86,7 @@ fn check_entrypoint(
             .iter()
             .any(|program| program.path == path && !program.is_library())
             || node.is_some_and(|node| match &node.content {
-                Content::File(file) => file.executable,
+                Content::File(file) => file.is_executable(),
                 Content::Symlink(_) => true,
                 Content::Directory(_) => false,
             })

@@ -248,7 +248,7 @@ fn entry(path: &Path, node: &Node) -> Option<Entry> {
         Content::File(file) => {
             entry.kind = "file";
             entry.bytes = Some(file.size());
-            entry.mode = Some(if file.executable { "0755" } else { "0644" }.to_owned());
+            entry.mode = Some(format!("{:04o}", file.mode));
         }
         Content::Symlink(target) => {
             entry.kind = "link";

@@ -145,7 +145,7 @@ impl Builder {
         });
         match &mut node.content {
             Content::File(held) if held.is_copy_of(file, source) => {
-                held.executable |= file.executable;
+                held.mode |= file.mode;
                 if held.id() != file.id() {
                     rootfs.merged.insert(file.id(), held.id());
                 }

@@ -15,13 +15,13 @@ impl Rootfs {
     /// Turns files with the same content and mode into hard links; returns the bytes saved. Files
     /// that cannot be read stay as they are.
     pub fn link_duplicates(&mut self, source: &View) -> u64 {
-        let mut by_size: BTreeMap<(u64, bool), Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
+        let mut by_size: BTreeMap<(u64, u32), Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
         for (path, node) in &self.nodes {
             if let Content::File(file) = &node.content
                 && file.size() > 0
                 && !is_library(file, source)
             {
-                let key = (file.size(), file.executable);
+                let key = (file.size(), file.mode);
                 by_size
                     .entry(key)
                     .or_default()

@@ -97,6 +97,11 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Whether group or others may not read what has these permission bits.
+pub fn is_closed(mode: u32) -> bool {
+    mode & 0o044 != 0o044
+}
+
 /// What a node is.
 #[derive(Clone, Debug)]
 pub enum Content {
@@ -112,8 +117,8 @@ pub enum Content {
 #[derive(Clone, Debug)]
 pub struct SourceFile {
     bytes: Bytes,
-    /// Whether it has execute permission in the image: 0755, else 0644.
-    pub executable: bool,
+    /// Its permission bits in the image.
+    pub mode: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -127,12 +132,30 @@ enum Bytes {
 }
 
 impl SourceFile {
-    /// A file of the source tree.
+    /// A file of the source tree that loaders and kernels read: 0755, or 0644 if it is not executed.
     pub fn of(walk: Arc<Walk>, executable: bool) -> Self {
         Self {
             bytes: Bytes::Source(walk),
-            executable,
+            mode: if executable { 0o755 } else { 0o644 },
         }
+    }
+
+    /// A file of the source tree that was added: never more open than it is there. One that group or
+    /// others may not read keeps its bits; any other has those of an installed file.
+    pub fn added(walk: Arc<Walk>) -> Self {
+        let mode = walk.metadata.mode;
+        match is_closed(mode) {
+            true => Self {
+                bytes: Bytes::Source(walk),
+                mode: mode & 0o777,
+            },
+            false => Self::of(walk, mode & 0o111 != 0),
+        }
+    }
+
+    /// Whether it can be executed in the image.
+    pub fn is_executable(&self) -> bool {
+        self.mode & 0o111 != 0
     }
 
     /// A generated file, which has no source. Files with the same bytes have the same identity.
@@ -148,7 +171,7 @@ impl SourceFile {
         };
         Self {
             bytes: Bytes::Made(Arc::new(bytes), id),
-            executable: false,
+            mode: 0o644,
         }
     }
 
@@ -192,7 +215,7 @@ impl SourceFile {
                 Bytes::Source(walk) => Bytes::Stripped(walk.clone(), strip),
                 other => other.clone(),
             },
-            executable: self.executable,
+            mode: self.mode,
         }
     }
 

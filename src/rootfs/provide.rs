@@ -74,7 +74,7 @@ impl Placer<'_> {
             Addition::File(path) => {
                 let walk = self.walk(path)?;
                 self.keep_way_for(&walk, &reason)?;
-                let file = SourceFile::of(walk.clone(), walk.metadata.mode & 0o111 != 0);
+                let file = SourceFile::added(walk.clone());
                 match reason.is_by_hand() {
                     true => self.builder.file(walk.real.clone(), file, reason),
                     false => self.builder.weak_file(walk.real.clone(), file, reason),
@@ -82,7 +82,7 @@ impl Placer<'_> {
             }
             Addition::Copy { from, to } => {
                 let walk = self.walk(from)?;
-                let file = SourceFile::of(walk.clone(), walk.metadata.mode & 0o111 != 0);
+                let file = SourceFile::added(walk.clone());
                 self.builder.file(to.clone(), file, reason);
             }
             Addition::Busybox(path) => self.busybox(path, &reason)?,

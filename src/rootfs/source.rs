@@ -41,9 +41,7 @@ impl LayerSource for SourcedRootfs<'_> {
             let entry = match (&node.content, file) {
                 (Content::Directory(mode), _) => LayerEntry::Directory(*mode),
                 (Content::Symlink(target), _) => LayerEntry::Symlink(target),
-                (Content::File(of), Some(file)) => {
-                    LayerEntry::File(if of.executable { 0o755 } else { 0o644 }, file)
-                }
+                (Content::File(of), Some(file)) => LayerEntry::File(of.mode, file),
                 (Content::File(_), None) => return None,
             };
             Some(LayerNode { path, entry })

@@ -52,7 +52,7 @@ impl Vfs for RootfsVfs {
             Content::Symlink(_) => plain(NodeKind::Symlink, 0o777),
             Content::File(file) => Metadata {
                 kind: NodeKind::File,
-                mode: if file.executable { 0o755 } else { 0o644 },
+                mode: file.mode,
                 has_capabilities: false,
                 id: file.id(),
                 size: file.size(),

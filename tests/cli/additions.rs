@@ -367,3 +367,37 @@ fn no_path_of_this_machine_is_in_an_image() {
         assert_eq!(found, None, "{words:?}");
     }
 }
+
+#[test]
+fn what_is_closed_to_others_stays_closed() {
+    let folder = common::temporary();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("data/private")).unwrap();
+    for (name, mode) in [
+        ("data/key", 0o600),
+        ("data/shadow", 0o640),
+        ("data/sudoers", 0o440),
+        ("data/script", 0o700),
+        ("data/shared", 0o664),
+        ("data/plain", 0o444),
+        ("data/private/inside", 0o644),
+    ] {
+        fs::write(at(name), name).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(at("data/private"), fs::Permissions::from_mode(0o700)).unwrap();
+    let packed = with(&["--add", &format!("{}:/data", at("data").display())]);
+    for (name, expected) in [
+        ("key", "file 0600"),
+        ("shadow", "file 0640"),
+        ("sudoers", "file 0440"),
+        ("script", "file 0700"),
+        ("shared", "file 0644"),
+        ("plain", "file 0644"),
+        ("private", "folder 0700"),
+        ("private/inside", "file 0644"),
+    ] {
+        let node = packed.node(&format!("data/{name}")).unwrap();
+        assert!(node.starts_with(expected), "{name}: {node}");
+    }
+}

@@ -409,6 +409,7 @@ fn missing(name: &str, requester: &str) -> MissingLibrary {
 
 fn left_alone() -> Vec<Told> {
     vec![
+        told(LeftAlone::TooLarge),
         told(LeftAlone::Nothing),
         told(LeftAlone::NotLinked),
         told(LeftAlone::Misfit),

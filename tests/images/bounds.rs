@@ -67,7 +67,7 @@ fn a_healthcheck_and_documents_are_bounded() {
         });
         fs::write(&path, archive(&files)).unwrap();
     };
-    check(7_000_000);
+    check(100_000);
     refused(&path, "Healthcheck has more than");
     check(10);
     succeed(slimpack().arg("inspect").arg(&path));
@@ -292,4 +292,87 @@ fn a_root_that_is_swapped_meanwhile_never_gives_a_file_of_the_host() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn sizes_that_only_holes_have_are_refused_or_skipped() {
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    let sparse = |path: &Path| {
+        let file = fs::File::create(path).unwrap();
+        // ext4 has files of up to 16 TiB.
+        file.set_len(1 << 40).unwrap();
+    };
+    for name in ["one", "two"] {
+        fs::create_dir(at(name)).unwrap();
+        sparse(&at(name).join("holes"));
+    }
+    succeed(slimpack().arg("diff").arg(at("one")).arg(at("two")));
+    let add = format!("{}:/holes", at("one").join("holes").display());
+    for flags in [&["-o", "x.tar"][..], &["-o", "x.tar", "--compress", "zstd"]] {
+        let mut command = slimpack();
+        command.current_dir(folder.path()).arg(hello());
+        let said = fail_with(2, command.args(["--add", &add]).args(flags));
+        assert!(said.contains("--limit unpacked="), "{said}");
+    }
+    let large = at("large");
+    fs::copy(hello(), &large).unwrap();
+    let file = fs::File::options().write(true).open(&large).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let said = fail_with(
+        2,
+        slimpack()
+            .arg("strip")
+            .arg(&large)
+            .arg("-o")
+            .arg(at("small")),
+    );
+    assert!(said.contains("larger than 16 GiB"), "{said}");
+    assert!(!at("small").exists());
+}
+
+#[test]
+fn a_signal_ends_a_compressor_and_leaves_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Duration;
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["out", "scratch"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    // More than any machine compresses before the signal.
+    let mut state = 1_u64;
+    let noise: Vec<u8> = (0..96 << 20)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 40) as u8 & 0x3f
+        })
+        .collect();
+    fs::write(at("noise"), noise).unwrap();
+    let add = format!("{}:/noise", at("noise").display());
+    for (format, signal, number) in [("image", "INT", 2), ("oci-dir", "TERM", 15)] {
+        let mut command = slimpack();
+        command
+            .arg(hello())
+            .args(["-q", "--compress", "zstd:19", "--format", format, "--add"])
+            .arg(&add)
+            .arg("-o")
+            .arg(at("out").join("x"))
+            .env("TMPDIR", at("scratch"));
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before the signal"
+        );
+        let id = child.id().to_string();
+        succeed(Command::new("kill").args(["-s", signal, &id]));
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(number), "{format}: {status}");
+        for name in ["out", "scratch"] {
+            assert_eq!(names_in(&at(name)), [""; 0], "{format}: {name}");
+        }
+    }
 }

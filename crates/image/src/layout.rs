@@ -33,12 +33,21 @@ pub fn write_layout(
     folder: &Path,
     go_on: &dyn Fn() -> io::Result<()>,
 ) -> Result<Written, ImageError> {
+    // Compressed first, into files without a name: nothing is left if the process ends meanwhile.
+    let mut spooled = Vec::new();
+    for part in parts {
+        go_on()?;
+        spooled.push(match style.compression {
+            Compression::None => None,
+            compression => Some(part.spooled_layer(compression)?),
+        });
+    }
     let mut layout = Layout::open(folder)?;
     let mut new = Vec::new();
     let mut images = Vec::new();
-    for part in parts {
+    for (part, spooled) in parts.iter().zip(spooled) {
         go_on()?;
-        let (layer, file) = layout.layer(part, style.compression, go_on)?;
+        let (layer, file) = layout.layer(part, spooled, go_on)?;
         let image = part.describe(layer)?;
         new.push((image.layer.blob.clone(), file));
         for bytes in [&image.config, &image.manifest] {
@@ -109,7 +118,7 @@ impl Layout {
     fn layer(
         &self,
         part: &Part<'_>,
-        compression: Compression,
+        spooled: Option<(LayerBlob, File)>,
         go_on: &dyn Fn() -> io::Result<()>,
     ) -> Result<(LayerBlob, NamedTempFile), ImageError> {
         let mut file = self.temporary(&[])?;
@@ -117,10 +126,9 @@ impl Layout {
             out: file.as_file_mut(),
             go_on,
         };
-        let layer = match compression {
-            Compression::None => part.plain_layer(&mut out)?,
-            compression => {
-                let (layer, spool) = part.spooled_layer(compression)?;
+        let layer = match spooled {
+            None => part.plain_layer(&mut out)?,
+            Some((layer, spool)) => {
                 copy(spool, &mut out)?;
                 layer
             }

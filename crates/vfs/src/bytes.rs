@@ -19,6 +19,12 @@ pub trait ReadAt: Send + Sync {
     /// Size of the file in bytes.
     fn size(&self) -> u64;
 
+    /// Where bytes that may not be zero begin, at `offset` or after it; the size of the file where there
+    /// are none. A file may have holes, and then its size says nothing of what it holds (`lseek(2)`).
+    fn next_data(&self, offset: u64) -> u64 {
+        offset.min(self.size())
+    }
+
     /// The `length` bytes at `offset`, or `None` if the file ends before that.
     fn range(&self, offset: u64, length: u64) -> io::Result<Option<Vec<u8>>> {
         let inside = offset
@@ -90,7 +96,12 @@ pub fn is_same(one: &dyn ReadAt, other: &dyn ReadAt) -> io::Result<bool> {
     }
     let mut buffers = [CHUNK.min(one.size()); 2].map(|length| vec![0; length as usize]);
     let mut offset = 0;
-    while offset < one.size() {
+    loop {
+        // What is a hole in both is equal.
+        offset = one.next_data(offset).min(other.next_data(offset));
+        if offset >= one.size() {
+            return Ok(true);
+        }
         let [here, there] = &mut buffers;
         let counts = [one.read_at(here, offset)?, other.read_at(there, offset)?];
         if counts[0] != counts[1] || counts[0] == 0 || here[..counts[0]] != there[..counts[0]] {
@@ -98,7 +109,6 @@ pub fn is_same(one: &dyn ReadAt, other: &dyn ReadAt) -> io::Result<bool> {
         }
         offset += counts[0] as u64;
     }
-    Ok(true)
 }
 
 impl ReadAt for [u8] {
@@ -117,6 +127,10 @@ impl ReadAt for [u8] {
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
+    fn next_data(&self, offset: u64) -> u64 {
+        self.as_ref().next_data(offset)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.as_ref().read_at(buffer, offset)
     }
@@ -127,6 +141,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
+    fn next_data(&self, offset: u64) -> u64 {
+        self.as_ref().next_data(offset)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.as_ref().read_at(buffer, offset)
     }
@@ -137,6 +155,10 @@ impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn next_data(&self, offset: u64) -> u64 {
+        (**self).next_data(offset)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buffer, offset)
     }
@@ -179,6 +201,14 @@ impl Slice {
 }
 
 impl ReadAt for Slice {
+    fn next_data(&self, offset: u64) -> u64 {
+        let Some(position) = self.start.checked_add(offset) else {
+            return self.size;
+        };
+        let found = self.file.next_data(position).saturating_sub(self.start);
+        found.clamp(offset.min(self.size), self.size)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = self.size.saturating_sub(offset);
         let count = usize::try_from(left)

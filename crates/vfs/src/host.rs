@@ -12,7 +12,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    Dir, Mode, OFlags, ResolveFlags, fgetxattr, lgetxattr, open, openat, openat2, readlinkat,
+    Dir, Mode, OFlags, ResolveFlags, SeekFrom, fgetxattr, lgetxattr, open, openat, openat2,
+    readlinkat, seek,
 };
 use rustix::io::Errno as Raw;
 
@@ -170,6 +171,15 @@ impl HostFile {
 }
 
 impl ReadAt for HostFile {
+    fn next_data(&self, offset: u64) -> u64 {
+        // All reads name their position: that of the descriptor is of no use to anyone.
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(at) => at.min(self.size),
+            Err(Raw::NXIO) => self.size,
+            Err(_) => offset.min(self.size),
+        }
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         bytes::read_at(&self.file, buffer, offset)
     }

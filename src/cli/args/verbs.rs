@@ -20,7 +20,7 @@ pub(in crate::cli) struct ImageArgs {
         value_name = "OS/ARCH"
     )]
     pub platform: Option<String>,
-    /// Raise a limit on image reading: members, document, unpacked, ratio, kept (repeatable)
+    /// Change a limit: members, document, unpacked, ratio, kept, window, images, registry-time (repeatable)
     #[arg(hide_short_help = true, long = "limit", value_name = "NAME=N", value_parser = values::limit)]
     pub limits: Vec<(&'static str, u64)>,
     /// Access this registry without TLS (repeatable)

@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
+use crate::cli::inspect;
 use crate::cli::registry;
 use crate::cli::strip::write_debug;
 use crate::depfile::{Depfile, Dialect};
 use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
 use crate::inputs::Inputs;
-use crate::output::{AtomicFile, AtomicFolder, Interrupts, Output, OutputError, sync_tree};
+use crate::output::{
+    AtomicFile, AtomicFolder, Interrupts, Output, OutputError, Watched, sync_tree, watch,
+};
 use crate::pack::{self, Options, PackError, Plan};
 use crate::report::Made;
 
@@ -119,6 +122,7 @@ impl Target {
                 output.display()
             )));
         }
+        refuse_misleading_name(output, style)?;
         refuse_to_replace_input(output, &args.files)?;
         Ok(target(Place::Path(output.clone(), depfile)))
     }
@@ -147,6 +151,12 @@ impl Target {
                 "a root is for one platform, but the programs are for {}; write an image",
                 platforms.collect::<Vec<_>>().join(", ")
             )));
+        }
+        if !matches!(self.place, Place::Plan) {
+            refuse_apparent_sizes(plans, args)?;
+            if self.style.compression != Compression::None {
+                watch();
+            }
         }
         let made = match &self.place {
             Place::Plan | Place::Elsewhere => Made::Nothing,
@@ -212,6 +222,18 @@ impl Target {
 }
 
 /// Writes the debug files of the images; with several platforms, in a directory for each.
+fn refuse_apparent_sizes(plans: &[Plan], args: &PackArgs) -> Result<(), CliError> {
+    let limit = inspect::limits(&args.reading).unpacked;
+    let bytes = plans.iter().map(|plan| plan.rootfs.bytes());
+    match bytes.max().filter(|bytes| *bytes > limit) {
+        None => Ok(()),
+        Some(bytes) => Err(CliError::Usage(format!(
+            "the image would hold {bytes} bytes, more than {limit}; leave its largest file out with \
+             --exclude, or raise the limit with --limit unpacked={bytes}"
+        ))),
+    }
+}
+
 fn write_debug_files(plans: &[Plan], folder: &Path) -> Result<(), CliError> {
     for plan in plans {
         let platform = plan.settings.platform.to_string().replace('/', "-");
@@ -250,6 +272,7 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
         let fail = |error| image(Path::new("a temporary directory"), error);
         let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
         let folder = folder.map_err(|error| fail(error.into()))?;
+        let _watched = Watched::new(folder.path());
         let interrupts = Interrupts::hold();
         let written = pack::write_layout(plans, style, folder.path(), &|| interrupts.check());
         if let Some(signal) = interrupts.received() {
@@ -479,6 +502,35 @@ fn place(path: &Path) -> PathBuf {
     let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
     let folder = folder.or_else(|_| env::current_dir()).unwrap_or_default();
     folder.join(plain.file_name().unwrap_or_default())
+}
+
+/// Refuses a name that says the file is compressed when it is not: only the layer of an archive is.
+fn refuse_misleading_name(output: &Path, style: Style) -> Result<(), CliError> {
+    let suffix = output.extension().and_then(|suffix| suffix.to_str());
+    let promised = match suffix.unwrap_or_default() {
+        "gz" | "tgz" => "gzip",
+        "zst" | "zstd" | "tzst" => "zstd",
+        "xz" | "txz" => "xz",
+        "bz2" | "tbz2" => "bzip2",
+        _ => return Ok(()),
+    };
+    let is_kept = match style.compression {
+        Compression::None => false,
+        Compression::Gzip(_) => promised == "gzip",
+        Compression::Zstd(_) => promised == "zstd",
+    };
+    if is_kept && style.format == Format::RootfsTar {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "{} would not be a {promised} file: --compress compresses the layer inside an archive; name it \
+         .tar, or write {}",
+        output.display(),
+        match promised {
+            "gzip" | "zstd" => format!("it with -o - | {promised} > {}", output.display()),
+            _ => "a .tar and compress that".to_owned(),
+        }
+    )))
 }
 
 fn refuse_to_replace_input(output: &Path, files: &[PathBuf]) -> Result<(), CliError> {

@@ -12,6 +12,8 @@ const RESOLVERS: [&str; 6] = [
     "gethostbyaddr",
 ];
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
+/// Without it glibc takes the first line of a name alone (`host.conf(5)`): `localhost` would not be ::1.
+const HOST_CONF: &str = "multi on\n";
 
 pub(super) static RULE: Rule = Rule {
     name: "hosts",
@@ -19,7 +21,7 @@ pub(super) static RULE: Rule = Rule {
     what: "the name localhost (/etc/hosts)",
     sign: "an import of getaddrinfo, gethostbyname and the like, or the string /etc/hosts in a static \
            program",
-    adds: "/etc/hosts with localhost; engines mount their own over it",
+    adds: "/etc/hosts with localhost, over which engines mount their own, and with glibc /etc/host.conf",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/hosts")),
@@ -31,6 +33,10 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .or_else(|| process.static_string(&["/etc/hosts"]))
 }
 
-fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
-    Ok(vec![Addition::Made("/etc/hosts".into(), HOSTS.into())])
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    let mut additions = vec![Addition::Made("/etc/hosts".into(), HOSTS.into())];
+    if supply.process.is_glibc() {
+        additions.push(Addition::Made("/etc/host.conf".into(), HOST_CONF.into()));
+    }
+    Ok(additions)
 }

@@ -16,6 +16,12 @@ const CONFIGURATION: [&str; 5] = [
     "/etc/login.defs",
     "/etc/environment",
 ];
+/// What modules start: pam_unix checks passwords with the first (`unix_chkpwd(8)`, `unix_update(8)`).
+const HELPERS: [&str; 3] = [
+    "/usr/sbin/unix_chkpwd",
+    "/usr/sbin/unix_update",
+    "/usr/sbin/mkhomedir_helper",
+];
 /// The directory of the modules, next to the library.
 const MODULES: &str = "security";
 
@@ -24,7 +30,7 @@ pub(super) static RULE: Rule = Rule {
     mode: Mode::Hint,
     what: "PAM's modules and configuration",
     sign: "an import of pam_start by the program itself",
-    adds: "/etc/pam.d, /etc/security, /etc/login.defs and the installed modules; no passwords",
+    adds: "/etc/pam.d, /etc/security, /etc/login.defs, the installed modules and their helpers; no passwords",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/pam.d")),
@@ -53,8 +59,12 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .iter()
         .filter(|path| supply.source.walk(Path::new(path)).is_ok());
     let configuration = there.map(|path| Addition::Tree(PathBuf::from(path)));
+    let helpers = HELPERS.iter().map(Path::new);
+    let helpers = helpers.filter(|path| process.has_file(path));
+    let helpers = helpers.map(|path| Addition::File(path.to_owned()));
     Ok([Addition::Tree(modules)]
         .into_iter()
         .chain(configuration)
+        .chain(helpers)
         .collect())
 }

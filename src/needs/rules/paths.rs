@@ -59,6 +59,13 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let additions = additions(process);
+    // A directory of the program's own in /etc is more than a file of the administrator's there.
+    let is_own = |addition: &&Addition| matches!(addition, Addition::Tree(_));
+    let own: BTreeSet<_> = additions
+        .iter()
+        .filter(is_own)
+        .filter_map(path_of)
+        .collect();
     let mut paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
     if paths.is_empty() {
         return None;
@@ -70,8 +77,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     // Files directly in /etc are the administrator's choice, and /run or /var/log are shared:
     // programs work without them.
     let is_weak = |path: &&Path| {
-        path.parent()
-            .is_some_and(|folder| SHARED.contains(&folder.to_str()))
+        let is_shared = |folder: &Path| SHARED.contains(&folder.to_str());
+        path.parent().is_some_and(is_shared) && !own.contains(*path)
     };
     if paths.iter().all(is_weak) {
         return None;

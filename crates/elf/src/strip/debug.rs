@@ -30,6 +30,9 @@ impl DebugFile {
     /// # Errors
     /// When `file` is left alone; the reason.
     pub fn of(file: &dyn ReadAt, level: Level, name: &OsStr) -> Result<Self, LeftAlone> {
+        if file.size() > super::LARGEST {
+            return Err(LeftAlone::TooLarge);
+        }
         let object = Object::read(file).map_err(LeftAlone::Read)?;
         let (sections, _) = Sections::to_strip(&object, file, level)?;
         let pieces = Arc::new(write(&sections, file)?);

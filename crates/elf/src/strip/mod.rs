@@ -26,6 +26,9 @@ use crate::{ElfError, Object};
 use sections::Sections;
 use slimpack_vfs::bytes::ReadAt;
 
+/// Largest file that is stripped, in bytes: a section may claim any size, and a sparse file have it.
+pub(crate) const LARGEST: u64 = 16 << 30;
+
 /// How much is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -66,6 +69,9 @@ impl fmt::Display for Level {
 /// Why a file is not stripped.
 #[derive(Clone, Debug, Error)]
 pub enum LeftAlone {
+    /// It is larger than any program.
+    #[error("it is larger than 16 GiB")]
+    TooLarge,
     /// It would not get smaller.
     #[error("there is nothing to strip")]
     Nothing,
@@ -157,6 +163,9 @@ impl Strip {
         level: Level,
         link: Option<&DebugFile>,
     ) -> Result<Self, LeftAlone> {
+        if file.size() > LARGEST {
+            return Err(LeftAlone::TooLarge);
+        }
         let object = Object::read(file).map_err(LeftAlone::Read)?;
         let (sections, removed) = Sections::to_strip(&object, file, level)?;
         let pieces = table::write(&sections, file, &removed, link)?;

@@ -158,6 +158,8 @@ pub(super) fn describe(parts: &Parts, limits: &Limits) -> Result<Vec<Description
 const MANIFEST: &str = "manifest.json";
 /// All documents together may have this many times the bytes of the largest one.
 const DOCUMENTS: u64 = 4;
+/// Bytes of memory that a value of a document is counted as, beside its text.
+const VALUE: u64 = 128;
 /// Longest name of an image that is taken from an annotation, in bytes: a name has 255 and a tag 128.
 const MAX_NAME: usize = 512;
 /// Longest `Healthcheck`, in bytes: an interval and a command.
@@ -197,7 +199,11 @@ impl Documents<'_> {
     fn document(&self, name: &str, by: &str) -> Result<(Vec<u8>, Blob), ReadError> {
         let limit = self.limits.document;
         let (bytes, blob) = self.parts.document(name, by, limit)?;
-        let left = self.left.get().checked_sub(bytes.len() as u64);
+        // A value that is parsed takes more memory than its text.
+        let is_value = |byte: &&u8| matches!(byte, b',' | b'{' | b'[');
+        let values = bytes.iter().filter(is_value).count() as u64;
+        let cost = (bytes.len() as u64).saturating_add(values.saturating_mul(VALUE));
+        let left = self.left.get().checked_sub(cost);
         self.left.set(left.ok_or_else(|| ReadError::Limit {
             what: format!(
                 "its documents together have more than {DOCUMENTS} times this many bytes"

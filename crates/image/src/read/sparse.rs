@@ -86,6 +86,15 @@ pub(super) struct SparseFile<F> {
 }
 
 impl<F: ReadAt> ReadAt for SparseFile<F> {
+    fn next_data(&self, offset: u64) -> u64 {
+        let parts = &self.map.parts;
+        let first = parts.partition_point(|(at, _, length)| at.saturating_add(*length) <= offset);
+        let found = parts
+            .get(first)
+            .map_or(self.map.size, |(at, ..)| offset.max(*at));
+        found.min(self.map.size)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = self.map.size.saturating_sub(offset);
         let count = usize::try_from(left)

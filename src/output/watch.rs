@@ -1,0 +1,68 @@
+//! Signals while a compressor works, which does not return before its block is done.
+//!
+//! In: temporary paths. Out: the process ends within a second of the first signal and at once at the
+//! second, and the paths are removed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// What to remove if a signal ends the process before its owners can.
+static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// How long owners have to end in order.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it is looked whether a second signal has arrived.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// A temporary path that is removed when a signal ends the process.
+#[derive(Debug)]
+pub struct Watched(PathBuf);
+
+impl Watched {
+    /// Watches `path` until it is dropped.
+    pub fn new(path: &Path) -> Self {
+        let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.insert(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.remove(&self.0);
+    }
+}
+
+/// From now on signals end the process, even while a compressor works. A thread waits for them; where
+/// the system gives none, they are noticed between two writes.
+pub fn watch() {
+    static WATCHER: Once = Once::new();
+    WATCHER.call_once(|| {
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+            return;
+        };
+        let wait = move || {
+            let Some(signal) = signals.forever().next() else {
+                return;
+            };
+            let until = Instant::now() + PATIENCE;
+            while Instant::now() < until && signals.pending().next().is_none() {
+                std::thread::sleep(GLANCE);
+            }
+            // Held until the end: nobody adds a path that would be left.
+            let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
+            for path in std::mem::take(&mut *paths) {
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+            }
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        };
+        // Without a thread the writers alone look.
+        let _ = std::thread::Builder::new().spawn(wait);
+    });
+}
