@@ -65,7 +65,9 @@ impl Compression {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(match self {
             Self::None => Compressor::None(target),
-            Self::Gzip(level) => Compressor::Gzip(gzip::Writer::new(target, level, cores)?),
+            Self::Gzip(level) => {
+                Compressor::Gzip(Box::new(gzip::Writer::new(target, level, cores)?))
+            }
             Self::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(target, level)?;
                 // Without a thread to be had this one compresses, in other blocks: other bytes.
@@ -86,7 +88,7 @@ pub enum Compressor {
     /// No compression: bytes pass through.
     None(Target),
     /// gzip.
-    Gzip(gzip::Writer),
+    Gzip(Box<gzip::Writer>),
     /// zstd.
     Zstd(Box<zstd::Encoder<'static, Target>>),
 }
