@@ -70,6 +70,8 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
                 report::text(&told, shows_all, common.quiet, &mut out)?;
             }
         }
+        // Nothing was checked, and the errors are already reported.
+        LintFormat::Text if linted.is_empty() => {}
         LintFormat::Text => report::text(&linted, shows_all, common.quiet, &mut out)?,
         LintFormat::Github => report::github(&linted, &mut out)?,
         LintFormat::Json => {

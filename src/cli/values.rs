@@ -83,6 +83,9 @@ pub(super) fn limit(text: &str) -> Result<(&'static str, u64), String> {
     let name = known_name.ok_or(format!("unknown limit {name:?}; use one of {known}"))?;
     let value = match name {
         "registry-time" => seconds(value)?,
+        "members" | "images" | "ratio" => value
+            .parse()
+            .map_err(|_| "write a whole number, such as 500000".to_owned())?,
         _ => bytes(value)?,
     };
     Ok((name, value))

@@ -120,7 +120,9 @@ pub struct Provisions {
 #[derive(Debug, Error)]
 pub enum NeedError {
     /// The source lacks what the need would add.
-    #[error("cannot meet the need {need}: {why}; install it, or leave the need out of --with")]
+    #[error(
+        "cannot meet the need {need}: {why}; leave the need out of --with, or install what it lacks"
+    )]
     Absent {
         /// The name of the need.
         need: &'static str,

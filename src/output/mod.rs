@@ -113,7 +113,8 @@ impl Output {
             // The umask applies, as to any file that a compiler writes.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
-            .map_err(fail)?;
+            // Its own message names the temporary file.
+            .map_err(|error| fail(error.kind().into()))?;
         if let Ok(previous) = fs::metadata(&target) {
             // A file that is replaced stays as private as it was.
             let same = temporary.as_file().set_permissions(previous.permissions());

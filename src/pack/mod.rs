@@ -73,7 +73,8 @@ pub struct Plan {
     pub stripping: Stripping,
     /// What else programs may need.
     pub hints: Vec<Hint>,
-    /// Messages about needs that the source cannot meet.
+    /// Messages about what the image cannot give its programs: needs that the source cannot meet,
+    /// and files that its user may not read.
     pub unserved: Vec<String>,
 }
 

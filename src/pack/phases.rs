@@ -15,7 +15,7 @@ use super::{
 };
 use crate::closure::Closure;
 use crate::elf::{Linkage, go_machine};
-use crate::image::Platform;
+use crate::image::{Configured, Platform};
 use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Provision, Provisions};
@@ -298,6 +298,8 @@ impl Proven {
         let programs = placed.programs.into_iter().map(|placed| placed.program);
         let programs: Vec<PackedProgram> = programs.collect();
         let settings = settings::settings(options, &programs, placed.platform, &placed.rootfs)?;
+        let mut unserved: Vec<String> = placed.provisions.warnings.into_iter().collect();
+        unserved.extend(unreadable(&placed.rootfs, &options.configured));
         Ok(Plan {
             source,
             programs,
@@ -310,7 +312,7 @@ impl Proven {
             minimized: None,
             linked: placed.linked,
             hints: placed.provisions.hints,
-            unserved: placed.provisions.warnings.into_iter().collect(),
+            unserved,
         })
     }
 }
@@ -321,6 +323,37 @@ fn environment(options: &Options) -> Environment {
         hwcaps: options.hwcaps,
         ..Environment::with_variables(&options.configured.env)
     }
+}
+
+/// Tells what was added that the user of the image may not read: all files belong to root.
+fn unreadable(rootfs: &Rootfs, configured: &Configured) -> Option<String> {
+    let user = configured.user.as_deref()?;
+    let (name, group) = user.split_once(':').unwrap_or((user, ""));
+    if matches!(name, "" | "root" | "0") {
+        return None;
+    }
+    let readable = match group {
+        "root" | "0" => 0o044,
+        _ => 0o004,
+    };
+    let closed = rootfs.nodes().filter(|(_, node)| {
+        let mode = match &node.content {
+            Content::Directory(mode) => *mode,
+            Content::File(file) => file.mode,
+            Content::Symlink(_) => return false,
+        };
+        mode & readable == 0 && node.reasons.iter().any(Reason::is_by_hand)
+    });
+    let closed: Vec<&Path> = closed.map(|(path, _)| path).collect();
+    let first = closed.first()?.display();
+    let more = match closed.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "the user {name} may not read {first}{more}: it belongs to root and is as closed as in \
+         the source"
+    ))
 }
 
 fn working_dir(options: &Options) -> PathBuf {

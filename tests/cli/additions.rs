@@ -400,4 +400,22 @@ fn what_is_closed_to_others_stays_closed() {
         let node = packed.node(&format!("data/{name}")).unwrap();
         assert!(node.starts_with(expected), "{name}: {node}");
     }
+    let words = |user| {
+        let key = add(&at("data/key"), "/etc/key");
+        let packed = with(&["-u", user, &key, "--add", "/etc/hostname"]);
+        packed.said
+    };
+    assert!(words("33").contains("the user 33 may not read /etc/key: it belongs to root"));
+    assert!(!words("root").contains("may not read"));
+    let group = add(&at("data/shadow"), "/etc/shadow");
+    assert!(
+        !with(&["-u", "33:root", &group])
+            .said
+            .contains("may not read")
+    );
+    assert!(
+        with(&["-u", "33:33", &group])
+            .said
+            .contains("may not read /etc/shadow")
+    );
 }

@@ -330,6 +330,26 @@ fn slimpack_mk_sees_what_make_has_no_word_for() {
 }
 
 #[test]
+fn the_first_goal_stays_that_of_the_makefile() {
+    if !common::have(&["make"]) {
+        return;
+    }
+    let folder = temporary();
+    let include = include_makefile(folder.path());
+    for makefile in [
+        format!("{include}all:\n\t@echo the goal\n"),
+        format!("all:\n\t@echo the goal\n{include}"),
+    ] {
+        fs::write(folder.path().join("Makefile"), makefile).unwrap();
+        // A dependency file of an earlier run contains rules, too.
+        fs::write(folder.path().join("app.tar.d"), "app.tar: app\n").unwrap();
+        let mut make = Command::new("make");
+        let output = make.current_dir(folder.path()).output().unwrap();
+        assert!(text(&output).contains("the goal"), "{}", text(&output));
+    }
+}
+
+#[test]
 fn a_library_that_is_removed_is_named_and_the_image_stays() {
     if !common::have(&["make"]) {
         return;

@@ -72,7 +72,7 @@ pub(in crate::cli) fn takes_booleans(command: Command) -> Command {
     })
 }
 
-/// Splits `--OPTION=none` and `--OPTION=` from a command line that has `--config`.
+/// Splits `--OPTION=none`, `--OPTION=` and `--depfile=false` from a command line that has `--config`.
 pub(super) fn split(
     command: &Command,
     line: impl Iterator<Item = OsString>,
@@ -104,7 +104,13 @@ fn dropped(command: &Command, word: &str) -> Option<Typed> {
     let (name, value) = word.strip_prefix("--")?.split_once('=')?;
     let is_option = |arg: &&Arg| arg.get_long() == Some(name) && arg.get_action().takes_values();
     let arg = command.get_arguments().find(is_option)?;
-    let is_none = value.is_empty() || (value == "none" && !WITH_NONE.contains(&name));
+    // Without a value, such an option is like a flag: `--depfile`, `--strip`.
+    let is_flag = arg
+        .get_num_args()
+        .is_some_and(|range| range.min_values() == 0);
+    let is_none = value.is_empty()
+        || (value == "none" && !WITH_NONE.contains(&name))
+        || (value == "false" && is_flag);
     (is_none && !is_of_a_run(arg)).then(|| Typed {
         id: format!("{UNSET}{}", arg.get_id()),
         option: name.to_owned(),

@@ -1,6 +1,9 @@
 # Images in a Makefile: include slimpack.mk, then make NAME.tar packs the program NAME.
 # Printed by slimpack help slimpack.mk; requires GNU Make, sed and readlink.
 
+# The first goal stays that of the Makefile.
+slimpack.goal := $(.DEFAULT_GOAL)
+
 SLIMPACK ?= slimpack
 # Options for all images; app.tar: SLIMPACK_FLAGS += -t me/app:1.0 adds some for one image.
 SLIMPACK_FLAGS ?=
@@ -27,3 +30,5 @@ $(foreach depfile,$(slimpack.depfiles),\
 
 .PHONY: slimpack.again
 slimpack.again:
+
+.DEFAULT_GOAL := $(slimpack.goal)

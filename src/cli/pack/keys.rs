@@ -208,6 +208,7 @@ impl<'k> Key<'k> {
     fn one(self, value: &Value, place: &Place<'_>) -> Result<OsString, String> {
         let expected = || match self.is_repeatable() {
             true => "expected a string or a list of strings".to_owned(),
+            false if self.kind() == Kind::Text => "expected a string or a whole number".to_owned(),
             false => "expected a string".to_owned(),
         };
         if self.kind() == Kind::Text {
