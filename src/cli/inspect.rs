@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     let fail = |error| CliError::image(path, error);
     if let Some(name) = registry::name(path) {
         let folder = registry::pull(name, args)?;
-        let images = read::open(folder.path(), &options).map_err(fail)?;
+        let images = read::open(folder.0.path(), &options).map_err(fail)?;
         return Ok(Opened {
             images,
             _folder: Some(folder),
@@ -106,7 +106,7 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
 /// Images that were opened, and the directory that they were pulled into.
 pub(super) struct Opened {
     images: Images,
-    _folder: Option<tempfile::TempDir>,
+    _folder: Option<registry::Pulled>,
 }
 
 impl Opened {

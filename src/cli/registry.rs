@@ -7,8 +7,9 @@ use std::path::Path;
 
 use super::args::ImageArgs;
 use super::error::CliError;
+use crate::output::Watched;
 #[cfg(feature = "registry")]
-use crate::output::Interrupts;
+use crate::output::{Interrupts, watch};
 
 /// Prefix of the name of an image in a registry.
 pub(super) const PREFIX: &str = "docker://";
@@ -54,22 +55,28 @@ pub(super) fn push(
     Ok(said)
 }
 
+/// The layout of a pulled image, which is removed when it is dropped.
+pub(super) type Pulled = (tempfile::TempDir, Watched);
+
 /// Pulls an image into a layout.
 #[cfg(feature = "registry")]
-pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<tempfile::TempDir, CliError> {
+pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Pulled, CliError> {
     use crate::registry::Registry;
     let fail = |error| CliError::registry("pull", name, error);
     let folder = tempfile::Builder::new()
         .prefix("slimpack-")
         .tempdir()
         .map_err(|error| fail(error.into()))?;
+    // Once no interrupts are held, signals that were held before end the process only so.
+    watch();
+    let watched = Watched::new(folder.path());
     let interrupts = Interrupts::hold();
     let interrupted = || interrupts.received();
     let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
     registry
         .pull(folder.path(), args.platform.as_deref())
         .map_err(fail)?;
-    Ok(folder)
+    Ok((folder, watched))
 }
 
 #[cfg(not(feature = "registry"))]
@@ -85,7 +92,7 @@ pub(super) fn push(_: &Path, _: &[String], _: &ImageArgs) -> Result<Vec<String>,
 
 /// Always fails, like `push`.
 #[cfg(not(feature = "registry"))]
-pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<tempfile::TempDir, CliError> {
+pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<Pulled, CliError> {
     Err(CliError::Usage(format!(
         "cannot pull: {NONE}; use skopeo copy"
     )))

@@ -174,7 +174,11 @@ impl Loop<'_> {
                     let mode = walk.metadata.mode;
                     let is_closed = mode & 0o055 != 0o055;
                     if names.is_empty() || is_closed {
-                        let mode = if is_closed { mode & 0o777 } else { 0o755 };
+                        // Its owner writes to it: a root directory has to be removable.
+                        let mode = match is_closed {
+                            true => (mode & 0o777) | 0o700,
+                            false => 0o755,
+                        };
                         let folder = to.clone().unwrap_or_else(|| walk.real.clone());
                         self.note(Addition::Folder(folder, mode), cause);
                         // No file in it brings in the links that lead to it.

@@ -88,8 +88,10 @@ impl Entry {
         if bytes != b"\x7fELF" {
             return None;
         }
-        reader.take(limit).read_to_end(&mut bytes).ok()?;
+        let read = reader.take(limit).read_to_end(&mut bytes);
+        // What fails at its end was unpacked as well.
         *left = left.saturating_sub(bytes.len() as u64);
+        read.ok()?;
         (bytes.len() as u64 <= limit).then_some(bytes)
     }
 }
@@ -186,6 +188,27 @@ mod tests {
         let (file, cookie) = archive(&[("a.so", b'b', b"text"), ("b", b's', b"\x7fELF")]);
         assert_eq!(needed(&file, cookie), Some(BTreeMap::new()));
         assert_eq!(entries(&file, cookie).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_fails_while_it_is_unpacked_counts_as_unpacked() {
+        let mut text = b"\x7fELF".to_vec();
+        text.resize(1 << 20, 0);
+        let mut stream = Vec::new();
+        let mut reader = flate2::read::ZlibEncoder::new(&text[..], flate2::Compression::fast());
+        reader.read_to_end(&mut stream).unwrap();
+        // Its checksum is the last.
+        *stream.last_mut().unwrap() ^= 1;
+        let entry = Entry {
+            name: "a.so".to_owned(),
+            at: 0,
+            stored: stream.len() as u64,
+            is_compressed: true,
+            kind: b'b',
+        };
+        let mut left = MAX_UNPACKED;
+        assert_eq!(entry.read(&stream, &mut left), None);
+        assert!(left <= MAX_UNPACKED - (1 << 19), "{left}");
     }
 
     #[test]

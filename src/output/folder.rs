@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
-use super::{Interrupts, OutputError, receipt};
+use super::{Interrupts, OutputError, Watched, receipt};
 
 /// A directory that has not been renamed into place yet. A failure or a signal removes it.
 #[derive(Debug)]
 pub struct AtomicFolder {
     temporary: TempDir,
+    /// Dropped after the directory that it watches.
+    _watched: Watched,
     target: PathBuf,
+    force: bool,
     interrupts: Interrupts,
 }
 
@@ -56,8 +59,10 @@ impl AtomicFolder {
             .tempdir_in(parent)
             .map_err(fail)?;
         Ok(Self {
+            _watched: Watched::new(temporary.path()),
             temporary,
             target,
+            force,
             interrupts,
         })
     }
@@ -87,6 +92,14 @@ impl AtomicFolder {
     /// When it cannot be renamed; it is removed in that case.
     pub fn publish(self) -> Result<(), OutputError> {
         let fail = |error| OutputError::Io(self.target.clone(), error);
+        // What has been put there since is not slimpack's to remove.
+        let is_used = fs::read_dir(&self.target).is_ok_and(|mut names| names.next().is_some());
+        if is_used && !self.force {
+            return Err(OutputError::NotEmpty(self.target.clone()));
+        }
+        if is_used && !receipt::holds(&self.target).map_err(fail)? {
+            return Err(OutputError::NotOurs(self.target.clone()));
+        }
         let mode = Permissions::from_mode(0o755);
         fs::set_permissions(self.temporary.path(), mode).map_err(fail)?;
         // Written first: if the rename fails, a mismatched receipt only makes --force refuse.

@@ -231,7 +231,8 @@ impl AtomicFile {
         let Ok(before) = File::open(&self.target).and_then(HostFile::new) else {
             return Ok(false);
         };
-        let now = self.temporary.reopen().and_then(HostFile::new);
+        // It may not be readable by its name: it has the mode of the file that it replaces.
+        let now = self.temporary.as_file().try_clone().and_then(HostFile::new);
         is_same(&before, &now.map_err(fail)?).map_err(fail)
     }
 }

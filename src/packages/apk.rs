@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{MAX_DATABASE, MAX_PACKAGES, Packages};
+use super::{MAX_DATABASE, MAX_PACKAGES, PER_PATH, Packages};
 use crate::vfs::View;
 
 /// Longest path, in bytes: `PATH_MAX`.
@@ -52,7 +52,7 @@ pub(super) fn read(view: &View) -> Option<Packages> {
             b"R:" => {
                 let file = folder.join(path);
                 // Each file repeats its directory.
-                left = left.saturating_sub(file.as_os_str().len() as u64);
+                left = left.saturating_sub(file.as_os_str().len() as u64 + PER_PATH);
                 if let Some(files) = packages.files.get_mut(&package).filter(|_| left > 0) {
                     files.push(file);
                 }

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{MAX_DATABASE, MAX_PACKAGES, Origins, Packages};
+use super::{MAX_DATABASE, MAX_PACKAGES, Origins, PER_PATH, Packages};
 use crate::vfs::View;
 
 /// Directory of dpkg's file lists.
@@ -92,7 +92,8 @@ pub(super) fn read(view: &View) -> Option<Packages> {
     let (mut packages, mut bytes) = (Packages::default(), 0);
     for list in lists(view) {
         let paths = list.paths(view).unwrap_or_default();
-        bytes += paths.len() as u64;
+        let lines = memchr::memchr_iter(b'\n', &paths).count();
+        bytes += paths.len() as u64 + lines as u64 * PER_PATH;
         if bytes > MAX_DATABASE {
             break;
         }

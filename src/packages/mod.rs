@@ -18,6 +18,8 @@ use dpkg::List;
 
 /// Largest database of all packages, in bytes.
 const MAX_DATABASE: u64 = 128 << 20;
+/// What a path takes in memory besides its bytes.
+const PER_PATH: u64 = 64;
 /// Most packages that are read.
 const MAX_PACKAGES: usize = 50_000;
 

@@ -386,6 +386,8 @@ fn what_is_closed_to_others_stays_closed() {
         fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     fs::set_permissions(at("data/private"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir(at("data/locked")).unwrap();
+    fs::set_permissions(at("data/locked"), fs::Permissions::from_mode(0o550)).unwrap();
     let packed = with(&["--add", &format!("{}:/data", at("data").display())]);
     for (name, expected) in [
         ("key", "file 0600"),
@@ -395,6 +397,7 @@ fn what_is_closed_to_others_stays_closed() {
         ("shared", "file 0644"),
         ("plain", "file 0644"),
         ("private", "folder 0700"),
+        ("locked", "folder 0750"),
         ("private/inside", "file 0644"),
     ] {
         let node = packed.node(&format!("data/{name}")).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::common;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{compile, fail_with, names_in, slimpack, succeed, temporary};
@@ -217,7 +217,7 @@ depfile = true
         "--max-size=none",
         "--with=none",
         "--exclude=",
-        "--depfile=none",
+        "--depfile=false",
     ];
     succeed(&mut project.run(&off));
     let archive = project.at("server.tar");
@@ -231,10 +231,28 @@ depfile = true
     );
     assert!(!layer.contains_key("tmp/"));
     assert!(!project.at("server.tar.d").exists());
+    assert!(!project.at("false").exists() && !Path::new("/false").exists());
     // A flag that is typed with a value.
     succeed(&mut project.run(&["-q", "--exclude=", "--max-size=none", "--hwcaps=true"]));
     let said = fail_with(2, &mut project.run(&["--hwcaps=perhaps"]));
     assert!(said.contains("--hwcaps"), "{said}");
+}
+
+#[test]
+fn a_need_that_is_typed_recalls_the_one_in_a_list_of_the_file() {
+    let text = "[[image]]\nfile = \"build/server\"\nwithout = \"tmp,users\"\n";
+    let project = Project::new(text);
+    succeed(&mut project.run(&["-q", "--with=tmp"]));
+    let layer = common::layer(&project.at("server.tar"));
+    assert!(layer.contains_key("tmp/"), "{layer:?}");
+}
+
+#[test]
+fn images_without_an_output_are_not_written_to_the_same_file() {
+    let text = "[[image]]\nfile = \"build/server\"\n[[image]]\nfile = \"build/tool\"\n";
+    let project = Project::new(text);
+    let said = succeed(&mut project.run(&["--output=none"]));
+    assert!(said.contains("server") && said.contains("tool"), "{said}");
 }
 
 #[test]

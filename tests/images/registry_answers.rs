@@ -441,6 +441,86 @@ fn a_token_server_that_says_no_is_heard() {
 }
 
 #[test]
+fn nobody_behind_a_redirect_is_told_who_asks() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let thief = serve(move |_, stream| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        say(stream, "401 Unauthorized", "", b"");
+    });
+    let challenge =
+        format!("WWW-Authenticate: Bearer realm=\"http://localhost:{thief}/token\"\r\n");
+    let elsewhere = serve(move |_, stream| say(stream, "401 Unauthorized", &challenge, b""));
+    let location = format!("Location: http://localhost:{elsewhere}/\r\n");
+    let port = serve(move |_, stream| say(stream, "307 Temporary Redirect", &location, b""));
+    let home = home(port, true);
+    let text = fail_with(2, &mut run(home.path(), PullAs, port));
+    assert!(text.contains("rejects the stored credentials"), "{text}");
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn uploads_keep_to_the_scheme_of_the_registry() {
+    let uploaded = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&uploaded);
+    let port = serve(move |line, stream| {
+        let location = "Location: /v2/me/app/blobs/uploads/1\r\n";
+        match line.split(' ').next() {
+            Some("HEAD") => say(stream, "404 Not Found", "", b""),
+            Some("POST") => {
+                // As behind a proxy: the host is right, the scheme is not.
+                let host = stream.local_addr().unwrap();
+                let location =
+                    location.replace("/v2", &format!("https://localhost:{}/v2", host.port()));
+                say(stream, "202 Accepted", &location, b"");
+            }
+            _ => {
+                counted.fetch_add(1, Ordering::Relaxed);
+                say(stream, "400 Bad Request", "", b"");
+            }
+        }
+    });
+    let home = home(port, true);
+    let text = fail_with(2, &mut run(home.path(), PushAs, port));
+    assert!(text.contains("400 Bad Request"), "{text}");
+    assert!(uploaded.load(Ordering::Relaxed) > 0, "{text}");
+}
+
+#[test]
+fn an_index_whose_annotations_are_none_is_pulled() {
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
+    let config = config.to_string();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+                   "digest": crate::image_writer::digest(config.as_bytes()), "size": config.len()},
+        "layers": [],
+    });
+    let manifest = manifest.to_string();
+    let index = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json",
+                       "digest": crate::image_writer::digest(manifest.as_bytes()), "size": manifest.len(),
+                       "annotations": [], "platform": {"architecture": "amd64", "os": "linux"}}],
+    });
+    let index = index.to_string();
+    let port = serve(move |line, stream| {
+        let (kind, body) = match line {
+            line if line.contains("/blobs/") => ("octet-stream", &config),
+            line if line.contains("/manifests/sha256") => {
+                ("vnd.oci.image.manifest.v1+json", &manifest)
+            }
+            _ => ("vnd.oci.image.index.v1+json", &index),
+        };
+        let head = format!("Content-Type: application/{kind}\r\n");
+        say(stream, "200 OK", &head, body.as_bytes());
+    });
+    let home = temporary();
+    let said = common::succeed(&mut run(home.path(), Pull, port));
+    assert!(said.contains("linux/amd64"), "{said}");
+}
+
+#[test]
 fn what_does_not_end_or_does_not_fit_is_not_waited_for() {
     let home = temporary();
     let endless = |status: &'static str| {

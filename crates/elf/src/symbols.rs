@@ -215,7 +215,7 @@ impl Definitions {
                     || symbol.st_type() == STT_TLS);
             let is_offered = matches!(symbol.st_bind(), STB_GLOBAL | STB_WEAK | STB_GNU_UNIQUE)
                 && matches!(symbol.st_visibility(), STV_DEFAULT | STV_PROTECTED);
-            if !is_defined || !is_offered || self.name(&symbol) != Some(reference.name.as_bytes()) {
+            if !is_defined || !is_offered || !self.has_name(&symbol, reference.name.as_bytes()) {
                 return;
             }
             let (Some(table), Some(versions)) = (&self.symbol_versions, versions) else {
@@ -244,9 +244,12 @@ impl Definitions {
             .ok()
     }
 
-    fn name(&self, symbol: &Sym) -> Option<&[u8]> {
-        let text = self.strings.get(symbol.st_name..)?;
-        Some(&text[..memchr::memchr(0, text)?])
+    /// Whether a symbol has this name. Its text is not searched for an end, which a hostile table
+    /// can put far away.
+    fn has_name(&self, symbol: &Sym, name: &[u8]) -> bool {
+        let text = self.strings.get(symbol.st_name..);
+        let rest = text.and_then(|text| text.strip_prefix(name));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// Calls `visit` with the index of every symbol in the reference's hash chain.

@@ -165,7 +165,7 @@ fn wanted(sections: &[Section], typed: &PackArgs) -> Result<Vec<String>, String>
 
 fn one_output_each(jobs: &[Job]) -> Result<(), String> {
     for (number, job) in jobs.iter().enumerate() {
-        let same = |other: &&Job| other.args.output == job.args.output;
+        let same = |other: &&Job| job.args.output.is_some() && other.args.output == job.args.output;
         if let Some(other) = jobs[..number].iter().find(same) {
             let output = job.args.output.clone().unwrap_or_default();
             return Err(format!(
@@ -179,6 +179,20 @@ fn one_output_each(jobs: &[Job]) -> Result<(), String> {
     Ok(())
 }
 
+/// The needs of a list, each as a word of its own; any other word as it is.
+fn one_need_each(word: Typed) -> Vec<Typed> {
+    match word.value.as_ref().and_then(|value| value.to_str()) {
+        Some(needs) if ["with", "without"].contains(&&*word.id) => {
+            let one = |need: &str| Typed {
+                value: Some(need.into()),
+                ..word.clone()
+            };
+            needs.split(',').map(one).collect()
+        }
+        _ => vec![word],
+    }
+}
+
 /// The image as one command line: the options of the file, then those that were typed. A typed
 /// single value replaces that of the file, and so do tags and roots; other lists are extended.
 fn args(section: Section, typed: &[Typed]) -> Result<PackArgs, String> {
@@ -190,7 +204,7 @@ fn args(section: Section, typed: &[Typed]) -> Result<PackArgs, String> {
         word.id == "without" && typed.iter().any(asks)
     };
     let is_unset = |word: &Typed| typed.iter().any(|other| other.unsets(&word.id));
-    let mut words: Vec<Typed> = section.typed;
+    let mut words: Vec<Typed> = section.typed.into_iter().flat_map(one_need_each).collect();
     words.retain(|word| {
         !(is_recalled(word) || is_unset(word) || (is_typed(word) && is_replaced(word)))
     });

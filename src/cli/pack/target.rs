@@ -273,6 +273,8 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
         let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
         let folder = folder.map_err(|error| fail(error.into()))?;
         let _watched = Watched::new(folder.path());
+        // Dropped first, while it is still watched.
+        let folder = folder;
         let interrupts = Interrupts::hold();
         let written = pack::write_layout(plans, style, folder.path(), &|| interrupts.check());
         if let Some(signal) = interrupts.received() {

@@ -51,7 +51,13 @@ fn needed(process: &Process<'_>) -> Option<Vec<String>> {
         match payload {
             Payload::PyInstaller(cookie) => {
                 let needed = pyinstaller::needed(file.as_ref(), cookie)?;
-                let is_loaded = |name: &String| process.loaded(name).is_some();
+                let is_loaded = |name: &String| {
+                    let mut sonames = process
+                        .objects()
+                        .iter()
+                        .map(|object| object.object.soname());
+                    sonames.any(|soname| soname.is_some_and(|soname| **soname == **name))
+                };
                 Some(needed.into_keys().filter(|name| !is_loaded(name)).collect())
             }
             _ => None,

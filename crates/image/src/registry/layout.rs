@@ -186,6 +186,10 @@ impl Layout {
     /// Writes the index.
     pub fn finish(mut self) -> Result<(), RegistryError> {
         for descriptor in &mut self.described {
+            // Indexing into anything else would panic.
+            if !descriptor["annotations"].is_object() {
+                descriptor["annotations"] = json!({});
+            }
             descriptor["annotations"]["io.containerd.image.name"] = json!(self.name);
         }
         let index = json!({

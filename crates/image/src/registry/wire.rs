@@ -39,7 +39,7 @@ const STANDSTILL: Duration = Duration::from_secs(120);
 const MANIFEST: usize = 4 << 20;
 const DOCUMENT: usize = 1 << 20;
 /// Size of an upload chunk, in bytes.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 32 << 10;
 
 /// A way to one repository.
 pub(super) struct Wire {
@@ -224,6 +224,7 @@ impl Wire {
             registry: self.reference.registry().to_owned(),
             said: Said("it names no place for an upload".to_owned()),
         })?;
+        self.keep_tls(&mut url)?;
         url.query_pairs_mut().append_pair("digest", &blob.digest);
         let moved = Arc::new(AtomicU64::new(0));
         let put = |http: &Client| {
@@ -244,6 +245,24 @@ impl Wire {
         };
         self.moving(&moved, pushing).await?;
         Ok(false)
+    }
+
+    /// Gives a place for an upload the scheme of the registry: one behind a proxy that ends TLS
+    /// names itself with the scheme that it is reached by (docker's distribution client mends this, too).
+    fn keep_tls(&self, url: &mut Url) -> Result<(), RegistryError> {
+        let is_registry = url.host_str() == self.origin.host_str()
+            && (url.port().is_none() || url.port() == self.origin.port());
+        if is_registry && url.scheme() != self.origin.scheme() {
+            let _ = url.set_scheme(self.origin.scheme());
+            let _ = url.set_port(self.origin.port());
+        }
+        if self.origin.scheme() == "https" && url.scheme() != "https" {
+            return Err(RegistryError::Refused {
+                registry: self.reference.registry().to_owned(),
+                said: Said(format!("its place for uploads has no TLS: {url}")),
+            });
+        }
+        Ok(())
     }
 
     /// Sends a manifest under a tag, or under its digest.
@@ -293,7 +312,9 @@ impl Wire {
     ) -> Result<Response, RegistryError> {
         let pass = self.session.borrow().pass.clone();
         let mut answer = self.once(what, ask, pass).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
+        // Only the registry may ask who asks, not where it redirects to.
+        let is_registry = answer.url().origin() == self.origin.origin();
+        if answer.status() == StatusCode::UNAUTHORIZED && is_registry {
             let pass = self.pass(answer.headers()).await?;
             if let Some(pass) = pass {
                 self.session.borrow_mut().pass = pass.clone();
