@@ -37,5 +37,9 @@ mod records;
 mod registries;
 #[cfg(feature = "registry")]
 mod registry_answers;
+#[cfg(feature = "registry")]
+mod registry_conduct;
+#[cfg(feature = "registry")]
+mod registry_double;
 mod root_folder;
 mod strip_images;
