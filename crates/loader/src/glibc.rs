@@ -120,16 +120,8 @@ impl Glibc {
             return Answer::Kernel;
         }
         let mut tried = Tried::default();
-        match self.search(scene, map, name, by, &mut tried) {
-            Some(mut found) => {
-                found.tried = tried;
-                match map.with_id(found.walk.metadata.id) {
-                    Some(index) => Answer::Same(index, found),
-                    None => Answer::Found(found),
-                }
-            }
-            None => Answer::Missing(tried),
-        }
+        let found = self.search(scene, map, name, by, &mut tried);
+        Answer::of_search(map, found, tried)
     }
 
     fn search(

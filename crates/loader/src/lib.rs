@@ -101,6 +101,21 @@ pub enum Answer {
     Missing(Tried),
 }
 
+impl Answer {
+    /// The answer of a search that tried these paths: a file that is already loaded is not loaded
+    /// again, under whatever name it was found.
+    fn of_search(map: &LinkMap, found: Option<Box<Found>>, tried: Tried) -> Self {
+        let Some(mut found) = found else {
+            return Self::Missing(tried);
+        };
+        found.tried = tried;
+        match map.with_id(found.walk.metadata.id) {
+            Some(index) => Self::Same(index, found),
+            None => Self::Found(found),
+        }
+    }
+}
+
 /// A file that a search found.
 #[derive(Debug)]
 pub struct Found {

@@ -110,16 +110,7 @@ impl Musl {
         } else {
             self.search(scene, map, name, by, &mut tried)
         };
-        match found.unwrap_or(None) {
-            Some(mut found) => {
-                found.tried = tried;
-                match map.with_id(found.walk.metadata.id) {
-                    Some(index) => Answer::Same(index, found),
-                    None => Answer::Found(found),
-                }
-            }
-            None => Answer::Missing(tried),
-        }
+        Answer::of_search(map, found.unwrap_or(None), tried)
     }
 
     fn is_itself(&self, name: &OsStr) -> bool {
