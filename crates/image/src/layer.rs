@@ -110,13 +110,13 @@ pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<
             }
             LayerEntry::File(mode, file) => {
                 // Two paths that are one file on the source stay one object to the
-                // loader.
-                if let Some(first) = first_path.get(&file.id()) {
-                    let mut header = header(EntryType::Link, mode, mtime);
+                // loader, with one mode: some readers apply that of the link.
+                if let Some((first, mode)) = first_path.get(&file.id()) {
+                    let mut header = header(EntryType::Link, *mode, mtime);
                     tar.append_link(&mut header, name, first)?;
                     continue;
                 }
-                first_path.insert(file.id(), name.to_path_buf());
+                first_path.insert(file.id(), (name.to_path_buf(), mode));
                 let mut header = header(EntryType::Regular, mode, mtime);
                 append_file(&mut tar, &mut header, name, file)?;
             }
