@@ -169,7 +169,12 @@ impl Builder {
             let (real, _) = self.route(path)?;
             self.folder_at(rootfs, &real)?;
             if let Some(node) = rootfs.nodes.get_mut(&real) {
-                node.content = Content::Directory(*mode);
+                // What was added closed is not opened by a rule that wants the directory, too.
+                let is_kept =
+                    matches!(node.content, Content::Directory(held) if held & 0o055 != 0o055);
+                if !is_kept {
+                    node.content = Content::Directory(*mode);
+                }
                 node.reasons.push(reason.clone());
             }
         }
