@@ -337,16 +337,17 @@ fn unreadable(rootfs: &Rootfs, configured: &Configured) -> Option<String> {
         _ => 0o004,
     };
     let closed = rootfs.nodes().filter(|(_, node)| {
-        let mode = match &node.content {
-            Content::Directory(mode) => *mode,
-            Content::File(file) => file.mode,
-            Content::Symlink(_) => return false,
+        let is_open = match &node.content {
+            // Names in it are of no use without the right to enter it.
+            Content::Directory(mode) => mode & readable != 0 && mode & (readable >> 2) != 0,
+            Content::File(file) => file.mode & readable != 0,
+            Content::Symlink(_) => true,
         };
-        mode & readable == 0 && node.reasons.iter().any(Reason::is_by_hand)
+        !is_open && node.reasons.iter().any(Reason::is_by_hand)
     });
-    let closed: Vec<&Path> = closed.map(|(path, _)| path).collect();
-    let first = closed.first()?.display();
-    let more = match closed.len() - 1 {
+    let mut closed = closed.map(|(path, _)| path);
+    let first = closed.next()?.display();
+    let more = match closed.count() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };

@@ -25,7 +25,7 @@ pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
     if fits(&exact) {
         return exact;
     }
-    let shared = by_shared_directory(rootfs, exact);
+    let shared = by_shared_directory(rootfs, &exact);
     let deepest = shared.keys().map(|key| depth(key)).max().unwrap_or(0);
     let mut record = shared.clone();
     for depth in (0..deepest).rev() {
@@ -49,10 +49,10 @@ pub(super) fn made_of<'p>(programs: impl ExactSizeIterator<Item = &'p Path>) -> 
 }
 
 fn fits(record: &BTreeMap<String, String>) -> bool {
-    // The record is JSON inside a JSON string, in which each quote takes one more byte.
-    let length = |text: &str| text.len() + text.matches(['"', '\\']).count();
-    let entries = record.iter().map(|(key, text)| length(key) + length(text));
-    entries.map(|bytes| bytes + 10).sum::<usize>() <= MAX_RECORD
+    // JSON inside a JSON string, as the image contains it: a control character of a hostile name
+    // takes seven bytes there.
+    let json = serde_json::to_string(record).and_then(|text| serde_json::to_string(&text));
+    json.is_ok_and(|text| text.len() <= MAX_RECORD)
 }
 
 fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
@@ -67,7 +67,7 @@ fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
 /// One entry for each directory in which every path has the same reason.
 fn by_shared_directory(
     rootfs: &Rootfs,
-    exact: BTreeMap<String, String>,
+    exact: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     // The reason that everything below a directory shares; `None` if there is not exactly one.
     let mut shared: HashMap<&Path, Option<&str>> = HashMap::new();
@@ -86,7 +86,7 @@ fn by_shared_directory(
     }
     let covers = |path: &&Path| shared.get(path).copied().flatten().is_some();
     let mut record = BTreeMap::new();
-    for (path, text) in &exact {
+    for (path, text) in exact {
         let top = Path::new(path).ancestors().skip(1).filter(covers).last();
         let key = match top {
             Some(directory) => key(directory),
@@ -141,6 +141,14 @@ fn depth(key: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_measured_as_the_image_contains_it() {
+        // Each of these characters takes seven bytes in a JSON string in a JSON string.
+        let record = |length| BTreeMap::from([("/\u{1}".repeat(length), "x".to_owned())]);
+        assert!(fits(&record(8_000)));
+        assert!(!fits(&record(9_000)));
+    }
 
     #[test]
     fn what_is_deeper_is_told_of_its_directory() {
