@@ -11,6 +11,7 @@ use super::registry;
 use crate::engine::{self, Engine};
 use crate::image::read::{self, Image, Images, Interest, Options, ReadError};
 use crate::inspect::Figures;
+use crate::output::Scratch;
 use crate::report::{self, Detail, Inspected};
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -84,7 +85,7 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     let fail = |error| CliError::image(path, error);
     if let Some(name) = registry::name(path) {
         let folder = registry::pull(name, args)?;
-        let images = read::open(folder.0.path(), &options).map_err(fail)?;
+        let images = read::open(folder.path(), &options).map_err(fail)?;
         return Ok(Opened {
             images,
             _folder: Some(folder),
@@ -106,7 +107,7 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
 /// Images that were opened, and the directory that they were pulled into.
 pub(super) struct Opened {
     images: Images,
-    _folder: Option<registry::Pulled>,
+    _folder: Option<Scratch>,
 }
 
 impl Opened {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::args::ImageArgs;
 use super::error::CliError;
-use crate::output::Watched;
+use crate::output::Scratch;
 #[cfg(feature = "registry")]
 use crate::output::{Interrupts, watch};
 
@@ -55,28 +55,21 @@ pub(super) fn push(
     Ok(said)
 }
 
-/// The layout of a pulled image, which is removed when it is dropped.
-pub(super) type Pulled = (tempfile::TempDir, Watched);
-
 /// Pulls an image into a layout.
 #[cfg(feature = "registry")]
-pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Pulled, CliError> {
+pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Scratch, CliError> {
     use crate::registry::Registry;
     let fail = |error| CliError::registry("pull", name, error);
-    let folder = tempfile::Builder::new()
-        .prefix("slimpack-")
-        .tempdir()
-        .map_err(|error| fail(error.into()))?;
-    // Once no interrupts are held, signals that were held before end the process only so.
+    let folder = Scratch::new().map_err(|error| fail(error.into()))?;
+    // It outlives the pull: whatever reads it, a signal removes it.
     watch();
-    let watched = Watched::new(folder.path());
     let interrupts = Interrupts::hold();
     let interrupted = || interrupts.received();
     let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
     registry
         .pull(folder.path(), args.platform.as_deref())
         .map_err(fail)?;
-    Ok((folder, watched))
+    Ok(folder)
 }
 
 #[cfg(not(feature = "registry"))]
@@ -92,7 +85,7 @@ pub(super) fn push(_: &Path, _: &[String], _: &ImageArgs) -> Result<Vec<String>,
 
 /// Always fails, like `push`.
 #[cfg(not(feature = "registry"))]
-pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<Pulled, CliError> {
+pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<Scratch, CliError> {
     Err(CliError::Usage(format!(
         "cannot pull: {NONE}; use skopeo copy"
     )))

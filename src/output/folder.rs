@@ -104,9 +104,7 @@ impl AtomicFolder {
         fs::set_permissions(self.temporary.path(), mode).map_err(fail)?;
         // Written first: if the rename fails, a mismatched receipt only makes --force refuse.
         receipt::write(self.temporary.path(), &self.target).map_err(fail)?;
-        if !self.target.exists() || fs::remove_dir(&self.target).is_ok() {
-            fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
-        } else {
+        if is_used {
             // The older directory takes the temporary one's name, and is removed with it.
             let flags = RenameFlags::EXCHANGE;
             renameat_with(CWD, self.temporary.path(), CWD, &self.target, flags)
@@ -116,6 +114,8 @@ impl AtomicFolder {
                 .close()
                 .map_err(|error| OutputError::Io(self.target.clone(), error));
         }
+        // It replaces an empty directory, and only an empty one (rename(2)).
+        fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
         // The temporary directory no longer exists.
         let _ = self.temporary.keep();
         Ok(())

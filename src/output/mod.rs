@@ -9,14 +9,15 @@ mod receipt;
 mod watch;
 
 pub use folder::{AtomicFolder, sync_tree};
-pub use watch::{Watched, watch};
+use watch::Watched;
+pub use watch::{Scratch, watch};
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -255,6 +256,21 @@ impl Seek for AtomicFile {
     }
 }
 
+/// Signals that terminate a process.
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+/// How many values hold them back.
+static HOLDERS: Mutex<usize> = Mutex::new(0);
+/// Whether none does, so that a signal terminates the process again. A signal that was ever held keeps
+/// a handler, which would leave it without any effect.
+static IS_FREE: AtomicBool = AtomicBool::new(true);
+
+/// Adds one to those that hold signals back, or takes one away.
+fn count_holders(change: impl FnOnce(usize) -> usize) {
+    let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    *holders = change(*holders);
+    IS_FREE.store(*holders == 0, Ordering::SeqCst);
+}
+
 /// Holds back the signals that terminate a process.
 #[derive(Debug)]
 pub struct Interrupts {
@@ -265,8 +281,16 @@ pub struct Interrupts {
 impl Interrupts {
     /// Holds them from now until the value is dropped.
     pub fn hold() -> Self {
+        static HANDLERS: Once = Once::new();
+        count_holders(|holders| holders + 1);
+        HANDLERS.call_once(|| {
+            for signal in SIGNALS {
+                // Where it fails, the system's own way stays.
+                let _ = signal_hook::flag::register_conditional_default(signal, &IS_FREE);
+            }
+        });
         let received = Arc::new(AtomicUsize::new(0));
-        let registered = [SIGINT, SIGTERM, SIGHUP]
+        let registered = SIGNALS
             .into_iter()
             .filter_map(|signal| {
                 let number = usize::try_from(signal).unwrap_or_default();
@@ -307,5 +331,6 @@ impl Drop for Interrupts {
         for id in self.registered.drain(..) {
             signal_hook::low_level::unregister(id);
         }
+        count_holders(|holders| holders - 1);
     }
 }

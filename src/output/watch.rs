@@ -5,12 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
+
+use super::{Interrupts, SIGNALS};
 
 /// What to remove if a signal ends the process before its owners can.
 static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -39,15 +42,45 @@ impl Drop for Watched {
     }
 }
 
+/// A temporary directory that is removed when it is dropped, or when a signal ends the process.
+#[derive(Debug)]
+pub struct Scratch {
+    directory: TempDir,
+    /// Dropped after the directory that it watches.
+    _watched: Watched,
+}
+
+impl Scratch {
+    /// Creates one where temporary files belong.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn new() -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("slimpack-").tempdir()?;
+        Ok(Self {
+            _watched: Watched::new(directory.path()),
+            directory,
+        })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
 /// From now on signals end the process, even while a compressor works. A thread waits for them; where
 /// the system gives none, they are noticed between two writes.
 pub fn watch() {
     static WATCHER: Once = Once::new();
     WATCHER.call_once(|| {
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+        let Ok(mut signals) = Signals::new(SIGNALS) else {
             return;
         };
+        // The thread decides when a signal terminates the process.
+        let interrupts = Interrupts::hold();
         let wait = move || {
+            let _interrupts = interrupts;
             let Some(signal) = signals.forever().next() else {
                 return;
             };

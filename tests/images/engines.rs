@@ -169,6 +169,38 @@ fn without_an_engine_it_is_said_what_is_missing() {
 }
 
 #[test]
+fn a_signal_ends_what_comes_after_the_image_is_written() {
+    use std::os::unix::process::ExitStatusExt;
+    let folder = temporary();
+    let started = folder.path().join("started");
+    // An engine that never comes to an end.
+    let script = format!(
+        "[ \"$1\" = version ] && exit 0\ntouch {}\nexec sleep 60",
+        started.display()
+    );
+    let engine = stand_in(&folder.path().join("engine"), "docker", &script);
+    let tools = std::env::join_paths([engine.as_path(), Path::new("/usr/bin")]).unwrap();
+    let image = folder.path().join("x.tar");
+    let mut command = slimpack();
+    command
+        .env("PATH", tools)
+        .arg(hello())
+        .arg("--load")
+        .arg("-qo")
+        .arg(&image);
+    command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    while !started.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    succeed(Command::new("kill").arg(child.id().to_string()));
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    assert!(image.exists());
+}
+
+#[test]
 fn no_engine_is_started_unless_it_is_asked_for() {
     let folder = temporary();
     let mark = folder.path().join("started");

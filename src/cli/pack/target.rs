@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::image::{Compression, Destination, Format, ImageError, Style, Written};
 use crate::inputs::Inputs;
 use crate::output::{
-    AtomicFile, AtomicFolder, Interrupts, Output, OutputError, Watched, sync_tree, watch,
+    AtomicFile, AtomicFolder, Interrupts, Output, OutputError, Scratch, sync_tree, watch,
 };
 use crate::pack::{self, Options, PackError, Plan};
 use crate::report::Made;
@@ -210,9 +210,7 @@ impl Target {
                     return Err(CliError::Interrupted(signal));
                 }
                 let made = written_anew(path, written)?;
-                if args.sync {
-                    sync_tree(path).map_err(|error| OutputError::Io(path.to_path_buf(), error))?;
-                }
+                sync(path, args)?;
                 publish(depfile)?;
                 Ok(made)
             }
@@ -221,7 +219,7 @@ impl Target {
     }
 }
 
-/// Writes the debug files of the images; with several platforms, in a directory for each.
+/// Refuses an image that slimpack could not read again: one over its limit on unpacked bytes.
 fn refuse_apparent_sizes(plans: &[Plan], args: &PackArgs) -> Result<(), CliError> {
     let limit = inspect::limits(&args.reading).unpacked;
     let bytes = plans.iter().map(|plan| plan.rootfs.bytes());
@@ -234,6 +232,7 @@ fn refuse_apparent_sizes(plans: &[Plan], args: &PackArgs) -> Result<(), CliError
     }
 }
 
+/// Writes the debug files of the images; with several platforms, in a directory for each.
 fn write_debug_files(plans: &[Plan], folder: &Path) -> Result<(), CliError> {
     for plan in plans {
         let platform = plan.settings.platform.to_string().replace('/', "-");
@@ -270,11 +269,7 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
     }
     if !args.push.is_empty() {
         let fail = |error| image(Path::new("a temporary directory"), error);
-        let folder = tempfile::Builder::new().prefix("slimpack-").tempdir();
-        let folder = folder.map_err(|error| fail(error.into()))?;
-        let _watched = Watched::new(folder.path());
-        // Dropped first, while it is still watched.
-        let folder = folder;
+        let folder = Scratch::new().map_err(|error| fail(error.into()))?;
         let interrupts = Interrupts::hold();
         let written = pack::write_layout(plans, style, folder.path(), &|| interrupts.check());
         if let Some(signal) = interrupts.received() {
@@ -417,7 +412,17 @@ fn write_folder(
     if args.sync {
         folder.sync()?;
     }
-    Ok(folder.publish()?)
+    folder.publish()?;
+    // Its receipt and its name.
+    sync(path, args)
+}
+
+/// Puts a directory that was written on the disk, if that is requested.
+fn sync(path: &Path, args: &PackArgs) -> Result<(), CliError> {
+    match args.sync {
+        true => Ok(sync_tree(path).map_err(|error| OutputError::Io(path.to_path_buf(), error))?),
+        false => Ok(()),
+    }
 }
 
 fn write_file(
