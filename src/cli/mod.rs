@@ -75,6 +75,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
         None if is_packing_one => {}
         Some(Verb::Completions(_) | Verb::Man(_) | Verb::Schema | Verb::Help(_)) => {}
+        Some(Verb::Needs(_)) => {}
+        Some(Verb::Lint(args)) if args.list_rules || args.explain.is_some() => {}
         _ => threads(),
     }
     match &cli.verb {

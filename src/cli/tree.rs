@@ -133,25 +133,23 @@ impl<'a> Asked<'a> {
 
     /// Answers file by file, in order; returns the exit status.
     fn answer_all(&self, files: &[PathBuf], out: &mut impl Write) -> Result<u8, CliError> {
+        let answers: Vec<Answer> = if files.len() >= MANY {
+            files.par_iter().map(|path| self.answer(path)).collect()
+        } else {
+            files.iter().map(|path| self.answer(path)).collect()
+        };
         let mut status = 0;
-        for batch in files.chunks(BATCH) {
-            let answers: Vec<Answer> = if files.len() >= MANY {
-                batch.par_iter().map(|path| self.answer(path)).collect()
-            } else {
-                batch.iter().map(|path| self.answer(path)).collect()
-            };
-            for answer in answers {
-                match answer {
-                    Ok((text, is_sound)) => {
-                        out.write_all(&text)?;
-                        status = status.max(u8::from(!is_sound));
-                    }
-                    // The other files are still answered.
-                    Err(error) => {
-                        out.flush()?;
-                        error.report();
-                        status = 2;
-                    }
+        for answer in answers {
+            match answer {
+                Ok((text, is_sound)) => {
+                    out.write_all(&text)?;
+                    status = status.max(u8::from(!is_sound));
+                }
+                // The other files are still answered.
+                Err(error) => {
+                    out.flush()?;
+                    error.report();
+                    status = 2;
                 }
             }
         }

@@ -388,6 +388,8 @@ fn what_is_closed_to_others_stays_closed() {
     fs::set_permissions(at("data/private"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::create_dir(at("data/locked")).unwrap();
     fs::set_permissions(at("data/locked"), fs::Permissions::from_mode(0o550)).unwrap();
+    fs::create_dir(at("data/listed")).unwrap();
+    fs::set_permissions(at("data/listed"), fs::Permissions::from_mode(0o754)).unwrap();
     let packed = with(&["--add", &format!("{}:/data", at("data").display())]);
     for (name, expected) in [
         ("key", "file 0600"),
@@ -398,6 +400,7 @@ fn what_is_closed_to_others_stays_closed() {
         ("plain", "file 0644"),
         ("private", "folder 0700"),
         ("locked", "folder 0750"),
+        ("listed", "folder 0754"),
         ("private/inside", "file 0644"),
     ] {
         let node = packed.node(&format!("data/{name}")).unwrap();
@@ -410,6 +413,12 @@ fn what_is_closed_to_others_stays_closed() {
     };
     assert!(words("33").contains("the user 33 may not read /etc/key: it belongs to root"));
     assert!(!words("root").contains("may not read"));
+    let listed = add(&at("data/listed"), "/listed");
+    assert!(
+        with(&["-u", "33", &listed])
+            .said
+            .contains("may not read /listed")
+    );
     let group = add(&at("data/shadow"), "/etc/shadow");
     assert!(
         !with(&["-u", "33:root", &group])

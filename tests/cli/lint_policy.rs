@@ -188,6 +188,17 @@ fn a_policy_that_is_named_counts_instead_of_the_one_beside() {
     assert_eq!(counts(&root.lint_with(&["--config", named])), [1, 2, 2, 0]);
 }
 
+#[test]
+fn a_value_of_none_is_a_value_for_a_verb_with_a_policy() {
+    let root = root();
+    let policy = root.beside("policy.toml");
+    fs::write(&policy, "").unwrap();
+    let mut command = slimpack();
+    command.arg("lint").arg("--config").arg(&policy);
+    let said = fail_with(2, command.args(["--root=none", "/bin/ls"]));
+    assert!(said.contains("none"), "{said}");
+}
+
 fn refused(root: &Root, policy: &str) -> String {
     let path = root.beside("policy.toml");
     fs::write(&path, policy).unwrap();

@@ -5,11 +5,13 @@ mod typed;
 mod verbs;
 
 pub(super) use pack::PackArgs;
-pub(super) use typed::{Typed, is_of_a_run, takes_booleans};
+pub(super) use typed::{Typed, is_of_a_run, is_repeatable, may_lack_value, takes_booleans};
 pub(super) use verbs::{
     CompletionsArgs, DiffArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs,
     NeedsArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
 };
+
+use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -46,12 +48,20 @@ impl Cli {
     /// Reads the command line of this process; exits on help and on misuse.
     pub fn read() -> Self {
         let mut command = Self::command();
-        let (line, unset) = typed::split(&command, std::env::args_os());
-        // The help of a command that accepts --load=false would show that at each flag.
-        let matches = takes_booleans(command.clone())
-            .try_get_matches_from(&line)
-            .or_else(|_| command.clone().try_get_matches_from(&line))
-            .unwrap_or_else(|said| exit(&said));
+        let typed: Vec<OsString> = std::env::args_os().collect();
+        let (line, unset) = typed::split(&command, typed.iter().cloned());
+        let parse = |line: &[OsString]| {
+            // The help of a command that accepts --load=false would show that at each flag.
+            takes_booleans(command.clone())
+                .try_get_matches_from(line)
+                .or_else(|_| command.clone().try_get_matches_from(line))
+                .unwrap_or_else(|said| exit(&said))
+        };
+        let mut matches = parse(&line);
+        // A verb reads its own --config, and has nothing to unset.
+        if matches.subcommand_name().is_some() && !unset.is_empty() {
+            matches = parse(&typed);
+        }
         // The first word that is not a flag is the verb; packing flags before it would
         // be silently lost.
         if let Some(verb) = matches.subcommand_name() {

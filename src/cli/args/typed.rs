@@ -58,6 +58,17 @@ pub(in crate::cli) fn is_of_a_run(arg: &Arg) -> bool {
     of_a_run.contains(&arg.get_id().as_str())
 }
 
+/// Whether the option can be given without a value, like a flag: `--depfile`.
+pub(in crate::cli) fn may_lack_value(arg: &Arg) -> bool {
+    let values = arg.get_num_args();
+    values.is_some_and(|values| values.min_values() == 0)
+}
+
+/// Whether another occurrence of the option adds to it instead of replacing it.
+pub(in crate::cli) fn is_repeatable(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
+}
+
 /// Makes each packing flag accept `=true` and `=false`.
 pub(in crate::cli) fn takes_booleans(command: Command) -> Command {
     command.mut_args(|arg| match arg.get_action() {
@@ -104,13 +115,9 @@ fn dropped(command: &Command, word: &str) -> Option<Typed> {
     let (name, value) = word.strip_prefix("--")?.split_once('=')?;
     let is_option = |arg: &&Arg| arg.get_long() == Some(name) && arg.get_action().takes_values();
     let arg = command.get_arguments().find(is_option)?;
-    // Without a value, such an option is like a flag: `--depfile`, `--strip`.
-    let is_flag = arg
-        .get_num_args()
-        .is_some_and(|range| range.min_values() == 0);
     let is_none = value.is_empty()
         || (value == "none" && !WITH_NONE.contains(&name))
-        || (value == "false" && is_flag);
+        || (value == "false" && may_lack_value(arg));
     (is_none && !is_of_a_run(arg)).then(|| Typed {
         id: format!("{UNSET}{}", arg.get_id()),
         option: name.to_owned(),
@@ -133,7 +140,7 @@ pub(super) fn words(command: &Command, matches: &ArgMatches) -> Vec<Typed> {
         let word = |value| Typed {
             id: id.to_owned(),
             option: option.to_owned(),
-            is_repeatable: matches!(arg.get_action(), ArgAction::Append),
+            is_repeatable: is_repeatable(arg),
             value,
         };
         for occurrence in matches.get_raw_occurrences(id).into_iter().flatten() {

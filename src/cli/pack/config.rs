@@ -90,13 +90,12 @@ fn read_section(
     keys: &Keys,
     config: &Config,
 ) -> Result<Section, String> {
-    let mut place = Place {
+    let from = section.0.iter().find(|(key, _)| key.get_ref() == "from");
+    let place = Place {
         directory,
-        is_from_image: false,
+        is_from_image: from.is_some(),
     };
     let (mut name, mut files) = (None, Vec::new());
-    let from = section.0.iter().find(|(key, _)| key.get_ref() == "from");
-    place.is_from_image = from.is_some();
     let mut typed = Vec::new();
     for (key, value) in &section.0 {
         let wrong = |what: String| config.error_at(value.span(), &what).to_string();

@@ -6,11 +6,11 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, Command, CommandFactory, ValueHint};
+use clap::{Arg, Command, CommandFactory, ValueHint};
 use serde_json::json;
 use toml::Value;
 
-use crate::cli::args::{Cli, Typed, is_of_a_run};
+use crate::cli::args::{Cli, Typed, is_of_a_run, is_repeatable, may_lack_value};
 use crate::cli::inspect;
 
 /// The key that holds the programs: the positional arguments.
@@ -120,14 +120,12 @@ impl<'k> Key<'k> {
     }
 
     fn is_repeatable(self) -> bool {
-        matches!(self.0.get_action(), ArgAction::Append)
+        is_repeatable(self.0)
     }
 
     /// Whether the option can be given without a value, like `--depfile`.
     fn may_lack_value(self) -> bool {
-        self.0
-            .get_num_args()
-            .is_some_and(|range| range.min_values() == 0)
+        may_lack_value(self.0)
     }
 
     fn schema(self) -> serde_json::Value {
