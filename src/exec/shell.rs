@@ -111,9 +111,8 @@ impl Variables {
         let Some((name, value)) = word.split_once('=') else {
             return false;
         };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
-            return word.contains('=');
+            return true;
         }
         let value = value.replace(['"', '\''], "");
         let is_literal = |c: char| c.is_ascii_alphanumeric() || "_-.+/".contains(c);
@@ -136,7 +135,6 @@ impl Variables {
             && expanded.len() <= Self::LONGEST
         {
             expanded.push_str(before);
-            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let (name, left) = match after.strip_prefix('{') {
                 Some(braced) => braced.split_once('}').unwrap_or(("", after)),
                 // A positional parameter has one digit.
@@ -156,6 +154,11 @@ impl Variables {
         }
         expanded + rest
     }
+}
+
+/// Whether the name of a variable may contain `c` (POSIX.1, XBD 3.216).
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// Words that a command follows.

@@ -8,14 +8,13 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::process::{Memo, Process};
+use super::process::{Memo, Process, begins_as_program};
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
 use super::rules::{BUNDLE, RULES, unknown_payload};
 use super::selection::Selection;
 use super::{Mode, Rule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
-use crate::elf::ElfError;
-use crate::loader::{Environment, Loaders, Objects};
+use crate::loader::{Environment, Loaders};
 use crate::vfs::{NodeKind, View};
 
 /// Takes the place of the need's name in hints at files that arguments name.
@@ -327,15 +326,9 @@ impl<'a> Loop<'a> {
             if !path.is_absolute() || self.brings(path) || !is_plain(&path.display().to_string()) {
                 continue;
             }
-            let Ok(walk) = scene.source.walk(path) else {
-                continue;
-            };
             // Programs are covered by the need `commands`; a directory may be a mount point.
-            let is_program = matches!(
-                scene.source.facts(&walk),
-                Ok(Ok(_) | Err(ElfError::NotElf(true)))
-            );
-            if walk.metadata.kind == NodeKind::File && !is_program {
+            let is_file = scene.source.kind(path) == Some(NodeKind::File);
+            if is_file && !begins_as_program(scene.source, path) {
                 let path = (scene.shown)(path);
                 self.hint(Hint {
                     need: ARGUMENTS,
@@ -353,7 +346,7 @@ impl<'a> Loop<'a> {
     fn brings(&self, path: &Path) -> bool {
         let provisions = self.result.provisions.iter();
         let mut places = provisions.filter_map(|provision| match &provision.addition {
-            Addition::File(at) | Addition::Tree(at) | Addition::Copy { to: at, .. } => Some(at),
+            Addition::File(at) | Addition::Copy { to: at, .. } => Some(at),
             _ => None,
         });
         places.any(|at| path.starts_with(at))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::bytes::ReadAt;
 use crate::closure::Closure;
+use crate::elf::ElfError;
 use crate::exec::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Objects, Scene, Target};
 use crate::vfs::{NodeKind, View};
@@ -71,8 +72,6 @@ pub struct Process<'a> {
 /// Results that several rules share, each computed once.
 #[derive(Default)]
 pub struct Memo {
-    /// Libraries that the program's own archive needs; `None` without a readable archive.
-    pub(super) bundle: OnceCell<Option<Vec<String>>>,
     /// Directories of the interpreter's standard library.
     pub(super) library: OnceCell<Vec<PathBuf>>,
     /// Plugin directories, each with the index of the object that contains its path.
@@ -270,6 +269,12 @@ impl Process<'_> {
     pub fn has(&self, path: &str) -> bool {
         self.view.walk(Path::new(path)).is_ok()
     }
+}
+
+/// Whether a file is an ELF object or a script: some data files have execute permission.
+pub(super) fn begins_as_program(view: &View, path: &Path) -> bool {
+    let facts = view.walk(path).and_then(|walk| view.facts(&walk));
+    matches!(facts, Ok(Ok(_) | Err(ElfError::NotElf(true))))
 }
 
 /// The first of these paths that exists; links are followed.

@@ -5,7 +5,7 @@
 //! (`PyInstaller/archive/writers.py`, `bootloader/src/pyi_archive.h`). Lengths are checked against
 //! the file before they are used; the unpacked size is limited per file and in total.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -28,9 +28,9 @@ const MAX_UNPACKED: u64 = 1 << 30;
 /// Types of entries that are unpacked to files: binaries and data.
 const FILES: [u8; 2] = *b"bx";
 
-/// The names of libraries that files in the archive need and that are not in it, each with one of
-/// those files; `None` if the archive is malformed.
-pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeMap<String, String>> {
+/// The names of libraries that files in the archive need and that are not in it; `None` if
+/// the archive is malformed.
+pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeSet<String>> {
     let entries = entries(file, cookie)?;
     let base_name = |name: &str| {
         let name = Path::new(name).file_name()?;
@@ -40,7 +40,7 @@ pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeMap<String, 
         .iter()
         .filter_map(|entry| base_name(&entry.name))
         .collect();
-    let mut needed = BTreeMap::new();
+    let mut needed = BTreeSet::new();
     let mut left = MAX_UNPACKED;
     for entry in entries.iter().filter(|entry| FILES.contains(&entry.kind)) {
         let Some(bytes) = entry.read(file, &mut left) else {
@@ -52,7 +52,7 @@ pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeMap<String, 
         for dependency in object.dependencies() {
             let name = dependency.name.display().to_string();
             if !inside.contains(&name) {
-                needed.entry(name).or_insert_with(|| entry.name.clone());
+                needed.insert(name);
             }
         }
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn files_that_are_no_elf_files_need_nothing() {
         let (file, cookie) = archive(&[("a.so", b'b', b"text"), ("b", b's', b"\x7fELF")]);
-        assert_eq!(needed(&file, cookie), Some(BTreeMap::new()));
+        assert_eq!(needed(&file, cookie), Some(BTreeSet::new()));
         assert_eq!(entries(&file, cookie).unwrap().len(), 2);
     }
 

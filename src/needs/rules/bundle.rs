@@ -1,5 +1,9 @@
 //! Self-extracting programs: the files in their archive need libraries, too.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::told;
 use crate::bytes::ReadAt;
 use crate::elf::Payload;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply, pyinstaller};
@@ -21,19 +25,8 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
-    let needed = needed(process)?;
-    if needed.is_empty() {
-        return None;
-    }
-    let named: Vec<&str> = needed.iter().take(TOLD).map(String::as_str).collect();
-    let more = match needed.len().saturating_sub(TOLD) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let text = format!(
-        "contains a PyInstaller archive, whose files need {}{more}",
-        named.join(", ")
-    );
+    let named = told(&needed(process)?, TOLD)?;
+    let text = format!("contains a PyInstaller archive, whose files need {named}");
     Some(Sign::new(0, text))
 }
 
@@ -44,26 +37,37 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
-/// The libraries that the program's archive needs; `None` without a readable archive.
+/// The libraries that the program's archive needs and the process has not loaded; `None` without a
+/// readable archive.
 fn needed(process: &Process<'_>) -> Option<Vec<String>> {
-    let needed = process.memo.bundle.get_or_init(|| {
-        let (payload, file) = payload(process)?;
-        match payload {
-            Payload::PyInstaller(cookie) => {
-                let needed = pyinstaller::needed(file.as_ref(), cookie)?;
-                let is_loaded = |name: &String| {
-                    let mut sonames = process
-                        .objects()
-                        .iter()
-                        .map(|object| object.object.soname());
-                    sonames.any(|soname| soname.is_some_and(|soname| **soname == **name))
-                };
-                Some(needed.into_keys().filter(|name| !is_loaded(name)).collect())
-            }
-            _ => None,
-        }
+    let Unpacked(needed) = unpacked(process)?;
+    let is_loaded = |name: &&String| {
+        let mut objects = process.objects().iter();
+        objects.any(|object| {
+            object
+                .object
+                .soname()
+                .is_some_and(|soname| **soname == ***name)
+        })
+    };
+    let open = needed.iter().filter(|name| !is_loaded(name));
+    Some(open.cloned().collect())
+}
+
+/// What the files in a program's archive need from outside it. Unpacking takes long, and a program is
+/// processed again for each library that it opens.
+#[derive(Clone)]
+struct Unpacked(Arc<BTreeSet<String>>);
+
+fn unpacked(process: &Process<'_>) -> Option<Unpacked> {
+    let (Payload::PyInstaller(cookie), file) = payload(process)? else {
+        return None;
+    };
+    let unpack = || pyinstaller::needed(file.as_ref(), cookie).ok_or(());
+    let needed = process.view.remember(&process.objects()[0].walk, || {
+        unpack().map(|needed| Unpacked(Arc::new(needed)))
     });
-    needed.clone()
+    needed.ok()
 }
 
 /// The archive in the program, and the program's bytes.
@@ -78,26 +82,23 @@ fn payload(process: &Process<'_>) -> Option<(Payload, Box<dyn ReadAt>)> {
 
 /// A warning about an archive in the program that no rule can read.
 pub(in crate::needs) fn unknown_payload(process: &Process<'_>) -> Option<String> {
-    let file = process.program_file()?;
-    Some(
-        match Payload::of(&process.objects()[0].object, file.as_ref())? {
-            Payload::PyInstaller(_) if needed(process).is_some() => return None,
-            Payload::PyInstaller(_) => {
-                "contains a PyInstaller archive that cannot be read; what its files need is unknown"
-                    .to_owned()
-            }
-            Payload::AppImage => {
-                "is an AppImage, which mounts its own file system when it starts; unpack it \
+    let (payload, _) = payload(process)?;
+    Some(match payload {
+        Payload::PyInstaller(_) if needed(process).is_some() => return None,
+        Payload::PyInstaller(_) => {
+            "contains a PyInstaller archive that cannot be read; what its files need is unknown"
+                .to_owned()
+        }
+        Payload::AppImage => {
+            "is an AppImage, which mounts its own file system when it starts; unpack it \
                               with --appimage-extract and pack the program inside"
-                    .to_owned()
-            }
-            Payload::Zip => {
-                "contains a zip archive; what programs and libraries in it need is unknown"
-                    .to_owned()
-            }
-            Payload::Unknown(bytes) => {
-                format!("has {bytes} bytes after its sections; what they need is unknown")
-            }
-        },
-    )
+                .to_owned()
+        }
+        Payload::Zip => {
+            "contains a zip archive; what programs and libraries in it need is unknown".to_owned()
+        }
+        Payload::Unknown(bytes) => {
+            format!("has {bytes} bytes after its sections; what they need is unknown")
+        }
+    })
 }

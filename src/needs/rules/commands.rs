@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use foldhash::HashSet;
 
 use super::{HOMES, runs_scripts, told};
-use crate::elf::ElfError;
 use crate::exec::{command_line, command_path, commands_in, path_folders, reads_posix_scripts};
-use crate::loader::Objects;
+use crate::needs::process::begins_as_program;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 
@@ -144,7 +143,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 
 /// The commands in the program's script or arguments, and the script if they come from it.
 fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
-    let is_program = |path: &Path| is_program(process, path) && begins_as_program(process, path);
+    let is_program =
+        |path: &Path| is_program(process, path) && begins_as_program(process.view, path);
     let name = process.name();
     if let Some(script) = process.script.filter(|_| reads_posix_scripts(name)) {
         let text = process.view.read(script, MAX_SCRIPT).unwrap_or_default();
@@ -312,15 +312,6 @@ fn command_folders(process: &Process<'_>) -> BTreeSet<PathBuf> {
 fn is_program(process: &Process<'_>, path: &Path) -> bool {
     let walk = process.view.walk(path);
     walk.is_ok_and(|walk| walk.metadata.kind == NodeKind::File && walk.metadata.mode & 0o111 != 0)
-}
-
-/// Whether a file is an ELF object or a script: some data files have execute permission.
-fn begins_as_program(process: &Process<'_>, path: &Path) -> bool {
-    let facts = process
-        .view
-        .walk(path)
-        .and_then(|walk| process.view.facts(&walk));
-    matches!(facts, Ok(Ok(_) | Err(ElfError::NotElf(true))))
 }
 
 fn command(process: &Process<'_>, name: &str) -> Option<PathBuf> {

@@ -59,13 +59,6 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let additions = additions(process);
-    // A directory of the program's own in /etc is more than a file of the administrator's there.
-    let is_own = |addition: &&Addition| matches!(addition, Addition::Tree(_));
-    let own: BTreeSet<_> = additions
-        .iter()
-        .filter(is_own)
-        .filter_map(path_of)
-        .collect();
     let mut paths: BTreeSet<_> = additions.iter().filter_map(path_of).collect();
     if paths.is_empty() {
         return None;
@@ -78,7 +71,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     // programs work without them.
     let is_weak = |path: &&Path| {
         let is_shared = |folder: &Path| SHARED.contains(&folder.to_str());
-        path.parent().is_some_and(is_shared) && !own.contains(*path)
+        // A directory of the program's own in /etc is more than a file of the administrator's there.
+        let is_own = || additions.contains(&Addition::Tree(path.to_path_buf()));
+        path.parent().is_some_and(is_shared) && !is_own()
     };
     if paths.iter().all(is_weak) {
         return None;
