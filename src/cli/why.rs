@@ -1,5 +1,6 @@
 //! `slimpack why IMAGE PATH`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use super::inspect;
 use super::progress::Progress;
 use crate::exec::Start;
 use crate::image::read::{Image, Interest};
-use crate::image::recorded;
+use crate::image::{MAX_RECORD_FILE, RECORD_FILE, recorded};
 use crate::loader::Environment;
 use crate::pack::started;
 use crate::report;
@@ -84,7 +85,8 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
         graph.add(&source.locate(path), "--program");
     }
     let path = source.locate(&args.path);
-    for (recorded, reason) in description.map(recorded).unwrap_or_default() {
+    let record = whole_record(&source).or_else(|| description.map(recorded));
+    for (recorded, reason) in record.unwrap_or_default() {
         match recorded.strip_suffix('/') {
             None => graph.add(Path::new(&recorded), &reason),
             Some(directory) => add_below(&mut graph, image, Path::new(directory), &reason),
@@ -99,6 +101,17 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
             errno.message()
         ))
     })
+}
+
+/// The record that the image carries as a file; `None` if it carries none that can be read.
+fn whole_record(source: &Source) -> Option<BTreeMap<String, String>> {
+    let walk = source.view.walk(Path::new(RECORD_FILE)).ok()?;
+    let size = walk.metadata.size;
+    if size > MAX_RECORD_FILE {
+        return None;
+    }
+    let file = source.view.open(&walk).ok()?;
+    serde_json::from_slice(&file.prefix(0, size).ok()?).ok()
 }
 
 /// Adds everything below `directory`, to which the record gives one common reason.

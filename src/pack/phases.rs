@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::subjects::Subject;
 use super::{
-    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, settings, strip, subjects,
+    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, record, settings, strip,
+    subjects,
 };
 use crate::closure::Closure;
 use crate::elf::{Linkage, go_machine};
@@ -201,6 +202,7 @@ impl Resolved {
             true => rootfs.link_duplicates(&source.view),
             false => 0,
         };
+        record::fill(&mut rootfs);
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;
         }

@@ -1,14 +1,16 @@
 //! The image's own record: why it contains each file that no loader requests.
 //!
-//! In: the finished tree. Out: reasons by path, in at most [`MAX_RECORD`] bytes. A key that ends in
-//! `/` applies to everything below that directory.
+//! In: the finished tree. Out: reasons by path, in at most [`MAX_RECORD`] bytes, and on request all
+//! of them in a file of the image. A key that ends in `/` applies to everything below that
+//! directory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use crate::image::{MAX_RECORD_FILE, RECORD_FILE};
 use crate::rootfs::{Content, Rootfs};
 
-/// Maximum size of the record as a JSON string, in bytes. The image contains it twice, in its
+/// Maximum size of the record in a label as a JSON string, in bytes. The image contains it twice, in its
 /// configuration and its manifest, and registries and their clients refuse documents over 4 MiB.
 const MAX_RECORD: usize = 64 << 10;
 /// Maximum number of reasons given for one directory.
@@ -18,18 +20,34 @@ const MAX_TEXT: usize = 400;
 /// Maximum number of programs that the history lists.
 const MAX_PROGRAMS: usize = 16;
 
+/// The record for a label, in at most [`MAX_RECORD`] bytes.
+pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
+    within(rootfs, MAX_RECORD)
+}
+
+/// Writes the record into the file that was made for it, if there is one: all reasons are known
+/// only now.
+pub(super) fn fill(rootfs: &mut Rootfs) {
+    let path = Path::new(RECORD_FILE);
+    if rootfs.is_made(path) {
+        let most = usize::try_from(MAX_RECORD_FILE).unwrap_or(usize::MAX);
+        let record = serde_json::to_vec(&within(rootfs, most));
+        rootfs.make(path, record.expect("keys of a record are strings"));
+    }
+}
+
 /// Why paths that no loader requests are in the image: each path on its own if that fits, else
 /// directories whose paths share a reason, else all reasons found below a directory.
-pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
+fn within(rootfs: &Rootfs, most: usize) -> BTreeMap<String, String> {
     let exact = by_path(rootfs);
-    if fits(&exact) {
+    if fits(&exact, most) {
         return exact;
     }
     let shared = by_shared_directory(rootfs, &exact);
     let deepest = shared.keys().map(|key| depth(key)).max().unwrap_or(0);
     let mut record = shared.clone();
     for depth in (0..deepest).rev() {
-        if fits(&record) {
+        if fits(&record, most) {
             break;
         }
         record = cut_at(&shared, depth);
@@ -48,11 +66,11 @@ pub(super) fn made_of<'p>(programs: impl ExactSizeIterator<Item = &'p Path>) -> 
     words.join(" ")
 }
 
-fn fits(record: &BTreeMap<String, String>) -> bool {
+fn fits(record: &BTreeMap<String, String>, most: usize) -> bool {
     // JSON inside a JSON string, as the image contains it: a control character of a hostile name
     // takes seven bytes there.
     let json = serde_json::to_string(record).and_then(|text| serde_json::to_string(&text));
-    json.is_ok_and(|text| text.len() <= MAX_RECORD)
+    json.is_ok_and(|text| text.len() <= most)
 }
 
 fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
@@ -146,8 +164,8 @@ mod tests {
     fn a_record_is_measured_as_the_image_contains_it() {
         // Each of these characters takes seven bytes in a JSON string in a JSON string.
         let record = |length| BTreeMap::from([("/\u{1}".repeat(length), "x".to_owned())]);
-        assert!(fits(&record(8_000)));
-        assert!(!fits(&record(9_000)));
+        assert!(fits(&record(8_000), MAX_RECORD));
+        assert!(!fits(&record(9_000), MAX_RECORD));
     }
 
     #[test]

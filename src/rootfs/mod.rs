@@ -316,6 +316,22 @@ impl Rootfs {
 }
 
 impl Rootfs {
+    /// Whether slimpack generates the file at a real path.
+    pub fn is_made(&self, path: &Path) -> bool {
+        let node = self.nodes.get(path);
+        node.is_some_and(|node| match &node.content {
+            Content::File(file) => matches!(file.bytes, Bytes::Made(..)),
+            Content::Directory(_) | Content::Symlink(_) => false,
+        })
+    }
+
+    /// Puts a generated file with these bytes in the place of the node at a real path.
+    pub fn make(&mut self, path: &Path, bytes: Vec<u8>) {
+        if let Some(node) = self.nodes.get_mut(path) {
+            node.content = Content::File(SourceFile::made(bytes));
+        }
+    }
+
     /// Replaces the files for which `other` returns another file.
     pub fn replace_files(&mut self, other: impl Fn(&SourceFile) -> Option<SourceFile>) {
         for node in self.nodes.values_mut() {

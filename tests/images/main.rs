@@ -41,5 +41,6 @@ mod registry_answers;
 mod registry_conduct;
 #[cfg(feature = "registry")]
 mod registry_double;
+mod registry_server;
 mod root_folder;
 mod strip_images;

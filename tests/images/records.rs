@@ -4,10 +4,17 @@ use crate::common;
 use std::fs;
 use std::process::Command;
 
+use crate::registry_server::Registry;
 use common::{document, have, hello, image_config, slimpack, succeed, temporary};
 
 /// Configuration and manifest together, in bytes: clients and registries refuse documents of 4 MiB.
 const MOST: usize = 256 << 10;
+
+/// Where `hello` is in an image.
+const PROGRAM: &str = "/usr/local/bin/hello";
+
+/// Where an image carries its whole record.
+const RECORD: &str = "/usr/share/slimpack/reasons.json";
 
 #[test]
 fn fifty_thousand_files_make_small_documents_that_a_registry_takes() {
@@ -43,29 +50,67 @@ fn fifty_thousand_files_make_small_documents_that_a_registry_takes() {
             .arg("/data/d5/e5/file-705"),
     );
     assert!(said.contains("--add"), "{said}");
-    if !have(&["skopeo"]) {
+    if !have(&["docker-registry", "skopeo"]) {
         return;
     }
-    // Clients read documents of at most 4 MiB, wherever they copy to.
-    let layout = format!("oci:{}:many", folder.path().join("layout").display());
+    let registry = Registry::start(false);
     let source = format!("docker-archive:{}", archive.display());
-    succeed(Command::new("skopeo").args(["--insecure-policy", "copy", "-q", &source, &layout]));
+    let copy = format!("docker://{}", registry.name("me/many:1"));
+    succeed(
+        Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "-q", "--dest-tls-verify=false"])
+            .args([&source, &copy]),
+    );
 }
 
 #[test]
-fn a_thousand_programs_make_a_short_history() {
+fn the_whole_record_is_in_the_image_on_request() {
     let folder = temporary();
-    let mut command = slimpack();
-    for number in 0..1000 {
-        let program = folder.path().join(format!("program-{number}"));
-        fs::hard_link(hello(), &program)
-            .or_else(|_| fs::copy(hello(), &program).map(drop))
-            .unwrap();
-        command.arg(program);
+    let data = folder.path().join("data");
+    for number in 0..2_000 {
+        let below = data.join(format!("directory-{number}"));
+        fs::create_dir_all(&below).unwrap();
+        fs::write(below.join("file"), "").unwrap();
     }
-    let archive = folder.path().join("many.tar");
-    succeed(command.args(["-q", "-o"]).arg(&archive));
-    let config = image_config(&archive);
-    let history = config["history"][0]["created_by"].as_str().unwrap();
-    assert!(history.ends_with("and 984 more"), "{history}");
+    let add = format!("{}:/data", data.display());
+    for compression in ["none", "gzip"] {
+        let archive = folder.path().join(format!("{compression}.tar"));
+        let mut command = slimpack();
+        command.arg(hello()).args(["-q", "--with", "reasons"]);
+        command.args(["--add", &add, "--compress", compression, "-o"]);
+        succeed(command.arg(&archive));
+        // The label has no room for each path; the file has.
+        let config = image_config(&archive);
+        let label = config["config"]["Labels"]["dev.slimpack.reasons"].clone();
+        let path = "/data/directory-7/file";
+        assert!(!label.as_str().unwrap().contains(path), "{label}");
+        let said = succeed(slimpack().arg("why").arg(&archive).arg(path));
+        assert!(said.contains("--add: requested"), "{said}");
+    }
+    let root = folder.path().join("none");
+    common::unpack_layer(&folder.path().join("none.tar"), &root);
+    let record = fs::read(root.join(&RECORD[1..])).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let reason = &record["/data/directory-7/file"];
+    assert_eq!(reason, "--add: requested");
+    // What the user adds at its path is the user's.
+    let own = folder.path().join("own.json");
+    fs::write(&own, "no record").unwrap();
+    let root = folder.path().join("root");
+    succeed(
+        slimpack()
+            .arg(hello())
+            .args(["-q", "--with", "reasons", "--add"])
+            .arg(format!("{}:{RECORD}", own.display()))
+            .arg("-o")
+            .arg(format!("{}/", root.display())),
+    );
+    let held = fs::read_to_string(root.join(&RECORD[1..])).unwrap();
+    assert_eq!(held, "no record");
+    succeed(
+        slimpack()
+            .arg("why")
+            .arg(&root)
+            .args(["--program", PROGRAM, PROGRAM]),
+    );
 }

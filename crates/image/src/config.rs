@@ -127,6 +127,12 @@ pub(super) fn docker_manifest(
 /// The label and annotation that records the reasons; omitted if there are none.
 const REASONS: &str = "dev.slimpack.reasons";
 
+/// Where an image carries its whole record if that was requested: a JSON object like the label's.
+pub const RECORD_FILE: &str = "/usr/share/slimpack/reasons.json";
+
+/// Maximum size of [`RECORD_FILE`], in bytes; a larger one is not read.
+pub const MAX_RECORD_FILE: u64 = 16 << 20;
+
 /// The reasons recorded when the image was packed, for each path that no loader requests; empty
 /// if there is no record or it cannot be parsed.
 pub fn recorded(image: &Description) -> BTreeMap<String, String> {

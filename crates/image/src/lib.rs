@@ -29,7 +29,7 @@ pub use archive::{
     write,
 };
 pub use compression::Compression;
-pub use config::{Configured, Settings, is_record, recorded};
+pub use config::{Configured, MAX_RECORD_FILE, RECORD_FILE, Settings, is_record, recorded};
 pub use digest::{Blob, Digester};
 pub use folder::write_folder;
 pub use format::Format;

@@ -14,6 +14,7 @@ mod openssl;
 mod pam;
 mod paths;
 mod plugins;
+mod reasons;
 mod services;
 mod shell;
 mod stdlib;
@@ -53,6 +54,7 @@ pub static RULES: &[&Rule] = &[
     &commands::RULE,
     &paths::RULE,
     &busybox::RULE,
+    &reasons::RULE,
 ];
 
 /// Where packages install the data and helpers of their programs.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::compression::Exceeded;
 use super::members::Member;
 use super::node::Head;
+use crate::config::{MAX_RECORD_FILE, RECORD_FILE};
 use slimpack_vfs::bytes::ReadAt;
 
 /// Bytes kept of a script: its first line, which Linux truncates at 255.
@@ -52,6 +53,7 @@ impl Interest {
             Head::Elf => Wanted::Whole,
             Head::Script => Wanted::Start(SCRIPT),
             Head::Other if is_configuration(name) && member.size <= CONFIGURATION => Wanted::Whole,
+            Head::Other if is_record(name) && member.size <= MAX_RECORD_FILE => Wanted::Whole,
             Head::Other => Wanted::Start(SCRIPT),
         }
     }
@@ -68,6 +70,10 @@ fn is_configuration(name: &[u8]) -> bool {
         .iter()
         .any(|ending| last.ends_with(ending));
     name.starts_with(b"etc/") || is_named_so
+}
+
+fn is_record(name: &[u8]) -> bool {
+    Some(name) == RECORD_FILE.as_bytes().strip_prefix(b"/")
 }
 
 /// The kept parts of a file, by offset.

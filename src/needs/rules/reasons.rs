@@ -1,0 +1,20 @@
+//! The record of reasons as a file, which has room for more than a label.
+
+use crate::image::RECORD_FILE;
+use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+
+pub(super) static RULE: Rule = Rule {
+    name: "reasons",
+    mode: Mode::Request,
+    what: "the reason of every file, for slimpack why",
+    sign: "none; only on request",
+    adds: "/usr/share/slimpack/reasons.json, with a reason for each path however many there are",
+    fires: |_: &Process<'_>| -> Option<Sign> { None },
+    supply,
+    is_met: None,
+};
+
+/// The reasons are known when the tree is: the file is empty until then.
+fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    Ok(vec![Addition::Made(RECORD_FILE.into(), Vec::new())])
+}
