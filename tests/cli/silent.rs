@@ -235,3 +235,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_archive_that_a_program_carries_is_named() {
+    if !common::have(&["python3"]) {
+        return;
+    }
+    let folder = common::temporary();
+    let program = std::fs::read(hello()).unwrap();
+    let pack = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+        text(&output(slimpack().arg(&path)))
+    };
+    assert!(!pack("plain", &program).contains("archive"));
+    // A zip archive behind the program, as Python's own module makes it.
+    let zip = "import sys, zipfile, os
+with zipfile.ZipFile(sys.argv[1], 'a') as z: z.writestr('data', os.urandom(1 << 17))";
+    let carrier = folder.path().join("carrier");
+    std::fs::write(&carrier, &program).unwrap();
+    common::succeed(
+        std::process::Command::new("python3")
+            .args(["-c", zip])
+            .arg(&carrier),
+    );
+    let said = pack("zip", &std::fs::read(&carrier).unwrap());
+    assert!(said.contains("contains a zip archive"), "{said}");
+    // Bytes of no known kind; few enough are a signature or padding.
+    let bytes: Vec<u8> = (0..1 << 17).map(|n: u32| (n % 251) as u8).collect();
+    let said = pack("unknown", &[&program[..], &bytes].concat());
+    assert!(said.contains("bytes after its sections"), "{said}");
+    let said = pack("padded", &[&program[..], &bytes[..1 << 12]].concat());
+    assert!(!said.contains("bytes after its sections"), "{said}");
+    // The magic number of an AppImage of type 2.
+    let mut appimage = program;
+    appimage[8..11].copy_from_slice(b"AI\x02");
+    let said = pack("appimage", &appimage);
+    assert!(said.contains("--appimage-extract"), "{said}");
+}

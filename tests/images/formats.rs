@@ -532,3 +532,48 @@ fn all_documents_follow_the_schemas_of_the_specification() {
         schemas::check_layout(&pack(folder.path(), "oci-dir", compression, &more));
     }
 }
+
+/// The system calls of `trace` that a run makes, by name, in their order.
+fn calls(trace: &str, words: &[&str]) -> Vec<String> {
+    let folder = temporary();
+    let log = folder.path().join("log");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-e", &format!("trace={trace}"), "-o"])
+        .arg(&log);
+    succeed(command.arg(slimpack().get_program()).args(words));
+    let log = fs::read_to_string(log).unwrap();
+    let calls = log
+        .lines()
+        .filter_map(|line| Some(line.split_once(' ')?.1.trim_start().split_once('(')?.0));
+    calls.map(str::to_owned).collect()
+}
+
+#[test]
+fn with_sync_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let folder = temporary();
+    let out = folder.path().join("x.tar");
+    let words = [
+        hello().to_str().unwrap(),
+        "-q",
+        "-o",
+        out.to_str().unwrap(),
+        "--sync",
+    ];
+    let trace = "fsync,fdatasync,rename,renameat,renameat2";
+    let calls_with = calls(trace, &words);
+    let [bytes, name, directory] = &calls_with[..] else {
+        panic!("{calls_with:?}");
+    };
+    assert_eq!(bytes, "fdatasync");
+    assert!(name.starts_with("rename"), "{name}");
+    assert_eq!(directory, "fsync");
+    let without = calls(trace, &words[..4]);
+    assert!(
+        matches!(&without[..], [name] if name.starts_with("rename")),
+        "{without:?}"
+    );
+}
