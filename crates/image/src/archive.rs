@@ -2,7 +2,8 @@
 //!
 //! In: trees and settings. Out: an OCI image layout and docker's `manifest.json` in one tar, both
 //! pointing at the same blobs, or one of the two. When writing to a file, an uncompressed layer is
-//! read once: its header is filled in when its digest is known. For a stream it is read twice.
+//! read once: its header is filled in when its digest is known. For a stream it is read twice, and
+//! hashed once.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -11,7 +12,7 @@ use thiserror::Error;
 
 use super::compression::Compression;
 use super::config::{Indexes, LAYOUT, Settings, docker_manifest};
-use super::digest::Blob;
+use super::digest::{Blob, Checksum};
 use super::format::Format;
 use super::layer::{self, BLOCK, LayerError};
 use super::part::{Described, LayerBlob, Part, copy};
@@ -224,9 +225,14 @@ impl Archive<'_> {
                 self.pad(layer)
             }
             Destination::Stream(out) => {
-                let layer = part.plain_layer(&mut io::sink())?;
+                // The name of a layer is before its bytes. That the second pass has read the same is
+                // told by a fast checksum: whoever reads the image compares the digest.
+                let mut first = Checksum::new(io::sink());
+                let layer = part.plain_layer(&mut first)?;
                 out.write_all(header(&layer)?.as_bytes())?;
-                if part.plain_layer(out)? != layer {
+                let mut second = Checksum::new(out);
+                part.tar(&mut second)?;
+                if first.value() != second.value() {
                     return Err(ImageError::Changed);
                 }
                 self.pad(layer)
@@ -334,4 +340,93 @@ fn member(path: &str, size: u64) -> io::Result<Header> {
     header.set_size(size);
     header.set_cksum();
     Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use slimpack_vfs::bytes::ReadAt;
+    use slimpack_vfs::{Errno, FileId};
+
+    use super::*;
+    use crate::layer::{LayerEntry, LayerFile, LayerNode, LayerSource};
+    use crate::{Configured, Platform, Tag};
+
+    /// A tree of one file, whose only byte is another one each time it is opened, or the same.
+    struct Tree {
+        opened: AtomicU8,
+        turns: u8,
+    }
+
+    impl LayerFile for Tree {
+        fn id(&self) -> FileId {
+            FileId {
+                volume: 0,
+                number: 0,
+            }
+        }
+
+        fn size(&self) -> u64 {
+            1
+        }
+
+        fn origin(&self) -> Option<&Path> {
+            None
+        }
+
+        fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
+            let byte = self.opened.fetch_add(self.turns, Ordering::Relaxed);
+            Ok(Box::new(vec![byte]))
+        }
+    }
+
+    impl LayerSource for Tree {
+        fn nodes(&self) -> Box<dyn Iterator<Item = LayerNode<'_>> + '_> {
+            Box::new(std::iter::once(LayerNode {
+                path: Path::new("/file"),
+                entry: LayerEntry::File(0o644, self),
+            }))
+        }
+
+        fn bytes(&self) -> u64 {
+            1
+        }
+    }
+
+    /// The archive of a tree, by both ways of writing one.
+    fn written(turns: u8, is_stream: bool) -> Result<Vec<u8>, ImageError> {
+        let settings = Settings {
+            platform: Platform::linux("amd64", None),
+            tags: vec![Tag::for_program("file")],
+            entrypoint: Vec::new(),
+            configured: Configured::default(),
+            reasons: BTreeMap::new(),
+            made_of: String::new(),
+        };
+        let tree = Tree {
+            opened: AtomicU8::new(0),
+            turns,
+        };
+        let part = Part {
+            tree: &tree,
+            settings: &settings,
+        };
+        let mut out = io::Cursor::new(Vec::new());
+        let destination = match is_stream {
+            true => Destination::Stream(&mut out),
+            false => Destination::File(&mut out),
+        };
+        write(&[part], Style::default(), destination)?;
+        Ok(out.into_inner())
+    }
+
+    #[test]
+    fn a_stream_is_the_same_as_a_file_or_ends_when_a_file_has_changed() {
+        assert_eq!(written(0, true).unwrap(), written(0, false).unwrap());
+        assert!(written(1, false).is_ok());
+        assert!(matches!(written(1, true), Err(ImageError::Changed)));
+    }
 }

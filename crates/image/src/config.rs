@@ -20,7 +20,7 @@ use super::read::Description;
 use super::reference::Tag;
 
 /// Image settings given by the user.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Configured {
     /// Default arguments.
     pub cmd: Vec<String>,

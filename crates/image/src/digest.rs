@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use slimpack_vfs::bytes::ReadAt;
 
@@ -67,6 +68,38 @@ impl Blob {
     /// Path of the blob in an image layout.
     pub fn path(&self) -> String {
         format!("blobs/sha256/{}", self.sha256)
+    }
+}
+
+/// A writer with a fast checksum (XXH3) of the bytes it passes on: enough to tell an accident, not to
+/// tell who did it.
+pub(super) struct Checksum<W> {
+    out: W,
+    hash: Box<Xxh3Default>,
+}
+
+impl<W> Checksum<W> {
+    /// Wraps `out`.
+    pub fn new(out: W) -> Self {
+        let hash = Box::default();
+        Self { out, hash }
+    }
+
+    /// The checksum of what was written so far.
+    pub fn value(&self) -> u128 {
+        self.hash.digest128()
+    }
+}
+
+impl<W: Write> Write for Checksum<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

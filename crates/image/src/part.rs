@@ -31,7 +31,7 @@ pub struct LayerBlob {
 impl Part<'_> {
     /// Writes the layer uncompressed.
     pub(super) fn plain_layer(&self, out: &mut dyn Write) -> Result<LayerBlob, ImageError> {
-        let blob = self.tar(out)?;
+        let blob = self.digested_tar(out)?;
         Ok(LayerBlob {
             plain: blob.clone(),
             blob,
@@ -47,7 +47,7 @@ impl Part<'_> {
         let mut file = tempfile::tempfile().map_err(ImageError::Temporary)?;
         let compress = || -> Result<Blob, ImageError> {
             let mut writer = compression.writer(Box::new(file.try_clone()?))?;
-            let plain = self.tar(&mut writer)?;
+            let plain = self.digested_tar(&mut writer)?;
             writer.finish()?;
             Ok(plain)
         };
@@ -68,14 +68,19 @@ impl Part<'_> {
         Ok((layer, file))
     }
 
-    fn tar(&self, out: &mut dyn Write) -> Result<Blob, ImageError> {
+    fn digested_tar(&self, out: &mut dyn Write) -> Result<Blob, ImageError> {
         let mut digester = Digester::new(out, self.tree.bytes());
-        let written = layer::write(self.tree, self.settings.configured.created, &mut digester);
+        self.tar(&mut digester)?;
+        Ok(digester.finish()?)
+    }
+
+    /// Writes the uncompressed layer without a digest.
+    pub(super) fn tar(&self, out: &mut dyn Write) -> Result<(), ImageError> {
+        let written = layer::write(self.tree, self.settings.configured.created, out);
         written.map_err(|error| match error {
             layer::LayerError::Write(error) => ImageError::Write(error),
             other => ImageError::Layer(other),
-        })?;
-        Ok(digester.finish()?)
+        })
     }
 
     /// The documents of the image around this layer.
