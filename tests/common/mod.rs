@@ -52,9 +52,19 @@ pub fn fail_with(status: i32, command: &mut Command) -> String {
 
 /// Runs a command to its end.
 pub fn output(command: &mut Command) -> Output {
-    command
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
+    for _ in 0..100 {
+        match command.output() {
+            // A test in another thread was between fork and exec while this program was written,
+            // and holds it open for writing until then.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            result => {
+                return result.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+            }
+        }
+    }
+    panic!("{command:?} stays open for writing")
 }
 
 /// Both streams of a run.
@@ -263,6 +273,20 @@ fn give_capabilities(config: &mut serde_json::Value) {
     for set in ["bounding", "effective", "permitted"] {
         config["process"]["capabilities"][set] = capabilities.into();
     }
+}
+
+/// A command that runs a packed archive in runc with docker's capabilities and these, where programs
+/// may gain privileges; the bundle is in the folder.
+pub fn container_with(archive: &Path, more: &[&str]) -> (tempfile::TempDir, Command) {
+    container(archive, &[], |config| {
+        give_capabilities(config);
+        let process = &mut config["process"];
+        process["noNewPrivileges"] = false.into();
+        for set in ["bounding", "permitted"] {
+            let list = process["capabilities"][set].as_array_mut().unwrap();
+            list.extend(more.iter().map(|name| (*name).into()));
+        }
+    })
 }
 
 fn container(
