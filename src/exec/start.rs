@@ -21,6 +21,8 @@ pub struct Start {
     pub working_dir: PathBuf,
     /// `USER[:GROUP]` by name or number; empty for root.
     pub user: String,
+    /// Volumes: directories that engines mount something over.
+    pub volumes: Vec<PathBuf>,
 }
 
 impl Start {
@@ -43,6 +45,12 @@ impl Start {
             env: config.env().clone().unwrap_or_default(),
             working_dir: Path::new("/").join(working_dir),
             user: config.user().clone().unwrap_or_default(),
+            volumes: config
+                .volumes()
+                .iter()
+                .flatten()
+                .map(|path| Path::new("/").join(path))
+                .collect(),
         }
     }
 

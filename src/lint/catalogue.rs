@@ -165,6 +165,12 @@ rules! {
     SP308 Error "the image's user is not in its /etc/passwd"
         "Engines refuse to start a container when they cannot look up the ID of its user."
         "Add the user, or give its numeric ID."
+    SP309 Warning "a private key that everybody may read"
+        "Whoever gets into the container, as any user, has the key."
+        "Close it to others (chmod 0600) and give it to the user that reads it (chown)."
+    SP310 Info "the image's user may not write to its working directory or to a volume"
+        "What the program writes there fails, unless something writable is mounted."
+        "Give the directory to the user: chown, or slimpack --mkdir PATH,chown=USER."
     SP401 Info "data that a program probably reads is missing"
         "The program starts, then fails or misbehaves when it looks for the data."
         "Add the data if the program uses it."
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn numbers_are_in_order_and_stand_once() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(RULES.len(), 37);
+        assert_eq!(RULES.len(), 39);
         assert_eq!(nearest("sp01"), Some("SP001"));
         assert_eq!(nearest("nonsense"), None);
     }

@@ -1,4 +1,4 @@
-//! The rules about what an image promises and how it is started: SP301 to SP303, SP308.
+//! The rules about what an image promises and how it is started: SP301 to SP303, SP308 to SP310.
 
 use crate::{common, image_writer, root_images, roots};
 use common::have;
@@ -401,4 +401,82 @@ fn sp302_what_a_shell_is_told_to_start_and_where_is_there() {
     ] {
         with(command, folder).has_no_error();
     }
+}
+
+#[test]
+fn sp302_and_sp310_what_the_user_of_an_image_may_not_enter_or_write_to() {
+    let root = Root::empty();
+    root.program("app", &[], &["-static"]);
+    std::fs::create_dir(root.path.join("work")).unwrap();
+    std::fs::create_dir(root.path.join("data")).unwrap();
+    let with = |mode: u32, owner: (u64, u64), user: &str| {
+        let mut members = root_images::members(&root.path);
+        for member in &mut members {
+            if member.name == b"work" || member.name == b"data" {
+                (member.mode, member.owner) = (mode, owner);
+            }
+        }
+        let files = docker_archive("app:1", &[Layer::of(&members)], |config| {
+            config["config"] = json!({
+                "Entrypoint": ["/app"], "User": user, "WorkingDir": "/work", "Volumes": {"/data": {}},
+            });
+        });
+        lint_files(&files)
+    };
+    // Engines change to the directory as the user (docker 20.10: "permission denied").
+    let report = with(0o700, (0, 0), "1000");
+    assert_has(
+        report.about("SP302", "/work"),
+        &json!({"severity": "error", "path": "/work"}),
+    );
+    let report = with(0o755, (0, 0), "1000");
+    report.has_no_error();
+    for path in ["/work", "/data"] {
+        assert_has(
+            report.about("SP310", path),
+            &json!({"severity": "info", "evidence": {"user": "1000"}}),
+        );
+    }
+    for (mode, owner, user) in [
+        (0o755, (1000, 0), "1000"),
+        (0o775, (0, 44), "1000:44"),
+        (0o1777, (0, 0), "1000"),
+        (0o700, (5, 5), ""),
+        (0o700, (5, 5), "0"),
+    ] {
+        let report = with(mode, owner, user);
+        assert!(report.of("SP310").is_empty(), "{report:?}");
+        report.has_no_error();
+    }
+}
+
+#[test]
+fn sp309_a_private_key_that_everybody_may_read() {
+    if !have(&["openssl"]) {
+        return;
+    }
+    let root = Root::empty();
+    root.program("app", &[], &["-static"]);
+    let folder = common::temporary();
+    let key = folder.path().join("key");
+    common::succeed(
+        std::process::Command::new("openssl")
+            .args(["genpkey", "-quiet", "-algorithm", "ed25519", "-out"])
+            .arg(&key),
+    );
+    let key = std::fs::read_to_string(key).unwrap();
+    root.write("etc/ssl/server.key", &key);
+    root.write("etc/ssl/server.pem", "-----BEGIN CERTIFICATE-----\n");
+    root.write("etc/closed.key", &key);
+    root.write("root/.ssh/id_ed25519", &key);
+    root.write("usr/share/doc/example.key", &key);
+    for (path, mode) in [("etc/closed.key", 0o640), ("root/.ssh", 0o700)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(root.path.join(path), mode).unwrap();
+    }
+    let report = root.lint();
+    assert_has(
+        report.only("SP309"),
+        &json!({"severity": "warning", "path": "/etc/ssl/server.key", "evidence": {"mode": "0644"}}),
+    );
 }

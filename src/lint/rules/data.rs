@@ -31,6 +31,7 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         arguments: arguments.unwrap_or_default(),
         script: None,
         is_packed: true,
+        is_image: false,
         // Findings must not depend on how the layers are compressed.
         has_contents: runtime.is_some(),
         memo: needs::Memo::default(),

@@ -1,11 +1,11 @@
-//! SP301 and SP304–SP307: the image's files and blobs.
+//! SP301, SP304–SP307 and SP309: the image's files and blobs.
 
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
 use crate::image::read::{AnomalyKind, Duplicate, Fault, Tree};
-use crate::lint::catalogue::{SP004, SP301, SP304, SP305, SP306, SP307, Severity};
+use crate::lint::catalogue::{SP004, SP301, SP304, SP305, SP306, SP307, SP309, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::vfs::{Errno, MAX_LINKS, NodeKind, View};
@@ -14,6 +14,11 @@ use crate::vfs::{Errno, MAX_LINKS, NodeKind, View};
 const MOST: usize = 20;
 /// Directories that engines mount or programs fill at run time: links into them may resolve then.
 const RUN_TIME: [&str; 6] = ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"];
+
+/// Largest file that may be a private key, in bytes.
+const MAX_KEY: u64 = 64 << 10;
+/// Bytes in which the first line of a key ends (RFC 7468: `-----BEGIN ENCRYPTED PRIVATE KEY-----`).
+const BEGIN_LENGTH: u64 = 64;
 
 /// Documentation, which minimal images leave out: a dangling link to it does no harm.
 const DOCUMENTATION: [&str; 5] = [
@@ -158,7 +163,7 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
             0o6000 => "setuid and setgid",
             0o4000 => "setuid",
             0o2000 => "setgid",
-            _ if node.has_capabilities => "has file capabilities",
+            _ if node.capabilities.is_some() => "has file capabilities",
             _ => continue,
         };
         if !is_executable {
@@ -175,10 +180,61 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
                 .evidence("mode", format!("{:04o}", node.mode))
                 .evidence("uid", node.uid)
                 .evidence("gid", node.gid)
-                .evidence("capabilities", node.has_capabilities),
+                .evidence("capabilities", node.capabilities.is_some()),
         );
     }
     findings
+}
+
+/// Whether a file has the name of a key: to read every file would take too long.
+fn is_called_a_key(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    [".key", ".pem", "_key"]
+        .iter()
+        .any(|end| name.ends_with(end))
+        || name.starts_with("id_")
+}
+
+/// Private keys that everybody may read.
+pub(super) fn keys(context: &Context<'_>, tree: &Tree) -> Vec<Finding> {
+    let open = tree.walk().filter(|(path, _, node)| {
+        node.kind() == NodeKind::File
+            && node.mode & 0o004 != 0
+            && node.size <= MAX_KEY
+            && is_called_a_key(path)
+            && !DOCUMENTATION.iter().any(|folder| path.starts_with(folder))
+    });
+    let keys = open.filter(|(path, _, node)| {
+        let start = node
+            .open()
+            .ok()
+            .and_then(|file| file.prefix(0, BEGIN_LENGTH).ok());
+        let is_key = start.is_some_and(|start| {
+            let line = start
+                .split(|&byte| byte == b'\n')
+                .next()
+                .unwrap_or_default();
+            line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----")
+        });
+        // A directory above may close it.
+        let mut above = path.ancestors().skip(1);
+        is_key
+            && above.all(|path| {
+                let found = context.source.view.lookup(path);
+                path.parent().is_none() || found.is_ok_and(|found| found.mode & 0o001 != 0)
+            })
+    });
+    let findings = keys.map(|(path, _, node)| {
+        let message = format!(
+            "{} is a private key that everybody may read",
+            path.display()
+        );
+        Finding::new(&SP309, &path, path.display().to_string(), message)
+            .evidence("mode", format!("{:04o}", node.mode))
+            .evidence("uid", node.uid)
+            .evidence("gid", node.gid)
+    });
+    findings.collect()
 }
 
 /// Executable ELF files that no kernel would start.

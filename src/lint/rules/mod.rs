@@ -154,12 +154,14 @@ pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
     findings.extend(start::entrypoint(context));
     findings.extend(start::shell_command(context));
     findings.extend(start::working_dir(context));
+    findings.extend(start::unwritable(context));
     findings.extend(start::user(context));
     if let Some(tree) = context.tree() {
         findings.extend(files::links(context));
         findings.extend(files::damaged(context));
         findings.extend(search_paths::variable(context));
         findings.extend(files::privileged(tree));
+        findings.extend(files::keys(context, tree));
         findings.extend(files::waste(tree));
         findings.extend(files::names(tree));
         findings.extend(cache::of_root(context));

@@ -1,4 +1,4 @@
-//! SP302 and SP308: the image's entrypoint, working directory and user.
+//! SP302, SP308 and SP310: the image's entrypoint, working directory, volumes and user.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::elf::{ElfError, go_machine};
 use crate::exec::{TELLING, command_line, describe};
 use crate::image::Platform;
-use crate::lint::catalogue::{SP302, SP308};
+use crate::lint::catalogue::{SP302, SP308, SP310};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::loader::Objects;
@@ -41,7 +41,7 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
         );
         return Some(finding(&path, message).evidence("mode", format!("{mode:04o}")));
     }
-    if let Some(why) = forbidden(context, &walk.real) {
+    if let Some(why) = denied(context, &walk.real, Access::Enter) {
         let message = format!(
             "the entrypoint {} cannot be executed: {why}",
             path.display()
@@ -92,17 +92,23 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte)
 }
 
-/// A working directory that is not a directory. Engines create one that does not exist.
+/// A working directory that is not a directory, or that the user may not enter. Engines create one
+/// that does not exist.
 pub(super) fn working_dir(context: &Context<'_>) -> Option<Finding> {
     let folder = &context.start.working_dir;
     let walk = context.source.view.walk(folder).ok()?;
-    if walk.metadata.kind == NodeKind::Directory {
-        return None;
-    }
-    let message = format!(
-        "the working directory {} is not a directory",
-        folder.display()
-    );
+    let is_directory = walk.metadata.kind == NodeKind::Directory;
+    let message = match denied(context, &walk.real, Access::Enter) {
+        _ if !is_directory => format!(
+            "the working directory {} is not a directory",
+            folder.display()
+        ),
+        Some(why) => format!(
+            "the working directory {} cannot be entered: {why}",
+            folder.display()
+        ),
+        None => return None,
+    };
     let subject = folder.display().to_string();
     Some(Finding::new(&SP302, folder, subject, message))
 }
@@ -210,21 +216,51 @@ fn numbers(context: &Context<'_>) -> Option<(u64, Vec<u64>)> {
     Some((uid, gids))
 }
 
-/// Why the image's user may not execute a file: it needs execute permission on the file and
-/// search permission on every directory above it.
-fn forbidden(context: &Context<'_>, real: &Path) -> Option<String> {
+/// The working directory and volumes that the image's user may not write to.
+pub(super) fn unwritable(context: &Context<'_>) -> Vec<Finding> {
+    let start = &context.start;
+    let working_dir = Some(&start.working_dir).filter(|path| *path != Path::new("/"));
+    let working_dir = working_dir.map(|path| ("working directory", path));
+    let volumes = start.volumes.iter().map(|path| ("volume", path));
+    let unwritable = working_dir.into_iter().chain(volumes);
+    let unwritable = unwritable.filter_map(|(what, path)| {
+        let walk = context.source.view.walk(path).ok()?;
+        let why = denied(context, &walk.real, Access::Write)?;
+        let message = format!("the {what} {} cannot be written to: {why}", path.display());
+        let subject = path.display().to_string();
+        Some(Finding::new(&SP310, path, subject, message).evidence("user", start.user.clone()))
+    });
+    unwritable.collect()
+}
+
+/// What a user may do with a file, beside entering the directories above it.
+#[derive(Clone, Copy, PartialEq)]
+enum Access {
+    /// Execute a file, or search a directory.
+    Enter,
+    /// Write to a directory, which includes searching it.
+    Write,
+}
+
+/// Why the image's user has no such access: it takes search permission on every directory above, too
+/// (`path_resolution(7)`).
+fn denied(context: &Context<'_>, real: &Path, access: Access) -> Option<String> {
     let tree = context.tree()?;
     let (uid, gids) = numbers(context).filter(|(uid, _)| *uid != 0)?;
     for path in real.ancestors() {
         let (_, node) = tree.node(path.as_os_str().as_bytes()).ok()?;
-        let bit = match (node.uid == uid, gids.contains(&node.gid)) {
-            (true, _) => 0o100,
-            (false, true) => 0o010,
-            (false, false) => 0o001,
+        let shift = match (node.uid == uid, gids.contains(&node.gid)) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
         };
-        if node.mode & bit == 0 {
+        let (bits, verb) = match access {
+            Access::Write if path == real => (0o3, "write to"),
+            _ => (0o1, "execute or search"),
+        };
+        if node.mode >> shift & bits != bits {
             return Some(format!(
-                "the user {} may not execute or search {} (mode {:04o}, owner {}:{})",
+                "the user {} may not {verb} {} (mode {:04o}, owner {}:{})",
                 context.start.user,
                 path.display(),
                 node.mode,
