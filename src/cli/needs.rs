@@ -56,6 +56,7 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         arguments: &[],
         script: None,
         is_packed: true,
+        is_image: false,
         has_contents: true,
         memo: needs::Memo::default(),
     };

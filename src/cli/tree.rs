@@ -167,6 +167,7 @@ impl<'a> Asked<'a> {
             arguments: &[],
             script: None,
             is_packed: true,
+            is_image: false,
             has_contents: true,
             memo: needs::Memo::default(),
         };

@@ -8,8 +8,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::image::read::Limits;
 use crate::image::{Format, Tag};
-use crate::pack::Add;
+use crate::pack::{Add, Grant, Mkdir};
 use crate::source::Root;
+use crate::suggest::nearest;
 
 /// `NAME[:TAG]`.
 pub(super) fn tag(text: &str) -> Result<Tag, String> {
@@ -216,8 +217,10 @@ pub(super) fn user(text: &str) -> Result<String, String> {
     }
 }
 
-/// `SRC[:DEST]`; a colon belongs to the source unless an absolute path follows it.
+/// `SRC[:DEST][,chown=OWNER[:GROUP]][,chmod=MODE]`; a colon belongs to the source unless an absolute
+/// path follows it.
 pub(super) fn add(text: &str) -> Result<Add, String> {
+    let (text, grant) = grant(text)?;
     let (source, to) = match text.rsplit_once(':') {
         Some((source, to)) if to.starts_with('/') => (source, Some(destination(to)?)),
         _ => (text, None),
@@ -228,7 +231,51 @@ pub(super) fn add(text: &str) -> Result<Add, String> {
     Ok(Add {
         source: source.to_owned(),
         destination: to,
+        grant,
     })
+}
+
+/// `PATH[,chown=OWNER[:GROUP]][,chmod=MODE]`.
+pub(super) fn mkdir(text: &str) -> Result<Mkdir, String> {
+    let (path, grant) = grant(text)?;
+    let path = destination(path)?.trim_end_matches('/').to_owned();
+    if path.is_empty() {
+        return Err("/ is in every image; write a directory below it".into());
+    }
+    Ok(Mkdir {
+        path: path.into(),
+        grant,
+    })
+}
+
+/// A path, and the options after it, in the syntax of `docker buildx build --output`.
+fn grant(text: &str) -> Result<(&str, Grant), String> {
+    let (mut path, mut grant) = (text, Grant::default());
+    while let Some((before, option)) = path.rsplit_once(',') {
+        match option.split_once('=') {
+            Some(("chown", owner)) if grant.owner.is_none() => {
+                grant.owner = Some(user(owner).map_err(|_| {
+                    format!("chown={owner}: write OWNER or OWNER:GROUP, by name or number")
+                })?);
+            }
+            Some(("chmod", bits)) if grant.mode.is_none() => grant.mode = Some(mode(bits)?),
+            Some((name, _)) if nearest(name, ["chown", "chmod"], 2).is_some() => {
+                return Err(format!("{option:?}: write chown= and chmod= once each"));
+            }
+            // A comma of the path.
+            _ => break,
+        }
+        path = before;
+    }
+    Ok((path, grant))
+}
+
+/// Permission bits, octal.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let is_octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let bits = u32::from_str_radix(text, 8).ok();
+    bits.filter(|bits| is_octal && *bits <= 0o7777)
+        .ok_or_else(|| format!("{text:?} is not a mode; write octal digits, such as 0640"))
 }
 
 /// The path of a program in the image, except where engines mount their own file systems.

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::bytes::is_same;
 use crate::image::read::{Head, Node, Tree};
-use crate::vfs::NodeKind;
+use crate::vfs::{Capabilities, NodeKind};
 
 /// Number of components of the directories that bytes are summed for: `/usr/lib`.
 const DEPTH: usize = 2;
@@ -47,12 +47,12 @@ pub enum Change {
         /// Owner in the second tree.
         after: String,
     },
-    /// File capabilities, which only one of them has.
+    /// File capabilities, as `getcap(8)` prints them.
     Capabilities {
-        /// Whether it has any in the first tree.
-        before: bool,
-        /// Whether it has any in the second tree.
-        after: bool,
+        /// Those in the first tree; `None` without any.
+        before: Option<String>,
+        /// Those in the second tree.
+        after: Option<String>,
     },
     /// The target of a symbolic link.
     Target {
@@ -221,10 +221,10 @@ fn changes(one: &Node, other: &Node) -> io::Result<Vec<Change>> {
             after: format!("{}:{}", other.uid, other.gid),
         });
     }
-    if one.has_capabilities != other.has_capabilities {
+    if one.capabilities != other.capabilities {
         changes.push(Change::Capabilities {
-            before: one.has_capabilities,
-            after: other.has_capabilities,
+            before: one.capabilities.as_deref().map(Capabilities::text),
+            after: other.capabilities.as_deref().map(Capabilities::text),
         });
     }
     if let (Some(before), Some(after)) = (one.target(), other.target())

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::engine::{Loop, Scene};
-use super::provision::{Addition, Cause, NeedError, Provision, Started};
+use super::provision::{Addition, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
 use crate::exec::Interpreters;
 use crate::loader::Objects;
@@ -23,31 +23,43 @@ pub(super) const MAX_PROCESSES: usize = 2_000;
 impl Loop<'_> {
     /// Adds files; programs and libraries are added with what they load.
     pub(super) fn add(&mut self, provision: Provision) -> Result<(), NeedError> {
-        let Provision { addition, cause } = provision;
-        match addition {
-            Addition::Program(path) => self.start(&path, None, &cause),
-            Addition::File(path) => self.file(&path, None, &cause),
-            Addition::Tree(path) => self.tree(&path, None, &[], &cause),
-            Addition::Part { path, without } => self.tree(&path, None, without, &cause),
-            Addition::Copy { from, to } => self.tree(&from, Some(&to), &[], &cause),
+        match &provision.addition {
+            Addition::Program(path) => self.start(path, None, &provision),
+            Addition::File(path) => self.file(path, None, &provision),
+            Addition::Tree(path) => self.tree(path, None, &[], &provision),
+            Addition::Part { path, without } => self.tree(path, None, without, &provision),
+            Addition::Copy { from, to } => self.tree(from, Some(to), &[], &provision),
             addition => {
-                self.note(addition, &cause);
+                self.note(addition.clone(), &provision);
                 Ok(())
             }
         }
     }
 
-    fn note(&mut self, addition: Addition, cause: &Cause) {
-        if self.noted.insert((cause.need, addition.clone())) {
+    /// Adds something for the sake of `whole`, of which it is a part.
+    fn note(&mut self, addition: Addition, whole: &Provision) {
+        let Provision {
+            cause, ownership, ..
+        } = whole;
+        if self
+            .noted
+            .insert((cause.need, addition.clone(), *ownership))
+        {
             self.result.provisions.push(Provision {
                 addition,
                 cause: cause.clone(),
+                ownership: *ownership,
             });
         }
     }
 
     /// Adds a program or library with everything it loads.
-    fn start(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+    fn start(
+        &mut self,
+        path: &Path,
+        to: Option<&Path>,
+        whole: &Provision,
+    ) -> Result<(), NeedError> {
         let key = (path.to_path_buf(), to.map(Path::to_path_buf));
         if !self.known.insert(key) {
             return Ok(());
@@ -71,12 +83,13 @@ impl Loop<'_> {
             path: path.to_path_buf(),
             to: to.map(Path::to_path_buf),
             closure,
-            cause: cause.clone(),
+            cause: whole.cause.clone(),
+            ownership: whole.ownership,
         });
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, to: Option<&Path>, cause: &Cause) -> Result<(), NeedError> {
+    fn file(&mut self, path: &Path, to: Option<&Path>, whole: &Provision) -> Result<(), NeedError> {
         let walk = self
             .scene
             .source
@@ -88,10 +101,10 @@ impl Loop<'_> {
         let facts = self.scene.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
         if is_loaded {
-            return self.start(path, to, cause);
+            return self.start(path, to, whole);
         }
         if walk.metadata.mode & 0o111 != 0 {
-            self.script(path, cause)?;
+            self.script(path, whole)?;
         }
         let addition = match to {
             None => Addition::File(path.to_path_buf()),
@@ -100,12 +113,12 @@ impl Loop<'_> {
                 to: to.to_path_buf(),
             },
         };
-        self.note(addition, cause);
+        self.note(addition, whole);
         Ok(())
     }
 
     /// Adds the interpreter of a file if it is a script.
-    fn script(&mut self, path: &Path, cause: &Cause) -> Result<(), NeedError> {
+    fn script(&mut self, path: &Path, whole: &Provision) -> Result<(), NeedError> {
         let scene = self.scene;
         match Interpreters::of(scene.source, scene.env, path) {
             None => {}
@@ -115,11 +128,13 @@ impl Loop<'_> {
                 self.result.warnings.insert(warning);
             }
             Some(Ok(found)) => {
+                // The interpreter is nobody's in particular.
+                let plain = Provision::usual(whole.addition.clone(), whole.cause.clone());
                 for program in [Some(found.interpreter), found.command]
                     .into_iter()
                     .flatten()
                 {
-                    self.start(&program, None, cause)?;
+                    self.start(&program, None, &plain)?;
                 }
             }
         }
@@ -140,7 +155,7 @@ impl Loop<'_> {
         path: &Path,
         to: Option<&Path>,
         without: &[&str],
-        cause: &Cause,
+        whole: &Provision,
     ) -> Result<(), NeedError> {
         let source = self.scene.source;
         let mut pending = vec![(path.to_path_buf(), to.map(Path::to_path_buf))];
@@ -155,7 +170,7 @@ impl Loop<'_> {
                 && let Some(to) = &to
                 && let Ok(target) = source.read_link(&path)
             {
-                self.note(Addition::Link(to.clone(), target), cause);
+                self.note(Addition::Link(to.clone(), target), whole);
                 continue;
             }
             // A dangling link inside is not followed, and not added unless it is copied.
@@ -165,7 +180,7 @@ impl Loop<'_> {
                 Err(_) => continue,
             };
             match walk.metadata.kind {
-                NodeKind::File => self.file(&path, to.as_deref(), cause)?,
+                NodeKind::File => self.file(&path, to.as_deref(), whole)?,
                 NodeKind::Directory if seen.insert((walk.real.clone(), to.clone())) => {
                     self.result.folders.insert(walk.real.clone());
                     let names = source.read_dir(&path);
@@ -173,18 +188,18 @@ impl Loop<'_> {
                     // A directory that is closed to others stays so; any other comes with its contents.
                     let mode = walk.metadata.mode;
                     let is_closed = mode & 0o055 != 0o055;
-                    if names.is_empty() || is_closed {
+                    if names.is_empty() || is_closed || !whole.ownership.is_usual() {
                         // Its owner writes to it: a root directory has to be removable.
                         let mode = match is_closed {
                             true => (mode & 0o777) | 0o700,
                             false => 0o755,
                         };
                         let folder = to.clone().unwrap_or_else(|| walk.real.clone());
-                        self.note(Addition::Folder(folder, mode), cause);
+                        self.note(Addition::Folder(folder, mode), whole);
                         // No file in it brings in the links that lead to it.
                         for link in walk.links.iter().filter(|_| to.is_none()) {
                             let link = Addition::Link(link.at.clone(), link.target.clone());
-                            self.note(link, cause);
+                            self.note(link, whole);
                         }
                     }
                     let is_wanted = |name: &&OsString| {

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::process::{Memo, Process, begins_as_program};
+use super::provision::Ownership;
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
 use super::rules::{BUNDLE, RULES, unknown_payload};
 use super::selection::Selection;
@@ -115,7 +116,7 @@ pub(super) struct Loop<'a> {
     /// program.
     demanding: Vec<(&'static str, Role)>,
     /// Everything that was added, by need.
-    pub(super) noted: HashSet<(&'static str, Addition)>,
+    pub(super) noted: HashSet<(&'static str, Addition, Ownership)>,
     /// Hints that have been given, by flag and reason.
     told: HashSet<(String, String)>,
 }
@@ -143,6 +144,7 @@ impl<'a> Loop<'a> {
                 Role::Added => None,
             },
             is_packed: *role != Role::Added,
+            is_image: scene.is_image,
             has_contents: true,
             memo: Memo::default(),
         }
@@ -303,10 +305,7 @@ impl<'a> Loop<'a> {
         for addition in additions {
             match addition {
                 Addition::Library { by, name } => libraries.push((by, name, rule.name)),
-                addition => self.add(Provision {
-                    addition,
-                    cause: cause.clone(),
-                })?,
+                addition => self.add(Provision::usual(addition, cause.clone()))?,
             }
         }
         Ok(libraries)

@@ -17,8 +17,8 @@ mod texts;
 
 pub use engine::{Scene, provide};
 pub use process::{Memo, Process, Sign};
-pub use provision::{Addition, Cause, Hint, NeedError, Provision, Provisions, Started};
-pub use rules::{RULES, absent_paths, nearest, rule, signs, told_paths};
+pub use provision::{Addition, Cause, Hint, NeedError, Ownership, Provision, Provisions, Started};
+pub use rules::{RULES, absent_paths, account, accounts, nearest, rule, signs, told_paths};
 pub use selection::{Selection, SelectionError};
 pub use strings::Places;
 pub use texts::Texts;

@@ -62,6 +62,8 @@ pub struct Process<'a> {
     pub script: Option<&'a Path>,
     /// Whether the user named the program, rather than a need adding it.
     pub is_packed: bool,
+    /// Whether it comes from an image, whose directories are in their final state.
+    pub is_image: bool,
     /// Whether symbol tables and strings can be read: for compressed layers neither is kept, unless
     /// the whole image was requested.
     pub has_contents: bool,

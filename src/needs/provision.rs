@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::additions::{MAX_FILES, MAX_PROCESSES};
 use crate::closure::{Closure, ClosureError};
+use crate::vfs::Owner;
 
 /// Something that a rule or a user adds to an image. Paths are those of the source, and are kept
 /// in the image unless noted otherwise.
@@ -63,6 +64,22 @@ pub struct Cause {
     pub sign: String,
 }
 
+/// Owner and permission bits of something added; `None` where they are the usual ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ownership {
+    /// Who owns it.
+    pub owner: Option<Owner>,
+    /// Its permission bits. A directory is also searchable by whoever may read it.
+    pub mode: Option<u32>,
+}
+
+impl Ownership {
+    /// Whether it sets neither.
+    pub fn is_usual(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// Something added, and why.
 #[derive(Clone, Debug)]
 pub struct Provision {
@@ -70,6 +87,19 @@ pub struct Provision {
     pub addition: Addition,
     /// Why it is added.
     pub cause: Cause,
+    /// Its owner and mode, and those of everything below it.
+    pub ownership: Ownership,
+}
+
+impl Provision {
+    /// An addition with the usual owner and mode.
+    pub fn usual(addition: Addition, cause: Cause) -> Self {
+        Self {
+            addition,
+            cause,
+            ownership: Ownership::default(),
+        }
+    }
 }
 
 /// A program or library that was added, with everything it loads.
@@ -82,6 +112,8 @@ pub struct Started {
     pub closure: Closure,
     /// Why it was added.
     pub cause: Cause,
+    /// Its owner and mode.
+    pub ownership: Ownership,
 }
 
 /// A need that a program may have, with the flag that enables it.

@@ -11,6 +11,7 @@ use crate::needs::NeedError;
 use crate::proof::ProofError;
 use crate::rootfs::{ProvideError, RootfsError};
 use crate::source::SourceError;
+use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::Errno;
 
 /// Why an image cannot be packed.
@@ -67,6 +68,18 @@ pub enum PackError {
         word: String,
         /// Why it cannot be added.
         why: String,
+    },
+    /// A user or group that the image does not have.
+    #[error("there is no {kind} {name:?} in {}{}; give its number, or add the file with --add", .file.display(), did_you_mean(nearest(.name, .known.iter().map(String::as_str), 2)))]
+    Owner {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name, as it was typed.
+        name: String,
+        /// Where it was looked up.
+        file: PathBuf,
+        /// The names that are there.
+        known: Vec<String>,
     },
     /// A need cannot be met.
     #[error(transparent)]

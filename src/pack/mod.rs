@@ -3,6 +3,8 @@
 //! In: the parsed command line ([`Options`]). Out: a [`Plan`], which says what the image would
 //! hold and why, and the image when it is written.
 
+mod access;
+mod accounts;
 mod error;
 mod minimize;
 mod options;
@@ -15,7 +17,7 @@ mod subjects;
 
 pub use error::{MissingLibrary, PackError};
 pub use minimize::{Census, Minimized, started};
-pub use options::{Add, Options};
+pub use options::{Add, Grant, Mkdir, Options};
 pub use strip::{StrippedFile, Stripping, debug_path};
 
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ use crate::needs::Hint;
 use crate::proof::MissedCall;
 use crate::rootfs::{Rootfs, SourcedRootfs};
 use crate::source::{Source, choose_root};
+use accounts::Accounts;
 use phases::Subjects;
 
 /// A program in the image.
@@ -87,7 +90,11 @@ impl Plan {
         // All programs are for one platform, so they share the first one's root.
         let first = options.programs.first().ok_or(PackError::NoProgram)?;
         let root = choose_root(&options.roots, first, &options.current_dir)?;
-        Self::in_source(options, Source::open(&root, &options.current_dir)?)
+        let source = Source::open(&root, &options.current_dir)?;
+        if let Some(user) = &options.configured.user {
+            Accounts::new(&source, options).owner(user)?;
+        }
+        Self::in_source(options, source)
     }
 
     /// The same, for programs in `source`.

@@ -30,6 +30,16 @@ pub struct Options {
     pub wants_hints: bool,
     /// Files and directories to add.
     pub add: Vec<Add>,
+    /// Directories to create.
+    pub mkdir: Vec<Mkdir>,
+    /// Whether programs keep their setuid and setgid bits, and the owner that these are about.
+    pub keep_setuid: bool,
+    /// Whether files of an image get the owner and mode that files of this machine get.
+    pub normalize: bool,
+    /// Directories of the image that programs come from, each with why it is kept if it is there.
+    pub kept: Vec<(PathBuf, &'static str)>,
+    /// Whether the user of the image is inherited, and so stays as it is written.
+    pub inherits_user: bool,
     /// Globs of paths in the image to leave out.
     pub exclude: Vec<String>,
     /// The busybox to add.
@@ -54,6 +64,24 @@ pub struct Options {
     pub configured: Configured,
 }
 
+/// Owner and mode as they are typed: `chown=OWNER[:GROUP]`, `chmod=MODE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The owner and group, by name or number.
+    pub owner: Option<String>,
+    /// Permission bits.
+    pub mode: Option<u32>,
+}
+
+/// `--mkdir PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mkdir {
+    /// Its path in the image.
+    pub path: PathBuf,
+    /// Its owner and mode.
+    pub grant: Grant,
+}
+
 /// `--add SRC[:DEST]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Add {
@@ -61,4 +89,6 @@ pub struct Add {
     pub source: String,
     /// Its path in the image; a directory if it ends in `/`.
     pub destination: Option<String>,
+    /// Owner and mode of all that it adds.
+    pub grant: Grant,
 }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use super::subjects::Subject;
 use super::{
-    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, record, settings, strip,
-    subjects,
+    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, record, settings,
+    strip, subjects,
 };
 use crate::closure::Closure;
 use crate::elf::{Linkage, go_machine};
-use crate::image::{Configured, Platform};
+use crate::image::Platform;
 use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Provision, Provisions};
@@ -102,15 +102,15 @@ impl Subjects {
         let environment = environment(options);
         let environment = source.environment(&options.library_path, environment);
         let mut closures = self.closures(source, &environment)?;
-        self.added
-            .extend(options.busybox.as_ref().map(|busybox| Provision {
-                addition: Addition::Busybox(source.locate(busybox)),
-                cause: Cause {
-                    need: "busybox",
-                    object: None,
-                    sign: "--busybox".to_owned(),
-                },
-            }));
+        self.added.extend(options.busybox.as_ref().map(|busybox| {
+            let cause = Cause {
+                need: "busybox",
+                object: None,
+                sign: "--busybox".to_owned(),
+            };
+            Provision::usual(Addition::Busybox(source.locate(busybox)), cause)
+        }));
+        self.added.extend(access::kept(options, source));
         let entrypoint = options.entrypoint.as_deref().unwrap_or_default();
         let arguments = entrypoint.iter().skip(1).chain(&options.configured.cmd);
         let arguments: Vec<String> = arguments.cloned().collect();
@@ -167,8 +167,11 @@ impl Resolved {
     /// When two files want one path, or the image would be larger than allowed.
     pub fn place(mut self, options: &Options, source: &Source) -> Result<Placed, PackError> {
         let working_dir = working_dir(options);
-        let mut placer =
-            Placer::new(&source.view, &working_dir).keeping_all_paths(source.is_image());
+        let mut placer = Placer::new(&source.view, &working_dir)
+            .keeping_all_paths(source.is_image())
+            .keeping_owners(source.is_image() && !options.normalize)
+            .keeping_setuid(options.keep_setuid)
+            .keeping_capabilities(!options.normalize);
         let mut programs = Vec::new();
         for (subject, closure) in self.programs {
             let destination = settings::destination(options, &subject.typed)?;
@@ -188,11 +191,13 @@ impl Resolved {
                 (!is_kept).then(|| source.shown(&opened.path))
             });
             let placement = placer.place(&opened.closure, own_place.as_deref(), &reason)?;
+            placer.own(&placement.program, opened.ownership);
             started.push((placement.program, opened.closure));
         }
         for provision in &self.provisions.provisions {
             placer.provide(provision)?;
         }
+        access::make_folders(&mut placer, options, source)?;
         let mut rootfs = placer.finish()?;
         if !options.exclude.is_empty() {
             rootfs.exclude(&options.exclude);
@@ -299,9 +304,14 @@ impl Proven {
         let placed = self.placed;
         let programs = placed.programs.into_iter().map(|placed| placed.program);
         let programs: Vec<PackedProgram> = programs.collect();
-        let settings = settings::settings(options, &programs, placed.platform, &placed.rootfs)?;
+        let settings =
+            settings::settings(options, &programs, placed.platform, &placed.rootfs, &source)?;
         let mut unserved: Vec<String> = placed.provisions.warnings.into_iter().collect();
-        unserved.extend(unreadable(&placed.rootfs, &options.configured));
+        unserved.extend(access::unreadable(&placed.rootfs, options, &source));
+        let mut hints = placed.provisions.hints;
+        if options.wants_hints {
+            hints.extend(access::homeless(&placed.rootfs, options, &source));
+        }
         Ok(Plan {
             source,
             programs,
@@ -313,7 +323,7 @@ impl Proven {
             stripping: placed.stripping,
             minimized: None,
             linked: placed.linked,
-            hints: placed.provisions.hints,
+            hints,
             unserved,
         })
     }
@@ -325,38 +335,6 @@ fn environment(options: &Options) -> Environment {
         hwcaps: options.hwcaps,
         ..Environment::with_variables(&options.configured.env)
     }
-}
-
-/// Tells what was added that the user of the image may not read: all files belong to root.
-fn unreadable(rootfs: &Rootfs, configured: &Configured) -> Option<String> {
-    let user = configured.user.as_deref()?;
-    let (name, group) = user.split_once(':').unwrap_or((user, ""));
-    if matches!(name, "" | "root" | "0") {
-        return None;
-    }
-    let readable = match group {
-        "root" | "0" => 0o044,
-        _ => 0o004,
-    };
-    let closed = rootfs.nodes().filter(|(_, node)| {
-        let is_open = match &node.content {
-            // Names in it are of no use without the right to enter it.
-            Content::Directory(mode) => mode & readable != 0 && mode & (readable >> 2) != 0,
-            Content::File(file) => file.mode & readable != 0,
-            Content::Symlink(_) => true,
-        };
-        !is_open && node.reasons.iter().any(Reason::is_by_hand)
-    });
-    let mut closed = closed.map(|(path, _)| path);
-    let first = closed.next()?.display();
-    let more = match closed.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!(
-        "the user {name} may not read {first}{more}: it belongs to root and is as closed as in \
-         the source"
-    ))
 }
 
 fn working_dir(options: &Options) -> PathBuf {

@@ -6,10 +6,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::accounts::Accounts;
 use super::{Options, PackError, PackedProgram, record};
 use crate::exec::command_path;
 use crate::image::{Platform, Settings, Tag};
 use crate::rootfs::{Content, Rootfs};
+use crate::source::Source;
 
 /// Where the program `typed` goes in the image; `None` to derive it from its own path.
 pub(super) fn destination(options: &Options, typed: &Path) -> Result<Option<PathBuf>, PackError> {
@@ -36,6 +38,7 @@ pub(super) fn settings(
     programs: &[PackedProgram],
     platform: Platform,
     rootfs: &Rootfs,
+    source: &Source,
 ) -> Result<Settings, PackError> {
     let main = &programs[0];
     let entrypoint = match &options.entrypoint {
@@ -57,11 +60,17 @@ pub(super) fn settings(
     } else {
         options.tags.clone()
     };
+    let mut configured = options.configured.clone();
+    if !options.inherits_user
+        && let Some(user) = &configured.user
+    {
+        configured.user = Some(Accounts::new(source, options).numbers(user)?);
+    }
     Ok(Settings {
         platform,
         tags,
         entrypoint,
-        configured: options.configured.clone(),
+        configured,
         reasons: record::reasons(rootfs),
         made_of: record::made_of(programs.iter().map(|program| program.path.as_path())),
     })

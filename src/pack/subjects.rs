@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::accounts::Accounts;
 use super::{Add, Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
@@ -73,13 +74,13 @@ fn subject(
                 command,
             } = found.map_err(script)?;
             let program = Program::find(&source.view, &interpreter).map_err(fail)?;
-            more.extend(command.map(|command| Provision {
-                addition: Addition::Program(command),
-                cause: Cause {
+            more.extend(command.map(|command| {
+                let cause = Cause {
                     need: SCRIPT,
                     object: Some(path.clone()),
                     sign: "starts it with env".to_owned(),
-                },
+                };
+                Provision::usual(Addition::Program(command), cause)
             }));
             Ok(Subject {
                 typed: typed.to_path_buf(),
@@ -102,7 +103,16 @@ fn subject(
     }
 }
 
-/// What `--add` adds.
+/// The cause of what an option requests.
+pub(super) fn requested(option: &'static str) -> Cause {
+    Cause {
+        need: option,
+        object: None,
+        sign: "requested".to_owned(),
+    }
+}
+
+/// What `--add` and `--mkdir` add.
 #[derive(Default)]
 pub(super) struct ByHand {
     pub provisions: Vec<Provision>,
@@ -110,17 +120,34 @@ pub(super) struct ByHand {
     pub globbed: Vec<PathBuf>,
 }
 
-/// Everything that the `--add` options add.
+/// Everything that the `--add` and `--mkdir` options add.
 pub(super) fn added(source: &Source, options: &Options, errors: &mut Vec<PackError>) -> ByHand {
+    let accounts = Accounts::new(source, options);
     let mut by_hand = ByHand::default();
     for add in &options.add {
-        errors.extend(by_hand.add(source, add).err());
+        errors.extend(by_hand.add(source, add, &accounts).err());
+    }
+    for directory in &options.mkdir {
+        match accounts.ownership(&directory.grant) {
+            Ok(ownership) => by_hand.provisions.push(Provision {
+                addition: Addition::Folder(directory.path.clone(), 0o755),
+                cause: requested("--mkdir"),
+                ownership,
+            }),
+            Err(error) => errors.push(error),
+        }
     }
     by_hand
 }
 
 impl ByHand {
-    fn add(&mut self, source: &Source, add: &Add) -> Result<(), PackError> {
+    fn add(
+        &mut self,
+        source: &Source,
+        add: &Add,
+        accounts: &Accounts<'_>,
+    ) -> Result<(), PackError> {
+        let ownership = accounts.ownership(&add.grant)?;
         let fail = |why: &str| PackError::Add {
             word: add.source.clone(),
             why: why.to_owned(),
@@ -163,11 +190,8 @@ impl ByHand {
             };
             self.provisions.push(Provision {
                 addition,
-                cause: Cause {
-                    need: BY_HAND,
-                    object: None,
-                    sign: "requested".to_owned(),
-                },
+                cause: requested(BY_HAND),
+                ownership,
             });
         }
         Ok(())

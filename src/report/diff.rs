@@ -111,8 +111,14 @@ fn describe(change: &Change, out: &mut dyn Write) -> io::Result<()> {
         Change::Type { before, after } => writeln!(out, "    type  {before} → {after}"),
         Change::Mode { before, after } => writeln!(out, "    mode  {before} → {after}"),
         Change::Owner { before, after } => writeln!(out, "    owner  {before} → {after}"),
-        Change::Capabilities { after: true, .. } => writeln!(out, "    capabilities added"),
-        Change::Capabilities { .. } => writeln!(out, "    capabilities removed"),
+        Change::Capabilities { before, after } => {
+            let text = |capabilities: &Option<String>| match capabilities {
+                Some(text) => text.clone(),
+                None => "none".to_owned(),
+            };
+            let (before, after) = (text(before), text(after));
+            writeln!(out, "    capabilities  {before} → {after}")
+        }
         Change::Target { before, after } => {
             writeln!(out, "    target  {} → {}", shown(before), shown(after))
         }

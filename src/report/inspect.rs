@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{count, size};
 use crate::image::read::{Description, Image, Layer, Node};
 use crate::inspect::{Figures, FileKind};
-use crate::vfs::{NodeKind, one_line};
+use crate::vfs::{Capabilities, NodeKind, one_line};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -416,6 +416,9 @@ fn ending(node: &Node) -> String {
             format!(" → {target}")
         }
         NodeKind::Special => " (device, pipe or socket)".to_owned(),
-        NodeKind::File => String::new(),
+        NodeKind::File => match &node.capabilities {
+            Some(value) => format!("  {DIM}{}{DIM:#}", Capabilities::text(value)),
+            None => String::new(),
+        },
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::inspect::{Inspected, history};
 use crate::image::read::{Description, Layer, Node};
 use crate::inspect::{Figures, FileKind};
+use crate::vfs::Capabilities;
 
 /// Maximum number of paths in a list; `--files` prints all.
 const MOST: usize = 100;
@@ -171,6 +172,7 @@ fn file(path: &Path, number: u32, node: &Node) -> Value {
         "mode": format!("{:04o}", node.mode),
         "uid": node.uid,
         "gid": node.gid,
+        "capabilities": node.capabilities.as_deref().map(Capabilities::text),
         "bytes": node.size,
         "target": node.target().map(|target| target.display().to_string()),
         "layer": node.layer,

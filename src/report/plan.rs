@@ -10,7 +10,7 @@ use super::{count, size};
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Minimized, Plan};
-use crate::rootfs::{Content, Node, Reason};
+use crate::rootfs::{Content, Node, Reason, SourceFile};
 use crate::vfs::{one_line, safe};
 
 const BOLD: Style = Style::new().bold();
@@ -56,20 +56,22 @@ fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for program in &plan.programs {
         let walk = &program.closure.program().walk;
         let path = one_line(&program.path.display().to_string());
-        if walk.metadata.mode & 0o6000 != 0 {
+        let mode = walk.metadata.mode & 0o6000;
+        let keeps = |file: &SourceFile| file.mode & mode == mode;
+        if mode != 0 && !plan.rootfs.file(walk.metadata.id).is_some_and(keeps) {
             writeln!(
                 out,
                 "{WARNING}note:{WARNING:#} {path} is setuid or setgid here but not in the image, \
-                 where programs run as root unless -u is given"
+                 where programs run as root unless -u is given; --keep-setuid keeps it"
             )?;
         }
-        if plan.source.view.has_capabilities(walk) {
-            writeln!(
-                out,
-                "{WARNING}note:{WARNING:#} {path} has file capabilities here but none in the \
-                 image, where programs run as root unless -u is given"
-            )?;
-        }
+    }
+    for path in plan.rootfs.malformed_capabilities() {
+        writeln!(
+            out,
+            "{WARNING}warning:{WARNING:#} the file capabilities of {} are malformed, and left out",
+            safe(path.display())
+        )?;
     }
     for (name, source) in missing_preloads(plan) {
         writeln!(
@@ -104,7 +106,7 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
     for (_, node) in plan.rootfs.nodes() {
         for reason in &node.reasons {
             if let Reason::Need { need, .. } = reason
-                && !reason.is_by_hand()
+                && !reason.is_of_an_option()
                 && !served.iter().any(|(known, _)| known == need)
             {
                 served.push((need, reason.to_string()));
@@ -119,6 +121,16 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
 fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (_, reason) in served(plan) {
         writeln!(out, "{DIM}needs{DIM:#} {}", one_line(&reason))?;
+    }
+    for (path, node) in plan.rootfs.files() {
+        if let Content::File(SourceFile {
+            capabilities: Some(capabilities),
+            ..
+        }) = &node.content
+        {
+            let path = safe(path.display());
+            writeln!(out, "{DIM}capabilities{DIM:#} {path} {capabilities}")?;
+        }
     }
     for unserved in &plan.unserved {
         writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(unserved))?;
@@ -165,6 +177,11 @@ fn minimized(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         "shells",
         before.shells.to_string(),
         after.shells.to_string(),
+    )?;
+    line(
+        "writable",
+        before.writable.to_string(),
+        after.writable.to_string(),
     )
 }
 

@@ -51,6 +51,12 @@ struct Entry {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<String>,
+    #[serde(skip_serializing_if = "is_root")]
+    uid: u32,
+    #[serde(skip_serializing_if = "is_root")]
+    gid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     reasons: Vec<String>,
@@ -234,6 +240,11 @@ pub fn plan_json(
     serde_json::to_string(&document)
 }
 
+/// Whether an ID is root's, which is not written.
+fn is_root(id: &u32) -> bool {
+    *id == 0
+}
+
 /// The entry of a node; `None` for a directory that only holds other nodes.
 fn entry(path: &Path, node: &Node) -> Option<Entry> {
     let mut entry = Entry {
@@ -241,6 +252,9 @@ fn entry(path: &Path, node: &Node) -> Option<Entry> {
         kind: "folder",
         bytes: None,
         mode: None,
+        uid: node.owner.uid,
+        gid: node.owner.gid,
+        capabilities: None,
         target: None,
         reasons: node.reasons.iter().map(ToString::to_string).collect(),
     };
@@ -249,6 +263,9 @@ fn entry(path: &Path, node: &Node) -> Option<Entry> {
             entry.kind = "file";
             entry.bytes = Some(file.size());
             entry.mode = Some(format!("{:04o}", file.mode));
+            entry.capabilities = file
+                .capabilities
+                .map(|capabilities| capabilities.to_string());
         }
         Content::Symlink(target) => {
             entry.kind = "link";

@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use foldhash::HashSet;
 
 use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
-use crate::vfs::{Link, MAX_LINKS, View};
+use crate::needs::Ownership;
+use crate::vfs::{Link, MAX_LINKS, Owner, View};
 
 /// Default permission bits of directories.
 const FOLDER: u32 = 0o755;
@@ -26,6 +27,13 @@ pub struct Builder {
     weak_links: Vec<(PathBuf, PathBuf, Reason)>,
     files: Vec<(PathBuf, SourceFile, Reason)>,
     weak_files: Vec<(PathBuf, SourceFile, Reason)>,
+    /// Programs whose attribute `security.capability` is malformed.
+    pub(super) malformed: Vec<PathBuf>,
+    missing_folders: Vec<(PathBuf, Owner, Reason)>,
+    ownerships: Vec<(PathBuf, Ownership)>,
+    link_owners: Vec<(PathBuf, Owner)>,
+    /// Whether nodes get the owner, mode and capabilities that the source has at their paths.
+    pub(super) keeps_owners: bool,
 }
 
 impl Builder {
@@ -79,6 +87,24 @@ impl Builder {
         self.weak_files.push((path, file, reason));
     }
 
+    /// Adds a directory that belongs to `owner`, unless something else is at its path.
+    pub fn missing_folder(&mut self, path: PathBuf, owner: Owner, reason: Reason) {
+        self.missing_folders.push((path, owner, reason));
+    }
+
+    /// Sets the owner and mode of what a path leads to in the end.
+    pub fn own(&mut self, path: PathBuf, ownership: Ownership) {
+        if !ownership.is_usual() {
+            self.ownerships.push((path, ownership));
+        }
+    }
+
+    /// Sets the owner of the symbolic link that is at a path in the end.
+    pub fn own_link(&mut self, path: PathBuf, ownership: Ownership) {
+        self.link_owners
+            .extend(ownership.owner.map(|owner| (path, owner)));
+    }
+
     /// Routes everything through the links and builds the tree.
     ///
     /// # Errors
@@ -96,6 +122,7 @@ impl Builder {
         for (at, (target, reasons)) in &self.links {
             let node = Node {
                 content: Content::Symlink(target.clone()),
+                owner: Owner::default(),
                 reasons: reasons.clone(),
             };
             self.folders_above(&mut rootfs, at)?;
@@ -114,6 +141,35 @@ impl Builder {
             self.finish_file(&mut rootfs, file, source, true)?;
         }
         self.finish_given(&mut rootfs)?;
+        rootfs.malformed = std::mem::take(&mut self.malformed);
+        if self.keeps_owners {
+            rootfs.malformed.clear();
+            rootfs.restore(source);
+        }
+        for (path, owner, reason) in &self.missing_folders {
+            let (real, _) = self.route(path)?;
+            if rootfs.nodes.contains_key(&real) {
+                continue;
+            }
+            self.folder_at(&mut rootfs, &real)?;
+            if let Some(node) = rootfs.nodes.get_mut(&real) {
+                node.owner = *owner;
+                node.reasons.push(reason.clone());
+            }
+        }
+        for (path, ownership) in &self.ownerships {
+            let (real, _) = self.route(path)?;
+            if let Some(node) = rootfs.nodes.get_mut(&real) {
+                node.own(*ownership);
+            }
+        }
+        for (path, owner) in &self.link_owners {
+            let (folder, _) = self.route(path.parent().unwrap_or(Path::new("/")))?;
+            let at = folder.join(path.file_name().unwrap_or_default());
+            if let Some(node) = rootfs.nodes.get_mut(&at) {
+                node.owner = *owner;
+            }
+        }
         for node in rootfs.nodes.values_mut() {
             drop_repeats(&mut node.reasons);
         }
@@ -141,6 +197,7 @@ impl Builder {
         self.folders_above(rootfs, &real)?;
         let node = rootfs.nodes.entry(real.clone()).or_insert_with(|| Node {
             content: Content::File(file.clone()),
+            owner: Owner::default(),
             reasons: Vec::new(),
         });
         match &mut node.content {
@@ -183,6 +240,7 @@ impl Builder {
             self.folder_at(rootfs, &folder)?;
             let node = Node {
                 content: Content::Symlink(target.clone()),
+                owner: Owner::default(),
                 reasons: vec![reason.clone()],
             };
             let at = folder.join(path.file_name().unwrap_or_default());
@@ -205,6 +263,7 @@ impl Builder {
                 .entry(folder.to_path_buf())
                 .or_insert_with(|| Node {
                     content: Content::Directory(FOLDER),
+                    owner: Owner::default(),
                     reasons: Vec::new(),
                 });
             if !matches!(node.content, Content::Directory(_)) {

@@ -12,16 +12,16 @@ use crate::loader::Objects;
 use crate::vfs::View;
 
 impl Rootfs {
-    /// Turns files with the same content and mode into hard links; returns the bytes saved. Files
+    /// Turns files with the same content, mode, owner and capabilities into hard links; returns the bytes saved. Files
     /// that cannot be read stay as they are.
     pub fn link_duplicates(&mut self, source: &View) -> u64 {
-        let mut by_size: BTreeMap<(u64, u32), Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
+        let mut by_size: BTreeMap<_, Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
         for (path, node) in &self.nodes {
             if let Content::File(file) = &node.content
                 && file.size() > 0
                 && !is_library(file, source)
             {
-                let key = (file.size(), file.mode);
+                let key = (file.size(), file.mode, node.owner, file.capabilities);
                 by_size
                     .entry(key)
                     .or_default()

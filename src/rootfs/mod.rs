@@ -26,9 +26,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::bytes::{ReadAt, is_same};
-use crate::needs::BY_HAND;
+use crate::needs::{BY_HAND, Ownership};
 use crate::strip::{Assembled, Strip};
-use crate::vfs::{Errno, FileId, MAX_LINKS, View, Walk};
+use crate::vfs::{Capabilities, Errno, FileId, MAX_LINKS, NodeKind, Owner, View, Walk};
 
 /// Why a node is in the image. Paths are those of the image.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +63,11 @@ impl Reason {
     /// Whether the user added it with `--add`.
     pub fn is_by_hand(&self) -> bool {
         matches!(self, Self::Need { need: BY_HAND, .. })
+    }
+
+    /// Whether an option requested it, rather than the sign of a program.
+    pub fn is_of_an_option(&self) -> bool {
+        matches!(self, Self::Need { need, .. } if need.starts_with("--"))
     }
 
     /// Whether it is a need, which no loader requests and only slimpack's own record explains.
@@ -119,6 +124,8 @@ pub struct SourceFile {
     bytes: Bytes,
     /// Its permission bits in the image.
     pub mode: u32,
+    /// Its capabilities in the image.
+    pub capabilities: Option<Capabilities>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +144,7 @@ impl SourceFile {
         Self {
             bytes: Bytes::Source(walk),
             mode: if executable { 0o755 } else { 0o644 },
+            capabilities: None,
         }
     }
 
@@ -148,6 +156,7 @@ impl SourceFile {
             true => Self {
                 bytes: Bytes::Source(walk),
                 mode: mode & 0o777,
+                capabilities: None,
             },
             false => Self::of(walk, mode & 0o111 != 0),
         }
@@ -172,6 +181,7 @@ impl SourceFile {
         Self {
             bytes: Bytes::Made(Arc::new(bytes), id),
             mode: 0o644,
+            capabilities: None,
         }
     }
 
@@ -216,6 +226,7 @@ impl SourceFile {
                 other => other.clone(),
             },
             mode: self.mode,
+            capabilities: self.capabilities,
         }
     }
 
@@ -268,8 +279,25 @@ const MADE: u64 = u64::MAX - 1;
 pub struct Node {
     /// The directory, link or file.
     pub content: Content,
+    /// Who owns it.
+    pub owner: Owner,
     /// Why it is there; empty for directories that exist only for their contents.
     pub reasons: Vec<Reason>,
+}
+
+impl Node {
+    /// Sets the owner and mode; links have no mode.
+    fn own(&mut self, ownership: Ownership) {
+        if let Some(owner) = ownership.owner {
+            self.owner = owner;
+        }
+        match (&mut self.content, ownership.mode) {
+            (Content::File(file), Some(mode)) => file.mode = mode,
+            // Who may read a directory may enter it: names alone are of no use.
+            (Content::Directory(held), Some(mode)) => *held = mode | (mode & 0o444) >> 2,
+            _ => {}
+        }
+    }
 }
 
 /// The finished tree. `/` itself is not in the map.
@@ -278,6 +306,8 @@ pub struct Rootfs {
     nodes: BTreeMap<PathBuf, Node>,
     /// Duplicates that became one file: the identity of each, and of the file that replaces it.
     merged: BTreeMap<FileId, FileId>,
+    /// Programs whose attribute `security.capability` no kernel accepts: it is left out.
+    malformed: Vec<PathBuf>,
 }
 
 impl Rootfs {
@@ -289,6 +319,19 @@ impl Rootfs {
     /// The identity that a file of the source has in the image.
     pub fn identity(&self, id: FileId) -> FileId {
         self.merged.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Programs whose attribute `security.capability` no kernel accepts.
+    pub fn malformed_capabilities(&self) -> &[PathBuf] {
+        &self.malformed
+    }
+
+    /// The first file with this identity.
+    pub fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.nodes.values().find_map(|node| match &node.content {
+            Content::File(file) if file.id() == id => Some(file),
+            _ => None,
+        })
     }
 
     /// The node at a real path.
@@ -329,6 +372,35 @@ impl Rootfs {
     pub fn make(&mut self, path: &Path, bytes: Vec<u8>) {
         if let Some(node) = self.nodes.get_mut(path) {
             node.content = Content::File(SourceFile::made(bytes));
+        }
+    }
+
+    /// Gives every node the owner, mode and capabilities that `source` has at its path. Generated
+    /// files stay root's.
+    fn restore(&mut self, source: &View) {
+        for (path, node) in &mut self.nodes {
+            let found = match &mut node.content {
+                Content::File(file) => {
+                    let Some(walk) = file.walk() else { continue };
+                    let found = walk.metadata;
+                    let value = source.capabilities(walk);
+                    file.capabilities = value.as_deref().and_then(Capabilities::parse);
+                    if value.is_some() && file.capabilities.is_none() {
+                        self.malformed.push(path.clone());
+                    }
+                    file.mode = found.mode;
+                    found
+                }
+                content => match (source.lookup(path), content) {
+                    (Ok(found), Content::Directory(mode)) if found.kind == NodeKind::Directory => {
+                        *mode = found.mode;
+                        found
+                    }
+                    (Ok(found), Content::Symlink(_)) if found.kind == NodeKind::Symlink => found,
+                    _ => continue,
+                },
+            };
+            node.owner = found.owner;
         }
     }
 

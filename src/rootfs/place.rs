@@ -15,7 +15,8 @@ use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
 use crate::closure::{Closure, Request};
 use crate::elf::Linkage;
 use crate::loader::{FoundVia, Loaded, Rules};
-use crate::vfs::{Link, View, Walk};
+use crate::needs::Ownership;
+use crate::vfs::{Capabilities, Link, View, Walk};
 
 /// Top-level directories that belong to an installation, not to a build.
 const INSTALLED: [&str; 6] = ["bin", "sbin", "usr", "opt", "nix", "gnu"];
@@ -48,6 +49,10 @@ pub struct Placer<'a> {
     cache: WantedCache,
     /// Whether every path is kept, not only installed ones.
     keeps_all: bool,
+    /// Whether programs keep their setuid and setgid bits.
+    keeps_setuid: bool,
+    /// Whether programs keep their capabilities.
+    keeps_capabilities: bool,
     /// Paths of placed objects: in the source, and in the image.
     places: HashMap<PathBuf, PathBuf>,
 }
@@ -70,6 +75,8 @@ impl<'a> Placer<'a> {
             builder: Builder::default(),
             cache: WantedCache::default(),
             keeps_all: false,
+            keeps_setuid: false,
+            keeps_capabilities: true,
             places: HashMap::new(),
         }
     }
@@ -78,6 +85,24 @@ impl<'a> Placer<'a> {
     /// already are in their final place.
     pub fn keeping_all_paths(mut self, keeps_all: bool) -> Self {
         self.keeps_all = keeps_all;
+        self
+    }
+
+    /// Sets whether programs keep the setuid and setgid bits, with the owner that these are about.
+    pub fn keeping_setuid(mut self, keeps_setuid: bool) -> Self {
+        self.keeps_setuid = keeps_setuid;
+        self
+    }
+
+    /// Sets whether everything keeps its owner, mode and capabilities, as files of an image do.
+    pub fn keeping_owners(mut self, keeps_owners: bool) -> Self {
+        self.builder.keeps_owners = keeps_owners;
+        self
+    }
+
+    /// Sets whether programs keep their capabilities.
+    pub fn keeping_capabilities(mut self, keeps_capabilities: bool) -> Self {
+        self.keeps_capabilities = keeps_capabilities;
         self
     }
 
@@ -104,9 +129,27 @@ impl<'a> Placer<'a> {
         let program = closure.program();
         let is_executable =
             program.object.linkage() != Linkage::Library || program.walk.metadata.mode & 0o111 != 0;
-        let file = SourceFile::of(program.walk.clone(), is_executable);
+        let mut file = SourceFile::of(program.walk.clone(), is_executable);
+        let is_program = program.object.linkage() != Linkage::Library;
+        if is_program && self.keeps_capabilities {
+            let value = self.source.capabilities(&program.walk);
+            file.capabilities = value.as_deref().and_then(Capabilities::parse);
+            if value.is_some() && file.capabilities.is_none() {
+                self.builder.malformed.push(program.walk.real.clone());
+            }
+        }
+        let found = program.walk.metadata;
+        let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;
+        if is_setuid {
+            file.mode |= found.mode & 0o6000;
+        }
         let started = &program.opened_as;
         let (path, real) = self.place_program(started, &program.walk, file, destination, reason)?;
+        if is_setuid {
+            let owner = Some(found.owner);
+            self.builder
+                .own(real.clone(), Ownership { owner, mode: None });
+        }
         let objects = closure.map.objects();
         let mut opened = vec![path.clone()];
         for object in &objects[1..] {

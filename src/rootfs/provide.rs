@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Placer, Reason, RootfsError, SourceFile};
 use crate::loader::Objects;
-use crate::needs::{Addition, Cause, Provision};
-use crate::vfs::Errno;
+use crate::needs::{Addition, Cause, Ownership, Provision};
+use crate::vfs::{Errno, Owner};
 
 /// Why something that was added cannot be placed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,18 @@ impl Placer<'_> {
         }
     }
 
+    /// Makes a directory that is not there otherwise, for its owner to write to.
+    pub fn make_folder(&mut self, path: &Path, owner: Owner, cause: &Cause) {
+        let reason = self.reason(cause);
+        self.builder
+            .missing_folder(path.to_path_buf(), owner, reason);
+    }
+
+    /// Sets the owner and mode of what is at a path in the end.
+    pub fn own(&mut self, path: &Path, ownership: Ownership) {
+        self.builder.own(path.to_path_buf(), ownership);
+    }
+
     /// Places a script; returns its path in the image.
     ///
     /// # Errors
@@ -60,19 +72,23 @@ impl Placer<'_> {
     /// When a file can no longer be found, or two entries conflict.
     pub fn provide(&mut self, provision: &Provision) -> Result<(), ProvideError> {
         let reason = self.reason(&provision.cause);
+        let ownership = provision.ownership;
         match &provision.addition {
             Addition::Made(path, bytes) => {
                 let file = SourceFile::made(bytes.clone());
                 self.builder.weak_file(path.clone(), file, reason);
             }
             Addition::Folder(path, mode) => {
+                self.builder.own(path.clone(), ownership);
                 self.builder.given_folder(path.clone(), *mode, reason);
             }
             Addition::Link(path, target) => {
+                self.builder.own_link(path.clone(), ownership);
                 self.builder.weak_link(path.clone(), target.clone(), reason);
             }
             Addition::File(path) => {
                 let walk = self.walk(path)?;
+                self.builder.own(walk.real.clone(), ownership);
                 self.keep_way_for(&walk, &reason)?;
                 let file = SourceFile::added(walk.clone());
                 match reason.is_by_hand() {
@@ -83,6 +99,7 @@ impl Placer<'_> {
             Addition::Copy { from, to } => {
                 let walk = self.walk(from)?;
                 let file = SourceFile::added(walk.clone());
+                self.builder.own(to.clone(), ownership);
                 self.builder.file(to.clone(), file, reason);
             }
             Addition::Busybox(path) => self.busybox(path, &reason)?,

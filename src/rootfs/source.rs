@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Content, Rootfs, SourceFile};
 use crate::bytes::ReadAt;
 use crate::image::{LayerEntry, LayerFile, LayerNode, LayerSource};
-use crate::vfs::{Errno, FileId, View};
+use crate::vfs::{Capabilities, Errno, FileId, View};
 
 /// A tree with the source of its files.
 pub struct SourcedRootfs<'t> {
@@ -44,7 +44,11 @@ impl LayerSource for SourcedRootfs<'_> {
                 (Content::File(of), Some(file)) => LayerEntry::File(of.mode, file),
                 (Content::File(_), None) => return None,
             };
-            Some(LayerNode { path, entry })
+            Some(LayerNode {
+                path,
+                owner: node.owner,
+                entry,
+            })
         }))
     }
 
@@ -64,6 +68,10 @@ impl LayerFile for SourcedFile<'_> {
 
     fn origin(&self) -> Option<&Path> {
         self.file.source_path()
+    }
+
+    fn capabilities(&self) -> Option<Capabilities> {
+        self.file.capabilities
     }
 
     fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {

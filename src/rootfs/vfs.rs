@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Content, Rootfs};
+use super::{Content, Node, Rootfs};
 use crate::bytes::ReadAt;
-use crate::vfs::{Errno, FileId, Metadata, NodeKind, Vfs, View};
+use crate::vfs::{Errno, FileId, Metadata, NodeKind, Owner, Vfs, View};
 
 /// A view of a tree under construction.
 pub struct RootfsVfs {
@@ -23,12 +23,20 @@ impl RootfsVfs {
         Self { rootfs, source }
     }
 
-    fn content(&self, path: &Path) -> Result<&Content, Errno> {
+    fn node(&self, path: &Path) -> Result<&Node, Errno> {
+        const ROOT: &Node = &Node {
+            content: Content::Directory(0o755),
+            owner: Owner { uid: 0, gid: 0 },
+            reasons: Vec::new(),
+        };
         if path == Path::new("/") {
-            return Ok(&Content::Directory(0o755));
+            return Ok(ROOT);
         }
-        let node = self.rootfs.node(path).ok_or(Errno::NotFound)?;
-        Ok(&node.content)
+        self.rootfs.node(path).ok_or(Errno::NotFound)
+    }
+
+    fn content(&self, path: &Path) -> Result<&Content, Errno> {
+        Ok(&self.node(path)?.content)
     }
 }
 
@@ -40,22 +48,23 @@ const NO_ID: FileId = FileId {
 
 impl Vfs for RootfsVfs {
     fn lookup(&self, path: &Path) -> Result<Metadata, Errno> {
+        let node = self.node(path)?;
         let plain = |kind, mode| Metadata {
             kind,
             mode,
+            owner: node.owner,
             has_capabilities: false,
             id: NO_ID,
             size: 0,
         };
-        Ok(match self.content(path)? {
+        Ok(match &node.content {
             Content::Directory(mode) => plain(NodeKind::Directory, *mode),
             Content::Symlink(_) => plain(NodeKind::Symlink, 0o777),
             Content::File(file) => Metadata {
-                kind: NodeKind::File,
-                mode: file.mode,
-                has_capabilities: false,
+                has_capabilities: file.capabilities.is_some(),
                 id: file.id(),
                 size: file.size(),
+                ..plain(NodeKind::File, file.mode)
             },
         })
     }

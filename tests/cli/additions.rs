@@ -184,11 +184,12 @@ fn two_files_for_one_path_are_refused_and_both_named() {
 fn an_added_file_stands_for_the_one_that_a_need_writes() {
     let folder = common::temporary();
     let users = folder.path().join("passwd");
-    fs::write(&users, "me:x:1:1::/:\n").unwrap();
+    let text = "me:x:1:1::/:\napp:x:2:2::/:\n";
+    fs::write(&users, text).unwrap();
     let flag = add(&users, "/etc/passwd");
     for flags in [&["-u", "app"][..], &["-u", "app", "--without", "users"]] {
         let packed = with(&[flags, &[&flag]].concat());
-        assert_eq!(packed.file("etc/passwd"), "me:x:1:1::/:\n");
+        assert_eq!(packed.file("etc/passwd"), text);
         assert!(!packed.said.contains("needs --add"), "{}", packed.said);
     }
 }
@@ -411,7 +412,7 @@ fn what_is_closed_to_others_stays_closed() {
         let packed = with(&["-u", user, &key, "--add", "/etc/hostname"]);
         packed.said
     };
-    assert!(words("33").contains("the user 33 may not read /etc/key: it belongs to root"));
+    assert!(words("33").contains("the user 33 may not read /etc/key: give it away with"));
     assert!(!words("root").contains("may not read"));
     let listed = add(&at("data/listed"), "/listed");
     assert!(

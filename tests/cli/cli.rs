@@ -216,7 +216,10 @@ fn the_configuration_holds_what_was_asked_for() {
         config["config"],
         serde_json::json!({
             "Entrypoint": ["/app/run"], "Cmd": ["-c", "two words"], "Env": ["A=1", "B=x=y"],
-            "User": "1000:100", "WorkingDir": "/data", "Labels": {"k": "v", "a": "b=c"},
+            "User": "1000:100", "WorkingDir": "/data",
+            "Labels": {
+                "k": "v", "a": "b=c", "dev.slimpack.reasons": "{\"/data\":\"--workdir: requested\"}",
+            },
         })
     );
     assert_eq!(

@@ -7,36 +7,13 @@ use crate::root_images;
 use crate::roots;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
-use common::{fail_with, have, hello, is_root, output, slimpack, succeed, temporary, text};
+use common::{fail_with, hello, output, slimpack, succeed, temporary, text};
 use image_writer::Member;
 use packing::pack;
 use proptest::prelude::*;
 use roots::Root;
 use serde_json::json;
-
-#[test]
-fn a_program_with_file_capabilities_loses_them_and_it_is_said() {
-    if !have(&["setcap"]) || !is_root() {
-        return;
-    }
-    let folder = temporary();
-    let program = folder.path().join("app");
-    fs::copy(hello(), &program).unwrap();
-    succeed(Command::new("setcap").arg("cap_net_raw=ep").arg(&program));
-    let packed = pack(&[&program]);
-    assert!(
-        packed.said.contains("has file capabilities"),
-        "{}",
-        packed.said
-    );
-    assert!(!packed.said.contains("setuid"), "{}", packed.said);
-    // Without them nothing is said.
-    succeed(Command::new("setcap").arg("-r").arg(&program));
-    let packed = pack(&[&program]);
-    assert!(!packed.said.contains("capabilities"), "{}", packed.said);
-}
 
 #[test]
 fn a_library_to_preload_that_is_not_there_is_told_by_pack_and_by_lint() {

@@ -448,6 +448,12 @@ fn pack() -> Vec<Told> {
             word: "app.conf".into(),
             why: "a relative path has no default place in the image; use SRC:DEST".into(),
         }),
+        told(PackError::Owner {
+            kind: "user",
+            name: "www-dat".into(),
+            file: "/etc/passwd".into(),
+            known: vec!["root".into(), "www-data".into()],
+        }),
         told(PackError::Incomplete(vec![missing("libbar.so.2", "./app")])),
         told(PackError::NotStatic {
             path: "./app".into(),

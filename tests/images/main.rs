@@ -12,6 +12,8 @@ mod docker;
 mod elf_writer;
 #[path = "../common/image_writer.rs"]
 mod image_writer;
+#[path = "../common/packing.rs"]
+mod packing;
 #[path = "../common/root_images.rs"]
 mod root_images;
 #[path = "../common/roots.rs"]
@@ -31,6 +33,7 @@ mod layers;
 mod limits;
 mod lint_engine;
 mod minimize;
+mod owners;
 mod platforms;
 mod records;
 #[cfg(feature = "registry")]

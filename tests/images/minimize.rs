@@ -51,7 +51,11 @@ fn image(
         succeed(command.args(arguments).current_dir(folder))
     };
     let container = buildah(&["from", "scratch"]).trim().to_owned();
-    buildah(&["add", "-q", &container, root.to_str().unwrap(), "/"]);
+    // buildah add makes everything root's.
+    let mounted = buildah(&["mount", &container]);
+    let from = format!("{}/.", root.display());
+    succeed(Command::new("cp").args(["-a", &from, mounted.trim()]));
+    buildah(&["umount", &container]);
     for (path, content) in files {
         fs::write(folder.join("file"), content).unwrap();
         buildah(&["add", "-q", &container, "file", path]);

@@ -349,7 +349,7 @@ mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
 
     use slimpack_vfs::bytes::ReadAt;
-    use slimpack_vfs::{Errno, FileId};
+    use slimpack_vfs::{Capabilities, Errno, FileId, Owner};
 
     use super::*;
     use crate::layer::{LayerEntry, LayerFile, LayerNode, LayerSource};
@@ -377,6 +377,10 @@ mod tests {
             None
         }
 
+        fn capabilities(&self) -> Option<Capabilities> {
+            None
+        }
+
         fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
             let byte = self.opened.fetch_add(self.turns, Ordering::Relaxed);
             Ok(Box::new(vec![byte]))
@@ -387,6 +391,7 @@ mod tests {
         fn nodes(&self) -> Box<dyn Iterator<Item = LayerNode<'_>> + '_> {
             Box::new(std::iter::once(LayerNode {
                 path: Path::new("/file"),
+                owner: Owner::default(),
                 entry: LayerEntry::File(0o644, self),
             }))
         }

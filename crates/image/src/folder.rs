@@ -1,16 +1,18 @@
 //! The tree as a directory on disk.
 //!
 //! In: a tree and an empty directory that other users cannot enter. Out: its nodes, with the
-//! modes and time stamp that a layer has; all of them are owned by the user who runs slimpack.
+//! modes and time stamp that a layer has. Root gives them their owners and capabilities, too; what
+//! anybody else writes is owned by that user.
 
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, fsetxattr, utimensat};
+use slimpack_vfs::{CAPABILITIES, Owner};
 
 use super::layer::{LayerEntry, LayerError, LayerNode, LayerSource, copy};
 
@@ -28,17 +30,24 @@ pub fn write_folder(
     let times = times(mtime);
     let mut first_path: HashMap<_, PathBuf> = HashMap::new();
     let mut folders = Vec::new();
-    for LayerNode { path, entry } in tree.nodes() {
+    let is_root = rustix::process::geteuid().is_root();
+    let own = |at: &Path, owner: Owner| match is_root {
+        true => lchown(at, Some(owner.uid), Some(owner.gid)),
+        false => Ok(()),
+    };
+    for LayerNode { path, owner, entry } in tree.nodes() {
         go_on()?;
         // No component of a path in the tree is a link, so none leads out of the directory.
         let at = folder.join(path.strip_prefix("/").unwrap_or(path));
         match entry {
             LayerEntry::Directory(mode) => {
                 fs::create_dir(&at)?;
+                own(&at, owner)?;
                 folders.push((at, mode));
             }
             LayerEntry::Symlink(target) => {
                 symlink(target, &at)?;
+                own(&at, owner)?;
                 set_link_time(&at, mtime)?;
             }
             LayerEntry::File(mode, file) => {
@@ -49,7 +58,14 @@ pub fn write_folder(
                 let mut out = File::create_new(&at)?;
                 copy(file, &at, &mut out)?;
                 out.flush()?;
+                // A new owner takes the setuid bit and the capabilities away.
+                own(&at, owner)?;
                 out.set_permissions(Permissions::from_mode(mode))?;
+                if let Some(capabilities) = file.capabilities().filter(|_| is_root) {
+                    let value = capabilities.to_bytes();
+                    fsetxattr(&out, CAPABILITIES, &value, XattrFlags::empty())
+                        .map_err(io::Error::from)?;
+                }
                 out.set_times(times)?;
                 first_path.insert(file.id(), at);
             }

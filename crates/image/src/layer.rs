@@ -1,8 +1,7 @@
 //! The layer: the tree as one deterministic tar.
 //!
 //! In: a [`Rootfs`] and the tree that its files come from. Out: a tar stream whose
-//! bytes depend only on paths and contents: sorted, owned by root, with normalized modes and
-//! one time stamp for everything. Source: the OCI image specification, `layer.md`.
+//! bytes depend only on what is in the tree: sorted, with one time stamp for everything. Source: the OCI image specification, `layer.md`.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -12,7 +11,7 @@ use tar::{EntryType, Header};
 use thiserror::Error;
 
 use slimpack_vfs::bytes::ReadAt;
-use slimpack_vfs::{Errno, FileId};
+use slimpack_vfs::{CAPABILITIES, Capabilities, Errno, FileId, Owner};
 
 /// Size of a tar block in bytes.
 pub(super) const BLOCK: u64 = 512;
@@ -56,6 +55,8 @@ pub trait LayerSource {
 pub struct LayerNode<'t> {
     /// Its absolute path.
     pub path: &'t Path,
+    /// Who owns it.
+    pub owner: Owner,
     /// What it is.
     pub entry: LayerEntry<'t>,
 }
@@ -81,6 +82,9 @@ pub trait LayerFile {
     /// Where its bytes come from, for messages; `None` for a generated file.
     fn origin(&self) -> Option<&Path>;
 
+    /// Its capabilities (`capabilities(7)`), if it has any.
+    fn capabilities(&self) -> Option<Capabilities>;
+
     /// Opens its bytes.
     ///
     /// # Errors
@@ -95,29 +99,30 @@ pub trait LayerFile {
 pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<(), LayerError> {
     let mut tar = tar::Builder::new(out);
     let mut first_path = HashMap::new();
-    for LayerNode { path, entry } in tree.nodes() {
+    for LayerNode { path, owner, entry } in tree.nodes() {
+        let header = |kind, mode| header(kind, mode, owner, mtime);
         let name = path.strip_prefix("/").unwrap_or(path);
         match entry {
             LayerEntry::Directory(mode) => {
-                let mut header = header(EntryType::Directory, mode, mtime);
+                let mut header = header(EntryType::Directory, mode);
                 let mut folder = name.as_os_str().to_owned();
                 folder.push("/");
                 tar.append_data(&mut header, folder, io::empty())?;
             }
             LayerEntry::Symlink(target) => {
-                let mut header = header(EntryType::Symlink, 0o777, mtime);
+                let mut header = header(EntryType::Symlink, 0o777);
                 tar.append_link(&mut header, name, target)?;
             }
             LayerEntry::File(mode, file) => {
                 // Two paths that are one file on the source stay one object to the
-                // loader, with one mode: some readers apply that of the link.
-                if let Some((first, mode)) = first_path.get(&file.id()) {
-                    let mut header = header(EntryType::Link, *mode, mtime);
+                // loader, with one mode and owner: some readers apply that of the link.
+                if let Some((first, mode, owner)) = first_path.get(&file.id()) {
+                    let mut header = self::header(EntryType::Link, *mode, *owner, mtime);
                     tar.append_link(&mut header, name, first)?;
                     continue;
                 }
-                first_path.insert(file.id(), (name.to_path_buf(), mode));
-                let mut header = header(EntryType::Regular, mode, mtime);
+                first_path.insert(file.id(), (name.to_path_buf(), mode, owner));
+                let mut header = header(EntryType::Regular, mode);
                 append_file(&mut tar, &mut header, name, file)?;
             }
         }
@@ -132,16 +137,23 @@ pub fn size_hint(tree: &dyn LayerSource) -> u64 {
     const MEMBER: u64 = 512 + 2 * (512 + 4096);
     const PLAIN_MEMBER: u64 = 512;
     let end = 1024;
-    tree.nodes().fold(end, |total, LayerNode { path, entry }| {
-        let (content, target) = match entry {
-            LayerEntry::File(_, file) => (file.size().saturating_add(511) / 512 * 512, 0),
-            LayerEntry::Symlink(target) => (0, target.as_os_str().len()),
-            LayerEntry::Directory(_) => (0, 0),
-        };
-        let is_long = path.as_os_str().len() >= 100 || target >= 100;
-        let header = if is_long { MEMBER } else { PLAIN_MEMBER };
-        total.saturating_add(content).saturating_add(header)
-    })
+    tree.nodes()
+        .fold(end, |total, LayerNode { path, entry, .. }| {
+            let (content, target) = match entry {
+                LayerEntry::File(_, file) => {
+                    let records = match file.capabilities() {
+                        Some(_) => 2 * BLOCK,
+                        None => 0,
+                    };
+                    (file.size().saturating_add(511) / 512 * 512 + records, 0)
+                }
+                LayerEntry::Symlink(target) => (0, target.as_os_str().len()),
+                LayerEntry::Directory(_) => (0, 0),
+            };
+            let is_long = path.as_os_str().len() >= 100 || target >= 100;
+            let header = if is_long { MEMBER } else { PLAIN_MEMBER };
+            total.saturating_add(content).saturating_add(header)
+        })
 }
 
 fn append_file(
@@ -152,6 +164,11 @@ fn append_file(
 ) -> Result<(), LayerError> {
     let opened = open(file, name)?;
     header.set_size(file.size());
+    if let Some(capabilities) = file.capabilities() {
+        // As docker, podman and star write it.
+        let key = format!("SCHILY.xattr.{CAPABILITIES}");
+        tar.append_pax_extensions([(&*key, &capabilities.to_bytes()[..])])?;
+    }
     // The header goes through the library, the bytes do not: it would copy them in pieces
     // of 8 KiB, and an error could be the reader's as well as the writer's.
     tar.append_data(header, name, io::empty())?;
@@ -218,14 +235,14 @@ fn copy_bytes(
     Ok(())
 }
 
-/// A new header, owned by root and with the time stamp that all members share.
-fn header(kind: EntryType, mode: u32, mtime: u64) -> Header {
+/// A new header, with the time stamp that all members share.
+fn header(kind: EntryType, mode: u32, owner: Owner, mtime: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_mtime(mtime);
-    header.set_uid(0);
-    header.set_gid(0);
+    header.set_uid(owner.uid.into());
+    header.set_gid(owner.gid.into());
     header.set_size(0);
     header
 }

@@ -101,9 +101,9 @@ impl Vfs for Grafted {
         tree.open(&path)
     }
 
-    fn has_capabilities(&self, path: &Path) -> bool {
+    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
         let (tree, path) = self.at(path);
-        tree.has_capabilities(&path)
+        tree.capabilities(&path)
     }
 }
 

@@ -17,7 +17,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno as Raw;
 
-use super::{Errno, FileId, Metadata, NodeKind, Vfs};
+use super::{CAPABILITIES, Errno, FileId, MAX_CAPABILITIES, Metadata, NodeKind, Owner, Vfs};
 use crate::bytes::{self, ReadAt};
 
 /// The files below one directory of this machine.
@@ -141,14 +141,16 @@ impl Vfs for HostVfs {
         Ok(Box::new(file))
     }
 
-    fn has_capabilities(&self, path: &Path) -> bool {
-        let mut value = [0_u8; 64];
-        let name = "security.capability";
-        match self.descriptor(path, OFlags::RDONLY | OFlags::NONBLOCK) {
-            Ok(None) => lgetxattr(path, name, &mut value[..]).is_ok(),
-            Ok(Some(file)) => fgetxattr(file, name, &mut value[..]).is_ok(),
-            Err(_) => false,
-        }
+    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut value = [0_u8; MAX_CAPABILITIES];
+        let length = match self
+            .descriptor(path, OFlags::RDONLY | OFlags::NONBLOCK)
+            .ok()?
+        {
+            None => lgetxattr(path, CAPABILITIES, &mut value[..]),
+            Some(file) => fgetxattr(file, CAPABILITIES, &mut value[..]),
+        };
+        Some(value[..length.ok()?].to_vec())
     }
 }
 
@@ -202,6 +204,10 @@ fn metadata(found: &fs::Metadata) -> Metadata {
     Metadata {
         kind,
         mode: found.mode() & 0o7777,
+        owner: Owner {
+            uid: found.uid(),
+            gid: found.gid(),
+        },
         has_capabilities: false,
         id: FileId {
             volume: found.dev(),

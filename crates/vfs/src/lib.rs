@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod bytes;
+mod capabilities;
 mod graft;
 mod host;
 mod memo;
@@ -17,6 +18,7 @@ pub mod memory;
 mod text;
 mod view;
 
+pub use capabilities::{CAPABILITIES, Capabilities, MAX_CAPABILITIES};
 pub use graft::Grafted;
 pub use host::{HostFile, HostVfs};
 pub use memo::Memo;
@@ -65,6 +67,15 @@ impl NodeKind {
     }
 }
 
+/// User ID and group ID of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// User ID.
+    pub uid: u32,
+    /// Group ID.
+    pub gid: u32,
+}
+
 /// The fields of `lstat(2)` that a loader or an image needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -72,6 +83,8 @@ pub struct Metadata {
     pub kind: NodeKind,
     /// Permission bits (`07777`).
     pub mode: u32,
+    /// Who owns it.
+    pub owner: Owner,
     /// Whether it has file capabilities (`capabilities(7)`), if the tree records them.
     pub has_capabilities: bool,
     /// Identity of the content.
@@ -164,9 +177,11 @@ pub trait Vfs: Send + Sync {
     /// The error number that `open(2)` would give.
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno>;
 
-    /// Whether the file at `path` carries file capabilities (`capabilities(7)`). Asked by itself
-    /// where [`Vfs::lookup`] would need another system call to know.
-    fn has_capabilities(&self, path: &Path) -> bool {
-        self.lookup(path).is_ok_and(|node| node.has_capabilities)
+    /// The attribute `security.capability` of the file at `path`, with at most
+    /// [`MAX_CAPABILITIES`] bytes; `None` if it has none. Asked by itself where [`Vfs::lookup`] would
+    /// need another system call to know.
+    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
+        let _ = path;
+        None
     }
 }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Errno, FileId, Metadata, NodeKind, Vfs};
+use super::{Errno, FileId, Metadata, NodeKind, Owner, Vfs};
 use crate::bytes::ReadAt;
 
 enum Node {
@@ -75,6 +75,7 @@ impl Vfs for MemoryVfs {
         Ok(Metadata {
             kind,
             mode: 0o755,
+            owner: Owner::default(),
             has_capabilities: false,
             id,
             size,

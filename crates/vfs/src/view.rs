@@ -112,9 +112,9 @@ impl View {
         self.vfs.lookup(path)
     }
 
-    /// Whether a walked file carries file capabilities.
-    pub fn has_capabilities(&self, walk: &Walk) -> bool {
-        self.vfs.has_capabilities(&walk.real)
+    /// The attribute `security.capability` of a walked file; `None` if it has none.
+    pub fn capabilities(&self, walk: &Walk) -> Option<Vec<u8>> {
+        self.vfs.capabilities(&walk.real)
     }
 
     /// The kind of node that `path` resolves to; `None` when it does not resolve.

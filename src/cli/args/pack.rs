@@ -7,7 +7,7 @@ use clap::Args;
 use super::{ImageArgs, SourceArgs, Typed};
 use crate::cli::values::{self, Words};
 use crate::image::{Compression, Format, Tag};
-use crate::pack::Add;
+use crate::pack::{Add, Mkdir};
 use crate::strip::Level;
 
 #[derive(Debug, Args)]
@@ -74,8 +74,30 @@ pub(in crate::cli) struct PackArgs {
     /// Add a file, a directory or what a glob matches
     ///
     /// Programs, scripts and libraries among them pull in what they load. Repeatable.
+    ///
+    /// Append ,chown=OWNER[:GROUP] and ,chmod=MODE to set the owner and the permission bits of all of
+    /// it.
     #[arg(long, value_name = "SRC[:DEST]", value_parser = values::add, help_heading = "Contents")]
     pub add: Vec<Add>,
+    /// Create a directory for the program to write to
+    ///
+    /// Append ,chown=OWNER[:GROUP] and ,chmod=MODE. Repeatable. The directories of --workdir and
+    /// --volume are created without it, and belong to the user of --user.
+    #[arg(hide_short_help = true, long, value_name = "PATH", value_parser = values::mkdir, help_heading = "Contents")]
+    pub mkdir: Vec<Mkdir>,
+    /// Owner of what --add and --mkdir add, by name or number [default: root]
+    #[arg(hide_short_help = true, long, value_name = "OWNER[:GROUP]", value_parser = values::user, help_heading = "Contents")]
+    pub chown: Option<String>,
+    /// Permission bits of what --add and --mkdir add, such as 0640; directories also get execute where
+    /// they get read
+    #[arg(hide_short_help = true, long, value_name = "MODE", value_parser = values::mode, help_heading = "Contents")]
+    pub chmod: Option<u32>,
+    /// Keep the setuid and setgid bits of programs, with the owner that they are about
+    #[arg(hide_short_help = true, long, help_heading = "Contents")]
+    pub keep_setuid: bool,
+    /// With --from: make everything root's, 0755 or 0644, and drop file capabilities
+    #[arg(hide_short_help = true, long, help_heading = "Contents")]
+    pub normalize: bool,
     /// Include needs besides libraries; slimpack needs lists them
     ///
     /// Needs are what programs read, start and open at run time; also all and none.

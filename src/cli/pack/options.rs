@@ -10,11 +10,19 @@ use crate::cli::error::CliError;
 use crate::cli::values::LATEST;
 use crate::image::{Configured, Tag};
 use crate::needs::Selection;
-use crate::pack::Options;
+use crate::pack::{Add, Grant, Mkdir, Options};
 
 /// Converts the arguments to the options of a pack.
 pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
+    if (args.chown.is_some() || args.chmod.is_some())
+        && args.add.is_empty()
+        && args.mkdir.is_empty()
+    {
+        let message =
+            "--chown and --chmod apply to what --add and --mkdir add, and there is neither";
+        return Err(CliError::Usage(message.to_owned()));
+    }
     Ok(Options {
         programs: args.files.clone(),
         roots: args.source.roots.clone(),
@@ -24,7 +32,26 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         hwcaps: args.hwcaps,
         needs: selection(args)?,
         wants_hints: args.json || !common.quiet,
-        add: args.add.clone(),
+        add: args
+            .add
+            .iter()
+            .map(|add| Add {
+                grant: granted(args, &add.grant),
+                ..add.clone()
+            })
+            .collect(),
+        mkdir: args
+            .mkdir
+            .iter()
+            .map(|directory| Mkdir {
+                grant: granted(args, &directory.grant),
+                ..directory.clone()
+            })
+            .collect(),
+        keep_setuid: args.keep_setuid,
+        normalize: args.normalize,
+        kept: Vec::new(),
+        inherits_user: false,
         exclude: args.exclude.clone(),
         busybox: args.busybox.clone(),
         allow_missing: args.allow_missing,
@@ -37,6 +64,14 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         entrypoint: args.entrypoint.clone().map(|words| words.0),
         configured: configured(args)?,
     })
+}
+
+/// The owner and mode of an item: its own, or those of all items.
+fn granted(args: &PackArgs, own: &Grant) -> Grant {
+    Grant {
+        owner: own.owner.clone().or_else(|| args.chown.clone()),
+        mode: own.mode.or(args.chmod),
+    }
 }
 
 /// The settings for the image configuration.

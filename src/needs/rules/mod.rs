@@ -4,6 +4,7 @@ mod bundle;
 mod busybox;
 mod certificates;
 mod commands;
+mod directories;
 mod dlopen;
 mod gconv;
 mod hosts;
@@ -25,6 +26,7 @@ mod users;
 
 pub(super) use bundle::{BUNDLE, unknown_payload};
 pub use paths::absent as absent_paths;
+pub use users::{account, accounts};
 
 use std::path::{Component, Path};
 
@@ -37,6 +39,7 @@ pub static RULES: &[&Rule] = &[
     &bundle::RULE,
     &users::RULE,
     &tmp::RULE,
+    &directories::RULE,
     &hosts::RULE,
     &certificates::RULE,
     &shell::RULE,

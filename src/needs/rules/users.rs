@@ -151,21 +151,34 @@ fn add(lines: &mut Vec<String>, line: String) {
     }
 }
 
-/// The entry with this name or ID, its password replaced by `x`.
-fn find(source: &View, file: &str, wanted: &str) -> Option<String> {
-    if wanted.is_empty() {
-        return None;
-    }
-    let text = source.read(Path::new(file), MAX_FILE).ok()?;
+/// The fields of the entry with this name or ID in a file such as `/etc/passwd` (`passwd(5)`,
+/// `group(5)`), the password replaced by `x`.
+pub fn account(source: &View, file: &Path, wanted: &str) -> Option<Vec<String>> {
+    let text = source.read(file, MAX_FILE).ok()?;
     let text = String::from_utf8_lossy(&text);
     let entry = text.lines().find(|line| {
         let mut fields = line.split(':');
         let name = fields.next();
         name == Some(wanted) || fields.nth(1) == Some(wanted)
     })?;
-    let mut fields: Vec<&str> = entry.split(':').collect();
-    *fields.get_mut(1)? = "x";
-    Some(fields.join(":"))
+    let mut fields: Vec<String> = entry.split(':').map(str::to_owned).collect();
+    *fields.get_mut(1)? = "x".to_owned();
+    Some(fields)
+}
+
+/// The names in a file such as `/etc/passwd`; empty if it cannot be read.
+pub fn accounts(source: &View, file: &Path) -> Vec<String> {
+    let text = source.read(file, MAX_FILE).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let names = text.lines().filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+fn find(source: &View, file: &str, wanted: &str) -> Option<String> {
+    if wanted.is_empty() {
+        return None;
+    }
+    Some(account(source, Path::new(file), wanted)?.join(":"))
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::packages::Packages;
 use crate::rootfs::{Content, Rootfs};
 use crate::vfs::{NodeKind, View};
 
+/// Permission bits with which others than the owner write.
+const WRITABLE: u32 = 0o022;
+
 /// The figures of one tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Census {
@@ -27,6 +30,8 @@ pub struct Census {
     pub setuid: usize,
     /// Number of shells.
     pub shells: usize,
+    /// Number of directories that another user than root may write to.
+    pub writable: usize,
 }
 
 impl Census {
@@ -38,6 +43,9 @@ impl Census {
         };
         let (mut seen, mut shells) = (HashSet::new(), HashSet::new());
         for (path, number, node) in image.tree.walk() {
+            if node.kind() == NodeKind::Directory {
+                census.writable += usize::from(node.uid != 0 || node.mode & WRITABLE != 0);
+            }
             if node.kind() != NodeKind::File {
                 continue;
             }
@@ -63,8 +71,14 @@ impl Census {
         };
         let (mut seen, mut shells) = (HashSet::new(), HashSet::new());
         for (path, node) in rootfs.nodes() {
+            if let Content::Directory(mode) = &node.content {
+                census.writable += usize::from(node.owner.uid != 0 || mode & WRITABLE != 0);
+            }
             if let Content::File(file) = &node.content {
-                census.files += usize::from(seen.insert(file.id()));
+                if seen.insert(file.id()) {
+                    census.files += 1;
+                    census.setuid += usize::from(file.mode & 0o6000 != 0);
+                }
                 if is_shell_file(path) {
                     shells.insert(file.id());
                 }

@@ -13,12 +13,17 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config;
 
+use super::accounts::Accounts;
 use super::{Options, PackError, Plan};
 use crate::exec::Start;
 use crate::image::read::{Description, Image};
 use crate::image::{Configured, Tag};
 use crate::packages::Packages;
 use crate::source::Source;
+use crate::vfs::NodeKind;
+
+/// The sticky bit (`inode(7)`).
+const STICKY: u32 = 0o1000;
 
 /// The image that a plan is made from, with figures before and after.
 #[derive(Debug)]
@@ -43,7 +48,11 @@ impl Plan {
         let before = Census::of_image(image, packages.as_ref());
         let start = Start::of(image.description.as_ref());
         let source = Source::of_image(name, view, &start.working_dir);
-        let inherited = inherit(options, name, image.description.as_ref(), &source)?;
+        if let Some(user) = &options.configured.user {
+            Accounts::new(&source, options).owner(user)?;
+        }
+        let mut inherited = inherit(options, name, image.description.as_ref(), &source)?;
+        inherited.kept = kept(options, &inherited.configured, image, &source);
         let mut plan = Self::in_source(&inherited, source)?;
         plan.minimized = Some(Minimized {
             image: name.to_path_buf(),
@@ -99,6 +108,7 @@ fn inherit(
     let config = image.and_then(|image| image.config.config().as_ref());
     let config = config.unwrap_or(&nothing);
     let mut inherited = options.clone();
+    inherited.inherits_user = options.configured.user.is_none();
     inherited.configured = configured(&options.configured, config, image);
     if inherited.tags.is_empty() {
         inherited.tags.extend(image.and_then(slim_tag));
@@ -108,6 +118,7 @@ fn inherit(
         env: inherited.configured.env.clone(),
         working_dir: source.working_dir(),
         user: String::new(),
+        volumes: Vec::new(),
     };
     if !options.programs.is_empty() {
         // A plain name is a command of the image.
@@ -172,6 +183,34 @@ fn configured(asked: &Configured, config: &Config, image: Option<&Description>) 
         configured.healthcheck = healthcheck.cloned();
     }
     configured
+}
+
+/// The directories that the image's programs may write to or start in: its working directory, its
+/// volumes, the home of its user, and those with the sticky bit.
+fn kept(
+    asked: &Options,
+    configured: &Configured,
+    image: &Image,
+    source: &Source,
+) -> Vec<(PathBuf, &'static str)> {
+    let mut kept = Vec::new();
+    if asked.configured.working_dir.is_none() {
+        let directory = configured.working_dir.iter().map(PathBuf::from);
+        kept.extend(directory.map(|path| (Path::new("/").join(path), "its working directory")));
+    }
+    let is_new = |path: &&String| !asked.configured.volumes.contains(path);
+    let volumes = configured.volumes.iter().filter(is_new);
+    kept.extend(volumes.map(|path| (Path::new("/").join(path), "one of its volumes")));
+    let user = configured.user.as_deref().unwrap_or("root");
+    let home = Accounts::new(source, asked).home(user);
+    kept.extend(home.map(|path| (path, "the home of its user")));
+    let directories = image
+        .tree
+        .walk()
+        .filter(|(_, _, node)| node.kind() == NodeKind::Directory && node.mode & STICKY != 0);
+    kept.extend(directories.map(|(path, ..)| (path, "sticky: all may write to it")));
+    kept.retain(|(path, _)| path != Path::new("/"));
+    kept
 }
 
 /// The image's name with another tag, so that loading the new image does not replace the old one.

@@ -3,10 +3,20 @@
 //! In: the data of such members. Out: their fields, bounded. Source: POSIX `pax` ("pax Extended
 //! Header"), GNU tar's manual.
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use slimpack_vfs::MAX_CAPABILITIES;
 use tar::EntryType;
 
 use super::names::MAX_PATH;
 use super::sparse::number;
+
+/// Padding is read whether it is there or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Fields that extension headers set for the next member: GNU's take precedence over pax records,
 /// and of several pax headers only the last counts (as in Go).
@@ -25,7 +35,8 @@ pub(super) struct Pax {
     pub size: Option<u64>,
     pub uid: Option<u64>,
     pub gid: Option<u64>,
-    pub has_capabilities: bool,
+    /// The attribute `security.capability`, cut where none is as long.
+    pub capabilities: Option<Box<[u8]>>,
     pub sparse_name: Option<Vec<u8>>,
     pub sparse_size: Option<u64>,
     pub sparse_map: Vec<(u64, u64)>,
@@ -79,7 +90,15 @@ impl Pax {
             b"size" => self.size = Some(number(value)?),
             b"uid" => self.uid = Some(number(value)?),
             b"gid" => self.gid = Some(number(value)?),
-            b"SCHILY.xattr.security.capability" => self.has_capabilities = true,
+            b"SCHILY.xattr.security.capability" => {
+                self.capabilities = Some(value[..value.len().min(MAX_CAPABILITIES)].into());
+            }
+            // libarchive writes both, and Base64 without padding.
+            b"LIBARCHIVE.xattr.security.capability" if self.capabilities.is_none() => {
+                let text = &value[..value.len().min(2 * MAX_CAPABILITIES)];
+                let value = BASE64.decode(text).unwrap_or_default();
+                self.capabilities = Some(value.into());
+            }
             b"GNU.sparse.name" => self.sparse_name = Some(usable(value)),
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(value)?),
             b"GNU.sparse.major" => self.sparse_in_data = number(value)? == 1,

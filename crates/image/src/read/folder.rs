@@ -108,7 +108,10 @@ impl Walker {
                 gid: found.gid().into(),
                 size: if found.is_file() { found.len() } else { 0 },
                 layer: 0,
-                has_capabilities: found.is_file() && self.host.has_capabilities(path),
+                capabilities: match found.is_file() {
+                    true => self.host.capabilities(path).map(Vec::into_boxed_slice),
+                    false => None,
+                },
                 content,
                 head: None,
                 fingerprint: None,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::compression::Exceeded;
 use super::members::Member;
 use super::node::Head;
-use crate::config::{MAX_RECORD_FILE, RECORD_FILE};
+use crate::{MAX_RECORD_FILE, RECORD_FILE};
 use slimpack_vfs::bytes::ReadAt;
 
 /// Bytes kept of a script: its first line, which Linux truncates at 255.

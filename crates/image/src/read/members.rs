@@ -63,8 +63,8 @@ pub(super) struct Member {
     /// Offset of its data in the archive, in bytes.
     pub data_at: u64,
     pub sparse: Option<Arc<SparseMap>>,
-    /// Whether it has the attribute `security.capability`.
-    pub has_capabilities: bool,
+    /// The attribute `security.capability`.
+    pub capabilities: Option<Box<[u8]>>,
 }
 
 /// Walks the members of a tar.
@@ -254,7 +254,7 @@ impl<I: Input> Members<I> {
             stored,
             data_at: 0,
             sparse: None,
-            has_capabilities: pax.has_capabilities,
+            capabilities: pax.capabilities,
         };
         let map = if header.entry_type() == EntryType::GNUSparse {
             let map = self.old_map(header_at, header)?;
@@ -468,7 +468,7 @@ mod tests {
         let names: Vec<_> = members.iter().map(|m| m.name.as_slice()).collect();
         assert_eq!(names, [long.as_bytes(), b"from pax", b"last"]);
         assert_eq!(members[0].size, 3);
-        assert!(members[1].has_capabilities && !members[2].has_capabilities);
+        assert!(members[1].capabilities.is_some() && members[2].capabilities.is_none());
     }
 
     #[test]

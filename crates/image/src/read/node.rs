@@ -80,8 +80,9 @@ pub struct Node {
     pub size: u64,
     /// The layer that it comes from, the lowest is 0.
     pub layer: u32,
-    /// Whether it has file capabilities (`capabilities(7)`).
-    pub has_capabilities: bool,
+    /// The attribute `security.capability` (`capabilities(7)`), at most
+    /// [`slimpack_vfs::MAX_CAPABILITIES`] bytes.
+    pub capabilities: Option<Box<[u8]>>,
     pub(super) content: Content,
     pub(super) head: Option<Head>,
     pub(super) fingerprint: Option<u128>,

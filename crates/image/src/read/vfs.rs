@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::tree::Tree;
 use slimpack_vfs::bytes::ReadAt;
-use slimpack_vfs::{Errno, Metadata, Vfs};
+use slimpack_vfs::{Errno, Metadata, Owner, Vfs};
 
 /// An image's files.
 pub struct ImageVfs(pub Arc<Tree>);
@@ -18,7 +18,12 @@ impl Vfs for ImageVfs {
         Ok(Metadata {
             kind: node.kind(),
             mode: node.mode,
-            has_capabilities: node.has_capabilities,
+            // An ID beyond 32 bits is nobody's.
+            owner: Owner {
+                uid: u32::try_from(node.uid).unwrap_or(u32::MAX),
+                gid: u32::try_from(node.gid).unwrap_or(u32::MAX),
+            },
+            has_capabilities: node.capabilities.is_some(),
             id: self.0.id(number),
             size: node.size,
         })
@@ -39,5 +44,10 @@ impl Vfs for ImageVfs {
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno> {
         let (_, node) = self.0.node(path.as_os_str().as_bytes())?;
         node.open()
+    }
+
+    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
+        let (_, node) = self.0.node(path.as_os_str().as_bytes()).ok()?;
+        node.capabilities.as_deref().map(<[u8]>::to_vec)
     }
 }

@@ -1,0 +1,110 @@
+//! What the user of an image may read and write.
+//!
+//! In: the options, and the tree before or after it is built. Out: directories that are made or kept
+//! for the user, and what the user will miss.
+
+use std::path::Path;
+
+use super::accounts::Accounts;
+use super::subjects::requested;
+use super::{Options, PackError};
+use crate::needs::{Addition, Cause, Hint, Provision};
+use crate::rootfs::{Content, Placer, Reason, Rootfs};
+use crate::source::Source;
+use crate::vfs::{NodeKind, Owner};
+
+/// Takes the place of the need's name for directories of the image that programs come from.
+const KEPT: &str = "--from";
+
+/// The directories of the source that are kept for the program to write to, or to start in.
+pub(super) fn kept(options: &Options, source: &Source) -> Vec<Provision> {
+    let directories = options.kept.iter().filter_map(|(path, sign)| {
+        let walk = source.view.walk(path).ok()?;
+        let is_directory = walk.metadata.kind == NodeKind::Directory;
+        let addition = Addition::Folder(path.clone(), walk.metadata.mode);
+        let cause = Cause {
+            need: KEPT,
+            object: None,
+            sign: (*sign).to_owned(),
+        };
+        is_directory.then(|| Provision::usual(addition, cause))
+    });
+    directories.collect()
+}
+
+/// Makes the working directory and the volumes that were typed, for the user of the image to write
+/// to: engines would make them for root.
+pub(super) fn make_folders(
+    placer: &mut Placer<'_>,
+    options: &Options,
+    source: &Source,
+) -> Result<(), PackError> {
+    let configured = &options.configured;
+    let user = configured.user.as_deref().unwrap_or("root");
+    let working_dir = configured.working_dir.iter();
+    let working_dir = working_dir.map(|path| (path, "--workdir"));
+    let volumes = configured.volumes.iter().map(|path| (path, "--volume"));
+    for (path, option) in working_dir.chain(volumes) {
+        let path = Path::new(path);
+        // What a configuration inherits is as the image has it.
+        let is_inherited = options.kept.iter().any(|(kept, _)| kept == path);
+        if path != Path::new("/") && !is_inherited {
+            let owner = Accounts::new(source, options).owner(user)?;
+            placer.make_folder(path, owner, &requested(option));
+        }
+    }
+    Ok(())
+}
+
+/// Tells what was added that the user of the image may not read.
+pub(super) fn unreadable(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<String> {
+    let user = options.configured.user.as_deref()?;
+    let id = Accounts::new(source, options).owner(user).ok()?;
+    if id.uid == 0 {
+        return None;
+    }
+    let closed = rootfs.nodes().filter(|(_, node)| {
+        let shift = match node.owner {
+            Owner { uid, .. } if uid == id.uid => 6,
+            Owner { gid, .. } if gid == id.gid => 3,
+            _ => 0,
+        };
+        let is_open = match &node.content {
+            // Names in it are of no use without the right to enter it.
+            Content::Directory(mode) => mode >> shift & 0o5 == 0o5,
+            Content::File(file) => file.mode >> shift & 0o4 != 0,
+            Content::Symlink(_) => true,
+        };
+        !is_open && node.reasons.iter().any(Reason::is_by_hand)
+    });
+    let mut closed = closed.map(|(path, _)| path);
+    let first = closed.next()?.display();
+    let more = match closed.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "the user {user} may not read {first}{more}: give it away with --add SRC:DEST,chown={user}"
+    ))
+}
+
+/// Tells that the home of the image's user, where engines point HOME at, is not in the image.
+pub(super) fn homeless(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<Hint> {
+    let user = options.configured.user.as_deref()?;
+    let accounts = Accounts::new(source, options);
+    let home = accounts.home(user)?;
+    let is_meant = home != Path::new("/") && !home.starts_with("/nonexistent");
+    let is_there = rootfs.node(&home).is_some();
+    if !is_meant || is_there {
+        return None;
+    }
+    let home = home.display();
+    Some(Hint {
+        need: "home",
+        why: format!("the user {user} has the home {home}"),
+        adds: "it".to_owned(),
+        flag: format!("--mkdir {home},chown={user}"),
+        names: Vec::new(),
+        more: 0,
+    })
+}
