@@ -1,0 +1,71 @@
+//! The parsers of foreign bytes, each behind one function of bytes.
+//!
+//! In: any bytes. Out: nothing: a harness returns, whatever it gets. It must not panic, hang, or
+//! take memory that its input and the limits do not account for. `fuzz_targets/` gives each of them
+//! to libFuzzer, and `tests/inputs.rs` runs them on mutated [`seeds`] without it.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod elf;
+#[path = "../../tests/common/elf_writer.rs"]
+mod elf_writer;
+mod files;
+mod images;
+mod mutate;
+#[cfg(feature = "registry")]
+mod registry;
+mod seeds;
+
+pub use elf::{cache, closure, elf, strip, symbols};
+pub use files::{config, gconv, needs, packages, pyinstaller, script, words};
+pub use images::{compression, docker, image, oci, root, tar};
+pub use mutate::Mutator;
+#[cfg(feature = "registry")]
+pub use registry::registry;
+pub use seeds::seeds;
+
+/// A harness by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All harnesses.
+pub const TARGETS: &[Target] = &[
+    ("elf", elf),
+    ("symbols", symbols),
+    ("strip", strip),
+    ("closure", closure),
+    ("cache", cache),
+    ("compression", compression),
+    ("image", image),
+    ("tar", tar),
+    ("docker", docker),
+    ("oci", oci),
+    ("root", root),
+    ("packages", packages),
+    ("gconv", gconv),
+    ("needs", needs),
+    ("script", script),
+    ("pyinstaller", pyinstaller),
+    ("config", config),
+    ("words", words),
+    #[cfg(feature = "registry")]
+    ("registry", registry),
+];
+
+/// Separates the files of an input that stands for several.
+const MARK: &[u8] = b"\xfe\xed\xfa\xce";
+
+/// The files of an input.
+fn parts(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let end = data.windows(MARK.len()).position(|bytes| bytes == MARK);
+        is_over = end.is_none();
+        let (part, rest) = data.split_at(end.unwrap_or(data.len()));
+        data = rest.get(MARK.len()..).unwrap_or_default();
+        Some(part)
+    })
+}
