@@ -151,8 +151,13 @@ pub fn needs(data: &[u8]) {
     }
 }
 
-/// Scripts: the first line, the commands in them, and the words of a command line.
+/// Scripts: the first line, the commands in them, and the words of a command line. A second part
+/// is the `PATH`.
 pub fn script(data: &[u8]) {
+    let mut parts = parts(data);
+    let data = parts.next().unwrap_or_default();
+    let path = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let env = [format!("PATH={path}")];
     let start = &data[..data.len().min(TELLING as usize)];
     let _ = describe(start);
     if let Some(line) = shebang(data) {
@@ -165,16 +170,16 @@ pub fn script(data: &[u8]) {
             .file("/usr/bin/python3", "")
             .file("/script", data),
     );
-    let _ = Interpreters::of(&view, &[], Path::new("/script"));
+    let _ = Interpreters::of(&view, &env, Path::new("/script"));
     let text = String::from_utf8_lossy(data);
     let script = Some(Path::new("/script"));
-    let _ = commands_in(&text, script, &[], &|path| path.starts_with("/bin"));
-    let words: Vec<&str> = text.split_whitespace().take(100).collect();
+    let _ = commands_in(&text, script, &env, &|path| view.kind(path).is_some());
+    let words: Vec<&str> = text.split_whitespace().collect();
     if let Some((first, rest)) = words.split_first() {
         let _ = command_line(first, rest);
     }
     let start = slimpack::exec::Start {
-        env: words.iter().map(|word| (*word).to_owned()).collect(),
+        env: env.to_vec(),
         working_dir: PathBuf::from("/"),
         ..Default::default()
     };

@@ -49,7 +49,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             b"env -i A=1 tini -- sh -ec 'exec /bin/x \"$@\"'",
             b"MZ\x90\0\x03\0\0\0",
         ]
-        .map(<[u8]>::to_vec)
+        .map(|script| join(&[script, b"/usr/bin:/bin:relative:/opt/a"]))
         .to_vec(),
         "pyinstaller" => vec![pyinstaller()],
         "config" => [CONFIG, "[lint]\nfail-on = 'never'\n[[image]]\nfile = '''\na'''\n"]

@@ -10,18 +10,23 @@ use crate::vfs::{NodeKind, View};
 /// Default `PATH` of images that do not set it: that of docker, podman and containerd.
 const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Most directories of a `PATH` that are searched: an image may set one with millions, and each word
+/// that may be a command is searched in all of them.
+const MAX_FOLDERS: usize = 256;
+
 /// The value of a variable among `NAME=VALUE` entries; the last entry with that name wins.
 pub fn variable<'e>(env: &'e [String], name: &str) -> Option<&'e str> {
     let mut values = env.iter().rev().filter_map(|entry| entry.split_once('='));
     values.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// The directories in which commands without a `/` are searched.
+/// The directories in which commands without a `/` are searched, at most 256.
 pub fn path_folders(env: &[String]) -> impl Iterator<Item = &Path> {
     let path = variable(env, "PATH").unwrap_or(ENGINE_PATH);
     path.split(':')
         .filter(|folder| !folder.is_empty())
         .map(Path::new)
+        .take(MAX_FOLDERS)
 }
 
 /// The path that is started for `word`: itself if it contains a `/`, else the first match in
@@ -32,13 +37,14 @@ pub fn command_path(
     working_dir: &Path,
     is_program: impl Fn(&Path) -> bool,
 ) -> Option<PathBuf> {
-    let mut candidates: Vec<PathBuf> = Vec::new();
     if word.contains('/') {
-        candidates.push(working_dir.join(word));
-    } else if !word.is_empty() {
-        candidates.extend(path_folders(env).map(|folder| working_dir.join(folder).join(word)));
+        return Some(working_dir.join(word)).filter(|path| is_program(path));
     }
-    candidates.into_iter().find(|path| is_program(path))
+    let mut folders = path_folders(env).filter(|_| !word.is_empty());
+    folders.find_map(|folder| {
+        let path = working_dir.join(folder).join(word);
+        is_program(&path).then_some(path)
+    })
 }
 
 /// The first line of a script (`execve(2)`, "Interpreter scripts").

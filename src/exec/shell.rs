@@ -3,7 +3,7 @@
 //! In: a script, or the argument of `sh -c`. Out: files in the `PATH`. A heuristic: the words in
 //! command position, by the grammar of the shell (POSIX.1, XCU 2.10).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::command_path;
@@ -12,6 +12,10 @@ use super::command_path;
 const POSIX_SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash"];
 /// Shells with their own languages.
 const OTHER_SHELLS: [&str; 3] = ["fish", "tcsh", "csh"];
+
+/// Most different words of a script that are searched in the `PATH`; a script of a megabyte may have
+/// hundreds of thousands.
+const MAX_COMMANDS: usize = 2000;
 
 /// Whether a program with this name is a shell, or contains one like busybox.
 pub fn is_shell(name: &str) -> bool {
@@ -58,7 +62,7 @@ pub fn commands_in(
     env: &[String],
     is_file: &dyn Fn(&Path) -> bool,
 ) -> Vec<PathBuf> {
-    let mut found: BTreeSet<PathBuf> = BTreeSet::new();
+    let (mut found, mut searched) = (BTreeSet::new(), HashSet::new());
     let mut variables = Variables::new(script);
     for line in text.lines() {
         let code = line.split(" #").next().unwrap_or_default();
@@ -83,7 +87,9 @@ pub fn commands_in(
                 if !word.chars().all(is_plain) || BUILTINS.contains(&&*word) {
                     continue;
                 }
-                found.extend(command_path(&word, env, Path::new("/"), is_file));
+                if searched.len() < MAX_COMMANDS && searched.insert(word.clone()) {
+                    found.extend(command_path(&word, env, Path::new("/"), is_file));
+                }
             }
         }
     }
@@ -176,6 +182,7 @@ const BUILTINS: [&str; 34] = [
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::path::{Path, PathBuf};
 
     use super::{command_line, commands_in};
@@ -217,6 +224,20 @@ mod tests {
         let mut text = String::from("A=xxxxxxxxxxxxxxxx\n");
         text.push_str(&"A=$A$A\n".repeat(1000));
         assert!(commands_in(&text, None, &[], &|_| true).len() < 10);
+    }
+
+    #[test]
+    fn commands_times_directories_of_path_are_bounded() {
+        let path: String = (0..1000).map(|n| format!("/{n}:")).collect();
+        let text: String = (0..4000).map(|n| format!("c{n};")).collect();
+        let searched = Cell::new(0_u64);
+        let is_file = |_: &Path| {
+            searched.set(searched.get() + 1);
+            false
+        };
+        commands_in(&text, None, &[format!("PATH={path}")], &is_file);
+        assert_eq!(searched.get(), 2000 * 256);
+        assert_eq!(commands_in("/bin/a;/bin/a", None, &[], &|_| true).len(), 1);
     }
 
     #[test]

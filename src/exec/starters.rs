@@ -30,6 +30,9 @@ const STARTERS: [&str; 16] = [
 /// Maximum length of a chain of commands that start one another.
 const MAX_STARTERS: usize = 64;
 
+/// Most words after a starter that may be the command; options and assignments do not count.
+const MAX_WORDS: usize = 256;
+
 /// The programs that a command line starts besides its first word.
 pub fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -49,7 +52,8 @@ pub fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
         }
         // Users and numbers may precede the command, too: the first word in PATH counts.
         let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
-        let mut commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
+        let commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
+        let mut commands = commands.take(MAX_WORDS);
         let next = commands.find_map(|(at, word)| Some((at, start.executable(view, word)?)));
         let Some((at, path)) = next else {
             break;

@@ -80,6 +80,8 @@ const SHORT: [&str; 17] = [
 const TOLD: usize = 6;
 /// Largest script that is searched for commands, in bytes.
 const MAX_SCRIPT: u64 = 1 << 20;
+/// Maximum number of arguments that are searched in the `PATH`.
+const MAX_WORDS: usize = 1000;
 /// Maximum number of helper directories, and of their entries, that are read.
 const MAX_FOLDERS: usize = 256;
 const MAX_ENTRIES: usize = 20_000;
@@ -162,6 +164,7 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
         return (None, Vec::new());
     }
     let words = words.iter().filter(|word| !word.starts_with('-'));
+    let words = words.take(MAX_WORDS);
     // `-exec cat` names a command; a directory or a file to read does not.
     let found = words.filter_map(|word| command(process, word));
     let found: BTreeSet<PathBuf> = found.filter(|path| is_program(path)).collect();
