@@ -2,8 +2,8 @@
 //!
 //! In: a [`Vfs`] and an absolute path. Out: the real path, the node there, and every
 //! symbolic link and directory on the way: an image has to keep them, so that the same
-//! path leads to the same file. Every step is cached, so each directory is looked up
-//! once per process.
+//! path leads to the same file. Every step is cached, up to a limit, so each directory is
+//! looked up once per process.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -20,6 +20,10 @@ pub const MAX_LINKS: usize = 40;
 const MAX_PATH: usize = 4095;
 /// Longest component in bytes (`NAME_MAX`).
 const MAX_NAME: usize = 255;
+
+/// Most walks that are cached. Most paths that are asked for exist nowhere, and a hostile tree can
+/// name any number of them.
+const MAX_WALKS: usize = if cfg!(test) { 1000 } else { 1 << 20 };
 
 /// A symbolic link that a path crosses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,8 +96,15 @@ impl View {
             return known.clone();
         }
         let found = self.walk_anew(path).map(Arc::new);
-        lock(&self.walks).insert(path.as_os_str().to_owned(), found.clone());
+        self.keep(path, found.clone());
         found
+    }
+
+    fn keep(&self, path: &Path, found: Result<Arc<Walk>, Errno>) {
+        let mut walks = lock(&self.walks);
+        if walks.len() < MAX_WALKS {
+            walks.insert(path.as_os_str().to_owned(), found);
+        }
     }
 
     /// Opens a walked file.
@@ -194,8 +205,7 @@ impl View {
         while let Some((prefix, last)) = unknown.pop() {
             walk = self.step(walk, last.as_os_str())?;
             if !unknown.is_empty() {
-                let known = Ok(Arc::new(walk.clone()));
-                lock(&self.walks).insert(prefix.as_os_str().to_owned(), known);
+                self.keep(prefix, Ok(Arc::new(walk.clone())));
             }
         }
         Ok(walk)
@@ -294,6 +304,18 @@ mod tests {
         assert_eq!(walk.real, Path::new("/usr/lib/libz.so.1.2"));
         let at: Vec<_> = walk.links.iter().map(|l| l.at.as_path()).collect();
         assert_eq!(at, [Path::new("/lib"), Path::new("/usr/lib/libz.so.1")]);
+    }
+
+    #[test]
+    fn any_number_of_paths_is_walked_and_only_so_many_are_kept() {
+        let view = view(MemoryVfs::new().file("/a/b", ""));
+        for number in 0..2 * MAX_WALKS {
+            let path = format!("/a/{number}");
+            let missing = view.walk(Path::new(&path)).unwrap_err();
+            assert_eq!(missing, Errno::NotFound);
+        }
+        assert_eq!(lock(&view.walks).len(), MAX_WALKS);
+        assert!(view.walk(Path::new("/a/b")).is_ok());
     }
 
     #[test]
