@@ -29,7 +29,11 @@ pub(super) fn read(view: &View) -> Option<Packages> {
             b"P:" if packages.files.len() < MAX_PACKAGES => {
                 package = String::from_utf8_lossy(value).into_owned();
                 packages.files.entry(package.clone()).or_default();
-                packages.origins.0.entry(package.clone()).or_default();
+                packages
+                    .origins
+                    .packages
+                    .entry(package.clone())
+                    .or_default();
             }
             b"o:" => {
                 let source = String::from_utf8_lossy(value).into_owned();
@@ -42,9 +46,7 @@ pub(super) fn read(view: &View) -> Option<Packages> {
                 let needs = needs.split_whitespace();
                 // `cmd:NAME` and `so:NAME` are not packages; a version may follow the name.
                 let needs = needs.filter_map(|name| name.split(['=', '<', '>', '~']).next());
-                packages.origins.note(&package, |origin| {
-                    origin.needs.extend(needs.map(str::to_owned));
-                });
+                packages.origins.need(&package, needs);
             }
             // A directory too long for any path is ignored: each file would repeat it.
             b"F:" if value.len() > MAX_PATH => folder = PathBuf::from("/"),

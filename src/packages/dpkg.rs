@@ -126,9 +126,9 @@ pub(super) fn origins(view: &View) -> Origins {
             continue;
         };
         match field {
-            "Package" if origins.0.len() < MAX_PACKAGES => {
+            "Package" if origins.packages.len() < MAX_PACKAGES => {
                 package = value;
-                let origin = origins.0.entry(value.to_owned()).or_default();
+                let origin = origins.packages.entry(value.to_owned()).or_default();
                 value.clone_into(&mut origin.source);
             }
             "Source" => {
@@ -139,9 +139,7 @@ pub(super) fn origins(view: &View) -> Origins {
                 let names = value.split([',', '|']);
                 let names = names.filter_map(|name| name.split_whitespace().next());
                 let names = names.filter_map(|name| name.split(':').next());
-                origins.note(package, |origin| {
-                    origin.needs.extend(names.map(str::to_owned));
-                });
+                origins.need(package, names);
             }
             _ => {}
         }

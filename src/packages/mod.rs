@@ -22,6 +22,9 @@ const MAX_DATABASE: u64 = 128 << 20;
 const PER_PATH: u64 = 64;
 /// Most packages that are read.
 const MAX_PACKAGES: usize = 50_000;
+/// Most dependencies of all packages that are recorded: each takes many times its bytes in the
+/// database. A whole distribution has half as many.
+const MAX_NEEDS: usize = if cfg!(test) { 100 } else { 1_000_000 };
 
 /// The installed packages.
 #[derive(Debug, Default)]
@@ -169,7 +172,11 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
 
 /// Source packages and dependencies of packages.
 #[derive(Debug, Default)]
-struct Origins(BTreeMap<String, Origin>);
+struct Origins {
+    packages: BTreeMap<String, Origin>,
+    /// Number of dependencies of all packages.
+    needs: usize,
+}
 
 #[derive(Debug, Default)]
 struct Origin {
@@ -179,17 +186,27 @@ struct Origin {
 
 impl Origins {
     fn note(&mut self, package: &str, note: impl FnOnce(&mut Origin)) {
-        if let Some(origin) = self.0.get_mut(package) {
+        if let Some(origin) = self.packages.get_mut(package) {
             note(origin);
+        }
+    }
+
+    /// Records dependencies of a package.
+    fn need<'n>(&mut self, package: &str, names: impl Iterator<Item = &'n str>) {
+        if let Some(origin) = self.packages.get_mut(package) {
+            let before = origin.needs.len();
+            let names = names.take(MAX_NEEDS.saturating_sub(self.needs));
+            origin.needs.extend(names.map(str::to_owned));
+            self.needs += origin.needs.len() - before;
         }
     }
 
     /// A package with its dependencies from the same source package.
     fn siblings<'o>(&'o self, package: &'o str) -> BTreeSet<&'o str> {
-        let source = self.0.get(package).map(|origin| &origin.source);
+        let source = self.packages.get(package).map(|origin| &origin.source);
         let (mut siblings, mut pending) = (BTreeSet::new(), vec![package]);
         while let Some(name) = pending.pop() {
-            let origin = self.0.get(name);
+            let origin = self.packages.get(name);
             let is_sibling = name == package || origin.map(|origin| &origin.source) == source;
             if is_sibling && siblings.insert(name) {
                 let needs = origin.into_iter().flat_map(|origin| &origin.needs);
@@ -244,6 +261,18 @@ mod tests {
         };
         assert_eq!(names(&installed()), ["zlib1g:amd64"]);
         assert_eq!(names(&alone()), ["base-files", "zlib1g"]);
+    }
+
+    #[test]
+    fn dependencies_of_all_packages_together_are_bounded() {
+        let names: Vec<String> = (0..200).map(|n| format!("n{n}")).collect();
+        let dpkg = format!("Package: a\nDepends: {}\n", names.join(","));
+        let apk = format!("P:a\nD:{}\n", names.join(" "));
+        let dpkg = view(MemoryVfs::new().file("/var/lib/dpkg/status", dpkg));
+        let apk = view(MemoryVfs::new().file("/lib/apk/db/installed", apk));
+        for origins in [dpkg::origins(&dpkg), apk::read(&apk).unwrap().origins] {
+            assert_eq!(origins.packages["a"].needs.len(), MAX_NEEDS);
+        }
     }
 
     #[test]
