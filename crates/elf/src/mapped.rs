@@ -22,7 +22,8 @@ pub(super) fn file_range(segments: &[ProgramHeader], address: u64) -> Option<(u6
         .find_map(|segment| {
             let inside = address.checked_sub(segment.p_vaddr)?;
             let end = segment.p_offset.checked_add(segment.p_filesz)?;
-            (inside < segment.p_filesz).then_some((segment.p_offset + inside, end))
+            // Only inside the segment can the sum not overflow.
+            (inside < segment.p_filesz).then(|| (segment.p_offset + inside, end))
         })
 }
 
@@ -108,5 +109,30 @@ impl<'f> Pages<'f> {
             position += part.len() as u64;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_far_outside_a_segment_have_no_place() {
+        let load = ProgramHeader {
+            p_type: PT_LOAD,
+            p_offset: 0x1b,
+            p_vaddr: 0x10,
+            p_filesz: 0x20,
+            ..ProgramHeader::default()
+        };
+        for (address, place) in [
+            (0xf, None),
+            (0x10, Some((0x1b, 0x3b))),
+            (0x2f, Some((0x3a, 0x3b))),
+            (0x30, None),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(file_range(std::slice::from_ref(&load), address), place);
+        }
     }
 }
