@@ -92,7 +92,7 @@ impl<'s> Mutator<'s> {
     fn change(&mut self, input: &mut Vec<u8>) {
         let at = self.place(input.len());
         let length = self.below(MAX_PIECE.min(input.len() - at) + 1);
-        match self.below(12) {
+        match self.below(13) {
             0 | 1 => {
                 let bit = self.below(8);
                 input
@@ -111,6 +111,12 @@ impl<'s> Mutator<'s> {
             }
             4..=6 => self.set_number(input, at),
             7 => input.truncate(at),
+            // Several fields at once: one extreme alone often fails a check on its own.
+            12 => {
+                let value = [0, 0xff][self.below(2)];
+                let length = length.min(1 + self.below(64));
+                input[at..at + length].fill(value);
+            }
             8 => drop(input.drain(at..at + length)),
             9 => {
                 // A short piece many times: nesting, and work that grows with the square.
