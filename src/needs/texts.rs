@@ -1,7 +1,7 @@
-//! Texts in the constant data of an object, for guesses.
+//! Texts in the data of an object, for guesses.
 //!
-//! In: the ranges of a file that a loader maps without write permission. Out: the texts between
-//! two NULs, which names something points at, and which names occur as words.
+//! In: the ranges of a file that are constants or initialized data. Out: the texts between two
+//! NULs, which names something points at, and which names occur as words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,9 +11,13 @@ use foldhash::HashSet;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
-/// Maximum size of an object's constant data, in bytes: a larger program hardly starts others by
-/// name, and is not worth the time.
+/// Maximum size of an object's constant data that is read whole, in bytes: a larger program hardly
+/// starts others by name. Its paths are searched for all the same.
 const MAX_GUESS: u64 = 16 << 20;
+/// Maximum size of a range that is searched for paths, in bytes.
+const MAX_SEARCH: u64 = 1 << 30;
+/// Size of the pieces that are searched, in bytes.
+const PIECE: u64 = 1 << 20;
 /// Maximum number of constant ranges that are read: linkers emit one or two.
 const MAX_RANGES: usize = 4;
 /// Maximum number of texts that are kept per object.
@@ -23,7 +27,8 @@ const MAX_TEXT: usize = 4096;
 /// Longest name that is considered, in bytes.
 const MAX_NAME: usize = 64;
 
-/// The texts in the constant data of an object.
+/// The texts in the constants and the initialized data of an object; of very large constants only
+/// those that begin with a slash.
 #[derive(Debug, Default)]
 pub struct Texts {
     /// Texts that may be names or paths, each once; also the parts of a list such as `PATH`.
@@ -32,11 +37,15 @@ pub struct Texts {
     pub started: BTreeSet<String>,
 }
 
+fn size_of_constants(object: &Object) -> u64 {
+    let lengths = object.constant_ranges().map(|(_, length)| length);
+    lengths.fold(0, u64::saturating_add)
+}
+
 /// The constant data of an object, each range with its file offset; empty if the object is too
 /// large.
 fn constants(object: &Object, file: &dyn ReadAt) -> Vec<(u64, Vec<u8>)> {
-    let total = object.constant_ranges().map(|(_, length)| length);
-    if total.fold(0, u64::saturating_add) > MAX_GUESS {
+    if size_of_constants(object) > MAX_GUESS {
         return Vec::new();
     }
     let read = |(offset, length)| Some((offset, file.prefix(offset, length).ok()?));
@@ -55,7 +64,13 @@ impl Texts {
         let is_name =
             |at: u64| names.is_some_and(|(start, length)| at >= start && at - start < length);
         let mut texts = Self::default();
-        for (offset, bytes) in constants(object, file) {
+        let data = object
+            .data_ranges()
+            .filter(|(_, length)| *length <= MAX_GUESS);
+        let data = data
+            .take(MAX_RANGES)
+            .filter_map(|(offset, length)| Some((offset, file.prefix(offset, length).ok()?)));
+        for (offset, bytes) in constants(object, file).into_iter().chain(data) {
             let mut start = 0;
             for end in memchr::memchr_iter(0, &bytes) {
                 let (text, at) = (&bytes[start..end], offset + start as u64);
@@ -65,7 +80,34 @@ impl Texts {
                 }
             }
         }
+        if size_of_constants(object) > MAX_GUESS {
+            for (offset, length) in object.constant_ranges().take(MAX_RANGES) {
+                texts.add_paths(file, offset, length.min(MAX_SEARCH));
+            }
+        }
         texts
+    }
+
+    /// Adds the texts of a range that begin with a slash, which a search finds without looking at each
+    /// byte.
+    fn add_paths(&mut self, file: &dyn ReadAt, offset: u64, length: u64) {
+        let begin = memchr::memmem::Finder::new(b"\0/");
+        let mut at = 0;
+        while at < length {
+            // A text may go on in the next piece.
+            let wanted = (PIECE + MAX_TEXT as u64).min(length - at);
+            let Ok(piece) = file.prefix(offset.saturating_add(at), wanted) else {
+                return;
+            };
+            for start in begin.find_iter(&piece) {
+                let text = &piece[start + 1..];
+                let text = &text[..text.len().min(MAX_TEXT)];
+                if let Some(end) = memchr::memchr(0, text) {
+                    self.add(&text[..end]);
+                }
+            }
+            at += PIECE;
+        }
     }
 
     fn add(&mut self, text: &[u8]) {

@@ -317,6 +317,14 @@ impl Object {
             .map(|s| (s.p_offset, s.p_filesz))
     }
 
+    /// File ranges of initialized data: what a loader maps with write permission.
+    pub fn data_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.segments
+            .iter()
+            .filter(|s| s.p_type == PT_LOAD && s.p_flags & PF_W != 0)
+            .map(|s| (s.p_offset, s.p_filesz))
+    }
+
     /// Offset and length in the file of the dynamic string table: names of symbols and libraries,
     /// which are among the constants.
     pub fn dynamic_strings(&self) -> Option<(u64, u64)> {

@@ -1,7 +1,9 @@
 //! PAM's modules and configuration.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::users::account;
 use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
 use crate::vfs::NodeKind;
 
@@ -30,7 +32,8 @@ pub(super) static RULE: Rule = Rule {
     mode: Mode::Hint,
     what: "PAM's modules and configuration",
     sign: "an import of pam_start by the program itself",
-    adds: "/etc/pam.d, /etc/security, /etc/login.defs, the installed modules and their helpers; no passwords",
+    adds: "/etc/pam.d, /etc/security, /etc/login.defs, the installed modules and their helpers, and \
+           the shells of root and of the user; no passwords",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/pam.d")),
@@ -62,9 +65,19 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let helpers = HELPERS.iter().map(Path::new);
     let helpers = helpers.filter(|path| process.has_file(path));
     let helpers = helpers.map(|path| Addition::File(path.to_owned()));
+    // What `su` starts for root, and for the user of the image.
+    let users = ["root", process.user.split(':').next().unwrap_or_default()];
+    let shells: BTreeSet<PathBuf> = users
+        .iter()
+        .filter_map(|user| account(supply.source, Path::new("/etc/passwd"), user))
+        .filter_map(|fields| fields.get(6).map(PathBuf::from))
+        .collect();
+    let shells = shells.into_iter().filter(|path| process.has_file(path));
+    let shells = shells.map(Addition::Program);
     Ok([Addition::Tree(modules)]
         .into_iter()
         .chain(configuration)
         .chain(helpers)
+        .chain(shells)
         .collect())
 }
