@@ -57,7 +57,7 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         script: None,
         is_packed: true,
         has_contents: true,
-        memo: needs::Memo::default(),
+        memo: needs::RuleMemo::default(),
     };
     let signs: Vec<_> = needs::signs(&process).collect();
     let mut text = Vec::new();

@@ -169,16 +169,16 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
 
 /// Source packages and dependencies of packages.
 #[derive(Debug, Default)]
-struct Origins(BTreeMap<String, Origin>);
+struct Origins(BTreeMap<String, PackageOrigin>);
 
 #[derive(Debug, Default)]
-struct Origin {
+struct PackageOrigin {
     source: String,
     needs: BTreeSet<String>,
 }
 
 impl Origins {
-    fn note(&mut self, package: &str, note: impl FnOnce(&mut Origin)) {
+    fn note(&mut self, package: &str, note: impl FnOnce(&mut PackageOrigin)) {
         if let Some(origin) = self.0.get_mut(package) {
             note(origin);
         }

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use foldhash::HashSet;
 
-use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
+use super::{Content, Reason, Rootfs, RootfsError, RootfsNode, SourceFile};
 use crate::vfs::{Link, MAX_LINKS, View};
 
 /// Default permission bits of directories.
@@ -94,7 +94,7 @@ impl Builder {
             self.link(&Link { at, target }, reason)?;
         }
         for (at, (target, reasons)) in &self.links {
-            let node = Node {
+            let node = RootfsNode {
                 content: Content::Symlink(target.clone()),
                 reasons: reasons.clone(),
             };
@@ -139,10 +139,13 @@ impl Builder {
             self.folder_at(rootfs, folder)?;
         }
         self.folders_above(rootfs, &real)?;
-        let node = rootfs.nodes.entry(real.clone()).or_insert_with(|| Node {
-            content: Content::File(file.clone()),
-            reasons: Vec::new(),
-        });
+        let node = rootfs
+            .nodes
+            .entry(real.clone())
+            .or_insert_with(|| RootfsNode {
+                content: Content::File(file.clone()),
+                reasons: Vec::new(),
+            });
         match &mut node.content {
             Content::File(held) if held.is_copy_of(file, source) => {
                 held.mode |= file.mode;
@@ -181,7 +184,7 @@ impl Builder {
         for (path, target, reason) in &self.weak_links {
             let (folder, _) = self.route(path.parent().unwrap_or(Path::new("/")))?;
             self.folder_at(rootfs, &folder)?;
-            let node = Node {
+            let node = RootfsNode {
                 content: Content::Symlink(target.clone()),
                 reasons: vec![reason.clone()],
             };
@@ -203,7 +206,7 @@ impl Builder {
             let node = rootfs
                 .nodes
                 .entry(folder.to_path_buf())
-                .or_insert_with(|| Node {
+                .or_insert_with(|| RootfsNode {
                     content: Content::Directory(FOLDER),
                     reasons: Vec::new(),
                 });
