@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::binding::{Binder, BindingError};
 use crate::closure::{Closure, ClosureError, Program, Request};
 use crate::elf::Linkage;
-use crate::lint::{Finding, Process, process_errors};
+use crate::lint::{Finding, LintedProcess, process_errors};
 use crate::loader::{Environment, Loaded, Loaders};
 use crate::rootfs::{Rootfs, RootfsVfs};
 use crate::vfs::{FileId, View};
@@ -188,7 +188,7 @@ pub fn prove(
     }
     let binder = Binder::new(&view);
     let missed = binds(&image, &binder)?;
-    let process = Process {
+    let process = LintedProcess {
         view: &view,
         binder: &binder,
         closure: &image,
@@ -200,7 +200,7 @@ pub fn prove(
 }
 
 /// Reports the first lint error, except for libraries that were left out on purpose.
-fn lints(process: &Process<'_>, may_lack_opened: bool) -> Result<(), Box<ProofError>> {
+fn lints(process: &LintedProcess<'_>, may_lack_opened: bool) -> Result<(), Box<ProofError>> {
     let is_complete = process.closure.is_complete();
     let mut findings = process_errors(process).into_iter();
     let is_meant = |finding: &Finding| {

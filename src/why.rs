@@ -55,7 +55,7 @@ impl Why {
 }
 
 /// Why a file is there: the file that leads to it, if any does, and the rule.
-type Cause = (Option<PathBuf>, String);
+type IncomingEdge = (Option<PathBuf>, String);
 
 /// The graph of what leads from one file of an image to another.
 pub struct Graph<'s> {
@@ -63,7 +63,7 @@ pub struct Graph<'s> {
     environment: &'s Environment,
     env: &'s [String],
     /// Real paths, of links too.
-    causes: BTreeMap<PathBuf, BTreeSet<Cause>>,
+    causes: BTreeMap<PathBuf, BTreeSet<IncomingEdge>>,
 }
 
 impl<'s> Graph<'s> {
@@ -157,7 +157,7 @@ impl<'s> Graph<'s> {
     }
 
     /// Records a file, and the links on the way to it.
-    fn note_way(&mut self, walk: &Walk, path: &Path, cause: Cause) {
+    fn note_way(&mut self, walk: &Walk, path: &Path, cause: IncomingEdge) {
         for link in &walk.links {
             let rule = format!("on the way to {}", path.display());
             self.note(link.at.clone(), (Some(walk.real.clone()), rule));
@@ -165,7 +165,7 @@ impl<'s> Graph<'s> {
         self.note(walk.real.clone(), cause);
     }
 
-    fn note(&mut self, at: PathBuf, cause: Cause) {
+    fn note(&mut self, at: PathBuf, cause: IncomingEdge) {
         self.causes.entry(at).or_default().insert(cause);
     }
 
@@ -200,9 +200,9 @@ impl<'s> Graph<'s> {
 
 /// A breadth-first search from a file back to what is started, so the shortest chains come first.
 struct Search<'g> {
-    causes: &'g BTreeMap<PathBuf, BTreeSet<Cause>>,
+    causes: &'g BTreeMap<PathBuf, BTreeSet<IncomingEdge>>,
     /// The visited steps: the file, why it is there, and the index of the step after it.
-    steps: Vec<(&'g Path, &'g Cause, Option<usize>)>,
+    steps: Vec<(&'g Path, &'g IncomingEdge, Option<usize>)>,
 }
 
 impl<'g> Search<'g> {
@@ -235,7 +235,7 @@ impl<'g> Search<'g> {
         }
     }
 
-    fn after(&self, from: Option<usize>) -> impl Iterator<Item = (&'g Path, &'g Cause)> {
+    fn after(&self, from: Option<usize>) -> impl Iterator<Item = (&'g Path, &'g IncomingEdge)> {
         let mut number = from;
         std::iter::from_fn(move || {
             let (at, cause, behind) = self.steps[number?];

@@ -14,7 +14,7 @@ use slimpack::image::Tag;
 use slimpack::image::read::Fault;
 use slimpack::lint::{self, Ignore, Policy};
 use slimpack::loader::{Environment, Loaders};
-use slimpack::needs::{self, Memo, Process, RULES, Selection, Supply};
+use slimpack::needs::{self, Process, RULES, RuleMemo, Selection, Supply};
 use slimpack::packages::{Packages, Records};
 use slimpack::vfs::memory::MemoryVfs;
 use slimpack::vfs::{View, one_line, safe};
@@ -40,8 +40,9 @@ fn with_process(view: &View, path: &str, arguments: &[String], look: impl FnOnce
         arguments,
         script: None,
         is_packed: true,
+        is_image: true,
         has_contents: true,
-        memo: Memo::default(),
+        memo: RuleMemo::default(),
     });
 }
 

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use slimpack::binding::Binder;
 use slimpack::exec::Start;
 use slimpack::image::read::{
-    Budget, Compression, Image, Images, Interest, Limits, Options, open, open_pipe,
+    Budget, CompressionFormat, Image, Images, Interest, Limits, ReadOptions, open, open_pipe,
 };
 use slimpack::image::{Blob, recorded};
 use slimpack::inspect::Figures;
@@ -38,8 +38,8 @@ const LIMITS: Limits = Limits {
     registry_time: 5,
 };
 
-fn options(interest: Interest) -> Options {
-    Options {
+fn options(interest: Interest) -> ReadOptions {
+    ReadOptions {
         limits: LIMITS,
         platform: None,
         interest,
@@ -136,7 +136,7 @@ fn check(image: Image) {
 /// Streams of gzip, zstd and xz.
 pub fn compression(data: &[u8]) {
     let budget = Budget::new(LIMITS);
-    if let Ok(mut stream) = Compression::of(data).decoder(data, &budget) {
+    if let Ok(mut stream) = CompressionFormat::of(data).decoder(data, &budget) {
         let _ = io::copy(&mut stream, &mut io::sink());
     }
 }

@@ -19,7 +19,7 @@ use crate::vfs::HostFile;
 
 /// The differences, as JSON of schema 1.
 #[derive(Serialize)]
-struct Document {
+struct DiffDocument {
     schema: u32,
     a: String,
     b: String,
@@ -51,7 +51,7 @@ impl Compared {
 
 pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError> {
     let progress = Progress::start("comparing".to_owned(), common.quiet);
-    let mut document = Document {
+    let mut document = DiffDocument {
         schema: 1,
         a: args.a.display().to_string(),
         b: args.b.display().to_string(),
@@ -82,7 +82,7 @@ pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError
     Ok(ExitCode::from(u8::from(!document.equal)))
 }
 
-impl Document {
+impl DiffDocument {
     fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
         for compared in &self.images {
             if let (Some(platform), true) = (&compared.platform, self.images.len() > 1) {

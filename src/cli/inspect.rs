@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::registry;
 use crate::engine::{self, Engine};
-use crate::image::read::{self, Image, Images, Interest, Options, ReadError};
+use crate::image::read::{self, Image, Images, Interest, ReadError, ReadOptions};
 use crate::inspect::Figures;
 use crate::output::Scratch;
 use crate::report::{self, Detail, Inspected};
@@ -75,8 +75,12 @@ pub(super) fn limits(args: &ImageArgs) -> read::Limits {
 }
 
 /// Opens an image given on the command line: a path, `-`, or a name with a prefix.
-pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<Opened, CliError> {
-    let options = Options {
+pub(super) fn open(
+    path: &Path,
+    args: &ImageArgs,
+    interest: Interest,
+) -> Result<OpenedImages, CliError> {
+    let options = ReadOptions {
         limits: limits(args),
         platform: args.platform.clone(),
         interest,
@@ -86,13 +90,15 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     if let Some(name) = registry::name(path) {
         let folder = registry::pull(name, args)?;
         let images = read::open(folder.path(), &options).map_err(fail)?;
-        return Ok(Opened {
+        return Ok(OpenedImages {
             images,
             _folder: Some(folder),
         });
     }
     let Some(reference) = reference(path) else {
-        return read::open(path, &options).map_err(fail).map(Opened::of);
+        return read::open(path, &options)
+            .map_err(fail)
+            .map(OpenedImages::of);
     };
     let mut saving = Engine::find()?.save(reference)?;
     let images = match saving.pipe() {
@@ -101,16 +107,16 @@ pub(super) fn open(path: &Path, args: &ImageArgs, interest: Interest) -> Result<
     };
     // If the engine failed, its message tells why nothing can be read.
     saving.finish()?;
-    images.map(Opened::of)
+    images.map(OpenedImages::of)
 }
 
 /// Images that were opened, and the directory that they were pulled into.
-pub(super) struct Opened {
+pub(super) struct OpenedImages {
     images: Images,
     _folder: Option<Scratch>,
 }
 
-impl Opened {
+impl OpenedImages {
     fn of(images: Images) -> Self {
         Self {
             images,
@@ -119,7 +125,7 @@ impl Opened {
     }
 }
 
-impl std::ops::Deref for Opened {
+impl std::ops::Deref for OpenedImages {
     type Target = Images;
 
     fn deref(&self) -> &Images {
@@ -127,7 +133,7 @@ impl std::ops::Deref for Opened {
     }
 }
 
-impl std::ops::DerefMut for Opened {
+impl std::ops::DerefMut for OpenedImages {
     fn deref_mut(&mut self) -> &mut Images {
         &mut self.images
     }

@@ -58,7 +58,7 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         is_packed: true,
         is_image: false,
         has_contents: true,
-        memo: needs::Memo::default(),
+        memo: needs::RuleMemo::default(),
     };
     let signs: Vec<_> = needs::signs(&process).collect();
     let mut text = Vec::new();

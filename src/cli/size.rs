@@ -27,7 +27,7 @@ const PIECE: usize = 64 << 10;
 
 /// All images, as JSON of schema 1.
 #[derive(Serialize)]
-struct Document<'a> {
+struct SizeDocument<'a> {
     schema: u32,
     images: &'a [Sizes],
 }
@@ -66,7 +66,7 @@ pub(super) fn run(args: &SizeArgs, common: &Common) -> Result<ExitCode, CliError
     }
     let mut out = super::stdout();
     if args.json {
-        let document = Document {
+        let document = SizeDocument {
             schema: 1,
             images: &sizes,
         };
@@ -98,9 +98,9 @@ fn measure(path: &Path, args: &SizeArgs) -> Result<Vec<Sizes>, CliError> {
     Ok(sizes)
 }
 
-type Bytes = (u64, Option<u64>, Option<u64>);
+type TarSizes = (u64, Option<u64>, Option<u64>);
 
-fn of_image(path: &Path, image: &Image, kind: Kind, bytes: Bytes) -> Sizes {
+fn of_image(path: &Path, image: &Image, kind: Kind, bytes: TarSizes) -> Sizes {
     let figures = Figures::of(image, &image.view());
     let (plain, gzip, zstd) = bytes;
     Sizes {
@@ -124,20 +124,20 @@ fn of_image(path: &Path, image: &Image, kind: Kind, bytes: Bytes) -> Sizes {
 }
 
 /// The sizes of a root tar, which may be compressed.
-fn root_tar(path: &Path, limits: read::Limits) -> io::Result<Bytes> {
+fn root_tar(path: &Path, limits: read::Limits) -> io::Result<TarSizes> {
     let mut start = Vec::new();
     let mut file = File::open(path)?;
     let stored = file.metadata()?.len();
     (&mut file)
-        .take(read::Compression::MAGIC as u64)
+        .take(read::CompressionFormat::MAGIC as u64)
         .read_to_end(&mut start)?;
-    let compression = read::Compression::of(&start);
+    let compression = read::CompressionFormat::of(&start);
     let budget = read::Budget::new(limits);
     let mut tar = compression.decoder(File::open(path)?, &budget)?;
     compressed(&mut tar, compression, stored)
 }
 
-fn layers(path: &Path, images: &Images, number: usize) -> Result<Bytes, CliError> {
+fn layers(path: &Path, images: &Images, number: usize) -> Result<TarSizes, CliError> {
     let fail = |error| CliError::image(path, error);
     let mut sum = (0, Some(0), Some(0));
     for layer in images.layer_tars(number).map_err(fail)? {
@@ -151,11 +151,15 @@ fn layers(path: &Path, images: &Images, number: usize) -> Result<Bytes, CliError
 }
 
 /// The size of a tar, plain and with each method; the stored size for the method it is stored with.
-fn compressed(tar: &mut dyn Read, is: read::Compression, stored: u64) -> io::Result<Bytes> {
+fn compressed(
+    tar: &mut dyn Read,
+    is: read::CompressionFormat,
+    stored: u64,
+) -> io::Result<TarSizes> {
     let known = |method| (is == method).then_some(stored);
     let methods = [
-        (known(read::Compression::Gzip), "gzip"),
-        (known(read::Compression::Zstd), "zstd"),
+        (known(read::CompressionFormat::Gzip), "gzip"),
+        (known(read::CompressionFormat::Zstd), "zstd"),
     ];
     let mut writers = Vec::new();
     for (known, name) in &methods {

@@ -20,7 +20,7 @@ use crate::vfs::HostFile;
 
 /// The result, as JSON of schema 1.
 #[derive(Serialize)]
-struct Document {
+struct StripDocument {
     schema: u32,
     file: String,
     output: String,
@@ -38,7 +38,7 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
         return Err(unreadable(io::Error::other("it is not a regular file")));
     }
     let file = HostFile::new(opened).map_err(unreadable)?;
-    let mut document = Document {
+    let mut document = StripDocument {
         schema: 1,
         file: args.file.display().to_string(),
         output: args.output.display().to_string(),
@@ -76,7 +76,7 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
     Ok(ExitCode::SUCCESS)
 }
 
-impl Document {
+impl StripDocument {
     fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(why) = &self.left_alone {
             return writeln!(out, "{} is not stripped: {why}", self.file);

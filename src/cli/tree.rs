@@ -16,7 +16,7 @@ use crate::elf::ElfError;
 use crate::exec::Start;
 use crate::image::read::Interest;
 use crate::loader::Environment;
-use crate::needs::{self, Mode, Process, Rule, Sign};
+use crate::needs::{self, Mode, NeedRule, Process, Sign};
 use crate::report::{self, GraphLanguage};
 use crate::source::{Source, choose_root};
 
@@ -25,7 +25,7 @@ const MANY: usize = 32;
 const BATCH: usize = 512;
 
 /// The answer for one file: the text to print, and whether everything was found.
-type Answer = Result<(Vec<u8>, bool), CliError>;
+type RenderedTree = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
     let mut out = super::stdout();
@@ -49,7 +49,7 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
         // What is known of the files of a batch is given back after it.
         for files in files.chunks(BATCH) {
             let source = Source::open(&root(&files[0])?, &current_dir)?;
-            let asked = Asked::new(args, common, &source, &args.env);
+            let asked = TreeContext::new(args, common, &source, &args.env);
             status = status.max(asked.answer_all(files, out)?);
         }
     }
@@ -90,7 +90,7 @@ fn in_images(
             }
         };
         let variables: Vec<String> = start.env.iter().chain(&args.env).cloned().collect();
-        let asked = Asked::new(args, common, &source, &variables);
+        let asked = TreeContext::new(args, common, &source, &variables);
         let mut text = Vec::new();
         status = status.max(asked.answer_all(files, &mut text)?);
         inspect::check(path, image)?;
@@ -108,7 +108,7 @@ fn may_be_image(error: &ClosureError) -> bool {
 }
 
 /// What is common to all files of one source.
-struct Asked<'a> {
+struct TreeContext<'a> {
     args: &'a TreeArgs,
     common: &'a Common,
     source: &'a Source,
@@ -118,7 +118,7 @@ struct Asked<'a> {
     binder: Binder<'a>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> TreeContext<'a> {
     fn new(args: &'a TreeArgs, common: &'a Common, source: &'a Source, env: &'a [String]) -> Self {
         let environment = Environment::with_variables(env);
         Self {
@@ -133,7 +133,7 @@ impl<'a> Asked<'a> {
 
     /// Answers file by file, in order; returns the exit status.
     fn answer_all(&self, files: &[PathBuf], out: &mut impl Write) -> Result<u8, CliError> {
-        let answers: Vec<Answer> = if files.len() >= MANY {
+        let answers: Vec<RenderedTree> = if files.len() >= MANY {
             files.par_iter().map(|path| self.answer(path)).collect()
         } else {
             files.iter().map(|path| self.answer(path)).collect()
@@ -157,7 +157,11 @@ impl<'a> Asked<'a> {
     }
 
     /// What the program needs for certain, besides what it loads.
-    fn needs(&self, closure: &Closure, environment: &Environment) -> Vec<(&'static Rule, Sign)> {
+    fn needs(
+        &self,
+        closure: &Closure,
+        environment: &Environment,
+    ) -> Vec<(&'static NeedRule, Sign)> {
         let process = Process {
             view: &self.source.view,
             closure,
@@ -169,7 +173,7 @@ impl<'a> Asked<'a> {
             is_packed: true,
             is_image: false,
             has_contents: true,
-            memo: needs::Memo::default(),
+            memo: needs::RuleMemo::default(),
         };
         let sure = needs::RULES
             .iter()
@@ -178,7 +182,7 @@ impl<'a> Asked<'a> {
         signs.collect()
     }
 
-    fn answer(&self, path: &Path) -> Answer {
+    fn answer(&self, path: &Path) -> RenderedTree {
         let Self { args, source, .. } = self;
         let fail = |error| CliError::Program {
             path: path.to_path_buf(),

@@ -23,7 +23,7 @@ use crate::vfs::NodeKind;
 use crate::why::{Graph, Why};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct WhyDocument<'a> {
     schema: u32,
     image: String,
     needed: bool,
@@ -45,7 +45,7 @@ pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError>
     let mut out = super::stdout();
     for why in &answers {
         if args.json {
-            let document = Document {
+            let document = WhyDocument {
                 schema: 1,
                 image: args.image.display().to_string(),
                 needed: why.is_needed(),

@@ -74,7 +74,7 @@ pub enum Change {
 
 /// A path that is in only one of the trees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct DiffEntry {
     /// The absolute path in the tree.
     pub path: PathBuf,
     /// `file`, `folder`, `link` or `special`.
@@ -108,9 +108,9 @@ pub struct FolderBytes {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TreeDiff {
     /// Paths that only the second has.
-    pub added: Vec<Entry>,
+    pub added: Vec<DiffEntry>,
     /// Paths that only the first has.
-    pub removed: Vec<Entry>,
+    pub removed: Vec<DiffEntry>,
     /// Paths that both have and that differ.
     pub changed: Vec<Changed>,
     /// Directories whose files have more or fewer bytes.
@@ -191,8 +191,8 @@ fn folder(path: &Path) -> PathBuf {
     parent.components().take(DEPTH + 1).collect()
 }
 
-fn entry(path: &Path, node: &Node) -> Entry {
-    Entry {
+fn entry(path: &Path, node: &Node) -> DiffEntry {
+    DiffEntry {
         path: path.to_path_buf(),
         kind: node.kind().as_str(),
         bytes: node.size,

@@ -16,7 +16,7 @@ pub use context::{Context, Runtime, Scope};
 pub use finding::Finding;
 pub use policy::{FailOn, known_rule};
 pub use policy::{Ignore, LintSection, Policy, PolicyError};
-pub use rules::{Process, process_errors};
+pub use rules::{LintedProcess, process_errors};
 pub use survey::{ElfFile, Script, Survey};
 
 use std::collections::{BTreeMap, HashSet};
@@ -163,7 +163,7 @@ fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Ve
         Ok(closure) => {
             let objects = closure.map.objects().iter();
             let reached = objects.map(|object| object.walk.metadata.id).collect();
-            let process = Process {
+            let process = LintedProcess {
                 view: &source.view,
                 binder: &context.binder,
                 closure: &closure,

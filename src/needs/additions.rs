@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::engine::{Loop, Scene};
+use super::engine::{Loop, NeedsContext};
 use super::provision::{Addition, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
 use crate::exec::Interpreters;
@@ -65,19 +65,19 @@ impl Loop<'_> {
             return Ok(());
         }
         if self.known.len() > MAX_PROCESSES {
-            return Err(NeedError::TooManyPrograms((self.scene.shown)(path)));
+            return Err(NeedError::TooManyPrograms((self.context.shown)(path)));
         }
         let fail = |error| NeedError::Program {
-            path: (self.scene.shown)(path),
+            path: (self.context.shown)(path),
             error,
         };
-        let program = Program::find(self.scene.source, path).map_err(fail)?;
-        let Scene {
+        let program = Program::find(self.context.source, path).map_err(fail)?;
+        let NeedsContext {
             source,
             loaders,
             environment,
             ..
-        } = self.scene;
+        } = self.context;
         let closure = Closure::of(&program, source, loaders, environment).map_err(fail)?;
         self.result.started.push(Started {
             path: path.to_path_buf(),
@@ -91,14 +91,14 @@ impl Loop<'_> {
 
     fn file(&mut self, path: &Path, to: Option<&Path>, whole: &Provision) -> Result<(), NeedError> {
         let walk = self
-            .scene
+            .context
             .source
             .walk(path)
             .map_err(|errno| self.unusable(path, &errno.message()))?;
         if walk.metadata.kind != NodeKind::File {
             return Err(self.unusable(path, "it is a device, socket or pipe; leave it out"));
         }
-        let facts = self.scene.source.facts(&walk);
+        let facts = self.context.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
         if is_loaded {
             return self.start(path, to, whole);
@@ -119,11 +119,11 @@ impl Loop<'_> {
 
     /// Adds the interpreter of a file if it is a script.
     fn script(&mut self, path: &Path, whole: &Provision) -> Result<(), NeedError> {
-        let scene = self.scene;
-        match Interpreters::of(scene.source, scene.env, path) {
+        let context = self.context;
+        match Interpreters::of(context.source, context.env, path) {
             None => {}
             Some(Err(why)) => {
-                let path = (scene.shown)(path);
+                let path = (context.shown)(path);
                 let warning = format!("{} will not start: {why}", path.display());
                 self.result.warnings.insert(warning);
             }
@@ -143,7 +143,7 @@ impl Loop<'_> {
 
     fn unusable(&self, path: &Path, why: &str) -> NeedError {
         NeedError::Path {
-            path: (self.scene.shown)(path),
+            path: (self.context.shown)(path),
             why: why.to_owned(),
         }
     }
@@ -157,14 +157,14 @@ impl Loop<'_> {
         without: &[&str],
         whole: &Provision,
     ) -> Result<(), NeedError> {
-        let source = self.scene.source;
+        let source = self.context.source;
         let mut pending = vec![(path.to_path_buf(), to.map(Path::to_path_buf))];
         let mut seen = HashSet::new();
         let mut count = 0;
         while let Some((path, to)) = pending.pop() {
             count += 1;
             if count > MAX_FILES {
-                return Err(NeedError::TooManyFiles((self.scene.shown)(&path)));
+                return Err(NeedError::TooManyFiles((self.context.shown)(&path)));
             }
             if count > 1
                 && let Some(to) = &to

@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::process::{Memo, Process, begins_as_program};
+use super::process::{Process, RuleMemo, begins_as_program};
 use super::provision::Ownership;
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
 use super::rules::{BUNDLE, RULES, unknown_payload};
 use super::selection::Selection;
-use super::{Mode, Rule, SCRIPT, Sign, Supply};
+use super::{Mode, NeedRule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
 use crate::loader::{Environment, Loaders};
 use crate::vfs::{NodeKind, View};
@@ -22,7 +22,7 @@ use crate::vfs::{NodeKind, View};
 const ARGUMENTS: &str = "arguments";
 
 /// The input of the loop.
-pub struct Scene<'a> {
+pub struct NeedsContext<'a> {
     /// The file system of the source.
     pub source: &'a View,
     /// The loaders of the source.
@@ -52,12 +52,12 @@ pub struct Scene<'a> {
 /// # Errors
 /// [`NeedError`] if something that was requested is missing.
 pub fn provide(
-    scene: &Scene<'_>,
+    context: &NeedsContext<'_>,
     closures: &mut [Closure],
     added: Vec<Provision>,
 ) -> Result<Provisions, NeedError> {
     let mut loop_ = Loop {
-        scene,
+        context,
         result: Provisions::default(),
         known: HashSet::new(),
         demanding: Vec::new(),
@@ -108,7 +108,7 @@ impl Role {
 
 /// The state of the loop.
 pub(super) struct Loop<'a> {
-    pub(super) scene: &'a Scene<'a>,
+    pub(super) context: &'a NeedsContext<'a>,
     pub(super) result: Provisions,
     /// Programs and libraries that have been added, by source and destination.
     pub(super) known: HashSet<(PathBuf, Option<PathBuf>)>,
@@ -127,26 +127,26 @@ impl<'a> Loop<'a> {
     where
         'a: 'p,
     {
-        let scene = self.scene;
+        let context = self.context;
         Process {
-            view: scene.source,
+            view: context.source,
             closure,
-            environment: scene.environment,
-            env: scene.env,
-            user: scene.user,
+            environment: context.environment,
+            env: context.env,
+            user: context.user,
             arguments: match role {
-                Role::Packed(0) => scene.arguments,
+                Role::Packed(0) => context.arguments,
                 _ => &[],
             },
             script: match role {
-                Role::Packed(number) => scene.scripts.get(*number).and_then(Option::as_deref),
+                Role::Packed(number) => context.scripts.get(*number).and_then(Option::as_deref),
                 Role::Runs(script) => script.as_deref(),
                 Role::Added => None,
             },
             is_packed: *role != Role::Added,
-            is_image: scene.is_image,
+            is_image: context.is_image,
             has_contents: true,
-            memo: Memo::default(),
+            memo: RuleMemo::default(),
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Loop<'a> {
         }
         let demanded = RULES
             .iter()
-            .filter(|rule| self.scene.selection.demands(rule));
+            .filter(|rule| self.context.selection.demands(rule));
         let shown = demanded.filter_map(|rule| {
             let mut programs = programs.iter();
             let shows = |(closure, role): &&(&Closure, Role)| {
@@ -185,7 +185,7 @@ impl<'a> Loop<'a> {
         if *role != Role::Added {
             let process = self.process(closure, role);
             let payload = unknown_payload(&process).map(|payload| {
-                let program = (self.scene.shown)(&closure.program().opened_as);
+                let program = (self.context.shown)(&closure.program().opened_as);
                 format!("{} {payload}", program.display())
             });
             self.result.warnings.extend(payload);
@@ -195,7 +195,7 @@ impl<'a> Loop<'a> {
             let process = self.process(closure, role);
             for rule in RULES {
                 // Hints are only about the program and the libraries that it names itself.
-                let is_hint = rule.mode == Mode::Hint && !self.scene.selection.serves(rule);
+                let is_hint = rule.mode == Mode::Hint && !self.context.selection.serves(rule);
                 if is_first || !is_hint {
                     libraries.extend(self.apply(rule, &process, role)?);
                 }
@@ -210,12 +210,18 @@ impl<'a> Loop<'a> {
             for (by, name, need) in libraries {
                 let path = closure.program().opened_as.clone();
                 let fail = |error| NeedError::Program { path, error };
-                let scene = self.scene;
+                let context = self.context;
                 let opened = closure
-                    .open(scene.source, scene.environment, by, OsStr::new(&name), need)
+                    .open(
+                        context.source,
+                        context.environment,
+                        by,
+                        OsStr::new(&name),
+                        need,
+                    )
                     .map_err(fail)?;
                 if opened.is_none() && need == BUNDLE {
-                    let program = (scene.shown)(&closure.program().opened_as);
+                    let program = (context.shown)(&closure.program().opened_as);
                     self.result.warnings.insert(format!(
                         "{name} not found (needed by a file in the archive of {})",
                         program.display()
@@ -228,27 +234,27 @@ impl<'a> Loop<'a> {
     /// Applies one rule; returns the libraries that the process opens.
     fn apply(
         &mut self,
-        rule: &'static Rule,
+        rule: &'static NeedRule,
         process: &Process<'_>,
         role: &Role,
     ) -> Result<Vec<(usize, String, &'static str)>, NeedError> {
-        let scene = self.scene;
+        let context = self.context;
         let demanding = self.demanding.iter().find(|(name, _)| *name == rule.name);
         let is_demanding = match demanding {
             Some((_, demanding)) => demanding == role,
             None => *role == Role::Packed(0),
         };
-        let demanded = is_demanding && scene.selection.demands(rule);
+        let demanded = is_demanding && context.selection.demands(rule);
         let is_silent = match rule.mode {
             Mode::Automatic => false,
-            Mode::Hint => !scene.wants_hints && !scene.selection.serves(rule),
+            Mode::Hint => !context.wants_hints && !context.selection.serves(rule),
             Mode::Request => true,
         };
-        if scene.selection.forbids(rule) || (is_silent && !demanded) {
+        if context.selection.forbids(rule) || (is_silent && !demanded) {
             return Ok(Vec::new());
         }
         let sign = (rule.fires)(process);
-        let selection = scene.selection;
+        let selection = context.selection;
         let is_enough = |sign: &Sign| !sign.is_weak || selection.demands(rule);
         let is_served = selection.serves(rule) && sign.as_ref().is_some_and(is_enough);
         if !demanded && !is_served {
@@ -256,7 +262,7 @@ impl<'a> Loop<'a> {
             let is_there = |_: &Sign| rule.is_met.is_none_or(|is_met| is_met(process));
             let is_hint = |sign: &Sign| rule.mode == Mode::Hint || sign.is_weak;
             if let Some(sign) = sign.filter(is_hint).filter(is_there) {
-                let object = (scene.shown)(&process.objects()[sign.object].opened_as);
+                let object = (context.shown)(&process.objects()[sign.object].opened_as);
                 let (flag, adds) = match &sign.arguments[..] {
                     // Names that do not fit in a flag are still in the reason.
                     names if names.iter().any(|name| !is_plain(name)) => {
@@ -280,10 +286,10 @@ impl<'a> Loop<'a> {
             return Ok(Vec::new());
         }
         let supply = Supply {
-            source: scene.source,
+            source: context.source,
             process,
-            arguments: scene.selection.arguments(rule),
-            is_image: scene.is_image,
+            arguments: context.selection.arguments(rule),
+            is_image: context.is_image,
         };
         let additions = match (rule.supply)(&supply) {
             Ok(additions) => additions,
@@ -313,11 +319,11 @@ impl<'a> Loop<'a> {
 
     /// Hints at files in the arguments that are not added otherwise: `haproxy -f FILE`.
     fn hint_at_arguments(&mut self) {
-        let scene = self.scene;
-        if !scene.wants_hints {
+        let context = self.context;
+        if !context.wants_hints {
             return;
         }
-        for argument in scene.arguments {
+        for argument in context.arguments {
             let path = argument
                 .split_once('=')
                 .map_or(&**argument, |(_, value)| value);
@@ -326,9 +332,9 @@ impl<'a> Loop<'a> {
                 continue;
             }
             // Programs are covered by the need `commands`; a directory may be a mount point.
-            let is_file = scene.source.kind(path) == Some(NodeKind::File);
-            if is_file && !begins_as_program(scene.source, path) {
-                let path = (scene.shown)(path);
+            let is_file = context.source.kind(path) == Some(NodeKind::File);
+            if is_file && !begins_as_program(context.source, path) {
+                let path = (context.shown)(path);
                 self.hint(Hint {
                     need: ARGUMENTS,
                     why: format!("an argument names {}", path.display()),
@@ -375,7 +381,7 @@ fn is_plain(name: &str) -> bool {
     name.bytes().all(is_plain)
 }
 
-fn cause(rule: &'static Rule, process: &Process<'_>, sign: Option<Sign>) -> Cause {
+fn cause(rule: &'static NeedRule, process: &Process<'_>, sign: Option<Sign>) -> Cause {
     match sign {
         Some(sign) => Cause {
             need: rule.name,

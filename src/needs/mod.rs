@@ -15,8 +15,8 @@ mod selection;
 mod strings;
 mod texts;
 
-pub use engine::{Scene, provide};
-pub use process::{Memo, Process, Sign};
+pub use engine::{NeedsContext, provide};
+pub use process::{Process, RuleMemo, Sign};
 pub use provision::{Addition, Cause, Hint, NeedError, Ownership, Provision, Provisions, Started};
 pub use rules::{RULES, absent_paths, account, accounts, nearest, rule, signs, told_paths};
 pub use selection::{Selection, SelectionError};
@@ -53,7 +53,7 @@ impl Mode {
 }
 
 /// One kind of need.
-pub struct Rule {
+pub struct NeedRule {
     /// Its name for `--with` and `--without`.
     pub name: &'static str,
     /// When it adds files.
@@ -72,7 +72,7 @@ pub struct Rule {
     pub is_met: Option<fn(&Process<'_>) -> bool>,
 }
 
-/// The input of [`Rule::supply`].
+/// The input of [`NeedRule::supply`].
 pub struct Supply<'a> {
     /// The file system of the source.
     pub source: &'a View,

@@ -68,12 +68,12 @@ pub struct Process<'a> {
     /// the whole image was requested.
     pub has_contents: bool,
     /// Results that several rules share.
-    pub memo: Memo,
+    pub memo: RuleMemo,
 }
 
 /// Results that several rules share, each computed once.
 #[derive(Default)]
-pub struct Memo {
+pub struct RuleMemo {
     /// Directories of the interpreter's standard library.
     pub(super) library: OnceCell<Vec<PathBuf>>,
     /// Plugin directories, each with the index of the object that contains its path.

@@ -60,7 +60,7 @@ pub(super) fn needed(file: &dyn ReadAt, cookie: u64) -> Option<BTreeSet<String>>
 }
 
 /// An entry of the archive.
-struct Entry {
+struct ArchiveEntry {
     name: String,
     /// The file offset of its bytes in the program, and their number as stored.
     at: u64,
@@ -70,7 +70,7 @@ struct Entry {
     kind: u8,
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// Its unpacked bytes, if it is an ELF file and within the limits.
     fn read(&self, file: &dyn ReadAt, left: &mut u64) -> Option<Vec<u8>> {
         let limit = MAX_FILE.min(*left);
@@ -96,7 +96,7 @@ impl Entry {
     }
 }
 
-fn entries(file: &dyn ReadAt, cookie: u64) -> Option<Vec<Entry>> {
+fn entries(file: &dyn ReadAt, cookie: u64) -> Option<Vec<ArchiveEntry>> {
     let mark = file.range(cookie, COOKIE).ok()??;
     let number = |at: usize| {
         Some(u64::from(u32::from_be_bytes(
@@ -121,7 +121,7 @@ fn entries(file: &dyn ReadAt, cookie: u64) -> Option<Vec<Entry>> {
         let (at, stored) = (u64::from(number(4)?), u64::from(number(8)?));
         let name = rest[ENTRY..size].split(|byte| *byte == 0).next()?;
         if inside(at, stored) {
-            entries.push(Entry {
+            entries.push(ArchiveEntry {
                 name: String::from_utf8_lossy(name).into_owned(),
                 at: start + at,
                 stored,
@@ -199,7 +199,7 @@ mod tests {
         reader.read_to_end(&mut stream).unwrap();
         // Its checksum is the last.
         *stream.last_mut().unwrap() ^= 1;
-        let entry = Entry {
+        let entry = ArchiveEntry {
             name: "a.so".to_owned(),
             at: 0,
             stored: stream.len() as u64,

@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use super::rules::{nearest, rule};
-use super::{Mode, Rule};
+use super::{Mode, NeedRule};
 use crate::suggest::did_you_mean;
 
 /// Why a selection cannot be used.
@@ -69,7 +69,7 @@ impl Selection {
     }
 
     /// Whether a rule adds files when a program shows its sign.
-    pub fn serves(&self, rule: &Rule) -> bool {
+    pub fn serves(&self, rule: &NeedRule) -> bool {
         let said = self.last_word(rule);
         match said {
             Some(wish) => wish.is_wanted && (wish.name.is_some() || rule.mode != Mode::Request),
@@ -78,22 +78,22 @@ impl Selection {
     }
 
     /// Whether a rule adds files even without a sign, because it was requested by name.
-    pub fn demands(&self, rule: &Rule) -> bool {
+    pub fn demands(&self, rule: &NeedRule) -> bool {
         self.last_word(rule)
             .is_some_and(|wish| wish.is_wanted && wish.name.is_some())
     }
 
     /// Whether a rule was disabled.
-    pub fn forbids(&self, rule: &Rule) -> bool {
+    pub fn forbids(&self, rule: &NeedRule) -> bool {
         self.last_word(rule).is_some_and(|wish| !wish.is_wanted)
     }
 
     /// The values after the `=`.
-    pub fn arguments(&self, rule: &Rule) -> &[String] {
+    pub fn arguments(&self, rule: &NeedRule) -> &[String] {
         self.last_word(rule).map_or(&[], |wish| &wish.arguments)
     }
 
-    fn last_word(&self, rule: &Rule) -> Option<&Wish> {
+    fn last_word(&self, rule: &NeedRule) -> Option<&Wish> {
         let about = |wish: &&Wish| wish.name.is_none_or(|name| name == rule.name);
         self.wishes.iter().rev().find(about)
     }

@@ -44,7 +44,7 @@ pub(super) struct Resolved {
 
 /// The tree of the image, and what in it has to start.
 pub(super) struct Placed {
-    programs: Vec<Placement>,
+    programs: Vec<PlacedProgram>,
     /// What needs and `--add` brought, by its path in the image.
     started: Vec<(PathBuf, Closure)>,
     rootfs: Arc<Rootfs>,
@@ -59,7 +59,7 @@ pub(super) struct Placed {
 }
 
 /// A program in the tree.
-struct Placement {
+struct PlacedProgram {
     program: PackedProgram,
     /// Where its ELF file is: that of the interpreter for a script.
     elf: PathBuf,
@@ -116,7 +116,7 @@ impl Subjects {
         let arguments: Vec<String> = arguments.cloned().collect();
         let scripts = self.programs.iter().map(|subject| subject.script.clone());
         let scripts: Vec<_> = scripts.collect();
-        let scene = needs::Scene {
+        let context = needs::NeedsContext {
             source: &source.view,
             loaders: &source.loaders,
             environment: &environment,
@@ -129,7 +129,7 @@ impl Subjects {
             wants_hints: options.wants_hints,
             shown: &|path| source.shown(path),
         };
-        let provisions = needs::provide(&scene, &mut closures, self.added)?;
+        let provisions = needs::provide(&context, &mut closures, self.added)?;
         let programs: Vec<_> = self.programs.into_iter().zip(closures).collect();
         let missing = missing(source, &programs, &provisions);
         if !missing.is_empty() && !options.allow_missing {
@@ -379,7 +379,7 @@ fn place(
     subject: Subject,
     closure: Closure,
     destination: Option<&Path>,
-) -> Result<Placement, PackError> {
+) -> Result<PlacedProgram, PackError> {
     let (path, elf) = match &subject.script {
         None => {
             let placement = placer.place(&closure, destination, &Reason::Program)?;
@@ -394,7 +394,7 @@ fn place(
             (path, interpreter.program)
         }
     };
-    Ok(Placement {
+    Ok(PlacedProgram {
         program: PackedProgram {
             typed: subject.typed,
             path,

@@ -173,19 +173,19 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
 /// Source packages and dependencies of packages.
 #[derive(Debug, Default)]
 struct Origins {
-    packages: BTreeMap<String, Origin>,
+    packages: BTreeMap<String, PackageOrigin>,
     /// Number of dependencies of all packages.
     needs: usize,
 }
 
 #[derive(Debug, Default)]
-struct Origin {
+struct PackageOrigin {
     source: String,
     needs: BTreeSet<String>,
 }
 
 impl Origins {
-    fn note(&mut self, package: &str, note: impl FnOnce(&mut Origin)) {
+    fn note(&mut self, package: &str, note: impl FnOnce(&mut PackageOrigin)) {
         if let Some(origin) = self.packages.get_mut(package) {
             note(origin);
         }

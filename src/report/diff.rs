@@ -6,7 +6,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::size;
-use crate::diff::{Change, ElfChange, Entry, Setting, TreeDiff};
+use crate::diff::{Change, DiffEntry, ElfChange, Setting, TreeDiff};
 use crate::vfs::one_line;
 
 const DIM: Style = Style::new().dimmed();
@@ -97,7 +97,7 @@ pub fn diff_elf(changes: &[ElfChange], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn line(sign: char, style: Style, entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
+fn line(sign: char, style: Style, entry: &DiffEntry, out: &mut dyn Write) -> io::Result<()> {
     let path = shown(&entry.path);
     match entry.kind {
         "file" => writeln!(out, "{style}{sign} {path}{style:#}  {}", size(entry.bytes)),

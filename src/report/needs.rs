@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use serde_json::json;
 
-use crate::needs::{RULES, Rule, Sign};
+use crate::needs::{NeedRule, RULES, Sign};
 use crate::vfs::safe;
 
 const BOLD: Style = Style::new().bold();
@@ -48,7 +48,7 @@ pub fn need_rules(as_json: bool, out: &mut dyn Write) -> io::Result<()> {
 /// When `out` fails.
 pub fn needs_of(
     program: &Path,
-    signs: &[(&Rule, Sign)],
+    signs: &[(&NeedRule, Sign)],
     path_of: &dyn Fn(usize) -> PathBuf,
     as_json: bool,
     out: &mut dyn Write,

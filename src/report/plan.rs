@@ -10,7 +10,7 @@ use super::{count, size};
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Minimized, Plan};
-use crate::rootfs::{Content, Node, Reason, SourceFile};
+use crate::rootfs::{Content, Reason, RootfsNode, SourceFile};
 use crate::vfs::{one_line, safe};
 
 const BOLD: Style = Style::new().bold();
@@ -355,7 +355,7 @@ fn headline(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 
 /// `3 files, 4 links, 2.2 MB`
 fn totals(plan: &Plan) -> String {
-    let is_link = |node: &Node| matches!(node.content, Content::Symlink(_));
+    let is_link = |node: &RootfsNode| matches!(node.content, Content::Symlink(_));
     let links = plan
         .rootfs
         .files()

@@ -8,34 +8,34 @@ use serde::Serialize;
 use super::plan::served;
 use crate::image::{Blob, Written};
 use crate::pack::{Census, Plan};
-use crate::rootfs::{Content, Node};
+use crate::rootfs::{Content, RootfsNode};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct PlanDocument<'a> {
     schema: u32,
     tags: Vec<String>,
     platform: String,
-    programs: Vec<Program>,
+    programs: Vec<PlanProgram>,
     files: usize,
     links: usize,
     bytes: u64,
-    entries: Vec<Entry>,
-    needs: Vec<Need>,
-    hints: Vec<Hint>,
+    entries: Vec<PlanEntry>,
+    needs: Vec<PlanNeed>,
+    hints: Vec<PlanHint>,
     warnings: Vec<String>,
-    stripped: Vec<Stripped>,
-    not_stripped: Vec<NotStripped>,
+    stripped: Vec<PlanStripped>,
+    not_stripped: Vec<PlanNotStripped>,
     strippable_bytes: u64,
     linked_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<From<'a>>,
-    missing: Vec<Missing>,
-    missed_calls: Vec<Missed>,
-    written: Option<Output>,
+    from: Option<PlanMinimized<'a>>,
+    missing: Vec<PlanMissing>,
+    missed_calls: Vec<PlanMissedCall>,
+    written: Option<PlanOutput>,
 }
 
 #[derive(Serialize)]
-struct Program {
+struct PlanProgram {
     file: String,
     path: String,
     linkage: &'static str,
@@ -43,7 +43,7 @@ struct Program {
 }
 
 #[derive(Serialize)]
-struct Entry {
+struct PlanEntry {
     path: String,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -63,13 +63,13 @@ struct Entry {
 }
 
 #[derive(Serialize)]
-struct Need {
+struct PlanNeed {
     need: &'static str,
     reason: String,
 }
 
 #[derive(Serialize)]
-struct Hint {
+struct PlanHint {
     need: &'static str,
     why: String,
     adds: String,
@@ -81,40 +81,40 @@ struct Hint {
 
 /// The image that was minimized.
 #[derive(Serialize)]
-struct From<'a> {
+struct PlanMinimized<'a> {
     image: String,
     before: &'a Census,
     after: &'a Census,
 }
 
 #[derive(Serialize)]
-struct Stripped {
+struct PlanStripped {
     path: String,
     before: u64,
     after: u64,
 }
 
 #[derive(Serialize)]
-struct NotStripped {
+struct PlanNotStripped {
     path: String,
     why: String,
 }
 
 #[derive(Serialize)]
-struct Missing {
+struct PlanMissing {
     name: String,
     program: String,
     needed_by: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Missed {
+struct PlanMissedCall {
     symbol: String,
     caller: String,
 }
 
 #[derive(Serialize)]
-struct Output {
+struct PlanOutput {
     path: String,
     bytes: u64,
     image_id: Option<String>,
@@ -133,14 +133,14 @@ pub fn plan_json(
     written: Option<(&Written, usize, &Path)>,
 ) -> serde_json::Result<String> {
     let text = |path: &Path| path.display().to_string();
-    let entries: Vec<Entry> = plan
+    let entries: Vec<PlanEntry> = plan
         .rootfs
         .nodes()
         .filter_map(|(path, node)| entry(path, node))
         .collect();
     let count = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).count();
     let settings = &plan.settings;
-    let document = Document {
+    let document = PlanDocument {
         schema: 1,
         tags: settings
             .tags
@@ -151,7 +151,7 @@ pub fn plan_json(
         programs: plan
             .programs
             .iter()
-            .map(|program| Program {
+            .map(|program| PlanProgram {
                 file: text(&program.typed),
                 path: text(&program.path),
                 linkage: match program.is_script {
@@ -166,12 +166,12 @@ pub fn plan_json(
         bytes: plan.rootfs.bytes(),
         needs: served(plan)
             .into_iter()
-            .map(|(need, reason)| Need { need, reason })
+            .map(|(need, reason)| PlanNeed { need, reason })
             .collect(),
         hints: plan
             .hints
             .iter()
-            .map(|hint| Hint {
+            .map(|hint| PlanHint {
                 need: hint.need,
                 why: hint.why.clone(),
                 adds: hint.adds.clone(),
@@ -181,7 +181,7 @@ pub fn plan_json(
             })
             .collect(),
         warnings: plan.unserved.clone(),
-        from: plan.minimized.as_ref().map(|minimized| From {
+        from: plan.minimized.as_ref().map(|minimized| PlanMinimized {
             image: text(&minimized.image),
             before: &minimized.before,
             after: &minimized.after,
@@ -190,7 +190,7 @@ pub fn plan_json(
             .stripping
             .files
             .iter()
-            .map(|file| Stripped {
+            .map(|file| PlanStripped {
                 path: text(&file.path),
                 before: file.strip.before(),
                 after: file.strip.after(),
@@ -200,7 +200,7 @@ pub fn plan_json(
             .stripping
             .left_alone
             .iter()
-            .map(|(path, why)| NotStripped {
+            .map(|(path, why)| PlanNotStripped {
                 path: text(path),
                 why: why.to_string(),
             })
@@ -210,7 +210,7 @@ pub fn plan_json(
         missing: plan
             .missing
             .iter()
-            .map(|missing| Missing {
+            .map(|missing| PlanMissing {
                 name: missing.name.display().to_string(),
                 program: text(&missing.program),
                 needed_by: missing.requesters.iter().map(|path| text(path)).collect(),
@@ -219,14 +219,14 @@ pub fn plan_json(
         missed_calls: plan
             .missed_calls
             .iter()
-            .map(|call| Missed {
+            .map(|call| PlanMissedCall {
                 symbol: call.symbol.to_string(),
                 caller: text(&call.caller),
             })
             .collect(),
         written: written.map(|(written, number, path)| {
             let image = &written.images[number];
-            Output {
+            PlanOutput {
                 path: text(path),
                 bytes: written.size,
                 image_id: image.config.as_ref().map(Blob::digest),
@@ -246,8 +246,8 @@ fn is_root(id: &u32) -> bool {
 }
 
 /// The entry of a node; `None` for a directory that only holds other nodes.
-fn entry(path: &Path, node: &Node) -> Option<Entry> {
-    let mut entry = Entry {
+fn entry(path: &Path, node: &RootfsNode) -> Option<PlanEntry> {
+    let mut entry = PlanEntry {
         path: path.display().to_string(),
         kind: "folder",
         bytes: None,

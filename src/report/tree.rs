@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use crate::closure::{Closure, Edge, Request};
 use crate::elf::DependencyKind;
 use crate::loader::{FoundVia, Tried};
-use crate::needs::{Rule, Sign};
+use crate::needs::{NeedRule, Sign};
 use crate::source::Source;
 use crate::vfs::{one_line, safe};
 
@@ -75,7 +75,7 @@ pub fn tree(
 pub fn tree_needs(
     source: &Source,
     closure: &Closure,
-    needs: &[(&Rule, Sign)],
+    needs: &[(&NeedRule, Sign)],
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for (rule, sign) in needs {

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::closure::Closure;
 use crate::elf::Linkage;
-use crate::needs::{Rule, Sign};
+use crate::needs::{NeedRule, Sign};
 use crate::source::Source;
 
 #[derive(Serialize)]
-struct Tree {
+struct TreeDocument {
     schema: u32,
     program: String,
     root: String,
@@ -20,24 +20,24 @@ struct Tree {
     linkage: &'static str,
     #[serde(rename = "static")]
     is_static: bool,
-    interpreter: Option<Interpreter>,
+    interpreter: Option<TreeInterpreter>,
     soname: Option<String>,
     rpath: Option<String>,
     runpath: Option<String>,
     flags: Vec<&'static str>,
-    objects: Vec<Object>,
-    missing: Vec<Missing>,
-    needs: Vec<Need>,
+    objects: Vec<TreeObject>,
+    missing: Vec<TreeMissing>,
+    needs: Vec<TreeNeed>,
 }
 
 #[derive(Serialize)]
-struct Interpreter {
+struct TreeInterpreter {
     requested: String,
     path: String,
 }
 
 #[derive(Serialize)]
-struct Object {
+struct TreeObject {
     path: String,
     opened_as: String,
     soname: Option<String>,
@@ -46,21 +46,21 @@ struct Object {
 }
 
 #[derive(Serialize)]
-struct Need {
+struct TreeNeed {
     need: &'static str,
     object: String,
     sign: String,
 }
 
 #[derive(Serialize)]
-struct Missing {
+struct TreeMissing {
     name: String,
     needed_by: Vec<String>,
-    tried: Vec<Tried>,
+    tried: Vec<TreeAttempt>,
 }
 
 #[derive(Serialize)]
-struct Tried {
+struct TreeAttempt {
     path: String,
     result: String,
 }
@@ -72,7 +72,7 @@ struct Tried {
 pub fn tree_json(
     source: &Source,
     closure: &Closure,
-    needs: &[(&Rule, Sign)],
+    needs: &[(&NeedRule, Sign)],
 ) -> serde_json::Result<String> {
     let shown = |path: &Path| source.shown(path).display().to_string();
     let objects = closure.map.objects();
@@ -82,7 +82,7 @@ pub fn tree_json(
     let text = |value: &std::ffi::OsString| value.display().to_string();
     let linkage = program.object.linkage();
     let requesters = closure.requesters();
-    let tree = Tree {
+    let tree = TreeDocument {
         schema: 1,
         program: shown(&program.opened_as),
         root: source.root().display().to_string(),
@@ -100,7 +100,7 @@ pub fn tree_json(
             .map(|index| {
                 let object = &objects[index];
                 let requester = object.requester.unwrap_or(0);
-                Object {
+                TreeObject {
                     path: shown(&object.walk.real),
                     opened_as: shown(&object.opened_as),
                     soname: object.object.soname().map(text),
@@ -114,14 +114,14 @@ pub fn tree_json(
         missing: closure
             .missing
             .iter()
-            .map(|missing| Missing {
+            .map(|missing| TreeMissing {
                 name: text(&missing.name),
                 needed_by: missing.requesters.iter().map(opened).collect(),
                 tried: missing
                     .tried
                     .attempts
                     .iter()
-                    .map(|attempt| Tried {
+                    .map(|attempt| TreeAttempt {
                         path: shown(&attempt.path),
                         result: attempt.outcome.to_string(),
                     })
@@ -130,7 +130,7 @@ pub fn tree_json(
             .collect(),
         needs: needs
             .iter()
-            .map(|(rule, sign)| Need {
+            .map(|(rule, sign)| TreeNeed {
                 need: rule.name,
                 object: opened(&sign.object),
                 sign: sign.text.clone(),
@@ -142,13 +142,13 @@ pub fn tree_json(
 
 /// The interpreter of a program; `None` for a library, whose loader is not a property of
 /// the library.
-fn interpreter(source: &Source, closure: &Closure) -> Option<Interpreter> {
+fn interpreter(source: &Source, closure: &Closure) -> Option<TreeInterpreter> {
     if closure.program().object.linkage() == Linkage::Library {
         return None;
     }
     let requested = closure.interpreter.as_ref()?;
     let object = closure.map.objects().get(1)?;
-    Some(Interpreter {
+    Some(TreeInterpreter {
         requested: requested.display().to_string(),
         path: source.shown(&object.walk.real).display().to_string(),
     })

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use foldhash::HashSet;
 
-use super::{Content, Node, Reason, Rootfs, RootfsError, SourceFile};
+use super::{Content, Reason, Rootfs, RootfsError, RootfsNode, SourceFile};
 use crate::needs::Ownership;
 use crate::vfs::{Link, MAX_LINKS, Owner, View};
 
@@ -120,7 +120,7 @@ impl Builder {
             self.link(&Link { at, target }, reason)?;
         }
         for (at, (target, reasons)) in &self.links {
-            let node = Node {
+            let node = RootfsNode {
                 content: Content::Symlink(target.clone()),
                 owner: Owner::default(),
                 reasons: reasons.clone(),
@@ -195,11 +195,14 @@ impl Builder {
             self.folder_at(rootfs, folder)?;
         }
         self.folders_above(rootfs, &real)?;
-        let node = rootfs.nodes.entry(real.clone()).or_insert_with(|| Node {
-            content: Content::File(file.clone()),
-            owner: Owner::default(),
-            reasons: Vec::new(),
-        });
+        let node = rootfs
+            .nodes
+            .entry(real.clone())
+            .or_insert_with(|| RootfsNode {
+                content: Content::File(file.clone()),
+                owner: Owner::default(),
+                reasons: Vec::new(),
+            });
         match &mut node.content {
             Content::File(held) if held.is_copy_of(file, source) => {
                 held.mode |= file.mode;
@@ -238,7 +241,7 @@ impl Builder {
         for (path, target, reason) in &self.weak_links {
             let (folder, _) = self.route(path.parent().unwrap_or(Path::new("/")))?;
             self.folder_at(rootfs, &folder)?;
-            let node = Node {
+            let node = RootfsNode {
                 content: Content::Symlink(target.clone()),
                 owner: Owner::default(),
                 reasons: vec![reason.clone()],
@@ -261,7 +264,7 @@ impl Builder {
             let node = rootfs
                 .nodes
                 .entry(folder.to_path_buf())
-                .or_insert_with(|| Node {
+                .or_insert_with(|| RootfsNode {
                     content: Content::Directory(FOLDER),
                     owner: Owner::default(),
                     reasons: Vec::new(),

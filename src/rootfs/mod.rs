@@ -276,7 +276,7 @@ const MADE: u64 = u64::MAX - 1;
 
 /// A node of the image.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct RootfsNode {
     /// The directory, link or file.
     pub content: Content,
     /// Who owns it.
@@ -285,7 +285,7 @@ pub struct Node {
     pub reasons: Vec<Reason>,
 }
 
-impl Node {
+impl RootfsNode {
     /// Sets the owner and mode; links have no mode.
     fn own(&mut self, ownership: Ownership) {
         if let Some(owner) = ownership.owner {
@@ -303,7 +303,7 @@ impl Node {
 /// The finished tree. `/` itself is not in the map.
 #[derive(Clone, Debug, Default)]
 pub struct Rootfs {
-    nodes: BTreeMap<PathBuf, Node>,
+    nodes: BTreeMap<PathBuf, RootfsNode>,
     /// Duplicates that became one file: the identity of each, and of the file that replaces it.
     merged: BTreeMap<FileId, FileId>,
     /// Programs whose attribute `security.capability` no kernel accepts: it is left out.
@@ -312,7 +312,7 @@ pub struct Rootfs {
 
 impl Rootfs {
     /// All nodes by path, directories before their contents.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
+    pub fn nodes(&self) -> impl Iterator<Item = (&Path, &RootfsNode)> {
         self.nodes.iter().map(|(path, node)| (path.as_path(), node))
     }
 
@@ -335,12 +335,12 @@ impl Rootfs {
     }
 
     /// The node at a real path.
-    pub fn node(&self, path: &Path) -> Option<&Node> {
+    pub fn node(&self, path: &Path) -> Option<&RootfsNode> {
         self.nodes.get(path)
     }
 
     /// Files and links, without directories.
-    pub fn files(&self) -> impl Iterator<Item = (&Path, &Node)> {
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &RootfsNode)> {
         self.nodes()
             .filter(|(_, node)| !matches!(node.content, Content::Directory(_)))
     }

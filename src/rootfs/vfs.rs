@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Content, Node, Rootfs};
+use super::{Content, Rootfs, RootfsNode};
 use crate::bytes::ReadAt;
 use crate::vfs::{Errno, FileId, Metadata, NodeKind, Owner, Vfs, View};
 
@@ -23,8 +23,8 @@ impl RootfsVfs {
         Self { rootfs, source }
     }
 
-    fn node(&self, path: &Path) -> Result<&Node, Errno> {
-        const ROOT: &Node = &Node {
+    fn node(&self, path: &Path) -> Result<&RootfsNode, Errno> {
+        const ROOT: &RootfsNode = &RootfsNode {
             content: Content::Directory(0o755),
             owner: Owner { uid: 0, gid: 0 },
             reasons: Vec::new(),

@@ -3,7 +3,7 @@
 use crate::sources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sources::{all_sources, code, sources};
 
@@ -191,6 +191,71 @@ fn every_module_says_what_comes_in_and_what_goes_out() {
             path.display()
         );
     }
+}
+
+/// The type that a line of code defines. An alias that is indented does not count: it is an
+/// associated type, or local to a function.
+fn defined_type(line: &str) -> Option<&str> {
+    let item = line.trim_start();
+    let item = match item.strip_prefix("pub") {
+        Some(scope) if scope.starts_with('(') => scope.split_once(") ")?.1,
+        Some(item) => item.trim_start(),
+        None => item,
+    };
+    let (keyword, rest) = item.trim_start_matches("unsafe ").split_once(' ')?;
+    let is_type = match keyword {
+        "struct" | "enum" | "union" | "trait" => true,
+        "type" => !line.starts_with(' '),
+        _ => false,
+    };
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
+    let name = &rest[..end.unwrap_or(rest.len())];
+    (is_type && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
+}
+
+/// Each type that is defined more than once in the code of these files, with every place.
+fn duplicate_types(files: &[(PathBuf, String)]) -> Vec<String> {
+    let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (path, code) in files {
+        for (line, number) in code.lines().zip(1..) {
+            if let Some(name) = defined_type(line) {
+                let place = format!("{}:{number}", path.display());
+                places.entry(name).or_default().push(place);
+            }
+        }
+    }
+    let duplicates = places.iter().filter(|(_, places)| places.len() > 1);
+    duplicates
+        .map(|(name, places)| format!("{name}: {}", places.join(", ")))
+        .collect()
+}
+
+#[test]
+fn no_type_is_defined_twice() {
+    let mut files: Vec<(PathBuf, String)> = all_sources()
+        .into_iter()
+        .map(|path| {
+            let code = code(&path);
+            (path.strip_prefix(root()).unwrap().to_owned(), code)
+        })
+        .collect();
+    let duplicates = duplicate_types(&files);
+    assert!(
+        duplicates.is_empty(),
+        "give each type a name of its own:\n{}",
+        duplicates.join("\n")
+    );
+    // A duplicate that is added is found, with both places.
+    let added = [
+        ("one.rs", "/// An alias.\ntype Added<T> = Vec<T>;\n"),
+        ("other.rs", "    pub(in crate::image) struct Added<'a> {\n"),
+        (
+            "third.rs",
+            "impl Deref for One {\n    type Added = Self;\n}\n",
+        ),
+    ];
+    files.extend(added.map(|(path, code)| (path.into(), code.to_owned())));
+    assert_eq!(duplicate_types(&files), ["Added: one.rs:2, other.rs:1"]);
 }
 
 #[test]

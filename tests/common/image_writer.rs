@@ -14,7 +14,7 @@ use std::process::Command;
 use crate::common::{have, is_root, output, succeed, temporary};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use slimpack::image::read::{Image, Interest, Limits, Node, Options, ReadError, open};
+use slimpack::image::read::{Image, Interest, Limits, Node, ReadError, ReadOptions, open};
 use slimpack::vfs::NodeKind;
 use tar::{EntryType, Header};
 
@@ -369,7 +369,7 @@ pub fn tree_of(names: Vec<(String, String, u64)>) -> Tree {
     told.collect()
 }
 
-const OPTIONS: Options = Options {
+const OPTIONS: ReadOptions = ReadOptions {
     limits: Limits {
         members: 100_000,
         document: 1 << 20,

@@ -49,7 +49,7 @@ impl Object {
     /// When `file` cannot be read.
     pub fn pointers(&self, file: &dyn ReadAt, wanted: Range<u64>) -> io::Result<Vec<u64>> {
         let length = wanted.end.saturating_sub(wanted.start);
-        let mut search = Search {
+        let mut search = PointerScan {
             object: self,
             found: vec![0; length.div_ceil(64) as usize],
             wanted,
@@ -70,14 +70,14 @@ impl Object {
     }
 }
 
-struct Search<'a> {
+struct PointerScan<'a> {
     object: &'a Object,
     wanted: Range<u64>,
     /// One bit for each address.
     found: Vec<u64>,
 }
 
-impl Search<'_> {
+impl PointerScan<'_> {
     fn segment(
         &mut self,
         file: &dyn ReadAt,

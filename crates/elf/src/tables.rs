@@ -23,19 +23,19 @@ pub(super) struct Tables {
     pub symbol_versions: Option<u64>,
     pub version_needs: Option<u64>,
     pub version_definitions: Option<u64>,
-    rela: Place,
-    rel: Place,
-    calls: Place,
+    rela: TableLocation,
+    rel: TableLocation,
+    calls: TableLocation,
     calls_kind: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct TableLocation {
     address: Option<u64>,
     size: u64,
 }
 
-impl Place {
+impl TableLocation {
     fn table(self, has_addends: bool) -> Option<RelocationTable> {
         Some(RelocationTable {
             address: self.address?,

@@ -5,13 +5,13 @@
 
 use std::path::Path;
 
-use slimpack_image::read::{self, Interest, Limits, Options};
+use slimpack_image::read::{self, Interest, Limits, ReadOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os()
         .nth(1)
         .ok_or("usage: list_image IMAGE")?;
-    let options = Options {
+    let options = ReadOptions {
         limits: Limits::default(),
         platform: None,
         interest: Interest::Listing,

@@ -61,7 +61,7 @@ impl Compression {
     ///
     /// # Errors
     /// When the encoder cannot be created.
-    pub fn writer(self, target: Target) -> io::Result<Compressor> {
+    pub fn writer(self, target: BoxedWriter) -> io::Result<Compressor> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(match self {
             Self::None => Compressor::None(target),
@@ -81,16 +81,16 @@ impl Compression {
 }
 
 /// Where compressed bytes are written: one type, so that the compressors are compiled once.
-pub type Target = Box<dyn Write + Send>;
+pub type BoxedWriter = Box<dyn Write + Send>;
 
 /// A running compressor.
 pub enum Compressor {
     /// No compression: bytes pass through.
-    None(Target),
+    None(BoxedWriter),
     /// gzip.
     Gzip(Box<gzip::Writer>),
     /// zstd.
-    Zstd(Box<zstd::Encoder<'static, Target>>),
+    Zstd(Box<zstd::Encoder<'static, BoxedWriter>>),
 }
 
 impl Compressor {

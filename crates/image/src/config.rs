@@ -71,7 +71,7 @@ pub(super) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// An entry of docker's `manifest.json`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct DockerManifest {
+struct DockerManifestEntry {
     config: String,
     repo_tags: Vec<String>,
     layers: Vec<String>,
@@ -117,7 +117,7 @@ pub(super) fn docker_manifest(
     layer: &str,
 ) -> Result<Vec<u8>, OciSpecError> {
     let tags = settings.tags.iter();
-    json(&[DockerManifest {
+    json(&[DockerManifestEntry {
         config: config.to_owned(),
         repo_tags: tags.map(|tag| tag.familiar.clone()).collect(),
         layers: vec![layer.to_owned()],

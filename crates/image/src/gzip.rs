@@ -11,15 +11,15 @@ use gzp::deflate::Gzip;
 use gzp::par::compress::{ParCompress, ParCompressBuilder};
 use gzp::{BUFSIZE, Compression, DICT_SIZE, FormatSpec, GzpError, ZWriter};
 
-use super::compression::Target;
+use super::compression::BoxedWriter;
 use super::threads::can_start;
 
 /// A gzip stream in the making.
-pub struct Writer(Option<Way>);
+pub struct Writer(Option<GzipEncoder>);
 
-enum Way {
-    Parallel(ParCompress<'static, Gzip, Target>),
-    Sequential(Sequential),
+enum GzipEncoder {
+    Parallel(ParCompress<'static, Gzip, BoxedWriter>),
+    Sequential(SequentialEncoder),
 }
 
 impl Writer {
@@ -27,16 +27,18 @@ impl Writer {
     ///
     /// # Errors
     /// When the compressor cannot be created or the header cannot be written.
-    pub fn new(target: Target, level: u32, threads: usize) -> io::Result<Self> {
+    pub fn new(target: BoxedWriter, level: u32, threads: usize) -> io::Result<Self> {
         let level = Compression::new(level);
         // The library panics when a thread cannot be started: its own, and one that writes.
         if !can_start(threads + 1) {
-            return Ok(Self(Some(Way::Sequential(Sequential::new(target, level)?))));
+            return Ok(Self(Some(GzipEncoder::Sequential(SequentialEncoder::new(
+                target, level,
+            )?))));
         }
         let builder = ParCompressBuilder::<Gzip>::new().num_threads(threads);
         let builder = builder.map_err(io::Error::other)?;
         let writer = builder.compression_level(level).from_writer(target);
-        Ok(Self(Some(Way::Parallel(writer))))
+        Ok(Self(Some(GzipEncoder::Parallel(writer))))
     }
 
     /// Writes what is left.
@@ -45,8 +47,8 @@ impl Writer {
     /// When the target fails.
     pub fn finish(&mut self) -> io::Result<()> {
         match self.0.take() {
-            Some(Way::Parallel(mut writer)) => writer.finish().map(drop).map_err(plain),
-            Some(Way::Sequential(writer)) => writer.finish(),
+            Some(GzipEncoder::Parallel(mut writer)) => writer.finish().map(drop).map_err(plain),
+            Some(GzipEncoder::Sequential(writer)) => writer.finish(),
             None => Err(failed()),
         }
     }
@@ -55,8 +57,8 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self.0.as_mut().ok_or_else(failed)? {
-            Way::Parallel(writer) => writer.write(bytes),
-            Way::Sequential(writer) => writer.write(bytes),
+            GzipEncoder::Parallel(writer) => writer.write(bytes),
+            GzipEncoder::Sequential(writer) => writer.write(bytes),
         };
         if written.is_err() {
             // It has stopped its threads: its own methods would panic from now on.
@@ -78,8 +80,8 @@ impl Drop for Writer {
 }
 
 /// The blocks of [`ParCompress`], one after the other on this thread.
-struct Sequential {
-    target: Target,
+struct SequentialEncoder {
+    target: BoxedWriter,
     level: Compression,
     compressor: <Gzip as FormatSpec>::Compressor,
     check: <Gzip as FormatSpec>::C,
@@ -87,8 +89,8 @@ struct Sequential {
     buffer: Vec<u8>,
 }
 
-impl Sequential {
-    fn new(mut target: Target, level: Compression) -> io::Result<Self> {
+impl SequentialEncoder {
+    fn new(mut target: BoxedWriter, level: Compression) -> io::Result<Self> {
         target.write_all(&Gzip {}.header(level))?;
         Ok(Self {
             target,
@@ -175,7 +177,8 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|n| (n / 3 * 7 % 251) as u8).collect();
             let (many, one) = (Shared::default(), Shared::default());
             let mut writer = Writer::new(Box::new(many.clone()), 6, 3).unwrap();
-            let mut alone = Sequential::new(Box::new(one.clone()), Compression::new(6)).unwrap();
+            let mut alone =
+                SequentialEncoder::new(Box::new(one.clone()), Compression::new(6)).unwrap();
             for piece in bytes.chunks(10_007) {
                 writer.write_all(piece).unwrap();
                 alone.write(piece).unwrap();

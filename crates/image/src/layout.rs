@@ -42,7 +42,7 @@ pub fn write_layout(
             compression => Some(part.spooled_layer(compression)?),
         });
     }
-    let mut layout = Layout::open(folder)?;
+    let mut layout = LockedLayout::open(folder)?;
     let mut new = Vec::new();
     let mut images = Vec::new();
     for (part, spooled) in parts.iter().zip(spooled) {
@@ -74,7 +74,7 @@ pub fn write_layout(
     })
 }
 
-struct Layout {
+struct LockedLayout {
     folder: PathBuf,
     /// Whether the layout is new: it is removed again unless an index is written.
     is_new: bool,
@@ -84,7 +84,7 @@ struct Layout {
     _lock: File,
 }
 
-impl Layout {
+impl LockedLayout {
     fn open(folder: &Path) -> Result<Self, ImageError> {
         let marker = folder.join("oci-layout");
         let existed = folder.exists();
@@ -181,7 +181,7 @@ impl Layout {
     }
 }
 
-impl Drop for Layout {
+impl Drop for LockedLayout {
     fn drop(&mut self) {
         // Only what was made here: another run may have added an image meanwhile.
         if self.is_new && !self.folder.join("index.json").exists() {

@@ -23,7 +23,7 @@ mod search_path;
 mod system;
 mod tokens;
 
-pub use cache::{Cache, Entry as CacheEntry, MAX_SIZE as MAX_CACHE, PATH as LD_SO_CACHE};
+pub use cache::{Cache, CacheEntry, MAX_SIZE as MAX_CACHE, PATH as LD_SO_CACHE};
 pub use candidate::{Attempt, Outcome, Target, Tried};
 pub use interpreter::{Loaders, UnknownLoader, default_interpreters, is_glibc_loader};
 pub use link_map::{FoundVia, LinkMap, Loaded};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::{Errno, FileId, Metadata, NodeKind, Owner, Vfs};
 use crate::bytes::ReadAt;
 
-enum Node {
+enum MemoryNode {
     File(Arc<Vec<u8>>, FileId),
     Directory,
     Symlink(PathBuf),
@@ -20,7 +20,7 @@ enum Node {
 /// A tree of files in memory.
 #[derive(Default)]
 pub struct MemoryVfs {
-    nodes: BTreeMap<PathBuf, Node>,
+    nodes: BTreeMap<PathBuf, MemoryNode>,
     next: u64,
 }
 
@@ -28,7 +28,7 @@ impl MemoryVfs {
     /// An empty root.
     pub fn new() -> Self {
         let mut vfs = Self::default();
-        vfs.nodes.insert(PathBuf::from("/"), Node::Directory);
+        vfs.nodes.insert(PathBuf::from("/"), MemoryNode::Directory);
         vfs
     }
 
@@ -43,7 +43,7 @@ impl MemoryVfs {
             number: self.next,
         };
         self.nodes
-            .insert(path, Node::File(Arc::new(content.into()), id));
+            .insert(path, MemoryNode::File(Arc::new(content.into()), id));
         self
     }
 
@@ -52,7 +52,7 @@ impl MemoryVfs {
     pub fn symlink(mut self, path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         let path = path.into();
         self.folders_above(&path);
-        self.nodes.insert(path, Node::Symlink(target.into()));
+        self.nodes.insert(path, MemoryNode::Symlink(target.into()));
         self
     }
 
@@ -60,7 +60,7 @@ impl MemoryVfs {
         for folder in path.ancestors().skip(1) {
             self.nodes
                 .entry(folder.to_path_buf())
-                .or_insert(Node::Directory);
+                .or_insert(MemoryNode::Directory);
         }
     }
 }
@@ -68,9 +68,9 @@ impl MemoryVfs {
 impl Vfs for MemoryVfs {
     fn lookup(&self, path: &Path) -> Result<Metadata, Errno> {
         let (kind, id, size) = match self.nodes.get(path).ok_or(Errno::NotFound)? {
-            Node::File(content, id) => (NodeKind::File, *id, content.len() as u64),
-            Node::Directory => (NodeKind::Directory, FOLDER, 0),
-            Node::Symlink(_) => (NodeKind::Symlink, FOLDER, 0),
+            MemoryNode::File(content, id) => (NodeKind::File, *id, content.len() as u64),
+            MemoryNode::Directory => (NodeKind::Directory, FOLDER, 0),
+            MemoryNode::Symlink(_) => (NodeKind::Symlink, FOLDER, 0),
         };
         Ok(Metadata {
             kind,
@@ -84,7 +84,7 @@ impl Vfs for MemoryVfs {
 
     fn read_link(&self, path: &Path) -> Result<PathBuf, Errno> {
         match self.nodes.get(path) {
-            Some(Node::Symlink(target)) => Ok(target.clone()),
+            Some(MemoryNode::Symlink(target)) => Ok(target.clone()),
             Some(_) => Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error())),
             None => Err(Errno::NotFound),
         }
@@ -92,7 +92,7 @@ impl Vfs for MemoryVfs {
 
     fn read_dir(&self, path: &Path) -> Result<Vec<OsString>, Errno> {
         match self.nodes.get(path) {
-            Some(Node::Directory) => {}
+            Some(MemoryNode::Directory) => {}
             Some(_) => return Err(Errno::NotADirectory),
             None => return Err(Errno::NotFound),
         }
@@ -106,7 +106,7 @@ impl Vfs for MemoryVfs {
 
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno> {
         match self.nodes.get(path) {
-            Some(Node::File(content, _)) => Ok(Box::new(content.clone())),
+            Some(MemoryNode::File(content, _)) => Ok(Box::new(content.clone())),
             Some(_) => Err(Errno::Other(rustix::io::Errno::ISDIR.raw_os_error())),
             None => Err(Errno::NotFound),
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches};
 
-use super::keys::{FILE, Keys, NAME, Place, strings};
+use super::keys::{FILE, Keys, NAME, PathBase, strings};
 use crate::cli::args::{Cli, PackArgs, Typed, takes_booleans};
 use crate::cli::error::CliError;
 use crate::cli::help::nearest;
@@ -21,7 +21,7 @@ pub(super) struct Job {
 }
 
 /// An image of the file, as command-line words.
-struct Section {
+struct ConfigSection {
     name: String,
     files: Vec<PathBuf>,
     typed: Vec<Typed>,
@@ -37,7 +37,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         ));
     }
     let keys = Keys::new();
-    let mut sections: Vec<Section> = Vec::new();
+    let mut sections: Vec<ConfigSection> = Vec::new();
     for section in &config.image {
         let directory = path.parent().unwrap_or(Path::new(""));
         let section = read_section(section, directory, &keys, &config).map_err(fail)?;
@@ -89,9 +89,9 @@ fn read_section(
     directory: &Path,
     keys: &Keys,
     config: &Config,
-) -> Result<Section, String> {
+) -> Result<ConfigSection, String> {
     let from = section.0.iter().find(|(key, _)| key.get_ref() == "from");
-    let place = Place {
+    let place = PathBase {
         directory,
         is_from_image: from.is_some(),
     };
@@ -135,7 +135,7 @@ fn read_section(
         true => file.into(),
         false => directory.join(file),
     });
-    Ok(Section {
+    Ok(ConfigSection {
         name,
         files: files.collect(),
         typed,
@@ -143,7 +143,7 @@ fn read_section(
 }
 
 /// The names of images, which are typed in place of programs.
-fn wanted(sections: &[Section], typed: &PackArgs) -> Result<Vec<String>, String> {
+fn wanted(sections: &[ConfigSection], typed: &PackArgs) -> Result<Vec<String>, String> {
     let known: Vec<String> = sections
         .iter()
         .map(|section| section.name.clone())
@@ -194,7 +194,7 @@ fn one_need_each(word: Typed) -> Vec<Typed> {
 
 /// The image as one command line: the options of the file, then those that were typed. A typed
 /// single value replaces that of the file, and so do tags and roots; other lists are extended.
-fn args(section: Section, typed: &[Typed]) -> Result<PackArgs, String> {
+fn args(section: ConfigSection, typed: &[Typed]) -> Result<PackArgs, String> {
     let is_typed = |word: &Typed| typed.iter().any(|other| other.id == word.id);
     let is_replaced = |word: &Typed| !word.is_repeatable || ["tags", "roots"].contains(&&*word.id);
     // The last option about a need wins.

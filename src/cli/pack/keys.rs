@@ -20,7 +20,7 @@ pub(super) const NAME: &str = "name";
 
 /// The type of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ValueKind {
     /// `true` or `false`.
     Flag,
     /// A string or number; a list of them if the option is repeatable.
@@ -98,19 +98,19 @@ impl<'k> Key<'k> {
         self.0.get_long().unwrap_or_default()
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self) -> ValueKind {
         let value = self.0.get_value_names().and_then(|names| names.first());
         let value = value.map_or("", |name| name.as_str());
         if !self.0.get_action().takes_values() {
-            Kind::Flag
+            ValueKind::Flag
         } else if value == "WORDS" {
-            Kind::Words
+            ValueKind::Words
         } else if value.ends_with("=VALUE") {
-            Kind::Table
+            ValueKind::Table
         } else if self.0.get_value_hint() == ValueHint::AnyPath || self.is_path_with_more() {
-            Kind::Path
+            ValueKind::Path
         } else {
-            Kind::Text
+            ValueKind::Text
         }
     }
 
@@ -130,19 +130,19 @@ impl<'k> Key<'k> {
 
     fn schema(self) -> serde_json::Value {
         let scalar = match self.kind() {
-            Kind::Flag => json!({ "type": "boolean" }),
-            Kind::Text => json!({ "type": ["string", "integer"] }),
-            Kind::Path => json!({ "type": "string" }),
-            Kind::Table => json!({
+            ValueKind::Flag => json!({ "type": "boolean" }),
+            ValueKind::Text => json!({ "type": ["string", "integer"] }),
+            ValueKind::Path => json!({ "type": "string" }),
+            ValueKind::Table => json!({
                 "type": "object",
                 "additionalProperties": { "type": ["string", "integer", "boolean"] },
             }),
-            Kind::Words => json!({
+            ValueKind::Words => json!({
                 "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
             }),
         };
         let mut forms = vec![scalar.clone()];
-        if self.is_repeatable() && matches!(self.kind(), Kind::Text | Kind::Path) {
+        if self.is_repeatable() && matches!(self.kind(), ValueKind::Text | ValueKind::Path) {
             forms.push(json!({ "type": "array", "items": scalar }));
         }
         if self.may_lack_value() {
@@ -161,7 +161,7 @@ impl<'k> Key<'k> {
     ///
     /// # Errors
     /// A text that tells which type of value is expected.
-    pub fn typed(self, value: &Value, place: &Place<'_>) -> Result<Vec<Typed>, String> {
+    pub fn typed(self, value: &Value, place: &PathBase<'_>) -> Result<Vec<Typed>, String> {
         let id = self.0.get_id().to_string();
         let word = |value: Option<OsString>| Typed {
             id: id.clone(),
@@ -171,45 +171,47 @@ impl<'k> Key<'k> {
         };
         let kind = self.kind();
         Ok(match (kind, value) {
-            (Kind::Flag, Value::Boolean(is_set)) => {
+            (ValueKind::Flag, Value::Boolean(is_set)) => {
                 vec![word(Some(is_set.to_string().into()))]
             }
             (_, Value::Boolean(false)) if self.may_lack_value() => Vec::new(),
             (_, Value::Boolean(true)) if self.may_lack_value() => vec![word(None)],
-            (Kind::Words, Value::String(text)) => vec![word(Some(text.into()))],
-            (Kind::Words, Value::Array(_)) => {
+            (ValueKind::Words, Value::String(text)) => vec![word(Some(text.into()))],
+            (ValueKind::Words, Value::Array(_)) => {
                 let words: Vec<_> = strings(value)?;
                 vec![word(Some(
                     serde_json::Value::from(words).to_string().into(),
                 ))]
             }
-            (Kind::Table, Value::Table(table)) => {
+            (ValueKind::Table, Value::Table(table)) => {
                 let entries = table.iter().map(|(key, value)| {
                     let value = scalar(value).ok_or("expected strings as values")?;
                     Ok(word(Some(format!("{key}={value}").into())))
                 });
                 entries.collect::<Result<_, String>>()?
             }
-            (Kind::Text | Kind::Path, Value::Array(values)) if self.is_repeatable() => {
+            (ValueKind::Text | ValueKind::Path, Value::Array(values)) if self.is_repeatable() => {
                 let words = values.iter().map(|value| self.one(value, place));
                 words
                     .map(|value| Ok(word(Some(value?))))
                     .collect::<Result<_, String>>()?
             }
-            (Kind::Text | Kind::Path, value) => vec![word(Some(self.one(value, place)?))],
-            (Kind::Flag, _) => return Err("expected true or false".into()),
-            (Kind::Words, _) => return Err("expected words, as a string or a list".into()),
-            (Kind::Table, _) => return Err("expected a table of names and values".into()),
+            (ValueKind::Text | ValueKind::Path, value) => vec![word(Some(self.one(value, place)?))],
+            (ValueKind::Flag, _) => return Err("expected true or false".into()),
+            (ValueKind::Words, _) => return Err("expected words, as a string or a list".into()),
+            (ValueKind::Table, _) => return Err("expected a table of names and values".into()),
         })
     }
 
-    fn one(self, value: &Value, place: &Place<'_>) -> Result<OsString, String> {
+    fn one(self, value: &Value, place: &PathBase<'_>) -> Result<OsString, String> {
         let expected = || match self.is_repeatable() {
             true => "expected a string or a list of strings".to_owned(),
-            false if self.kind() == Kind::Text => "expected a string or a whole number".to_owned(),
+            false if self.kind() == ValueKind::Text => {
+                "expected a string or a whole number".to_owned()
+            }
             false => "expected a string".to_owned(),
         };
-        if self.kind() == Kind::Text {
+        if self.kind() == ValueKind::Text {
             return Ok(scalar(value).ok_or_else(expected)?.into());
         }
         let text = value.as_str().ok_or_else(expected)?;
@@ -231,7 +233,7 @@ impl<'k> Key<'k> {
 }
 
 /// What the paths of a section are relative to.
-pub(super) struct Place<'p> {
+pub(super) struct PathBase<'p> {
     pub directory: &'p Path,
     /// Whether programs and additions are paths in an image.
     pub is_from_image: bool,

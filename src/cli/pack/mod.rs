@@ -14,13 +14,13 @@ use rayon::prelude::*;
 
 use super::args::{Common, PackArgs};
 use super::error::CliError;
-use super::inspect::{self, Opened};
+use super::inspect::{self, OpenedImages};
 use super::progress::Progress;
 use crate::image::read::Interest;
 use crate::pack::{Options, Plan};
 use crate::report::{self, Made};
 pub(super) use keys::schema;
-use target::Target;
+use target::OutputTarget;
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
     let Some(path) = &args.config else {
@@ -52,12 +52,12 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
 
 /// The output of a pack, for standard output and standard error.
 #[derive(Default)]
-struct Said {
+struct ConsoleOutput {
     out: Vec<u8>,
     err: Vec<u8>,
 }
 
-impl Said {
+impl ConsoleOutput {
     fn print(&self) -> io::Result<()> {
         super::say(|err| err.write_all(&self.err));
         let mut out = super::stdout();
@@ -68,8 +68,8 @@ impl Said {
 
 /// Packs one image and returns the report about it. `shows_progress` enables the progress display
 /// while writing.
-fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, CliError> {
-    let target = Target::of(args)?;
+fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<ConsoleOutput, CliError> {
+    let target = OutputTarget::of(args)?;
     let options = options::options(args, common)?;
     let (plans, _image) = match &args.from {
         Some(image) => {
@@ -90,7 +90,7 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Said, 
     });
     let (made, delivered) = target.write(&plans, args, &options)?;
     drop(progress);
-    let mut said = Said::default();
+    let mut said = ConsoleOutput::default();
     let output = target.output().unwrap_or(Path::new("-"));
     if args.json {
         print_json(&plans, &made, output, &mut said.out)?;
@@ -113,7 +113,7 @@ fn from_image(
     path: &Path,
     args: &PackArgs,
     options: &Options,
-) -> Result<(Vec<Plan>, Opened), CliError> {
+) -> Result<(Vec<Plan>, OpenedImages), CliError> {
     let mut images = inspect::open(path, &args.reading, Interest::Contents)?;
     let mut plans = Vec::new();
     for number in 0..images.count() {

@@ -23,7 +23,7 @@ use crate::pack::{self, Options, PackError, Plan};
 use crate::report::Made;
 
 /// Where an image is written, and in which format.
-pub(super) struct Target {
+pub(super) struct OutputTarget {
     place: Place,
     style: Style,
 }
@@ -38,7 +38,7 @@ enum Place {
     Path(PathBuf, Option<PathBuf>),
 }
 
-impl Target {
+impl OutputTarget {
     /// The target that the command line requests; an error if the options contradict each other.
     pub fn of(args: &PackArgs) -> Result<Self, CliError> {
         let usage = |message: &str| Err(CliError::Usage(message.into()));

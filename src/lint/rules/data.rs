@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Process;
+use super::LintedProcess;
 use crate::elf::Linkage;
 use crate::lint::catalogue::SP401;
 use crate::lint::context::Context;
@@ -10,7 +10,7 @@ use crate::lint::finding::Finding;
 use crate::needs;
 
 /// Data that the process shows signs of reading and that is missing from its root.
-pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn absent(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec<Finding> {
     // Only a whole root can lack data; a library does not read any on its own.
     if context.tree().is_none() || process.closure.program().object.linkage() == Linkage::Library {
         return Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
         is_image: false,
         // Findings must not depend on how the layers are compressed.
         has_contents: runtime.is_some(),
-        memo: needs::Memo::default(),
+        memo: needs::RuleMemo::default(),
     };
     let mut findings = Vec::new();
     for rule in needs::RULES {
@@ -66,7 +66,10 @@ pub(super) fn absent(context: &Context<'_>, process: &Process<'_>) -> Vec<Findin
 
 /// The sign of a need that the image does not meet, and what exactly is missing if only the
 /// contents of files show that.
-fn lacks(rule: &needs::Rule, asked: &needs::Process<'_>) -> Option<(needs::Sign, Option<String>)> {
+fn lacks(
+    rule: &needs::NeedRule,
+    asked: &needs::Process<'_>,
+) -> Option<(needs::Sign, Option<String>)> {
     match rule.is_met {
         Some(is_met) if !is_met(asked) => Some(((rule.fires)(asked)?, None)),
         _ if asked.has_contents && rule.mode != needs::Mode::Request => {
@@ -86,7 +89,7 @@ fn lacks(rule: &needs::Rule, asked: &needs::Process<'_>) -> Option<(needs::Sign,
 
 /// Paths in package directories that the program, or a library it names, contains as strings and
 /// that do not exist.
-fn paths(process: &Process<'_>, asked: &needs::Process<'_>) -> Option<Finding> {
+fn paths(process: &LintedProcess<'_>, asked: &needs::Process<'_>) -> Option<Finding> {
     let absent = needs::absent_paths(asked);
     let (first, _) = absent.first()?;
     let told = absent.iter().map(|(_, path)| path.as_path());
@@ -120,7 +123,7 @@ const LOOKUPS: [(&str, &[&str]); 3] = [
 
 /// Missing modules that `/etc/nsswitch.conf` names for users, groups and hosts. glibc skips a
 /// missing module, and every lookup fails if it was the only one.
-fn name_services(process: &Process<'_>, asked: &needs::Process<'_>) -> Vec<Finding> {
+fn name_services(process: &LintedProcess<'_>, asked: &needs::Process<'_>) -> Vec<Finding> {
     /// Largest file that is read, in bytes.
     const MAX_FILE: u64 = 1 << 20;
     let file = Path::new("/etc/nsswitch.conf");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use super::Process;
+use super::LintedProcess;
 use crate::elf::{DlopenNote, Priority};
 use crate::lint::catalogue::{SP013, SP014, Severity};
 use crate::lint::context::Context;
@@ -11,7 +11,7 @@ use crate::lint::survey::ElfFile;
 use crate::loader::{Answer, Objects};
 
 /// Libraries that objects load with `dlopen` and would not find.
-pub(super) fn unmet(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn unmet(process: &LintedProcess<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
     };
@@ -32,7 +32,7 @@ pub(super) fn unmet(process: &Process<'_>) -> Vec<Finding> {
     findings
 }
 
-fn one_unmet(process: &Process<'_>, index: usize, note: &DlopenNote) -> Finding {
+fn one_unmet(process: &LintedProcess<'_>, index: usize, note: &DlopenNote) -> Finding {
     let path = process.path(index);
     let names = note.soname.join(" or ");
     let feature = note.description.as_ref().or(note.feature.as_ref());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::Process;
+use super::LintedProcess;
 use crate::closure::{ClosureError, Missing};
 use crate::elf::{Linkage, Object};
 use crate::lint::catalogue::{SP001, SP002, SP003, SP004, SP006, Severity};
@@ -23,7 +23,7 @@ const MOST_ELSEWHERE: usize = 10;
 const MOST_REQUESTERS: usize = 1000;
 
 /// Libraries that the loader does not find.
-pub(super) fn missing(process: &Process<'_>, context: Option<&Context<'_>>) -> Vec<Finding> {
+pub(super) fn missing(process: &LintedProcess<'_>, context: Option<&Context<'_>>) -> Vec<Finding> {
     let missing = process.closure.missing.iter();
     missing
         .map(|missing| {
@@ -36,7 +36,11 @@ pub(super) fn missing(process: &Process<'_>, context: Option<&Context<'_>>) -> V
         .collect()
 }
 
-fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &Missing) -> Finding {
+fn one_missing(
+    process: &LintedProcess<'_>,
+    context: Option<&Context<'_>>,
+    missing: &Missing,
+) -> Finding {
     let name = missing.name.display().to_string();
     let path = process.path(missing.requesters[0]);
     let tried = tried(process, &missing.tried);
@@ -96,7 +100,7 @@ fn one_missing(process: &Process<'_>, context: Option<&Context<'_>>, missing: &M
 }
 
 /// The paths that one search tried, as JSON.
-fn tried(process: &Process<'_>, tried: &Tried) -> Value {
+fn tried(process: &LintedProcess<'_>, tried: &Tried) -> Value {
     let attempts = tried.attempts.iter().take(MOST_TRIED);
     let attempts = attempts.map(|attempt| {
         json!({
@@ -122,7 +126,7 @@ fn describe(object: &Object) -> String {
     format!("{} ({})", object.machine_name(), object.class_name())
 }
 
-fn machine_at(process: &Process<'_>, path: &Path) -> String {
+fn machine_at(process: &LintedProcess<'_>, path: &Path) -> String {
     let facts = process
         .view
         .walk(path)
@@ -135,7 +139,10 @@ fn machine_at(process: &Process<'_>, path: &Path) -> String {
 
 /// Missing dependencies of a library that no known program loads. The process that loads it may
 /// already have loaded them.
-pub(super) fn missing_of_plugin(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn missing_of_plugin(
+    context: &Context<'_>,
+    process: &LintedProcess<'_>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for missing in &process.closure.missing {
         let program = &process.closure.program().object;
@@ -217,7 +224,7 @@ pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureE
 }
 
 /// Objects that need another C library than the program's loader belongs to.
-pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn mixed(process: &LintedProcess<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
     };
@@ -272,7 +279,7 @@ pub(super) fn mixed(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// Whether every symbol that an object binds at load is defined.
-fn binds(process: &Process<'_>, index: usize) -> bool {
+fn binds(process: &LintedProcess<'_>, index: usize) -> bool {
     let unresolved = process.binder.unresolved(process.closure);
     let mut unresolved = unresolved.into_iter().flatten();
     !unresolved.any(|fault| fault.needer == index && fault.fails_at_load)
@@ -286,7 +293,7 @@ fn belongs_to_other(libc: &str, name: &[u8]) -> bool {
 }
 
 /// An interpreter without execute permission.
-pub(super) fn interpreter_mode(process: &Process<'_>) -> Option<Finding> {
+pub(super) fn interpreter_mode(process: &LintedProcess<'_>) -> Option<Finding> {
     let objects = process.closure.map.objects();
     let interpreter = objects
         .iter()

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Process;
+use super::LintedProcess;
 use crate::bytes::ReadAt;
 use crate::closure::Request;
 use crate::elf::DependencyKind;
@@ -26,7 +26,7 @@ const MAX_SEARCHES: usize = 500;
 const MAX_COMPARED: u64 = 1 << 30;
 
 /// Libraries that are found only through `LD_LIBRARY_PATH`.
-pub(super) fn by_environment(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn by_environment(process: &LintedProcess<'_>) -> Vec<Finding> {
     let objects = process.closure.map.objects().iter();
     let found = objects.filter_map(|object| match &object.via {
         FoundVia::LibraryPath(element) => Some((object, element)),
@@ -65,7 +65,7 @@ fn was_searched(object: &Loaded) -> bool {
 }
 
 /// Names of more than one file in the directories that this process searches.
-pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn ambiguous(process: &LintedProcess<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
     };
@@ -106,7 +106,7 @@ pub(super) fn ambiguous(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// The absolute directories in an object's own search path.
-fn own_folders(process: &Process<'_>, object: &Loaded) -> Vec<PathBuf> {
+fn own_folders(process: &LintedProcess<'_>, object: &Loaded) -> Vec<PathBuf> {
     let dynamic = object.object.dynamic.as_ref();
     let path = dynamic.and_then(|dynamic| dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()));
     let (Some(path), Some(rules)) = (path, &process.closure.rules) else {
@@ -124,14 +124,14 @@ fn own_folders(process: &Process<'_>, object: &Loaded) -> Vec<PathBuf> {
 }
 
 /// Whether a file is an object that the process could load.
-fn is_library(process: &Process<'_>, walk: &Walk) -> bool {
+fn is_library(process: &LintedProcess<'_>, walk: &Walk) -> bool {
     let target = Target::of(&process.closure.program().object);
     let facts = process.view.facts(walk);
     matches!(facts, Ok(Ok(object)) if target.matches(&object.header))
 }
 
 fn differ(
-    process: &Process<'_>,
+    process: &LintedProcess<'_>,
     object: &Loaded,
     candidate: &Path,
     chosen: &dyn ReadAt,
@@ -172,7 +172,7 @@ fn differ(
 /// Whether the search of one object finds a name if only it and its chain of requesters are
 /// loaded.
 fn finds_alone(
-    process: &Process<'_>,
+    process: &LintedProcess<'_>,
     requester: usize,
     name: &OsStr,
     environment: &Environment,
@@ -207,7 +207,7 @@ fn finds_alone(
 }
 
 /// Names that their requester's own search does not find.
-pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn by_chance(process: &LintedProcess<'_>) -> Vec<Finding> {
     let objects = process.closure.map.objects();
     let mut findings = Vec::new();
     let mut searched = HashSet::new();
@@ -248,7 +248,7 @@ pub(super) fn by_chance(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// Variants of libraries for newer processors.
-pub(super) fn variants(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn variants(process: &LintedProcess<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
     };
@@ -287,7 +287,7 @@ pub(super) fn variants(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// SP017: libraries in `LD_PRELOAD` and `/etc/ld.so.preload` that the loader does not find.
-pub(super) fn preloads(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn preloads(process: &LintedProcess<'_>) -> Vec<Finding> {
     let missing = process.closure.missing_preloads();
     let findings = missing.map(|(name, source)| {
         let name = name.display().to_string();

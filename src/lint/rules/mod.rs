@@ -29,7 +29,7 @@ use crate::loader::{Environment, Scene, Target};
 use crate::vfs::View;
 
 /// A program with everything it loads.
-pub struct Process<'a> {
+pub struct LintedProcess<'a> {
     /// The file system that it runs in.
     pub view: &'a View,
     /// Checks symbol versions and symbols.
@@ -42,7 +42,7 @@ pub struct Process<'a> {
     pub path_of: &'a dyn Fn(&Path) -> PathBuf,
 }
 
-impl Process<'_> {
+impl LintedProcess<'_> {
     /// The path of the object at `index`, as shown to the user.
     fn path(&self, index: usize) -> PathBuf {
         (self.path_of)(&self.closure.map.objects()[index].opened_as)
@@ -82,7 +82,7 @@ impl Process<'_> {
 }
 
 /// All findings about one process.
-pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn process(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec<Finding> {
     let mut findings = libraries::missing(process, Some(context));
     findings.extend(libraries::interpreter_mode(process));
     findings.extend(libraries::mixed(process));
@@ -102,7 +102,7 @@ pub(super) fn process(context: &Context<'_>, process: &Process<'_>) -> Vec<Findi
 
 /// What keeps a process from starting: only findings of severity error, for the proof that runs
 /// before an image is written.
-pub fn process_errors(process: &Process<'_>) -> Vec<Finding> {
+pub fn process_errors(process: &LintedProcess<'_>) -> Vec<Finding> {
     let mut findings = libraries::missing(process, None);
     findings.extend(libraries::mixed(process));
     findings.extend(symbols::versions(process));
@@ -130,7 +130,7 @@ pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     let Ok(closure) = Closure::of(&program, &source.view, &source.loaders, environment) else {
         return Vec::new();
     };
-    let process = Process {
+    let process = LintedProcess {
         view: &source.view,
         binder: &context.binder,
         closure: &closure,

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Process;
+use super::LintedProcess;
 use crate::lint::catalogue::{SP101, SP102, SP103, SP104, SP105, SP106, SP107, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -216,7 +216,7 @@ fn is_musl(context: &Context<'_>, file: &ElfFile) -> bool {
 }
 
 /// World-writable directories that the loader searches for every object.
-pub(super) fn writable(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn writable(process: &LintedProcess<'_>) -> Vec<Finding> {
     let Some(rules) = &process.closure.rules else {
         return Vec::new();
     };

@@ -41,7 +41,7 @@ pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
         );
         return Some(finding(&path, message).evidence("mode", format!("{mode:04o}")));
     }
-    if let Some(why) = denied(context, &walk.real, Access::Enter) {
+    if let Some(why) = denied(context, &walk.real, Permission::Enter) {
         let message = format!(
             "the entrypoint {} cannot be executed: {why}",
             path.display()
@@ -98,7 +98,7 @@ pub(super) fn working_dir(context: &Context<'_>) -> Option<Finding> {
     let folder = &context.start.working_dir;
     let walk = context.source.view.walk(folder).ok()?;
     let is_directory = walk.metadata.kind == NodeKind::Directory;
-    let message = match denied(context, &walk.real, Access::Enter) {
+    let message = match denied(context, &walk.real, Permission::Enter) {
         _ if !is_directory => format!(
             "the working directory {} is not a directory",
             folder.display()
@@ -225,7 +225,7 @@ pub(super) fn unwritable(context: &Context<'_>) -> Vec<Finding> {
     let unwritable = working_dir.into_iter().chain(volumes);
     let unwritable = unwritable.filter_map(|(what, path)| {
         let walk = context.source.view.walk(path).ok()?;
-        let why = denied(context, &walk.real, Access::Write)?;
+        let why = denied(context, &walk.real, Permission::Write)?;
         let message = format!("the {what} {} cannot be written to: {why}", path.display());
         let subject = path.display().to_string();
         Some(Finding::new(&SP310, path, subject, message).evidence("user", start.user.clone()))
@@ -235,16 +235,16 @@ pub(super) fn unwritable(context: &Context<'_>) -> Vec<Finding> {
 
 /// What a user may do with a file, beside entering the directories above it.
 #[derive(Clone, Copy, PartialEq)]
-enum Access {
+enum Permission {
     /// Execute a file, or search a directory.
     Enter,
     /// Write to a directory, which includes searching it.
     Write,
 }
 
-/// Why the image's user has no such access: it takes search permission on every directory above, too
+/// Why the image's user has no such permission: it takes search permission on every directory above, too
 /// (`path_resolution(7)`).
-fn denied(context: &Context<'_>, real: &Path, access: Access) -> Option<String> {
+fn denied(context: &Context<'_>, real: &Path, access: Permission) -> Option<String> {
     let tree = context.tree()?;
     let (uid, gids) = numbers(context).filter(|(uid, _)| *uid != 0)?;
     for path in real.ancestors() {
@@ -255,7 +255,7 @@ fn denied(context: &Context<'_>, real: &Path, access: Access) -> Option<String> 
             (false, false) => 0,
         };
         let (bits, verb) = match access {
-            Access::Write if path == real => (0o3, "write to"),
+            Permission::Write if path == real => (0o3, "write to"),
             _ => (0o1, "execute or search"),
         };
         if node.mode >> shift & bits != bits {

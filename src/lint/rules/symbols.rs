@@ -1,13 +1,13 @@
 //! SP005, SP015 and SP016: symbol versions and symbols.
 
-use super::Process;
+use super::LintedProcess;
 use crate::binding::BindingError;
 use crate::elf::Linkage;
 use crate::lint::catalogue::{SP004, SP005, SP015, SP016, Severity};
 use crate::lint::finding::Finding;
 
 /// Symbol versions that the library they are bound to does not define.
-pub(super) fn versions(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn versions(process: &LintedProcess<'_>) -> Vec<Finding> {
     let missing = match process.binder.missing_versions(process.closure) {
         Ok(missing) => missing,
         Err(error) => return vec![damaged(process, &error)],
@@ -38,7 +38,7 @@ pub(super) fn versions(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// Symbols that no object defines: one finding per object that refers to them.
-pub(super) fn undefined(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn undefined(process: &LintedProcess<'_>) -> Vec<Finding> {
     /// Maximum number of symbols in the message, and in the evidence.
     const NAMED: usize = 3;
     const LISTED: usize = 200;
@@ -93,7 +93,7 @@ pub(super) fn undefined(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// Libraries that are needed but unused.
-pub(super) fn unused(process: &Process<'_>) -> Vec<Finding> {
+pub(super) fn unused(process: &LintedProcess<'_>) -> Vec<Finding> {
     if process.closure.rules.is_none() || !process.closure.is_complete() {
         return Vec::new();
     }
@@ -112,7 +112,7 @@ pub(super) fn unused(process: &Process<'_>) -> Vec<Finding> {
 }
 
 /// An object with damaged symbol tables, which the loader would trust.
-fn damaged(process: &Process<'_>, error: &BindingError) -> Finding {
+fn damaged(process: &LintedProcess<'_>, error: &BindingError) -> Finding {
     let path = (process.path_of)(&error.path);
     let subject = path
         .file_name()

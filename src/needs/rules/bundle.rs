@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::told;
 use crate::bytes::ReadAt;
 use crate::elf::Payload;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply, pyinstaller};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, pyinstaller};
 
 /// The name of the need.
 pub(in crate::needs) const BUNDLE: &str = "bundle";
 /// Maximum number of libraries that a sign lists.
 const TOLD: usize = 6;
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: BUNDLE,
     mode: Mode::Automatic,
     what: "what the libraries in its own archive need",

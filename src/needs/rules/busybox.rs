@@ -1,6 +1,6 @@
 //! busybox: a shell and the usual commands in one static program, for looking around.
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 /// Where distributions install a static busybox.
 const PLACES: [&str; 4] = [
@@ -10,7 +10,7 @@ const PLACES: [&str; 4] = [
     "/bin/busybox.static",
 ];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "busybox",
     mode: Mode::Request,
     what: "a shell for looking around",

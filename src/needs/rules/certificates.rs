@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::is_straight;
 use crate::needs::process::first_path;
 use crate::needs::strings::OPENSSL_FOLDER;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 /// Functions that read the system's CA certificates.
 const READERS: [&str; 14] = [
@@ -42,7 +42,7 @@ const MAX_PATH: u64 = 4096;
 /// Where most programs look first.
 const COMMON: &str = BUNDLES[0];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "ca-certificates",
     mode: Mode::Automatic,
     what: "CA certificates",

@@ -9,7 +9,7 @@ use foldhash::HashSet;
 use super::{HOMES, runs_scripts, told};
 use crate::exec::{command_line, command_path, commands_in, path_folders, reads_posix_scripts};
 use crate::needs::process::begins_as_program;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::NodeKind;
 
 /// Functions that start another program.
@@ -86,7 +86,7 @@ const MAX_WORDS: usize = 1000;
 const MAX_FOLDERS: usize = 256;
 const MAX_ENTRIES: usize = 20_000;
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "commands",
     mode: Mode::Hint,
     what: "the programs that it starts",

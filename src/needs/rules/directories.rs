@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::users::account;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
 /// Functions that a program changes its user or group with.
@@ -24,7 +24,7 @@ const CHANGERS: [&str; 12] = [
 /// Directories that are looked into at most.
 const MAX_DIRECTORIES: usize = 100_000;
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "directories",
     mode: Mode::Automatic,
     what: "directories to write to",

@@ -2,9 +2,9 @@
 
 use crate::elf::Priority;
 use crate::loader::Objects;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "dlopen",
     mode: Mode::Automatic,
     what: "the libraries that it loads with dlopen",

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{runs_scripts, told};
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::View;
 
@@ -69,7 +69,7 @@ const BUILT_IN: [&str; 43] = [
     "OSF00010020",
 ];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "gconv",
     mode: Mode::Hint,
     what: "glibc's character set converters",

@@ -1,6 +1,6 @@
 //! The name `localhost`, which neither C library resolves without a file.
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 /// Functions that resolve host names.
 const RESOLVERS: [&str; 6] = [
@@ -15,7 +15,7 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
 /// Without it glibc takes the first line of a name alone (`host.conf(5)`): `localhost` would not be ::1.
 const HOST_CONF: &str = "multi on\n";
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "hosts",
     mode: Mode::Automatic,
     what: "the name localhost (/etc/hosts)",

@@ -1,10 +1,10 @@
 //! `libgcc_s.so.1`, which glibc loads to cancel or exit a thread, and for `backtrace(3)`.
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const LIBRARY: &str = "libgcc_s.so.1";
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "libgcc_s",
     mode: Mode::Automatic,
     what: "libgcc_s.so.1",

@@ -1,12 +1,12 @@
 //! glibc's locales; musl has its only one built in.
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const FOLDER: &str = "/usr/lib/locale";
 /// The variables that name the locale; the first that is set counts (`setlocale(3)`).
 const VARIABLES: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "locale",
     mode: Mode::Automatic,
     what: "the locale",

@@ -30,11 +30,11 @@ pub use users::{account, accounts};
 
 use std::path::{Component, Path};
 
-use super::{Process, Rule, Sign};
+use super::{NeedRule, Process, Sign};
 use crate::exec::is_shell;
 
 /// All rules, in report order.
-pub static RULES: &[&Rule] = &[
+pub static RULES: &[&NeedRule] = &[
     &dlopen::RULE,
     &bundle::RULE,
     &users::RULE,
@@ -76,7 +76,7 @@ fn runs_scripts(process: &Process<'_>) -> bool {
 }
 
 /// The rules whose signs a process shows, each with the sign.
-pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static Rule, Sign)> + 'p {
+pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static NeedRule, Sign)> + 'p {
     let signs = RULES.iter().copied();
     signs.filter_map(|rule| Some((rule, (rule.fires)(process)?)))
 }
@@ -98,7 +98,7 @@ pub fn told_paths<'p>(paths: impl IntoIterator<Item = &'p Path>, most: usize) ->
 }
 
 /// The rule with this name; `None` if there is no such rule.
-pub fn rule(name: &str) -> Option<&'static Rule> {
+pub fn rule(name: &str) -> Option<&'static NeedRule> {
     RULES.iter().copied().find(|rule| rule.name == name)
 }
 

@@ -1,7 +1,7 @@
 //! The name-service modules of glibc before 2.34; later releases have them built in.
 
 use crate::loader::Objects;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const LOOKUPS: [&str; 10] = [
     "getaddrinfo",
@@ -19,7 +19,7 @@ const LOOKUPS: [&str; 10] = [
 const BUILT_IN: &str = "GLIBC_2.34";
 const MODULES: [&str; 2] = ["libnss_files.so.2", "libnss_dns.so.2"];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "nss",
     mode: Mode::Automatic,
     what: "the name-service modules",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 /// Functions that load a module or a configuration by name.
 const USERS: [&str; 4] = [
@@ -16,7 +16,7 @@ pub(super) const MODULES: [&str; 2] = ["ossl-modules", "engines-3"];
 /// The configuration file, in the directory that libcrypto calls OPENSSLDIR.
 const CONFIGURATION: &str = "openssl.cnf";
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "openssl",
     mode: Mode::Hint,
     what: "OpenSSL's configuration and modules",

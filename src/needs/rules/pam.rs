@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::users::account;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::NodeKind;
 
 /// Functions that start a PAM transaction.
@@ -27,7 +27,7 @@ const HELPERS: [&str; 3] = [
 /// The directory of the modules, next to the library.
 const MODULES: &str = "security";
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "pam",
     mode: Mode::Hint,
     what: "PAM's modules and configuration",

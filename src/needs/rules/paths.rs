@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{HOMES, is_straight, plugins, stdlib, told_paths};
 use crate::exec::path_folders;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::NodeKind;
 
 /// Maximum number of paths that a sign lists.
@@ -41,7 +41,7 @@ const WRITTEN: [&str; 8] = [
 /// Shared directories: the path of something directly in them is not a sign by itself.
 const SHARED: [Option<&str>; 3] = [Some("/"), Some("/etc"), Some("/var")];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "paths",
     mode: Mode::Hint,
     what: "the files and directories whose paths it contains",

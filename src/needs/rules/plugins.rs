@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{HOMES, is_straight, openssl, stdlib, told_paths};
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::packages::Records;
 use crate::vfs::{NodeKind, View};
 
@@ -35,7 +35,7 @@ const MAX_BYTES: u64 = 512 << 20;
 /// Maximum number of files in one directory.
 const MAX_FILES: usize = 100_000;
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "plugins",
     mode: Mode::Hint,
     what: "plugins and data of the program's own package",

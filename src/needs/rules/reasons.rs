@@ -1,9 +1,9 @@
 //! The record of reasons as a file, which has room for more than a label.
 
 use crate::image::RECORD_FILE;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "reasons",
     mode: Mode::Request,
     what: "the reason of every file, for slimpack why",

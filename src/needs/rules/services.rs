@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::runs_scripts;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const FILE: &str = "/etc/services";
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "services",
     mode: Mode::Hint,
     what: "/etc/services",

@@ -1,10 +1,10 @@
 //! A shell, `/bin/sh`.
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const SHELL: &str = "/bin/sh";
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "shell",
     mode: Mode::Automatic,
     what: "a shell (/bin/sh)",

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{is_straight, told_paths};
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
 /// Maximum number of directories that a sign lists.
@@ -86,7 +86,7 @@ const COMPILED: [Compiled; 5] = [
     },
 ];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "stdlib",
     mode: Mode::Hint,
     what: "the standard library of an interpreter",
@@ -105,7 +105,7 @@ fn is_installed(process: &Process<'_>) -> bool {
 }
 
 /// An interpreter: its language, the object that shows it, and the paths of its library.
-struct Interpreter {
+struct LanguageRuntime {
     language: String,
     object: usize,
     paths: Vec<PathBuf>,
@@ -155,7 +155,7 @@ pub(super) fn paths<'p>(process: &'p Process<'_>) -> &'p [PathBuf] {
     })
 }
 
-fn interpreter(process: &Process<'_>) -> Option<Interpreter> {
+fn interpreter(process: &Process<'_>) -> Option<LanguageRuntime> {
     python(process).or_else(|| java(process)).or_else(|| {
         COMPILED
             .iter()
@@ -177,7 +177,7 @@ fn python_version(name: &str) -> Option<&str> {
     (major == "3" && is_number(minor)).then_some(version)
 }
 
-fn python(process: &Process<'_>) -> Option<Interpreter> {
+fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
     let program = &process.objects()[0];
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
     let by_name = name(&program.walk.real).filter(|name| name.starts_with("python"));
@@ -213,7 +213,7 @@ fn python(process: &Process<'_>) -> Option<Interpreter> {
             paths.push(packages);
         }
     }
-    Some(Interpreter {
+    Some(LanguageRuntime {
         language: format!("Python {version}"),
         object,
         paths,
@@ -237,7 +237,7 @@ fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf
     Some((folder.to_path_buf(), home.filter(|home| home.is_absolute())))
 }
 
-fn java(process: &Process<'_>) -> Option<Interpreter> {
+fn java(process: &Process<'_>) -> Option<LanguageRuntime> {
     let object = process.loaded("libjli.so")?;
     let library = &process.objects()[object].walk.real;
     // Above `lib`, or above `jre/lib/ARCH/jli` before Java 9; a runtime that was assembled by hand
@@ -258,7 +258,7 @@ fn java(process: &Process<'_>) -> Option<Interpreter> {
     let mut configuration = linked_folders(process.view, &home.join("conf"));
     configuration.retain(|folder| folder.to_string_lossy().contains("java"));
     paths.extend(configuration);
-    Some(Interpreter {
+    Some(LanguageRuntime {
         language: match version {
             Some(version) => format!("Java {}", version.trim_matches('"')),
             None => "Java".to_owned(),
@@ -283,7 +283,7 @@ fn linked_folders(view: &View, folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
+fn compiled(process: &Process<'_>, language: &Compiled) -> Option<LanguageRuntime> {
     let name = process.objects()[0].walk.real.file_name()?.to_str()?;
     let version = name.strip_prefix(language.program);
     let is_program = version.is_some_and(|version| {
@@ -319,7 +319,7 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<Interpreter> {
     if paths.is_empty() && language.may_be_whole {
         return None;
     }
-    Some(Interpreter {
+    Some(LanguageRuntime {
         language: language.language.to_owned(),
         object,
         paths,

@@ -1,7 +1,7 @@
 //! Terminal descriptions (terminfo).
 
 use crate::needs::process::first_path;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const READERS: [&str; 6] = [
     "setupterm",
@@ -32,7 +32,7 @@ const FOLDERS: [&str; 4] = [
     "/usr/lib/terminfo",
 ];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "terminfo",
     mode: Mode::Automatic,
     what: "terminal descriptions (terminfo)",

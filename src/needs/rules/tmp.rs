@@ -1,6 +1,6 @@
 //! A directory for temporary files.
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 /// Functions that create files in `/tmp`.
 const MAKERS: [&str; 12] = [
@@ -18,7 +18,7 @@ const MAKERS: [&str; 12] = [
     "tempnam",
 ];
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "tmp",
     mode: Mode::Automatic,
     what: "a directory for temporary files (/tmp)",

@@ -1,9 +1,9 @@
 //! Time zones.
 
 use crate::needs::strings::ZONES as FOLDER;
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "tzdata",
     mode: Mode::Automatic,
     what: "the time zone",

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::needs::{Addition, Mode, Process, Rule, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::View;
 
 /// Functions that read `/etc/passwd` or `/etc/group`.
@@ -29,7 +29,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// The ID of a user or group that the source does not define.
 const FIRST_USER: u32 = 1000;
 
-pub(super) static RULE: Rule = Rule {
+pub(super) static RULE: NeedRule = NeedRule {
     name: "users",
     mode: Mode::Automatic,
     what: "users and groups (/etc/passwd)",

@@ -11,7 +11,7 @@ use super::limits::{Limits, RATIO_FROM};
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub enum CompressionFormat {
     /// Uncompressed.
     None,
     /// RFC 1952, one member or several.
@@ -24,7 +24,7 @@ pub enum Compression {
     Unsupported(&'static str),
 }
 
-impl Compression {
+impl CompressionFormat {
     /// Bytes that [`Self::of`] looks at.
     pub const MAGIC: usize = 6;
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn unpack(packed: &[u8], limits: Limits) -> io::Result<u64> {
-        let mut decoder = Compression::of(packed).decoder(packed, &Budget::new(limits))?;
+        let mut decoder = CompressionFormat::of(packed).decoder(packed, &Budget::new(limits))?;
         io::copy(&mut decoder, &mut io::sink())
     }
 
@@ -225,12 +225,12 @@ mod tests {
             let length = unpack(&packed, Limits::default()).unwrap();
             assert_eq!(length, text.len() as u64);
         }
-        assert_eq!(Compression::of(b"\xfd7zXZ\0"), Compression::Xz);
+        assert_eq!(CompressionFormat::of(b"\xfd7zXZ\0"), CompressionFormat::Xz);
         assert_eq!(
-            Compression::of(b"BZh91AY"),
-            Compression::Unsupported("bzip2")
+            CompressionFormat::of(b"BZh91AY"),
+            CompressionFormat::Unsupported("bzip2")
         );
-        assert_eq!(Compression::of(b""), Compression::None);
+        assert_eq!(CompressionFormat::of(b""), CompressionFormat::None);
     }
 
     #[test]

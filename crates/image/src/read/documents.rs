@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::compression::Compression;
+use super::compression::CompressionFormat;
 use super::error::{Fault, ReadError};
 use super::limits::Limits;
 use super::parts::Parts;
@@ -171,11 +171,11 @@ struct Documents<'p> {
     /// Bytes that further documents may have.
     left: Cell<u64>,
     /// Configurations that have been read, by name: many images may name one.
-    configs: RefCell<HashMap<String, Arc<Config>>>,
+    configs: RefCell<HashMap<String, Arc<ParsedConfig>>>,
 }
 
 /// A configuration that has been read.
-struct Config {
+struct ParsedConfig {
     blob: Blob,
     config: Arc<ImageConfiguration>,
     healthcheck: Option<Arc<serde_json::Value>>,
@@ -282,12 +282,12 @@ impl Documents<'_> {
     }
 
     /// A configuration, read once.
-    fn config(&self, name: &str, by: &str) -> Result<Arc<Config>, ReadError> {
+    fn config(&self, name: &str, by: &str) -> Result<Arc<ParsedConfig>, ReadError> {
         if let Some(known) = self.configs.borrow().get(name) {
             return Ok(known.clone());
         }
         let (bytes, blob) = self.document(name, by)?;
-        let config = Arc::new(Config {
+        let config = Arc::new(ParsedConfig {
             blob,
             healthcheck: healthcheck(&bytes, name)?,
             config: Arc::new(parse(&bytes, name)?),
@@ -399,7 +399,7 @@ impl Documents<'_> {
 }
 
 fn describe_one(
-    read: &Config,
+    read: &ParsedConfig,
     tags: Vec<String>,
     digest: Option<String>,
     mut layers: Vec<LayerPart>,
@@ -536,16 +536,20 @@ fn is_manifest(kind: &MediaType) -> bool {
 }
 
 /// The compression that a layer's media type declares; `None` if it is not a layer media type.
-pub(super) fn promised_compression(kind: &MediaType) -> Option<Compression> {
+pub(super) fn promised_compression(kind: &MediaType) -> Option<CompressionFormat> {
     Some(match kind {
-        MediaType::ImageLayer | MediaType::ImageLayerNonDistributable => Compression::None,
-        MediaType::ImageLayerGzip | MediaType::ImageLayerNonDistributableGzip => Compression::Gzip,
-        MediaType::ImageLayerZstd | MediaType::ImageLayerNonDistributableZstd => Compression::Zstd,
+        MediaType::ImageLayer | MediaType::ImageLayerNonDistributable => CompressionFormat::None,
+        MediaType::ImageLayerGzip | MediaType::ImageLayerNonDistributableGzip => {
+            CompressionFormat::Gzip
+        }
+        MediaType::ImageLayerZstd | MediaType::ImageLayerNonDistributableZstd => {
+            CompressionFormat::Zstd
+        }
         MediaType::Other(name) => {
             match name.strip_prefix("application/vnd.docker.image.rootfs.")? {
-                "diff.tar" => Compression::None,
-                "diff.tar.gzip" | "foreign.diff.tar.gzip" => Compression::Gzip,
-                "diff.tar.zstd" => Compression::Zstd,
+                "diff.tar" => CompressionFormat::None,
+                "diff.tar.gzip" | "foreign.diff.tar.gzip" => CompressionFormat::Gzip,
+                "diff.tar.zstd" => CompressionFormat::Zstd,
                 _ => return None,
             }
         }

@@ -16,7 +16,7 @@ use super::anomaly::AnomalyKind;
 use super::compression::Exceeded;
 use super::error::ReadError;
 use super::limits::Limits;
-use super::node::{Content, Data, Node};
+use super::node::{Data, Node, NodeContent};
 use super::parts::within;
 use super::tree::Tree;
 use slimpack_vfs::{HostVfs, Vfs};
@@ -27,7 +27,7 @@ pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {
     let host = Arc::new(HostVfs::new(root));
     let top = host.stat(Path::new("/"))?;
     tree.set_root(top.mode() & 0o7777, top.uid().into(), top.gid().into());
-    let mut walker = Walker {
+    let mut walker = DirectoryWalker {
         host: host.clone(),
         device: top.dev(),
         hard_links: HashMap::new(),
@@ -63,14 +63,14 @@ fn too_many(limits: &Limits) -> ReadError {
     within(super::members::TarError::Io(error), "the folder")
 }
 
-struct Walker {
+struct DirectoryWalker {
     host: Arc<HostVfs>,
     device: u64,
     hard_links: HashMap<(u64, u64), u32>,
     left: u64,
 }
 
-impl Walker {
+impl DirectoryWalker {
     /// Adds one name; returns the number of the node if it is a directory still to be read.
     fn add(
         &mut self,
@@ -90,13 +90,13 @@ impl Walker {
             return None;
         }
         let content = if found.is_file() {
-            Content::File(Data::Host(self.host.clone(), path.to_path_buf()))
+            NodeContent::File(Data::Host(self.host.clone(), path.to_path_buf()))
         } else if found.is_dir() {
-            Content::Directory(Default::default())
+            NodeContent::Directory(Default::default())
         } else if found.is_symlink() {
-            Content::Symlink(slimpack_vfs::Vfs::read_link(self.host.as_ref(), path).ok()?)
+            NodeContent::Symlink(slimpack_vfs::Vfs::read_link(self.host.as_ref(), path).ok()?)
         } else {
-            Content::Special
+            NodeContent::Special
         };
         let is_here = found.dev() == self.device;
         let number = tree.insert(

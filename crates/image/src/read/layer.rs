@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::compression::{Budget, Compression, Exceeded};
+use super::compression::{Budget, CompressionFormat, Exceeded};
 use super::input::{InPlace, Input, Streamed};
 use super::keep::{Interest, Kept, Probe, Room, Wanted};
 use super::limits::Limits;
@@ -18,7 +18,7 @@ use super::names::is_whiteout;
 use super::node::{Data, Head};
 use super::sparse::{SparseFile, SparseMap};
 use super::spool::Spool;
-use super::tree::Entry;
+use super::tree::IndexedMember;
 use crate::digest::{Blob, Digester};
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
 
@@ -78,8 +78,8 @@ impl Shared {
 
 /// A layer that has been read.
 pub(super) struct IndexedLayer {
-    pub entries: Vec<Entry>,
-    pub compression: Compression,
+    pub entries: Vec<IndexedMember>,
+    pub compression: CompressionFormat,
     /// The blob as it is stored; `None` when it is hashed elsewhere.
     pub packed: Option<Blob>,
     /// The tar in it; `None` when it is hashed elsewhere.
@@ -94,7 +94,7 @@ impl IndexedLayer {
     }
 
     /// Its regular files.
-    pub fn files(&self) -> impl Iterator<Item = &Entry> {
+    pub fn files(&self) -> impl Iterator<Item = &IndexedMember> {
         self.entries.iter().filter(|entry| {
             entry.member.kind == MemberKind::File && !is_whiteout(&entry.member.name)
         })
@@ -103,13 +103,13 @@ impl IndexedLayer {
 
 /// Reads a layer in a file. An uncompressed one is not hashed here.
 pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, TarError> {
-    let start = blob.prefix(0, Compression::MAGIC as u64)?;
-    match Compression::of(&start) {
-        Compression::None => {
+    let start = blob.prefix(0, CompressionFormat::MAGIC as u64)?;
+    match CompressionFormat::of(&start) {
+        CompressionFormat::None => {
             let mut members = Members::new(InPlace::new(blob.clone()));
             Ok(IndexedLayer {
                 entries: index_in_place(&mut members, blob, shared)?,
-                compression: Compression::None,
+                compression: CompressionFormat::None,
                 packed: None,
                 unpacked: None,
             })
@@ -135,8 +135,8 @@ pub(super) fn index_passing(
     size: u64,
     shared: &Shared,
 ) -> Result<IndexedLayer, TarError> {
-    let compression = Compression::of(start);
-    if compression == Compression::None {
+    let compression = CompressionFormat::of(start);
+    if compression == CompressionFormat::None {
         let (entries, blob) = index_hashed(blob, size, shared)?;
         return Ok(IndexedLayer {
             entries,
@@ -163,7 +163,7 @@ fn index_hashed(
     tar: impl Read + Send,
     size: u64,
     shared: &Shared,
-) -> Result<(Vec<Entry>, Blob), TarError> {
+) -> Result<(Vec<IndexedMember>, Blob), TarError> {
     let mut hashed = Hashed::new(tar, size);
     let mut members = Members::new(Streamed::new(&mut hashed));
     let entries = index_stream(&mut members, shared, &mut |_, _, _| Ok(false))?;
@@ -200,7 +200,7 @@ pub(super) fn index_in_place(
     members: &mut Members<InPlace>,
     file: &Slice,
     shared: &Shared,
-) -> Result<Vec<Entry>, TarError> {
+) -> Result<Vec<IndexedMember>, TarError> {
     let mut entries = Vec::new();
     let whole: Arc<dyn ReadAt> = Arc::new(file.clone());
     while let Some(member) = members.next()? {
@@ -216,7 +216,7 @@ pub(super) fn index_in_place(
                 Some(map) => Data::Sparse(slice, map.clone()),
             };
         }
-        entries.push(Entry {
+        entries.push(IndexedMember {
             member,
             head,
             data,
@@ -235,7 +235,7 @@ pub(super) fn index_stream<I: Input + Send>(
     members: &mut Members<I>,
     shared: &Shared,
     take: &mut Take<'_>,
-) -> Result<Vec<Entry>, TarError> {
+) -> Result<Vec<IndexedMember>, TarError> {
     let mut entries = Vec::new();
     while let Some(member) = members.next()? {
         shared.count_member()?;
@@ -243,7 +243,7 @@ pub(super) fn index_stream<I: Input + Send>(
         let held = member.name.len() + member.link.len();
         let parts = member.sparse.as_ref().map_or(0, |map| map.bytes());
         shared.room.take((held + parts) as u64)?;
-        let mut entry = Entry {
+        let mut entry = IndexedMember {
             member,
             head: None,
             data: Data::None,
@@ -268,7 +268,7 @@ pub(super) fn index_stream<I: Input + Send>(
 
 /// Keeps the needed parts of a file from a stream.
 fn keep(
-    entry: &mut Entry,
+    entry: &mut IndexedMember,
     head: Head,
     data: &mut dyn Read,
     shared: &Shared,
@@ -305,7 +305,7 @@ fn keep(
 }
 
 /// Keeps a whole file from a stream.
-fn spool(entry: &mut Entry, data: &mut dyn Read, shared: &Shared) -> Result<(), TarError> {
+fn spool(entry: &mut IndexedMember, data: &mut dyn Read, shared: &Shared) -> Result<(), TarError> {
     let member = &entry.member;
     let is_compared = member.size >= COMPARED_FROM && member.sparse.is_none();
     let mut hash = is_compared.then(Xxh3Default::new);
@@ -328,7 +328,7 @@ fn spool(entry: &mut Entry, data: &mut dyn Read, shared: &Shared) -> Result<(), 
 
 /// The same for a sparse file, whose first bytes may not be in the archive.
 fn keep_sparse(
-    entry: &mut Entry,
+    entry: &mut IndexedMember,
     map: Arc<SparseMap>,
     data: &mut dyn Read,
     shared: &Shared,
@@ -359,7 +359,7 @@ fn keep_sparse(
     hold(entry, kept, shared)
 }
 
-fn hold(entry: &mut Entry, kept: Kept, shared: &Shared) -> Result<(), TarError> {
+fn hold(entry: &mut IndexedMember, kept: Kept, shared: &Shared) -> Result<(), TarError> {
     shared.room.take(kept.bytes())?;
     entry.data = Data::Kept(Arc::new(kept));
     Ok(())

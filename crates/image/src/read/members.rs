@@ -77,11 +77,11 @@ pub(super) struct Members<I> {
 }
 
 /// Reads the data of one member.
-pub(super) struct Data<'m, I> {
+pub(super) struct MemberData<'m, I> {
     members: &'m mut Members<I>,
 }
 
-impl<I: Input> Read for Data<'_, I> {
+impl<I: Input> Read for MemberData<'_, I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Members { input, left, .. } = &mut *self.members;
         let count = usize::try_from(*left)
@@ -142,8 +142,8 @@ impl<I: Input> Members<I> {
     }
 
     /// The data of the current member that is stored.
-    pub fn data(&mut self) -> Data<'_, I> {
-        Data { members: self }
+    pub fn data(&mut self) -> MemberData<'_, I> {
+        MemberData { members: self }
     }
 
     /// Consumes everything after the end of the archive.

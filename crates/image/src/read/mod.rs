@@ -28,7 +28,7 @@ mod vfs;
 mod waste;
 
 pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
-pub use compression::{Budget, Compression};
+pub use compression::{Budget, CompressionFormat};
 pub use documents::{Description, ImagePlatform};
 pub use duplicates::Duplicate;
 pub use error::{Fault, ReadError};
@@ -48,7 +48,7 @@ use std::sync::Arc;
 use documents::{differs, promised_compression};
 use layer::{IndexedLayer, Shared, index_file};
 use members::TarError;
-use parts::{Opened, Part, Parts, within};
+use parts::{Opened, Parts, StoredPart, within};
 use verify::{Task, faults};
 
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
@@ -56,7 +56,7 @@ use slimpack_vfs::{Memo, View};
 
 /// Options for reading an image.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ReadOptions {
     /// Bounds on memory and time.
     pub limits: Limits,
     /// The platform to read, such as `linux/arm64`; all platforms if `None`.
@@ -99,7 +99,7 @@ impl Kind {
 pub struct Images {
     /// Their format.
     pub kind: Kind,
-    source: Source,
+    source: ImageSource,
     /// What all images of the run share.
     shared: Shared,
     reused: Reused,
@@ -147,7 +147,7 @@ impl Reused {
     }
 }
 
-enum Source {
+enum ImageSource {
     Described(Parts, Vec<Description>),
     Root(Option<IndexedLayer>),
     Folder(PathBuf),
@@ -173,7 +173,7 @@ pub struct Layer {
     /// The digest of the tar in it.
     pub diff_id: String,
     /// How the blob is packed.
-    pub compression: Compression,
+    pub compression: CompressionFormat,
     /// Its media type; docker's own archives have none.
     pub media_type: Option<String>,
     /// Size of the blob in bytes.
@@ -187,7 +187,7 @@ pub struct Layer {
 /// A layer as a tar.
 pub struct LayerTar<'i> {
     /// How the blob is packed.
-    pub compression: Compression,
+    pub compression: CompressionFormat,
     /// Size of the blob in bytes.
     pub size: u64,
     /// The tar in it.
@@ -198,7 +198,7 @@ pub struct LayerTar<'i> {
 ///
 /// # Errors
 /// When it is not an image that can be read.
-pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
+pub fn open(path: &Path, options: &ReadOptions) -> Result<Images, ReadError> {
     let shared = Shared::new(options.limits, options.interest, options.probe);
     let opened = parts::open(path, &shared)?;
     describe(opened, shared, options)
@@ -208,13 +208,13 @@ pub fn open(path: &Path, options: &Options) -> Result<Images, ReadError> {
 ///
 /// # Errors
 /// When it is not an image that can be read.
-pub fn open_pipe(pipe: File, options: &Options) -> Result<Images, ReadError> {
+pub fn open_pipe(pipe: File, options: &ReadOptions) -> Result<Images, ReadError> {
     let shared = Shared::new(options.limits, options.interest, options.probe);
     let opened = parts::open_pipe(pipe, &shared)?;
     describe(opened, shared, options)
 }
 
-fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images, ReadError> {
+fn describe(opened: Opened, shared: Shared, options: &ReadOptions) -> Result<Images, ReadError> {
     let mut reused = Reused::default();
     let (kind, source) = match opened {
         Opened::Parts(parts) => {
@@ -228,10 +228,10 @@ fn describe(opened: Opened, shared: Shared, options: &Options) -> Result<Images,
                 images = of_platform(images, wanted)?;
             }
             reused = Reused::among(&images);
-            (kind, Source::Described(parts, images))
+            (kind, ImageSource::Described(parts, images))
         }
-        Opened::Root(layer) => (Kind::RootfsTar, Source::Root(Some(layer))),
-        Opened::Folder(root) => (Kind::Rootfs, Source::Folder(root)),
+        Opened::Root(layer) => (Kind::RootfsTar, ImageSource::Root(Some(layer))),
+        Opened::Folder(root) => (Kind::Rootfs, ImageSource::Folder(root)),
     };
     Ok(Images {
         kind,
@@ -261,8 +261,8 @@ impl Images {
     /// Number of images.
     pub fn count(&self) -> usize {
         match &self.source {
-            Source::Described(_, images) => images.len(),
-            Source::Root(_) | Source::Folder(_) => 1,
+            ImageSource::Described(_, images) => images.len(),
+            ImageSource::Root(_) | ImageSource::Folder(_) => 1,
         }
     }
 
@@ -275,7 +275,7 @@ impl Images {
     /// # Panics
     /// When there is no image of that number.
     pub fn layer_tars(&self, number: usize) -> Result<Vec<LayerTar<'_>>, ReadError> {
-        let Source::Described(parts, images) = &self.source else {
+        let ImageSource::Described(parts, images) = &self.source else {
             return Ok(Vec::new());
         };
         let description = &images[number];
@@ -284,11 +284,13 @@ impl Images {
         let mut tars = Vec::new();
         for layer in &description.layers {
             let fail = |error| within(TarError::Io(error), &layer.name);
-            let Part::File(blob) = parts.part(&layer.name, by)? else {
+            let StoredPart::File(blob) = parts.part(&layer.name, by)? else {
                 return Err(fail(io::ErrorKind::NotSeekable.into()));
             };
-            let start = blob.prefix(0, Compression::MAGIC as u64).map_err(fail)?;
-            let compression = Compression::of(&start);
+            let start = blob
+                .prefix(0, CompressionFormat::MAGIC as u64)
+                .map_err(fail)?;
+            let compression = CompressionFormat::of(&start);
             let stored = Sequential::new(blob.clone());
             tars.push(LayerTar {
                 compression,
@@ -308,7 +310,7 @@ impl Images {
     /// When there is no image of that number.
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
         match &mut self.source {
-            Source::Described(parts, images) => {
+            ImageSource::Described(parts, images) => {
                 // Each image has the full limits, but for what it takes to unpack them all.
                 let mut shared =
                     Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
@@ -321,11 +323,11 @@ impl Images {
                     &mut self.reused,
                 )
             }
-            Source::Folder(root) => {
+            ImageSource::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
                 Ok(bare(tree))
             }
-            Source::Root(layer) => {
+            ImageSource::Root(layer) => {
                 let limits = &self.shared.limits;
                 let mut tree = Tree::new(limits.members, false);
                 let layer = layer.take().ok_or(ReadError::Empty)?;
@@ -397,7 +399,7 @@ fn read_image(
             return Err(too_many(&shared.limits));
         }
         let size = match (blob, &indexed.packed) {
-            (Part::File(file), _) => file.size(),
+            (StoredPart::File(file), _) => file.size(),
             (_, Some(packed)) => packed.size,
             _ => 0,
         };
@@ -452,38 +454,38 @@ type ReadLayer = Arc<Result<IndexedLayer, ReadError>>;
 /// Reads each layer once: uncompressed layers one after the other, the others on all cores.
 fn read_layers(
     description: &Description,
-    blobs: &[Part],
+    blobs: &[StoredPart],
     shared: &Shared,
     run: &Shared,
     reused: &Reused,
 ) -> Result<HashMap<String, ReadLayer>, ReadError> {
     let names = description.layers.iter().map(|layer| layer.name.clone());
-    let unique: BTreeMap<String, &Part> = names.zip(blobs).collect();
-    let unique: Vec<(String, &Part)> = unique.into_iter().collect();
-    let read = |(name, blob): &(String, &Part)| -> (String, ReadLayer) {
+    let unique: BTreeMap<String, &StoredPart> = names.zip(blobs).collect();
+    let unique: Vec<(String, &StoredPart)> = unique.into_iter().collect();
+    let read = |(name, blob): &(String, &StoredPart)| -> (String, ReadLayer) {
         if let Some(layer) = reused.read.get(name) {
             return (name.clone(), layer.clone());
         }
         // What is kept of a layer for later images counts for all of them.
         let shared = if reused.has(name) { run } else { shared };
         let layer = match blob {
-            Part::File(file) => {
+            StoredPart::File(file) => {
                 Arc::new(index_file(file, shared).map_err(|error| within(error, name)))
             }
-            Part::Layer(layer) => layer.clone(),
-            Part::Document(_) | Part::TooLarge => Arc::new(Err(ReadError::Tar {
+            StoredPart::Layer(layer) => layer.clone(),
+            StoredPart::Document(_) | StoredPart::TooLarge => Arc::new(Err(ReadError::Tar {
                 within: name.clone(),
                 what: "it is a document, not a tar".to_owned(),
             })),
         };
         (name.clone(), layer)
     };
-    let is_packed = |(_, blob): &&(String, &Part)| match blob {
-        Part::File(file) => {
+    let is_packed = |(_, blob): &&(String, &StoredPart)| match blob {
+        StoredPart::File(file) => {
             let start = file
-                .prefix(0, Compression::MAGIC as u64)
+                .prefix(0, CompressionFormat::MAGIC as u64)
                 .unwrap_or_default();
-            Compression::of(&start) != Compression::None
+            CompressionFormat::of(&start) != CompressionFormat::None
         }
         _ => false,
     };
@@ -497,7 +499,7 @@ fn read_layers(
 /// What is still to be hashed of a layer, and the faults found so far.
 fn check(
     promised: &documents::LayerPart,
-    blob: &Part,
+    blob: &StoredPart,
     layer: &IndexedLayer,
     size: u64,
 ) -> (Option<Task>, Vec<Fault>) {
@@ -528,7 +530,7 @@ fn check(
             found.extend(faults(&of_blob, &packed.digest()));
             (None, found)
         }
-        (None, Part::File(file)) if !of_blob.is_empty() => {
+        (None, StoredPart::File(file)) if !of_blob.is_empty() => {
             let task = Task {
                 blob: Slice::clone(file),
                 expected: of_blob,

@@ -52,7 +52,7 @@ pub(super) enum Data {
 
 /// Type and content of a node.
 #[derive(Clone)]
-pub(super) enum Content {
+pub(super) enum NodeContent {
     File(Data),
     Directory(BTreeMap<OsString, Child>),
     Symlink(PathBuf),
@@ -83,7 +83,7 @@ pub struct Node {
     /// The attribute `security.capability` (`capabilities(7)`), at most
     /// [`slimpack_vfs::MAX_CAPABILITIES`] bytes.
     pub capabilities: Option<Box<[u8]>>,
-    pub(super) content: Content,
+    pub(super) content: NodeContent,
     pub(super) head: Option<Head>,
     pub(super) fingerprint: Option<u128>,
 }
@@ -92,21 +92,21 @@ impl Node {
     /// The kind of node.
     pub fn kind(&self) -> NodeKind {
         match self.content {
-            Content::File(_) => NodeKind::File,
-            Content::Directory(_) => NodeKind::Directory,
-            Content::Symlink(_) => NodeKind::Symlink,
-            Content::Special => NodeKind::Special,
+            NodeContent::File(_) => NodeKind::File,
+            NodeContent::Directory(_) => NodeKind::Directory,
+            NodeContent::Symlink(_) => NodeKind::Symlink,
+            NodeContent::Special => NodeKind::Special,
         }
     }
 
     pub(super) fn is_sparse(&self) -> bool {
-        matches!(self.content, Content::File(Data::Sparse(..)))
+        matches!(self.content, NodeContent::File(Data::Sparse(..)))
     }
 
     /// The target of a symbolic link.
     pub fn target(&self) -> Option<&PathBuf> {
         match &self.content {
-            Content::Symlink(target) => Some(target),
+            NodeContent::Symlink(target) => Some(target),
             _ => None,
         }
     }
@@ -116,7 +116,7 @@ impl Node {
     /// # Errors
     /// The error number of `open(2)`; `EINVAL` when it is not a file.
     pub fn open(&self) -> Result<Box<dyn ReadAt>, Errno> {
-        let Content::File(data) = &self.content else {
+        let NodeContent::File(data) = &self.content else {
             return Err(Errno::Other(rustix::io::Errno::INVAL.raw_os_error()));
         };
         Ok(match data {

@@ -10,13 +10,13 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::compression::Compression;
+use super::compression::CompressionFormat;
 use super::error::ReadError;
 use super::input::{InPlace, Streamed};
 use super::layer::{IndexedLayer, Shared, index_in_place, index_passing, index_stream};
 use super::members::{Member, MemberKind, Members, TarError, begins_tar};
 use super::node::Data;
-use super::tree::Entry;
+use super::tree::IndexedMember;
 use crate::digest::Blob;
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
 use slimpack_vfs::{Errno, HostFile, HostVfs, Memo, NodeKind, View};
@@ -37,7 +37,7 @@ const MAX_ALIASES: usize = 8;
 /// Documents and layers by name.
 pub(super) enum Parts {
     Archive {
-        parts: HashMap<Vec<u8>, Part>,
+        parts: HashMap<Vec<u8>, StoredPart>,
         aliases: HashMap<Vec<u8>, Vec<u8>>,
     },
     Folder(View),
@@ -45,7 +45,7 @@ pub(super) enum Parts {
 
 /// A document or layer.
 #[derive(Clone)]
-pub(super) enum Part {
+pub(super) enum StoredPart {
     /// In a file that can be read again.
     File(Slice),
     /// A document read from a stream.
@@ -110,14 +110,14 @@ fn open_folder(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
 fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
     let file = Slice::whole(Arc::new(HostFile::new(file)?));
     let start = file.prefix(0, BLOCK)?;
-    let compression = Compression::of(&start);
-    if compression != Compression::None {
+    let compression = CompressionFormat::of(&start);
+    if compression != CompressionFormat::None {
         return open_compressed(compression, Sequential::new(file), shared);
     }
     check_tar(&start, "")?;
     let mut members = Members::new(InPlace::new(file.clone()));
     let entries = index_in_place(&mut members, &file, shared).map_err(outer)?;
-    let is_document = |entry: &Entry| {
+    let is_document = |entry: &IndexedMember| {
         matches!(
             plain_name(&entry.member.name),
             b"manifest.json" | b"oci-layout"
@@ -126,9 +126,12 @@ fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
     let mut parts = HashMap::new();
     // A root has many names, and none of them is needed here.
     if entries.iter().any(is_document) {
-        for Entry { member, data, .. } in &entries {
+        for IndexedMember { member, data, .. } in &entries {
             if let Data::InPlace(slice) = data {
-                parts.insert(plain_name(&member.name).to_vec(), Part::File(slice.clone()));
+                parts.insert(
+                    plain_name(&member.name).to_vec(),
+                    StoredPart::File(slice.clone()),
+                );
             }
         }
     }
@@ -136,11 +139,11 @@ fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
 }
 
 fn open_compressed(
-    compression: Compression,
+    compression: CompressionFormat,
     packed: impl Read + Send,
     shared: &Shared,
 ) -> Result<Opened, ReadError> {
-    if let Compression::Unsupported(name) = compression {
+    if let CompressionFormat::Unsupported(name) = compression {
         return Err(ReadError::Compression("it".into(), name.to_owned()));
     }
     read_stream(
@@ -151,13 +154,13 @@ fn open_compressed(
 }
 
 fn open_stream(mut file: impl Read + Send, shared: &Shared) -> Result<Opened, ReadError> {
-    let mut start = vec![0; Compression::MAGIC];
+    let mut start = vec![0; CompressionFormat::MAGIC];
     let count = read_fully(&mut file, &mut start)?;
     start.truncate(count);
-    let compression = Compression::of(&start);
+    let compression = CompressionFormat::of(&start);
     let whole = io::Cursor::new(start).chain(file);
     match compression {
-        Compression::None => read_stream(whole, "", shared),
+        CompressionFormat::None => read_stream(whole, "", shared),
         _ => open_compressed(compression, whole, shared),
     }
 }
@@ -173,19 +176,19 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
     let mut take = |member: &Member, start: &[u8], data: &mut (dyn Read + Send)| {
         let name = plain_name(&member.name);
         let part = match looks_like(name, start) {
-            Some(Looks::Document) if member.stored > shared.limits.document => Part::TooLarge,
+            Some(Looks::Document) if member.stored > shared.limits.document => StoredPart::TooLarge,
             Some(Looks::Document) => {
                 shared.room.take(member.stored)?;
                 let mut bytes = Vec::new();
                 data.read_to_end(&mut bytes)?;
-                Part::Document(Arc::new(bytes))
+                StoredPart::Document(Arc::new(bytes))
             }
             Some(Looks::Layer) => {
                 let layer = index_passing(start, &mut *data, member.stored, shared);
                 // What is not a layer may not be part of the image at all.
                 io::copy(data, &mut io::sink())?;
                 let layer = layer.map_err(|error| within(error, &String::from_utf8_lossy(name)));
-                Part::Layer(Arc::new(layer))
+                StoredPart::Layer(Arc::new(layer))
             }
             _ => return Ok(false),
         };
@@ -197,7 +200,7 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
 }
 
 /// Whether the members are parts of an image or files of a root.
-fn sort_out(entries: Vec<Entry>, parts: HashMap<Vec<u8>, Part>) -> Opened {
+fn sort_out(entries: Vec<IndexedMember>, parts: HashMap<Vec<u8>, StoredPart>) -> Opened {
     let is_oci = parts.contains_key(&b"oci-layout"[..]);
     let has_root = entries.iter().any(|entry| {
         let name = plain_name(&entry.member.name);
@@ -206,13 +209,13 @@ fn sort_out(entries: Vec<Entry>, parts: HashMap<Vec<u8>, Part>) -> Opened {
     if !is_oci && (has_root || !parts.contains_key(&b"manifest.json"[..])) {
         return Opened::Root(IndexedLayer {
             entries,
-            compression: Compression::None,
+            compression: CompressionFormat::None,
             packed: None,
             unpacked: None,
         });
     }
     let mut aliases = HashMap::new();
-    for Entry { member, .. } in &entries {
+    for IndexedMember { member, .. } in &entries {
         let name = plain_name(&member.name).to_vec();
         match member.kind {
             MemberKind::HardLink => {
@@ -259,7 +262,7 @@ fn looks_like(name: &[u8], start: &[u8]) -> Option<Looks> {
     let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
     let is_hex = last.len() == 64 && last.iter().all(u8::is_ascii_hexdigit);
     let is_blob = name.starts_with(b"blobs/") && depth == 2 && is_hex;
-    let is_packed = Compression::of(start) != Compression::None;
+    let is_packed = CompressionFormat::of(start) != CompressionFormat::None;
     let is_tar = begins_tar(start);
     let is_json = !is_tar && matches!(start, [b'{' | b'[', ..]);
     if is_json && (is_blob || depth <= 1) {
@@ -348,7 +351,7 @@ pub(super) fn within(error: TarError, name: &str) -> ReadError {
 
 impl Parts {
     /// The part called `name`, which `by` references.
-    pub fn part(&self, name: &str, by: &str) -> Result<Part, ReadError> {
+    pub fn part(&self, name: &str, by: &str) -> Result<StoredPart, ReadError> {
         let absent = || ReadError::Absent {
             name: name.to_owned(),
             by: by.to_owned(),
@@ -372,7 +375,7 @@ impl Parts {
                     Err(errno) => return Err(unusable(&path, errno)),
                 };
                 let file = view.open(&walk).map_err(|errno| unusable(&path, errno))?;
-                Ok(Part::File(Slice::whole(Arc::from(file))))
+                Ok(StoredPart::File(Slice::whole(Arc::from(file))))
             }
         }
     }
@@ -385,16 +388,16 @@ impl Parts {
     /// The bytes of a document, and their digest and size.
     pub fn document(&self, name: &str, by: &str, limit: u64) -> Result<(Vec<u8>, Blob), ReadError> {
         let bytes = match self.part(name, by)? {
-            Part::Document(bytes) => bytes.as_ref().clone(),
-            Part::File(file) if file.size() <= limit => file.prefix(0, limit)?,
-            Part::File(_) | Part::TooLarge => {
+            StoredPart::Document(bytes) => bytes.as_ref().clone(),
+            StoredPart::File(file) if file.size() <= limit => file.prefix(0, limit)?,
+            StoredPart::File(_) | StoredPart::TooLarge => {
                 return Err(ReadError::Limit {
                     what: format!("its {name} is larger than this many bytes"),
                     name: "document",
                     limit,
                 });
             }
-            Part::Layer(_) => {
+            StoredPart::Layer(_) => {
                 return Err(ReadError::Document {
                     name: name.to_owned(),
                     why: "it is not JSON".to_owned(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::anomaly::{Anomalies, AnomalyKind};
 use super::members::{Member, MemberKind};
 use super::names::{Name, OPAQUE, WHITEOUT};
-use super::node::{Child, Content, Data, Head, Node};
+use super::node::{Child, Data, Head, Node, NodeContent};
 use super::waste::Waste;
 use slimpack_vfs::{Errno, FileId, MAX_LINKS};
 
@@ -39,7 +39,7 @@ pub struct Tree {
 }
 
 /// A member of a layer, with the location of its data.
-pub(super) struct Entry {
+pub(super) struct IndexedMember {
     pub member: Member,
     pub head: Option<Head>,
     pub data: Data,
@@ -70,7 +70,7 @@ fn implicit_folder(layer: u32) -> Node {
         size: 0,
         layer,
         capabilities: None,
-        content: Content::Directory(BTreeMap::new()),
+        content: NodeContent::Directory(BTreeMap::new()),
         head: None,
         fingerprint: None,
     }
@@ -84,7 +84,7 @@ impl Tree {
             .split(|&byte| byte == b'/')
             .filter(|part| !part.is_empty())
         {
-            let Content::Directory(children) = &self.nodes[at as usize].content else {
+            let NodeContent::Directory(children) = &self.nodes[at as usize].content else {
                 return Err(Errno::NotADirectory);
             };
             at = children
@@ -116,7 +116,7 @@ impl Tree {
                 false => folder.join(name),
             };
             let node = &self.nodes[number as usize];
-            if let Content::Directory(children) = &node.content {
+            if let NodeContent::Directory(children) = &node.content {
                 let folder = Arc::new(path.clone());
                 let below = children.iter().rev();
                 stack.extend(
@@ -144,7 +144,7 @@ impl Tree {
 
     pub(super) fn children(&self, node: u32) -> Option<&BTreeMap<OsString, Child>> {
         match &self.nodes[node as usize].content {
-            Content::Directory(children) => Some(children),
+            NodeContent::Directory(children) => Some(children),
             _ => None,
         }
     }
@@ -159,7 +159,7 @@ impl Tree {
 
     fn children_mut(&mut self, folder: u32) -> &mut BTreeMap<OsString, Child> {
         match &mut self.nodes[folder as usize].content {
-            Content::Directory(children) => children,
+            NodeContent::Directory(children) => children,
             _ => unreachable!("callers have seen that it is a folder"),
         }
     }
@@ -206,7 +206,7 @@ impl Tree {
 
     /// Applies the members of `layer`, in order, on top of the layers below; false when there are
     /// too many nodes.
-    pub(super) fn apply(&mut self, layer: u32, entries: &[Entry]) -> bool {
+    pub(super) fn apply(&mut self, layer: u32, entries: &[IndexedMember]) -> bool {
         for entry in entries {
             if let Err(kind) = self.try_apply(layer, entry) {
                 self.anomalies.note(layer, &entry.member.name, kind);
@@ -218,7 +218,7 @@ impl Tree {
         true
     }
 
-    fn try_apply(&mut self, layer: u32, entry: &Entry) -> Result<(), AnomalyKind> {
+    fn try_apply(&mut self, layer: u32, entry: &IndexedMember) -> Result<(), AnomalyKind> {
         let member = &entry.member;
         let name = Name::parse(&member.name)?;
         if let Some(kind) = name.oddity {
@@ -233,7 +233,7 @@ impl Tree {
         };
         if let Some(whiteout) = last.strip_prefix(WHITEOUT) {
             // The contents of a removed directory are gone; umoci lists them all the same.
-            return match self.route(folder, Way::Lower, layer) {
+            return match self.route(folder, ParentLookup::Lower, layer) {
                 Ok(number) => self.white_out(layer, number, folder, whiteout),
                 Err(_) => Ok(()),
             };
@@ -249,19 +249,19 @@ impl Tree {
             return self.put(layer, folder_number, last, child, member);
         }
         let content = match member.kind {
-            MemberKind::File => Content::File(entry.data.clone()),
+            MemberKind::File => NodeContent::File(entry.data.clone()),
             MemberKind::Directory => return self.put_folder(layer, folder_number, last, member),
             MemberKind::Symlink if member.link.len() > MAX_TARGET || member.link.is_empty() => {
                 return Err(AnomalyKind::LinkTarget);
             }
             MemberKind::Symlink => {
                 self.last = None;
-                Content::Symlink(OsString::from_vec(member.link.clone()).into())
+                NodeContent::Symlink(OsString::from_vec(member.link.clone()).into())
             }
-            MemberKind::Special => Content::Special,
+            MemberKind::Special => NodeContent::Special,
             MemberKind::HardLink | MemberKind::Unknown(_) => return Err(AnomalyKind::UnknownType),
         };
-        let is_file = matches!(content, Content::File(_));
+        let is_file = matches!(content, NodeContent::File(_));
         let node = self.add(Node {
             mode: member.mode,
             uid: member.uid,
@@ -394,7 +394,7 @@ impl Tree {
             .extend(folders.iter().map(|&folder| (folder, layer)));
         // The deepest first: a directory is kept for what is left in it.
         for &number in folders.iter().rev() {
-            let Content::Directory(children) = &mut self.nodes[number as usize].content else {
+            let NodeContent::Directory(children) = &mut self.nodes[number as usize].content else {
                 continue;
             };
             let children = std::mem::take(children);
@@ -455,7 +455,7 @@ impl Tree {
         let name = Name::parse(link).map_err(|_| AnomalyKind::HardLink)?;
         let (folder, last) = name.split().ok_or(AnomalyKind::HardLink)?;
         let folder = self
-            .route(folder, Way::Found, layer)
+            .route(folder, ParentLookup::Found, layer)
             .map_err(|_| AnomalyKind::HardLink)?;
         let children = self.children(folder).ok_or(AnomalyKind::HardLink)?;
         let target = children
@@ -476,14 +476,19 @@ impl Tree {
         {
             return Ok(*folder);
         }
-        let folder = self.route(parts, Way::Made, layer)?;
+        let folder = self.route(parts, ParentLookup::Made, layer)?;
         self.last = Some((key, folder));
         Ok(folder)
     }
 
     /// Resolves the path of a directory, following links inside the root, as the kernel would for a
     /// process whose root is the tree.
-    fn route(&mut self, parts: &[&[u8]], way_of: Way, layer: u32) -> Result<u32, AnomalyKind> {
+    fn route(
+        &mut self,
+        parts: &[&[u8]],
+        way_of: ParentLookup,
+        layer: u32,
+    ) -> Result<u32, AnomalyKind> {
         let mut way = vec![0_u32];
         let mut links = 0;
         let mut pending: Vec<Vec<u8>> = parts.iter().rev().map(|part| part.to_vec()).collect();
@@ -506,7 +511,7 @@ impl Tree {
             let key = OsStr::from_bytes(&part);
             let child = self.children_mut(here).get(key).copied();
             let Some(child) = child else {
-                if way_of != Way::Made {
+                if way_of != ParentLookup::Made {
                     return Err(AnomalyKind::NotAFolder);
                 }
                 let number = self.insert(here, key.to_owned(), implicit_folder(layer));
@@ -514,12 +519,14 @@ impl Tree {
                 continue;
             };
             match &self.nodes[child.node as usize].content {
-                Content::Directory(_) => way.push(child.node),
+                NodeContent::Directory(_) => way.push(child.node),
                 // What a layer removes is below it; its own link has come in its place.
-                Content::Symlink(_) if way_of == Way::Lower && child.layer == layer => {
+                NodeContent::Symlink(_)
+                    if way_of == ParentLookup::Lower && child.layer == layer =>
+                {
                     return Err(AnomalyKind::NotAFolder);
                 }
-                Content::Symlink(target) => {
+                NodeContent::Symlink(target) => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(AnomalyKind::LinkLoop);
@@ -544,7 +551,7 @@ impl Tree {
 
 /// How the parent directory of a name is looked up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum ParentLookup {
     /// Missing directories are created.
     Made,
     /// All of it has to exist.

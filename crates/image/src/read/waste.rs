@@ -13,7 +13,7 @@ use super::members::Member;
 
 /// What was written under one path in all layers.
 #[derive(Clone, Copy, Debug)]
-struct Written {
+struct PathWrites {
     all: u64,
     least: u64,
     times: u32,
@@ -26,7 +26,7 @@ pub(super) struct Waste {
     pub hidden: u64,
     /// Whether there are several layers: a single one hides nothing, so paths are not recorded.
     pub is_layered: bool,
-    paths: HashMap<Vec<u8>, Written>,
+    paths: HashMap<Vec<u8>, PathWrites>,
 }
 
 impl Waste {
@@ -49,7 +49,7 @@ impl Waste {
         let mut path = folder.join(&b'/');
         path.push(b'/');
         path.extend_from_slice(name);
-        let written = self.paths.entry(path).or_insert(Written {
+        let written = self.paths.entry(path).or_insert(PathWrites {
             all: 0,
             least: u64::MAX,
             times: 0,
@@ -61,7 +61,7 @@ impl Waste {
 
     /// Between 0 and 1.
     pub fn efficiency(&self) -> f64 {
-        let sum = |field: fn(&Written) -> u64| {
+        let sum = |field: fn(&PathWrites) -> u64| {
             let values = self.paths.values().map(field);
             values.fold(0_u64, u64::saturating_add)
         };

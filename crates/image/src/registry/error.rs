@@ -216,7 +216,7 @@ fn advice(wait: Option<&Duration>, registry: &str) -> String {
 
 /// The document of an answer that is no success (the distribution specification, "Error Codes").
 #[derive(Deserialize)]
-struct Answer {
+struct ErrorResponse {
     errors: Vec<Problem>,
 }
 
@@ -284,7 +284,7 @@ impl Asked<'_> {
         wait: Option<Duration>,
         body: &[u8],
     ) -> RegistryError {
-        match serde_json::from_slice::<Answer>(body) {
+        match serde_json::from_slice::<ErrorResponse>(body) {
             Ok(envelope) => self.meaning(status, wait, &envelope.errors, ""),
             Err(_) => self.meaning(status, wait, &[], &first_line(body)),
         }

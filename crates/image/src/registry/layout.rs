@@ -24,13 +24,13 @@ const MOST: usize = 1000;
 
 /// A blob, or a document, by its descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Blob {
+pub(super) struct BlobDescriptor {
     pub digest: String,
     pub size: u64,
     pub media_type: String,
 }
 
-impl Blob {
+impl BlobDescriptor {
     fn of(descriptor: &Value) -> Result<Self, RegistryError> {
         let digest = descriptor["digest"].as_str().unwrap_or_default();
         Ok(Self {
@@ -51,9 +51,9 @@ pub(super) struct Layout {
     folder: PathBuf,
     name: String,
     /// Configurations and layers.
-    pub blobs: Vec<Blob>,
+    pub blobs: Vec<BlobDescriptor>,
     /// Manifests, with their index last.
-    pub manifests: Vec<Blob>,
+    pub manifests: Vec<BlobDescriptor>,
     /// Descriptors of the index that is written.
     described: Vec<Value>,
 }
@@ -64,18 +64,18 @@ impl Layout {
         let mut layout = Self::at(folder, "");
         let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json"))?)
             .map_err(|error| bad(&error.to_string()))?;
-        let top = Blob::of(&index["manifests"][0])?;
+        let top = BlobDescriptor::of(&index["manifests"][0])?;
         let document = layout.json(&top)?;
         let mut manifests = Vec::new();
         for descriptor in document["manifests"].as_array().into_iter().flatten() {
-            manifests.push(Blob::of(descriptor)?);
+            manifests.push(BlobDescriptor::of(descriptor)?);
         }
         manifests.push(top);
         for manifest in &manifests {
             let document = layout.json(manifest)?;
             let config = document.get("config").into_iter();
             for descriptor in config.chain(document["layers"].as_array().into_iter().flatten()) {
-                layout.blobs.push(Blob::of(descriptor)?);
+                layout.blobs.push(BlobDescriptor::of(descriptor)?);
             }
         }
         layout.manifests = manifests;
@@ -103,7 +103,7 @@ impl Layout {
     }
 
     /// The path of a blob.
-    pub fn path(&self, blob: &Blob) -> PathBuf {
+    pub fn path(&self, blob: &BlobDescriptor) -> PathBuf {
         self.at_digest(&blob.digest)
     }
 
@@ -113,11 +113,11 @@ impl Layout {
     }
 
     /// The bytes of a document.
-    pub fn document(&self, blob: &Blob) -> Result<Vec<u8>, RegistryError> {
+    pub fn document(&self, blob: &BlobDescriptor) -> Result<Vec<u8>, RegistryError> {
         Ok(fs::read(self.path(blob))?)
     }
 
-    fn json(&self, blob: &Blob) -> Result<Value, RegistryError> {
+    fn json(&self, blob: &BlobDescriptor) -> Result<Value, RegistryError> {
         serde_json::from_slice(&self.document(blob)?).map_err(|error| bad(&error.to_string()))
     }
 
@@ -169,18 +169,22 @@ impl Layout {
         let digests = self
             .described
             .iter()
-            .map(|descriptor| Ok((Blob::of(descriptor)?.digest, None)));
+            .map(|descriptor| Ok((BlobDescriptor::of(descriptor)?.digest, None)));
         digests.collect()
     }
 
     /// Stores a manifest and returns the blobs that it references.
-    pub fn manifest(&mut self, digest: &str, bytes: &Bytes) -> Result<Vec<Blob>, RegistryError> {
+    pub fn manifest(
+        &mut self,
+        digest: &str,
+        bytes: &Bytes,
+    ) -> Result<Vec<BlobDescriptor>, RegistryError> {
         fs::write(self.at_digest(checked(digest)?), bytes)?;
         let document: Value =
             serde_json::from_slice(bytes).map_err(|error| bad(&error.to_string()))?;
         let config = document.get("config").into_iter();
         let named = config.chain(document["layers"].as_array().into_iter().flatten());
-        named.take(MOST).map(Blob::of).collect()
+        named.take(MOST).map(BlobDescriptor::of).collect()
     }
 
     /// Writes the index.

@@ -22,7 +22,7 @@ use oci_spec::distribution::Reference;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
-use layout::{Blob, Layout};
+use layout::{BlobDescriptor, Layout};
 use wire::{Wire, name_of};
 
 /// How often something is asked again, and when: after a quarter of a second and a bit, twice as long
@@ -147,7 +147,7 @@ impl<'a> Registry<'a> {
     async fn push_blob(
         &self,
         layout: &Layout,
-        blob: &Blob,
+        blob: &BlobDescriptor,
         other: Option<&str>,
         pushed: &mut Pushed,
     ) -> Result<(), RegistryError> {
@@ -243,7 +243,7 @@ where
 }
 
 /// Whether blobs of this size fit into a folder; nobody has to send what does not.
-fn has_room(folder: &Path, blobs: &[Blob]) -> Result<(), RegistryError> {
+fn has_room(folder: &Path, blobs: &[BlobDescriptor]) -> Result<(), RegistryError> {
     let needed = blobs
         .iter()
         .fold(0, |sum: u64, blob| sum.saturating_add(blob.size));

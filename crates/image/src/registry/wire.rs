@@ -26,8 +26,8 @@ use tokio::time::timeout;
 
 use super::credentials::Credentials;
 use super::error::{Asked, RegistryError, Said, retry_after, root_cause};
-use super::layout::{Blob, MANIFESTS};
-use crate::{Blob as Hashed, Digester};
+use super::layout::{BlobDescriptor, MANIFESTS};
+use crate::{Blob, Digester};
 
 /// How long a connection may take, and a small answer.
 const CONNECTION: Duration = Duration::from_secs(15);
@@ -134,7 +134,7 @@ impl Wire {
         let bytes = read(answer, MANIFEST).await;
         let bytes = bytes.map_err(|error| self.asked(&what).unanswered(&error))?;
         let bytes = bytes.ok_or_else(|| bad(format!("it has more than {MANIFEST} bytes")))?;
-        let digest = Hashed::of(&bytes).digest();
+        let digest = Blob::of(&bytes).digest();
         let promised = promised.filter(|digest| digest.starts_with("sha256:"));
         for promise in reference.digest().into_iter().chain(promised.as_deref()) {
             if promise != digest {
@@ -145,7 +145,7 @@ impl Wire {
     }
 
     /// Takes a blob into a new file.
-    pub async fn pull_blob(&self, blob: &Blob, path: &Path) -> Result<(), RegistryError> {
+    pub async fn pull_blob(&self, blob: &BlobDescriptor, path: &Path) -> Result<(), RegistryError> {
         let url = self.url(&format!("blobs/{}", blob.digest));
         let fail = |why: String| RegistryError::Blob {
             digest: blob.digest.clone(),
@@ -189,7 +189,7 @@ impl Wire {
     }
 
     /// Whether a blob is there.
-    pub async fn has(&self, blob: &Blob) -> Result<bool, RegistryError> {
+    pub async fn has(&self, blob: &BlobDescriptor) -> Result<bool, RegistryError> {
         let url = self.url(&format!("blobs/{}", blob.digest));
         let ask = |http: &Client| http.head(&url).timeout(PATIENCE);
         match self.send(&blob.digest, &ask).await {
@@ -202,7 +202,7 @@ impl Wire {
     /// Sends a blob, or has the registry take it from `other`; whether it did the latter.
     pub async fn push_blob(
         &self,
-        blob: &Blob,
+        blob: &BlobDescriptor,
         path: &Path,
         other: Option<&str>,
     ) -> Result<bool, RegistryError> {

@@ -50,7 +50,7 @@ pub struct Cache {
 
 /// One line of `ldconfig -p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'c> {
+pub struct CacheEntry<'c> {
     /// The kind of library it is for (`FLAG_*` in glibc's `ldconfig.h`).
     pub flags: u32,
     /// The requested name.
@@ -118,14 +118,14 @@ impl Cache {
     }
 
     /// The entry at `index`; `None` when it points outside the file.
-    fn entry(&self, index: usize) -> Option<Entry<'_>> {
+    fn entry(&self, index: usize) -> Option<CacheEntry<'_>> {
         let at = self.entries + index.checked_mul(self.entry_size)?;
         let field = |offset| self.bytes.pread_with::<u32>(at + offset, self.endian).ok();
         let hwcap = match self.entry_size {
             NEW_ENTRY => self.bytes.pread_with::<u64>(at + 16, self.endian).ok()?,
             _ => 0,
         };
-        Some(Entry {
+        Some(CacheEntry {
             flags: field(0)?,
             key: self.string(field(4)?)?,
             value: self.string(field(8)?)?,
@@ -152,7 +152,7 @@ impl Cache {
     }
 
     /// All entries in file order, up to the first invalid one.
-    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = CacheEntry<'_>> {
         (0..self.count).map_while(|index| self.entry(index))
     }
 
