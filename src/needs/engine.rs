@@ -4,7 +4,7 @@
 //! opened at run time, further programs that are started, and the files that are read. What a
 //! rule adds may have needs of its own, so everything that is added is processed in turn.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,7 @@ pub fn provide(
         demanding: Vec::new(),
         told: HashSet::new(),
         noted: HashSet::new(),
+        unmet: BTreeMap::new(),
     };
     for provision in added {
         loop_.add(provision)?;
@@ -82,7 +83,17 @@ pub fn provide(
         loop_.result.started[next].closure = closure;
         next += 1;
     }
-    Ok(loop_.result)
+    let is_met = |need: &str| {
+        let provisions = loop_.result.provisions.iter();
+        let causes = provisions.map(|provision| &provision.cause);
+        let started = loop_.result.started.iter().map(|started| &started.cause);
+        causes.chain(started).any(|cause| cause.need == need)
+    };
+    let unmet = std::mem::take(&mut loop_.unmet);
+    match unmet.into_iter().find(|(need, _)| !is_met(need)) {
+        Some((need, why)) => Err(NeedError::Absent { need, why }),
+        None => Ok(loop_.result),
+    }
 }
 
 /// Why a program is processed.
@@ -116,6 +127,8 @@ pub(super) struct Loop<'a> {
     /// program.
     demanding: Vec<(&'static str, Role)>,
     /// Everything that was added, by need.
+    /// Needs requested by name that a program could not be given, with why.
+    unmet: BTreeMap<&'static str, String>,
     pub(super) noted: HashSet<(&'static str, Addition, Ownership)>,
     /// Hints that have been given, by flag and reason.
     told: HashSet<(String, String)>,
@@ -293,11 +306,10 @@ impl<'a> Loop<'a> {
         };
         let additions = match (rule.supply)(&supply) {
             Ok(additions) => additions,
+            // Another program may show the sign: one that a need or a script brings.
             Err(why) if demanded => {
-                return Err(NeedError::Absent {
-                    need: rule.name,
-                    why,
-                });
+                self.unmet.entry(rule.name).or_insert(why);
+                return Ok(Vec::new());
             }
             // The requested names belong to another program.
             Err(_) if !supply.arguments.is_empty() => return Ok(Vec::new()),

@@ -131,7 +131,8 @@ impl Process<'_> {
             .find_map(|index| self.imports_of(index, symbols))
     }
 
-    fn imports_of(&self, index: usize, symbols: &[&str]) -> Option<Sign> {
+    /// The sign that one object imports one of these functions.
+    pub(super) fn imports_of(&self, index: usize, symbols: &[&str]) -> Option<Sign> {
         if index == 0 && self.is_static() {
             return self.linked(symbols);
         }

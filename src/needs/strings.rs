@@ -18,8 +18,10 @@ const PIECE: usize = 256 << 10;
 pub(super) const OPENSSL_FOLDER: &str = "OPENSSLDIR: \"";
 /// Where time zones are.
 pub(super) const ZONES: &str = "/usr/share/zoneinfo";
+/// Where terminal descriptions are.
+pub(super) const TERMINFO: &str = "/usr/share/terminfo";
 /// All strings that rules look for, found in one pass.
-const STRINGS: [&str; 9] = [
+const STRINGS: [&str; 10] = [
     "\0/tmp\0",
     "\0/tmp/",
     "/bin/sh\0",
@@ -29,6 +31,7 @@ const STRINGS: [&str; 9] = [
     "/etc/hosts",
     OPENSSL_FOLDER,
     ZONES,
+    TERMINFO,
 ];
 
 /// The offset of the first occurrence of each string in a file, in bytes.

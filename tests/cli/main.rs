@@ -54,6 +54,7 @@ mod lint_targets;
 mod make;
 mod messages;
 mod needs_requests;
+mod needs_signs;
 mod silent;
 mod tidy;
 mod tree;

@@ -69,22 +69,47 @@ const BUILT_IN: [&str; 43] = [
     "OSF00010020",
 ];
 
+/// Libraries that import `iconv_open` for what few of their programs do.
+const GENERAL: [&str; 8] = [
+    "libglib-",
+    "libxml2",
+    "libarchive",
+    "libcurl",
+    "libidn",
+    "libpython",
+    "libgnutls",
+    "libstdc++",
+];
+
 pub(super) static RULE: NeedRule = NeedRule {
     name: "gconv",
     mode: Mode::Hint,
     what: "glibc's character set converters",
-    sign: "an import of iconv_open by a glibc program",
+    sign: "an import of iconv_open by a glibc program, or by a library that it names itself",
     adds: "all converters of glibc (8 MB); with gconv=UTF-16+LATIN1 only those character sets",
     fires,
     supply,
     is_met: Some(|process| folder(process.view, process).is_some()),
 };
 
+/// The program converts, or a library that it names itself does, which is not one that every other
+/// program names, too.
+fn imports(process: &Process<'_>) -> Option<Sign> {
+    let objects = process.objects();
+    let is_general = |index: &usize| {
+        let name = objects[*index].opened_as.file_name().unwrap_or_default();
+        let name = name.to_string_lossy();
+        GENERAL.iter().any(|general| name.starts_with(general))
+    };
+    let mut own = process.own_objects().filter(|index| !is_general(index));
+    own.find_map(|index| process.imports_of(index, &["iconv_open"]))
+}
+
 fn fires(process: &Process<'_>) -> Option<Sign> {
     if !process.is_glibc() {
         return None;
     }
-    let mut sign = process.program_imports(&["iconv_open"])?;
+    let mut sign = imports(process)?;
     if runs_scripts(process) {
         return None;
     }

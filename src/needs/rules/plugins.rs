@@ -103,17 +103,18 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         if candidates.is_empty() {
             continue;
         }
-        let Some(package) = records.package_of(&objects[index].walk.real) else {
-            continue;
-        };
-        // A directory that its libraries are loaded from is shared by all programs.
+        let package = |index: usize| records.package_of(&objects[index].walk.real);
+        // A library may name the directory in which its program has plugins.
+        let packages: Vec<_> = [package(index), package(0)].into_iter().flatten().collect();
+        // A directory that libraries of others are loaded from is shared by all programs.
         let is_shared = |path: &Path| {
-            objects
-                .iter()
-                .any(|object| object.walk.real.parent() == Some(path))
+            objects.iter().any(|object| {
+                let real = &object.walk.real;
+                real.parent() == Some(path) && !packages.iter().any(|package| package.has(real))
+            })
         };
         let candidates = candidates.into_iter().filter(|path| !is_shared(path));
-        let own = candidates.filter(|path| package.has(path));
+        let own = candidates.filter(|path| packages.iter().any(|package| package.has(path)));
         found.extend(own.map(|path| (path, index)));
     }
     let found = found.into_iter();

@@ -1,6 +1,7 @@
 //! Terminal descriptions (terminfo).
 
 use crate::needs::process::first_path;
+use crate::needs::strings::TERMINFO;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 const READERS: [&str; 6] = [
@@ -36,12 +37,23 @@ pub(super) static RULE: NeedRule = NeedRule {
     name: "terminfo",
     mode: Mode::Automatic,
     what: "terminal descriptions (terminfo)",
-    sign: "an import of setupterm, tgetent or initscr",
+    sign: "an import of setupterm, tgetent or initscr; as a hint, the string /usr/share/terminfo in a \
+           program that reads the entries by itself",
     adds: "the entries for xterm, linux, screen, tmux, vt100 and dumb",
-    fires: |process: &Process<'_>| -> Option<Sign> { process.imports(&READERS) },
+    fires,
     supply,
     is_met: Some(|process| first_path(process.view, &FOLDERS).is_some()),
 };
+
+fn fires(process: &Process<'_>) -> Option<Sign> {
+    // As Rust's crates `term` and `terminfo` do.
+    let by_path = || {
+        let mut sign = process.program_string(&[TERMINFO])?;
+        sign.is_weak = true;
+        Some(sign)
+    };
+    process.imports(&READERS).or_else(by_path)
+}
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let mut additions = Vec::new();

@@ -1,0 +1,126 @@
+//! Signs of needs, and where in a program or its libraries they are.
+
+use crate::{common, packing};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use packing::{pack, refused};
+
+/// Compiles a program in `folder` that loads a library of its own from `libraries`.
+fn with_library(folder: &Path, library: &str, libraries: &Path) -> PathBuf {
+    fs::create_dir_all(libraries).unwrap();
+    let flags = ["-shared", "-fPIC", "-Wl,-soname,libown.so.0"];
+    let object = common::compile(libraries, "libown.so.0", library, &flags);
+    let program = "int own(void); int main(void) { return own(); }";
+    let rpath = format!("-Wl,-rpath,{}", libraries.display());
+    common::compile(folder, "app", program, &[object.to_str().unwrap(), &rpath])
+}
+
+#[test]
+fn a_library_of_the_program_that_converts_gives_a_hint() {
+    let folder = common::temporary();
+    let library = "#include <iconv.h>\nint own(void) { return iconv_open(\"UTF-16\", \"UTF-8\") == (iconv_t)-1; }";
+    let program = with_library(folder.path(), library, &folder.path().join("lib"));
+    let packed = pack(&[program.to_str().unwrap()]);
+    assert!(packed.said.contains("--with gconv"), "{}", packed.said);
+    let plain = with_library(
+        folder.path(),
+        "int own(void) { return 0; }",
+        &folder.path().join("lib"),
+    );
+    let packed = pack(&[plain.to_str().unwrap()]);
+    assert!(!packed.said.contains("gconv"), "{}", packed.said);
+}
+
+#[test]
+fn paths_are_found_in_initialized_data_and_in_large_constants() {
+    let folder = common::temporary();
+    // A directory that holds nothing but the file that the program names.
+    let directory = Path::new("/etc/apt");
+    if !directory.is_dir() {
+        return;
+    }
+    let data = "#include <stdio.h>\nchar path[] = \"/etc/apt\";\nint main(void) { return puts(path) < 0; }";
+    let large = "#include <stdio.h>\n\
+        __asm__(\".section .rodata\\n.globl large\\nlarge: .zero 20000000\\n.previous\");\n\
+        extern const char large[]; static const char *const volatile path = \"/etc/apt\";\n\
+        int main(void) { return puts(path) + large[1] < 0; }";
+    for (name, source) in [("data", data), ("large", large)] {
+        let program = common::compile(folder.path(), name, source, &[]);
+        // The directory of a program of that name is its own.
+        let named = folder.path().join("apt");
+        let _ = fs::remove_file(&named);
+        fs::rename(&program, &named).unwrap();
+        let packed = pack(&[named.to_str().unwrap()]);
+        assert!(packed.said.contains("/etc/apt"), "{name}: {}", packed.said);
+    }
+}
+
+#[test]
+fn a_program_that_reads_terminfo_by_itself_gives_a_hint() {
+    let folder = common::temporary();
+    let source =
+        "#include <stdio.h>\nint main(void) { return puts(\"/usr/share/terminfo/x\") < 0; }";
+    let program = common::compile(folder.path(), "term", source, &[]);
+    let packed = pack(&[program.to_str().unwrap()]);
+    assert!(packed.said.contains("--with terminfo"), "{}", packed.said);
+    assert!(!packed.layer().keys().any(|path| path.contains("terminfo")));
+    let packed = pack(&[program.to_str().unwrap(), "--with", "terminfo"]);
+    assert!(packed.layer().keys().any(|path| path.ends_with("xterm")));
+}
+
+#[test]
+fn plugins_may_be_beside_a_library_of_the_same_package_or_be_named_by_another() {
+    let folder = common::temporary();
+    let root = folder.path().join("root");
+    let libraries = root.join("usr/libexec/app");
+    // The library is among the plugins, and names their directory.
+    let library = "#include <stdio.h>\nint own(void) { return puts(\"/usr/libexec/app\") < 0; }";
+    let bin = root.join("usr/bin");
+    fs::create_dir_all(&bin).unwrap();
+    let program = {
+        fs::create_dir_all(&libraries).unwrap();
+        let flags = ["-shared", "-fPIC", "-Wl,-soname,libown.so.0"];
+        let object = common::compile(&libraries, "libown.so.0", library, &flags);
+        let program = "int own(void); int main(void) { return own(); }";
+        let rpath = "-Wl,-rpath,/usr/libexec/app";
+        common::compile(&bin, "app", program, &[object.to_str().unwrap(), rpath])
+    };
+    for object in [
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/x86_64-linux-gnu/libc.so.6",
+    ] {
+        let target = root.join(&object[1..]);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(object, target).unwrap();
+    }
+    fs::write(libraries.join("plugin.conf"), "x").unwrap();
+    let info = root.join("var/lib/dpkg/info");
+    fs::create_dir_all(&info).unwrap();
+    let list = |name: &str, paths: &str| fs::write(info.join(name), paths).unwrap();
+    let words = [
+        "--root",
+        root.to_str().unwrap(),
+        program.to_str().unwrap(),
+        "--with",
+        "plugins",
+    ];
+    // All of one package.
+    list(
+        "app.list",
+        "/.\n/usr/bin/app\n/usr/libexec/app\n/usr/libexec/app/libown.so.0\n/usr/libexec/app/plugin.conf\n",
+    );
+    assert!(pack(&words).has("usr/libexec/app/plugin.conf"));
+    // The library of another package names the directory of the program's.
+    list(
+        "app.list",
+        "/.\n/usr/bin/app\n/usr/libexec/app\n/usr/libexec/app/plugin.conf\n/usr/libexec/app/libown.so.0\n",
+    );
+    list("libown.list", "/.\n/usr/libexec/app/libown.so.0\n");
+    assert!(pack(&words).has("usr/libexec/app/plugin.conf"));
+    // A directory that only libraries of others are in is nobody's plugin directory.
+    list("app.list", "/.\n/usr/bin/app\n");
+    list("libown.list", "/.\n/usr/libexec\n");
+    let said = refused(2, &words);
+    assert!(said.contains("a directory of their package"), "{said}");
+}
