@@ -197,6 +197,15 @@ pub(super) fn time(text: &str) -> Result<u64, String> {
 /// The last second of the year 9999, the latest that dates in JSON can express.
 pub(super) const LATEST: u64 = 253_402_300_799;
 
+/// A glob of library names; `true` is all, as for a flag.
+pub(super) fn missing(text: &str) -> Result<String, String> {
+    match text {
+        "true" => Ok("*".to_owned()),
+        _ if text.contains('/') => Err("write the name of a library or a glob, without /".into()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// `USER[:GROUP]`, each by name or number.
 pub(super) fn user(text: &str) -> Result<String, String> {
     let (user, group) = text

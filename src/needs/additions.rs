@@ -173,6 +173,11 @@ impl Loop<'_> {
                 self.note(Addition::Link(to.clone(), target), whole);
                 continue;
             }
+            // What is left out is not loaded either, and so cannot lack anything.
+            let place = to.as_deref().unwrap_or(&path);
+            if count > 1 && (self.context.is_excluded)(place) {
+                continue;
+            }
             // A dangling link inside is not followed, and not added unless it is copied.
             let walk = match source.walk(&path) {
                 Ok(walk) => walk,

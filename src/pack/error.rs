@@ -226,14 +226,22 @@ fn lines(errors: &[PackError]) -> String {
     lines.join("\n")
 }
 
+/// Objects that need a missing library, of which a message names no more.
+const MAX_REQUESTERS: usize = 5;
+
 fn incomplete(missing: &[MissingLibrary]) -> String {
     let mut text = String::new();
     for library in missing {
-        let requesters: Vec<String> = library
+        let mut requesters: Vec<String> = library
             .requesters
             .iter()
+            .take(MAX_REQUESTERS)
             .map(|path| path.display().to_string())
             .collect();
+        let more = library.requesters.len() - requesters.len();
+        if more > 0 {
+            requesters.push(format!("{more} more"));
+        }
         text.push_str(&format!(
             "cannot pack {}: {} not found (needed by {})\n",
             library.program.display(),
@@ -244,6 +252,6 @@ fn incomplete(missing: &[MissingLibrary]) -> String {
             text.push_str(&format!("  tried {attempt}\n"));
         }
     }
-    text.push_str("add its directory with -L DIR, or leave it out with --allow-missing");
+    text.push_str("add its directory with -L DIR, or leave it out with --allow-missing=NAME");
     text
 }

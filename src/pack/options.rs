@@ -44,8 +44,8 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// The busybox to add.
     pub busybox: Option<PathBuf>,
-    /// Whether to continue when libraries are missing.
-    pub allow_missing: bool,
+    /// Globs of the names of libraries that may be missing.
+    pub allow_missing: Vec<String>,
     /// Whether a program that is not static is an error.
     pub require_static: bool,
     /// Whether files with the same content become hard links.

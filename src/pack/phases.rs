@@ -4,7 +4,7 @@
 //! [`Resolved`] with all they load and need, [`Placed`] into a tree, [`Proven`] inside it, and the
 //! [`Plan`]. What a later phase wants can only be had by going through the earlier ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Provision, Provisions};
 use crate::proof::{MissedCall, prove};
-use crate::rootfs::{Content, Placer, Reason, Rootfs, is_installed};
+use crate::rootfs::{Content, Placer, Reason, Rootfs, is_excluded, is_installed};
 use crate::source::Source;
 
 /// Programs that were found, and what shall come with them.
@@ -127,12 +127,19 @@ impl Subjects {
             is_image: source.is_image(),
             selection: &options.needs,
             wants_hints: options.wants_hints,
+            is_excluded: &|path| is_excluded(path, &options.exclude),
             shown: &|path| source.shown(path),
         };
         let provisions = needs::provide(&context, &mut closures, self.added)?;
         let programs: Vec<_> = self.programs.into_iter().zip(closures).collect();
-        let missing = missing(source, &programs, &provisions);
-        if !missing.is_empty() && !options.allow_missing {
+        let mut missing = missing(source, &programs, &provisions);
+        let may_be_missing = |library: &MissingLibrary| {
+            let name = library.name.as_encoded_bytes();
+            let mut globs = options.allow_missing.iter();
+            globs.any(|glob| fast_glob::glob_match(glob.as_bytes(), name))
+        };
+        if !missing.iter().all(may_be_missing) {
+            missing.retain(|library| !may_be_missing(library));
             return Err(PackError::Incomplete(missing));
         }
         Ok(Resolved {
@@ -244,7 +251,7 @@ impl Placed {
             ..environment(options)
         };
         let declines_opened = needs::rule("dlopen").is_some_and(|rule| options.needs.forbids(rule));
-        let may_lack_opened = options.allow_missing || declines_opened;
+        let may_lack_opened = !options.allow_missing.is_empty() || declines_opened;
         let mut missed_calls = Vec::new();
         for (path, closure) in self.processes() {
             missed_calls.extend(prove(
@@ -360,7 +367,28 @@ fn missing(
         // looks for it, and every library of Java needs it.
         missing.extend(lacks.filter(|library| !is_plugin || !sonames.contains(&library.name)));
     }
-    missing
+    once_each(missing)
+}
+
+/// Each missing library of a name once, with everybody who needs it.
+fn once_each(missing: Vec<MissingLibrary>) -> Vec<MissingLibrary> {
+    let mut once: Vec<MissingLibrary> = Vec::new();
+    let mut known: HashMap<OsString, usize> = HashMap::new();
+    for library in missing {
+        match known.get(&library.name) {
+            Some(&at) => {
+                let requesters = &mut once[at].requesters;
+                let mut more = library.requesters;
+                more.retain(|path| !requesters.contains(path));
+                requesters.extend(more);
+            }
+            None => {
+                known.insert(library.name.clone(), once.len());
+                once.push(library);
+            }
+        }
+    }
+    once
 }
 
 /// The names of all libraries of the image.

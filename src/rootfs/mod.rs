@@ -418,25 +418,25 @@ impl Rootfs {
     /// Removes whatever a glob matches, directories with their contents. A glob without a leading
     /// `/` matches at any depth. Returns the number of removed nodes.
     pub fn exclude(&mut self, globs: &[String]) -> usize {
-        let globs: Vec<String> = globs
-            .iter()
-            .map(|glob| match glob.starts_with('/') {
-                true => glob.clone(),
-                false => format!("**/{glob}"),
-            })
-            .collect();
         let before = self.nodes.len();
-        self.nodes.retain(|path, _| {
-            let excluded = |path: &Path| {
-                let text = path.as_os_str().as_encoded_bytes();
-                globs
-                    .iter()
-                    .any(|glob| fast_glob::glob_match(glob.as_bytes(), text))
-            };
-            !path.ancestors().any(excluded)
-        });
+        self.nodes.retain(|path, _| !is_excluded(path, globs));
         before - self.nodes.len()
     }
+}
+
+/// Whether a glob matches a path of the image or a directory above it. A glob without a leading `/`
+/// matches at any depth.
+pub fn is_excluded(path: &Path, globs: &[String]) -> bool {
+    let matches = |path: &Path| {
+        globs.iter().any(|glob| {
+            let text = path.as_os_str().as_encoded_bytes();
+            match glob.starts_with('/') {
+                true => fast_glob::glob_match(glob.as_bytes(), text),
+                false => fast_glob::glob_match(format!("**/{glob}").as_bytes(), text),
+            }
+        })
+    };
+    !globs.is_empty() && path.ancestors().any(matches)
 }
 
 /// Why the tree of an image cannot be built.

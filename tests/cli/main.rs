@@ -53,6 +53,7 @@ mod lint_search_paths;
 mod lint_targets;
 mod make;
 mod messages;
+mod missing;
 mod needs_requests;
 mod needs_signs;
 mod silent;

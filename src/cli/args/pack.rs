@@ -136,9 +136,11 @@ pub(in crate::cli) struct PackArgs {
     /// Also pack the variants of libraries for newer processors (glibc-hwcaps)
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub hwcaps: bool,
-    /// Pack even if libraries are missing
-    #[arg(hide_short_help = true, long, help_heading = "Contents")]
-    pub allow_missing: bool,
+    /// Pack even if libraries are missing: all, or those whose name a glob matches
+    ///
+    /// Such as drivers that the host mounts: --allow-missing='libcuda.so*'. Repeatable.
+    #[arg(hide_short_help = true, long, value_name = "GLOB", num_args = 0..=1, require_equals = true, default_missing_value = "*", value_parser = values::missing, help_heading = "Contents")]
+    pub allow_missing: Vec<String>,
     /// Fail unless the program is static
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub require_static: bool,

@@ -54,7 +54,7 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         inherits_user: false,
         exclude: args.exclude.clone(),
         busybox: args.busybox.clone(),
-        allow_missing: args.allow_missing,
+        allow_missing: args.allow_missing.clone(),
         require_static: args.require_static,
         hardlink: args.hardlink,
         strip: args.strip,
