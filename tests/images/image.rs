@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::{HELLO, compile, document, hello, slimpack, succeed, temporary};
+use common::{HELLO, compile, document, have, hello, slimpack, succeed, temporary};
 use sha2::{Digest, Sha256};
 
 fn sha256(bytes: &[u8]) -> String {
@@ -225,4 +225,57 @@ fn hard_links_on_the_source_stay_one_file_in_the_image() {
         layer["usr/local/bin/lib/libtwo.so"],
         "same as usr/local/bin/lib/libone.so"
     );
+}
+
+#[test]
+fn images_of_one_tag_and_different_names_share_a_layout() {
+    if !have(&["skopeo"]) {
+        return;
+    }
+    let folder = temporary();
+    let layout = folder.path().join("layout");
+    let pack = |program: &str| {
+        succeed(
+            slimpack()
+                .args([program, "-q", "--format", "oci-dir", "-o"])
+                .arg(&layout),
+        );
+    };
+    let names = || {
+        let index = fs::read(layout.join("index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        let manifests = index["manifests"].as_array().unwrap().iter();
+        let names = manifests.map(|manifest| {
+            let name = &manifest["annotations"]["io.containerd.image.name"];
+            name.as_str().unwrap().to_owned()
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    pack("/bin/ls");
+    pack("/bin/cat");
+    let both = [
+        "docker.io/library/cat:latest",
+        "docker.io/library/ls:latest",
+    ];
+    assert_eq!(names(), both);
+    // The tag stays that of the first; the second goes by its whole name.
+    let entrypoint = |reference: &str| {
+        let image = format!("oci:{}:{reference}", layout.display());
+        let said = succeed(Command::new("skopeo").args(["inspect", "--config", &image]));
+        let config: serde_json::Value = serde_json::from_str(&said).unwrap();
+        config["config"]["Entrypoint"][0]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(entrypoint("latest"), "/bin/ls");
+    assert_eq!(entrypoint("cat:latest"), "/bin/cat");
+    // Packed again, each replaces itself.
+    pack("/bin/cat");
+    pack("/bin/ls");
+    assert_eq!(names(), both);
+    assert_eq!(entrypoint("latest"), "/bin/ls");
+    assert_eq!(entrypoint("cat:latest"), "/bin/cat");
 }

@@ -80,7 +80,7 @@ struct DockerManifestEntry {
 /// The tag of a descriptor in an index (`annotations.md`).
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full image name, which podman reads.
-const IMAGE_NAME: &str = "io.containerd.image.name";
+pub(super) const IMAGE_NAME: &str = "io.containerd.image.name";
 const TITLE: &str = "org.opencontainers.image.title";
 const CREATED: &str = "org.opencontainers.image.created";
 

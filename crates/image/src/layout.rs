@@ -1,7 +1,7 @@
 //! An OCI image layout as a directory (`image-layout.md` of the specification).
 //!
 //! In: images and a directory: absent, empty, or a layout with other images. Out: their blobs in
-//! it, and an index that lists them under their tag; images with other tags are kept. The index is
+//! it, and an index that lists them by their names; images with other names are kept. The index is
 //! replaced last, so that a failure leaves the layout unchanged.
 
 use std::fs::{self, File, Permissions};
@@ -9,15 +9,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::ImageIndex;
+use oci_spec::image::{Descriptor, ImageIndex};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
 
 use super::archive::{ImageError, Style, Written, WrittenImage};
 use super::compression::Compression;
-use super::config::{Indexes, LAYOUT, REF_NAME, json};
+use super::config::{IMAGE_NAME, Indexes, LAYOUT, REF_NAME, json};
 use super::digest::Blob;
 use super::part::{LayerBlob, Part, copy};
+use super::reference::Tag;
 
 /// Largest index that is read, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
@@ -148,7 +149,7 @@ impl LockedLayout {
     }
 
     /// Merges the descriptors of a new index into the existing one, replacing those with the same
-    /// tag.
+    /// name.
     fn add(&self, new: &[u8]) -> Result<(), ImageError> {
         let no_layout = |error: oci_spec::OciSpecError| {
             ImageError::NoLayout(format!("cannot read its index.json: {error}"))
@@ -161,16 +162,13 @@ impl LockedLayout {
             Ok(file) => {
                 let reader = io::Read::take(file, MAX_INDEX);
                 let mut index = ImageIndex::from_reader(reader).map_err(no_layout)?;
-                let name = |descriptor: &oci_spec::image::Descriptor| {
-                    let annotations = descriptor.annotations().as_ref();
-                    annotations
-                        .and_then(|annotations| annotations.get(REF_NAME))
-                        .cloned()
-                };
-                let names: Vec<_> = new.manifests().iter().map(name).collect();
                 let mut manifests = index.manifests().clone();
-                manifests.retain(|descriptor| !names.contains(&name(descriptor)));
-                manifests.extend(new.manifests().iter().cloned());
+                manifests.retain(|old| !new.manifests().iter().any(|new| replaces(new, old)));
+                let mut added = new.manifests().clone();
+                for descriptor in &mut added {
+                    name_apart(descriptor, &manifests);
+                }
+                manifests.extend(added);
                 index.set_manifests(manifests);
                 index
             }
@@ -178,6 +176,34 @@ impl LockedLayout {
         index.set_schema_version(2);
         write_new(&self.folder, "index.json", &json(&index)?)?;
         Ok(())
+    }
+}
+
+fn annotation<'d>(descriptor: &'d Descriptor, key: &str) -> Option<&'d String> {
+    descriptor.annotations().as_ref()?.get(key)
+}
+
+/// Whether two descriptors have one name: the full one where both have it, else the tag.
+fn replaces(new: &Descriptor, old: &Descriptor) -> bool {
+    let both = |key| (annotation(new, key), annotation(old, key));
+    match both(IMAGE_NAME) {
+        (Some(new), Some(old)) => new == old,
+        _ => both(REF_NAME).0 == both(REF_NAME).1,
+    }
+}
+
+/// Gives a descriptor its whole name as the reference if an image of another name has its tag:
+/// readers find an image of a layout by its reference.
+fn name_apart(descriptor: &mut Descriptor, others: &[Descriptor]) {
+    let reference = annotation(descriptor, REF_NAME);
+    let is_taken = others
+        .iter()
+        .any(|other| reference.is_some() && annotation(other, REF_NAME) == reference);
+    let name = annotation(descriptor, IMAGE_NAME).and_then(|name| Tag::parse(name).ok());
+    if let Some(name) = name.filter(|_| is_taken) {
+        let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+        annotations.insert(REF_NAME.to_owned(), name.familiar);
+        descriptor.set_annotations(Some(annotations));
     }
 }
 
