@@ -49,9 +49,11 @@ fn a_standard_library_is_for_interpreters_that_have_one() {
     );
     // The landmark of CPython's own search, above the program.
     let library = root.join("usr/lib/python3.11");
-    fs::create_dir_all(library.join("json")).unwrap();
+    for module in ["json", "collections"] {
+        fs::create_dir_all(library.join(module)).unwrap();
+        fs::write(library.join(module).join("__init__.py"), "").unwrap();
+    }
     fs::write(library.join("os.py"), "").unwrap();
-    fs::write(library.join("json/__init__.py"), "").unwrap();
     let plain = pack(&words(&root, &python, &[]));
     assert!(plain.said.contains("--with stdlib"), "{}", plain.said);
     let packed = pack(&words(&root, &python, &["--with", "stdlib"]));

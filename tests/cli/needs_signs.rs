@@ -124,3 +124,71 @@ fn plugins_may_be_beside_a_library_of_the_same_package_or_be_named_by_another() 
     let said = refused(2, &words);
     assert!(said.contains("a directory of their package"), "{said}");
 }
+
+#[test]
+fn a_python_script_starts_with_nothing_asked_for() {
+    if !common::have(&["/usr/bin/python3"]) || !packing::runs_containers() {
+        return;
+    }
+    let folder = common::temporary();
+    let script = folder.path().join("script");
+    fs::write(
+        &script,
+        "#!/usr/bin/env python3\nimport sys, os\nprint('starts', os.sep)\n",
+    )
+    .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&script, mode).unwrap();
+    let packed = pack(&[script.to_str().unwrap()]);
+    let ended = packed.run(&[]);
+    assert_eq!(packing::text(&ended), "starts /\n");
+    assert!(packed.said.contains("--with stdlib"), "{}", packed.said);
+    // Only what it starts with.
+    assert!(!packed.layer().keys().any(|path| path.contains("/json/")));
+}
+
+#[test]
+fn a_virtual_environment_that_is_apart_leaves_the_packages_of_its_base() {
+    if !common::have(&["/usr/bin/python3"]) {
+        return;
+    }
+    let folder = common::temporary();
+    // Laid out as by pyenv, uv and the images of python.org: packages are in the library.
+    let base = folder.path().join("base");
+    let library = base.join("lib/python3.11");
+    fs::create_dir_all(base.join("bin")).unwrap();
+    fs::create_dir_all(library.join("site-packages/large")).unwrap();
+    fs::create_dir_all(library.join("collections")).unwrap();
+    fs::write(library.join("os.py"), "").unwrap();
+    fs::write(library.join("collections/__init__.py"), "").unwrap();
+    fs::write(library.join("site-packages/large/__init__.py"), "").unwrap();
+    fs::copy("/usr/bin/python3.11", base.join("bin/python3.11")).unwrap();
+    let venv = folder.path().join("venv");
+    fs::create_dir_all(venv.join("bin")).unwrap();
+    fs::create_dir_all(venv.join("lib/python3.11/site-packages/own")).unwrap();
+    fs::write(
+        venv.join("lib/python3.11/site-packages/own/__init__.py"),
+        "",
+    )
+    .unwrap();
+    std::os::unix::fs::symlink(base.join("bin/python3.11"), venv.join("bin/python")).unwrap();
+    let program = venv.join("bin/python");
+    for (setting, sees) in [
+        ("", false),
+        ("include-system-site-packages = false\n", false),
+        ("include-system-site-packages = TRUE\n", true),
+    ] {
+        let settings = format!("home = {}\n{setting}", base.join("bin").display());
+        fs::write(venv.join("pyvenv.cfg"), settings).unwrap();
+        let packed = pack(&[
+            program.to_str().unwrap(),
+            "--with",
+            "stdlib",
+            "--dest",
+            program.to_str().unwrap(),
+        ]);
+        let has = |end: &str| packed.layer().keys().any(|path| path.ends_with(end));
+        assert_eq!(has("site-packages/large/__init__.py"), sees, "{setting}");
+        assert!(has("site-packages/own/__init__.py") && has("collections/__init__.py"));
+    }
+}

@@ -346,7 +346,7 @@ fn the_user_of_an_image_has_an_entry_with_its_name() {
     let program = common::compile(folder.path(), "whoami", WHOAMI, &[]);
     for (user, entry, answer) in [
         ("nobody", "nobody:x:65534:", "nobody"),
-        ("app:7", "app:x:1000:7:", "app 7"),
+        ("daemon:7", "daemon:x:1:1:", "daemon 7"),
         ("1000", "x:1000:", ""),
         ("www-data", "www-data:x:33:33:", "www-data 33"),
     ] {
@@ -361,8 +361,8 @@ fn the_user_of_an_image_has_an_entry_with_its_name() {
         }
     }
     // A name brings the entries though the program reads none.
-    let packed = pack(&[common::hello().to_str().unwrap(), "-u", "app"]);
-    assert!(packed.file("etc/passwd").contains("app:x:1000:1000:"));
+    let packed = pack(&[common::hello().to_str().unwrap(), "-u", "daemon"]);
+    assert!(packed.file("etc/passwd").contains("daemon:x:1:1:"));
     let packed = pack(&[common::hello().to_str().unwrap(), "-u", "1000"]);
     assert!(!packed.has("etc/passwd"), "{}", packed.said);
 }
@@ -438,7 +438,7 @@ fn the_same_needs_give_the_same_bytes() {
     let words = [
         program.to_str().unwrap(),
         "-u",
-        "app",
+        "daemon",
         "-e",
         "TZ=Europe/Paris",
     ];

@@ -18,6 +18,7 @@ mod plugins;
 mod reasons;
 mod services;
 mod shell;
+mod startup;
 mod stdlib;
 mod terminfo;
 mod tmp;
@@ -50,6 +51,7 @@ pub static RULES: &[&NeedRule] = &[
     &locale::RULE,
     &gconv::RULE,
     &services::RULE,
+    &startup::RULE,
     &stdlib::RULE,
     &openssl::RULE,
     &pam::RULE,

@@ -16,10 +16,14 @@ use crate::vfs::{NodeKind, View};
 /// Maximum number of directories that a sign lists.
 const TOLD: usize = 3;
 /// The file by which Python recognizes the directory of its library.
-const PYTHON_LANDMARK: &str = "os.py";
+pub(super) const PYTHON_LANDMARK: &str = "os.py";
+/// A part of Python's library that it starts without.
+const PYTHON_PART: &str = "collections/__init__.py";
 /// Parts of Python's library that are only for building, embedding or testing Python itself
 /// (`sysconfig`'s LIBPL, package `test`).
 const PYTHON_UNUSED: &[&str] = &["config-3*", "test"];
+/// The same, and the packages that a virtual environment does not see.
+const PYTHON_UNSEEN: &[&str] = &["config-3*", "test", "site-packages", "dist-packages"];
 /// Where distributions install Python.
 const PYTHON_PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
 /// Directories that contain no part of a standard library.
@@ -100,15 +104,21 @@ pub(super) static RULE: NeedRule = NeedRule {
 /// Whether the library is installed, as far as that is known without the program's strings, which
 /// are not kept for compressed layers.
 fn is_installed(process: &Process<'_>) -> bool {
-    let found = python(process).or_else(|| java(process));
-    found.is_none_or(|found| !found.paths.is_empty())
+    if let Some(found) = python(process) {
+        // Not only what Python starts with.
+        let mut parts = found.paths.iter().map(|path| path.join(PYTHON_PART));
+        return parts.any(|part| process.has_file(&part));
+    }
+    java(process).is_none_or(|found| !found.paths.is_empty())
 }
 
 /// An interpreter: its language, the object that shows it, and the paths of its library.
-struct LanguageRuntime {
-    language: String,
-    object: usize,
-    paths: Vec<PathBuf>,
+pub(super) struct LanguageRuntime {
+    pub language: String,
+    pub object: usize,
+    pub paths: Vec<PathBuf>,
+    /// What is left out of each of these directories.
+    without: &'static [&'static str],
 }
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
@@ -139,7 +149,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .map(|path| match path.join(PYTHON_LANDMARK) {
             landmark if supply.process.has_file(&landmark) => Addition::Part {
                 path,
-                without: PYTHON_UNUSED,
+                without: found.without,
             },
             _ => Addition::Tree(path),
         })
@@ -177,7 +187,7 @@ fn python_version(name: &str) -> Option<&str> {
     (major == "3" && is_number(minor)).then_some(version)
 }
 
-fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
+pub(super) fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
     let program = &process.objects()[0];
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
     let by_name = name(&program.walk.real).filter(|name| name.starts_with("python"));
@@ -193,7 +203,7 @@ fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
     let library = Path::new("lib").join(format!("python{version}"));
     let environment = virtual_environment(process);
     // A virtual environment names its base installation; otherwise the real program's path counts.
-    let start = match environment.as_ref().and_then(|(_, home)| home.as_deref()) {
+    let start = match environment.as_ref().and_then(|found| found.home.as_deref()) {
         Some(home) => home,
         None => program.walk.real.parent()?,
     };
@@ -206,7 +216,9 @@ fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
         paths.push(prefix.join(&library));
     }
     // The packages installed in the virtual environment itself.
-    if let Some((folder, _)) = environment {
+    let sees_all = environment.as_ref().is_none_or(|found| found.sees_packages);
+    if let Some(environment) = environment {
+        let folder = environment.folder;
         paths.push(folder.join(PYTHON_ENVIRONMENT));
         let packages = folder.join(&library);
         if !paths.contains(&packages) && process.view.kind(&packages).is_some() {
@@ -217,12 +229,24 @@ fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
         language: format!("Python {version}"),
         object,
         paths,
+        without: match sees_all {
+            true => PYTHON_UNUSED,
+            false => PYTHON_UNSEEN,
+        },
     })
 }
 
-/// The directory of the virtual environment that the program is in, and the directory of the
-/// program that it was created from (PEP 405).
-fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf>)> {
+/// A virtual environment of Python (PEP 405).
+struct VirtualEnvironment {
+    folder: PathBuf,
+    /// The directory of the program that it was created from.
+    home: Option<PathBuf>,
+    /// Whether it sees the packages of its base installation.
+    sees_packages: bool,
+}
+
+/// The virtual environment that the program is in.
+fn virtual_environment(process: &Process<'_>) -> Option<VirtualEnvironment> {
     let program = &process.objects()[0].opened_as;
     let mut folders = program.ancestors().skip(1).take(2);
     let folder = folders.find(|folder| process.has_file(&folder.join(PYTHON_ENVIRONMENT)))?;
@@ -230,11 +254,19 @@ fn virtual_environment(process: &Process<'_>) -> Option<(PathBuf, Option<PathBuf
         .view
         .read(&folder.join(PYTHON_ENVIRONMENT), MAX_SETTINGS);
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-    let home = text.lines().find_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        (key.trim() == "home").then(|| PathBuf::from(value.trim()))
-    });
-    Some((folder.to_path_buf(), home.filter(|home| home.is_absolute())))
+    let setting = |name: &str| {
+        text.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == name).then(|| value.trim().to_owned())
+        })
+    };
+    let home = setting("home").map(PathBuf::from);
+    let sees_packages = setting("include-system-site-packages");
+    Some(VirtualEnvironment {
+        folder: folder.to_path_buf(),
+        home: home.filter(|home| home.is_absolute()),
+        sees_packages: sees_packages.is_some_and(|value| value.eq_ignore_ascii_case("true")),
+    })
 }
 
 fn java(process: &Process<'_>) -> Option<LanguageRuntime> {
@@ -265,6 +297,7 @@ fn java(process: &Process<'_>) -> Option<LanguageRuntime> {
         },
         object,
         paths,
+        without: &[],
     })
 }
 
@@ -323,6 +356,7 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<LanguageRuntim
         language: language.language.to_owned(),
         object,
         paths,
+        without: &[],
     })
 }
 
