@@ -21,10 +21,10 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 ///
 /// # Errors
 /// When `out` fails.
-pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+pub fn plan(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     headline(plan, out)?;
     files(plan, out)?;
-    warnings(plan, out)?;
+    warnings(plan, verbose, out)?;
     writeln!(out, "{}", totals(plan))
 }
 
@@ -38,10 +38,10 @@ fn missing_preloads(plan: &Plan) -> BTreeSet<(String, &'static str)> {
         .collect()
 }
 
-fn warnings(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     /// Number of symbols that are listed; the rest are counted.
     const NAMED: usize = 5;
-    needs(plan, out)?;
+    needs(plan, verbose, out)?;
     stripping(plan, out)?;
     minimized(plan, out)?;
     for library in &plan.missing {
@@ -118,9 +118,17 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
 }
 
 /// What programs need besides their libraries: what the image includes, and what it may lack.
-fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    for (_, reason) in served(plan) {
-        writeln!(out, "{DIM}needs{DIM:#} {}", one_line(&reason))?;
+fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    /// Number of hints that are listed without -v: the likeliest come first.
+    const NAMED: usize = 3;
+    let served = served(plan);
+    if verbose {
+        for (_, reason) in &served {
+            writeln!(out, "{DIM}added{DIM:#} {}", one_line(reason))?;
+        }
+    } else if !served.is_empty() {
+        let names: Vec<&str> = served.iter().map(|(need, _)| *need).collect();
+        writeln!(out, "{DIM}added{DIM:#} {}", names.join(", "))?;
     }
     for (path, node) in plan.rootfs.files() {
         if let Content::File(SourceFile {
@@ -135,7 +143,8 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for unserved in &plan.unserved {
         writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(unserved))?;
     }
-    for hint in &plan.hints {
+    let named = if verbose { usize::MAX } else { NAMED };
+    for hint in plan.hints.iter().take(named) {
         let Hint {
             flag, why, adds, ..
         } = hint;
@@ -150,7 +159,14 @@ fn needs(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             one_line(why)
         )?;
     }
-    Ok(())
+    match plan.hints.len().saturating_sub(named) {
+        0 => Ok(()),
+        more => writeln!(
+            out,
+            "{WARNING}hint:{WARNING:#} {} with -v",
+            count(more, "more hint")
+        ),
+    }
 }
 
 /// Figures of the source image and of the minimized one.
@@ -264,7 +280,7 @@ pub fn summary(
         if verbose {
             files(plan, out)?;
         }
-        warnings(plan, out)?;
+        warnings(plan, verbose, out)?;
         write!(out, "{}", totals(plan))?;
         if number + 1 < plans.len() {
             writeln!(out)?;

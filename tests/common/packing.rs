@@ -94,6 +94,15 @@ impl Packed {
         panic!("the layer has no {path}\n{}", self.said);
     }
 
+    /// Whether it was said that a need was added.
+    pub fn added(&self, need: &str) -> bool {
+        let mut lines = self
+            .said
+            .lines()
+            .filter_map(|line| line.strip_prefix("added "));
+        lines.any(|line| line.split(", ").any(|added| added == need))
+    }
+
     /// The flag of the hint about a script's commands.
     pub fn suggested(&self) -> String {
         let mut words = self.said.split_whitespace();
@@ -134,10 +143,9 @@ pub fn needs(need: &str, program: &Path, flags: &[&str]) -> Packed {
     }
     let expected = common::succeed(&mut here);
     let with = pack(&[&[program_word], flags].concat());
-    let mark = format!("needs {need}: ");
-    assert!(with.said.contains(&mark), "{}", with.said);
+    assert!(with.added(need), "{}", with.said);
     let without = pack(&[&[program_word, "--without", need], flags].concat());
-    assert!(!without.said.contains(&mark), "{}", without.said);
+    assert!(!without.added(need), "{}", without.said);
     if runs_containers() {
         let output = without.run(&[]);
         let is_same = output.status.success() && output.stdout == expected.as_bytes();

@@ -303,13 +303,13 @@ fn a_program_that_needs_nothing_gets_nothing() {
     let packed = pack(&[&hello]);
     let is_file = |node: &&String| !node.starts_with("folder");
     assert_eq!(packed.layer().values().filter(is_file).count(), 1);
-    assert!(!packed.said.contains("needs "), "{}", packed.said);
+    assert!(!packed.said.contains("added "), "{}", packed.said);
 
     let packed = pack(&[common::hello()]);
     let layer = packed.layer();
     let files = layer.values().filter(|node| node.starts_with("file"));
     assert_eq!(files.count(), 3, "{layer:?}");
-    for word in ["needs ", "hint:", "warning:"] {
+    for word in ["added ", "hint:", "warning:"] {
         assert!(!packed.said.contains(word), "{}", packed.said);
     }
 }
@@ -321,7 +321,7 @@ fn a_static_program_that_holds_the_name_of_a_shell_gets_none() {
                   puts(c > 1 ? \"/bin/sh\" : \"/tmp\"); return 0; }\n";
     let program = common::compile(folder.path(), "holds", source, &["-static"]);
     let packed = pack(&[&program]);
-    assert!(!packed.said.contains("needs "), "{}", packed.said);
+    assert!(!packed.said.contains("added "), "{}", packed.said);
     assert_eq!(
         packed
             .layer()
@@ -334,7 +334,7 @@ fn a_static_program_that_holds_the_name_of_a_shell_gets_none() {
     let program = common::compile(folder.path(), "dynamic", source, &[]);
     let packed = pack(&[&program]);
     assert!(
-        packed.has("tmp") && packed.said.contains("needs shell"),
+        packed.has("tmp") && packed.added("shell"),
         "{}",
         packed.said
     );
@@ -455,7 +455,7 @@ fn all_and_none_are_every_need_and_no_need() {
     let program = common::compile(folder.path(), "users", USERS, &[]);
     let word = program.to_str().unwrap();
     let none = pack(&[word, "--with", "none"]);
-    assert!(!none.said.contains("needs "), "{}", none.said);
+    assert!(!none.said.contains("added "), "{}", none.said);
     let one = pack(&[word, "--with", "none,users"]);
     assert!(one.has("etc/passwd"), "{}", one.said);
     let others = pack(&[word, "--with", "users=daemon+bin"]);
@@ -470,7 +470,7 @@ fn all_and_none_are_every_need_and_no_need() {
     assert!(said.contains("there is no user no-such-user"), "{said}");
     let convert = common::compile(folder.path(), "convert", CONVERT, &[]);
     let all = pack(&[convert.to_str().unwrap(), "--with", "all"]);
-    assert!(all.said.contains("needs gconv"), "{}", all.said);
+    assert!(all.added("gconv"), "{}", all.said);
     // All are those that show a sign.
     assert!(!all.has("etc/passwd") && !all.has("bin/busybox"));
 }

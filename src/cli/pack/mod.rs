@@ -98,7 +98,7 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
         // Only the image was requested.
     } else if matches!(made, Made::Nothing) && delivered.is_empty() {
         for plan in &plans {
-            report::plan(plan, &mut said.out)?;
+            report::plan(plan, common.verbose > 0, &mut said.out)?;
         }
     } else {
         let verbose = common.verbose > 0;
