@@ -197,6 +197,14 @@ pub(super) fn time(text: &str) -> Result<u64, String> {
 /// The last second of the year 9999, the latest that dates in JSON can express.
 pub(super) const LATEST: u64 = 253_402_300_799;
 
+/// The path of a volume.
+pub(super) fn volume(text: &str) -> Result<String, String> {
+    match image_path(text)?.as_str() {
+        "/" => Err("engines cannot mount over /; write a directory below it".into()),
+        path => Ok(path.to_owned()),
+    }
+}
+
 /// A glob of library names; `true` is all, as for a flag.
 pub(super) fn missing(text: &str) -> Result<String, String> {
     match text {
@@ -211,7 +219,9 @@ pub(super) fn user(text: &str) -> Result<String, String> {
     let (user, group) = text
         .split_once(':')
         .map_or((text, None), |(u, g)| (u, Some(g)));
-    let is_number = |part: &str| part.parse::<u32>().is_ok();
+    // Engines take numbers of 31 bits; to chown(2), the last of 32 bits is none.
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |part: &str| is_digits(part) && part.parse::<i32>().is_ok();
     // The names that useradd(8) accepts.
     let is_name = |part: &str| {
         let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
@@ -275,6 +285,9 @@ fn grant(text: &str) -> Result<(&str, Grant), String> {
             _ => break,
         }
         path = before;
+    }
+    if path.contains(",chown=") || path.contains(",chmod=") {
+        return Err("write ,chown=OWNER[:GROUP] and ,chmod=MODE at the end, once each".into());
     }
     Ok((path, grant))
 }

@@ -17,6 +17,8 @@ use crate::vfs::NodeKind;
 
 /// Maximum number of files in one added directory.
 pub(super) const MAX_FILES: usize = 100_000;
+/// Why something that is neither a file nor a directory cannot be added.
+const SPECIAL: &str = "it is a device, socket or pipe; leave it out";
 /// Maximum number of programs and libraries that are added.
 pub(super) const MAX_PROCESSES: usize = 2_000;
 
@@ -96,7 +98,7 @@ impl Loop<'_> {
             .walk(path)
             .map_err(|errno| self.unusable(path, &errno.message()))?;
         if walk.metadata.kind != NodeKind::File {
-            return Err(self.unusable(path, "it is a device, socket or pipe; leave it out"));
+            return Err(self.unusable(path, SPECIAL));
         }
         let facts = self.context.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
@@ -193,10 +195,11 @@ impl Loop<'_> {
                     // A directory that is closed to others stays so; any other comes with its contents.
                     let mode = walk.metadata.mode;
                     let is_closed = mode & 0o055 != 0o055;
-                    if names.is_empty() || is_closed || !whole.ownership.is_usual() {
+                    let is_for_all = mode & 0o002 != 0;
+                    if names.is_empty() || is_closed || is_for_all || !whole.ownership.is_usual() {
                         // Its owner writes to it: a root directory has to be removable.
-                        let mode = match is_closed {
-                            true => (mode & 0o777) | 0o700,
+                        let mode = match is_closed || is_for_all {
+                            true => (mode & 0o1777) | 0o700,
                             false => 0o755,
                         };
                         let folder = to.clone().unwrap_or_else(|| walk.real.clone());
@@ -214,6 +217,9 @@ impl Loop<'_> {
                     for name in names.iter().rev().filter(is_wanted) {
                         pending.push((path.join(name), to.as_ref().map(|to| to.join(name))));
                     }
+                }
+                NodeKind::Special if count == 1 => {
+                    return Err(self.unusable(&path, SPECIAL));
                 }
                 _ => {}
             }

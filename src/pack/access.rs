@@ -13,6 +13,20 @@ use crate::rootfs::{Content, Placer, Reason, Rootfs};
 use crate::source::Source;
 use crate::vfs::{NodeKind, Owner};
 
+/// Checks that the working directory that was typed is not a file.
+///
+/// # Errors
+/// [`PackError::WorkingDir`]
+pub(super) fn check_working_dir(rootfs: &Rootfs, options: &Options) -> Result<(), PackError> {
+    let Some(path) = options.configured.working_dir.as_deref().map(Path::new) else {
+        return Ok(());
+    };
+    match rootfs.node(path).map(|node| &node.content) {
+        Some(Content::File(_)) => Err(PackError::WorkingDir(path.to_path_buf())),
+        _ => Ok(()),
+    }
+}
+
 /// Takes the place of the need's name for directories of the image that programs come from.
 const KEPT: &str = "--from";
 
@@ -60,7 +74,8 @@ pub(super) fn make_folders(
 pub(super) fn unreadable(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<String> {
     let user = options.configured.user.as_deref()?;
     let id = Accounts::new(source, options).owner(user).ok()?;
-    if id.uid == 0 {
+    // Users of an image may be in further groups.
+    if id.uid == 0 || source.is_image() {
         return None;
     }
     let closed = rootfs.nodes().filter(|(_, node)| {
@@ -92,6 +107,8 @@ pub(super) fn unreadable(rootfs: &Rootfs, options: &Options, source: &Source) ->
 pub(super) fn homeless(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<Hint> {
     let user = options.configured.user.as_deref()?;
     let accounts = Accounts::new(source, options);
+    // Without users in the image, engines set HOME to the root.
+    rootfs.node(Path::new("/etc/passwd"))?;
     let home = accounts.home(user)?;
     let is_meant = home != Path::new("/") && !home.starts_with("/nonexistent");
     let is_there = rootfs.node(&home).is_some();

@@ -59,10 +59,12 @@ impl<'s> Accounts<'s> {
     /// [`PackError::Owner`] if there is no such user or group.
     pub fn owner(&self, typed: &str) -> Result<Owner, PackError> {
         let (user, group) = match typed.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
+            // Engines take an empty part for one that is not there.
+            Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
             None => (typed, None),
         };
         let (uid, own_group) = match user.parse() {
+            _ if user.is_empty() => (0, 0),
             Ok(number) => (number, number),
             Err(_) => self.ids(&self.passwd, "user", user)?,
         };
@@ -105,7 +107,10 @@ impl<'s> Accounts<'s> {
             kind,
             name: name.to_owned(),
             file: self.source.shown(file),
-            known: accounts(view, file),
+            known: accounts(view, file)
+                .into_iter()
+                .filter(|known| known != name)
+                .collect(),
         };
         let id: u32 = number(2).ok_or_else(unknown)?;
         Ok((id, number(3).unwrap_or(id)))

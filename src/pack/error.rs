@@ -156,6 +156,9 @@ pub enum PackError {
         /// Number of programs.
         count: usize,
     },
+    /// The working directory is a file.
+    #[error("--workdir {}: it is a file in the image; name a directory", .0.display())]
+    WorkingDir(PathBuf),
     /// The entrypoint is not in the image.
     #[error(
         "--entrypoint: {0:?} is not a program in the image; use one of {1}, or add it with --add"

@@ -214,6 +214,7 @@ impl Resolved {
             true => rootfs.link_duplicates(&source.view),
             false => 0,
         };
+        access::check_working_dir(&rootfs, options)?;
         record::fill(&mut rootfs);
         if let Some(limit) = options.max_size {
             check_size(&rootfs, limit)?;

@@ -11,7 +11,7 @@ use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Minimized, Plan};
 use crate::rootfs::{Content, Reason, RootfsNode, SourceFile};
-use crate::vfs::{one_line, safe};
+use crate::vfs::{Owner, one_line, safe};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -53,18 +53,20 @@ fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
             safe(library.program.display()),
         )?;
     }
-    for program in &plan.programs {
-        let walk = &program.closure.program().walk;
-        let path = one_line(&program.path.display().to_string());
-        let mode = walk.metadata.mode & 0o6000;
-        let keeps = |file: &SourceFile| file.mode & mode == mode;
-        if mode != 0 && !plan.rootfs.file(walk.metadata.id).is_some_and(keeps) {
-            writeln!(
-                out,
-                "{WARNING}note:{WARNING:#} {path} is setuid or setgid here but not in the image, \
-                 where programs run as root unless -u is given; --keep-setuid keeps it"
-            )?;
+    let lost = plan.rootfs.nodes().filter(|(_, node)| match &node.content {
+        Content::File(file) => {
+            let mode = file.walk().map_or(0, |walk| walk.metadata.mode & 0o6000);
+            file.mode & mode != mode
         }
+        Content::Directory(_) | Content::Symlink(_) => false,
+    });
+    for (path, _) in lost.take(NAMED) {
+        writeln!(
+            out,
+            "{WARNING}note:{WARNING:#} {} is setuid or setgid here but not in the image; \
+             --keep-setuid keeps it",
+            safe(path.display())
+        )?;
     }
     for path in plan.rootfs.malformed_capabilities() {
         writeln!(
@@ -385,6 +387,15 @@ fn totals(plan: &Plan) -> String {
     format!("{text}, {}", size(plan.rootfs.bytes()))
 }
 
+/// Owner and mode of a node, where they are not the usual ones.
+fn rights(node: &RootfsNode, mode: u32, usual: &[u32]) -> String {
+    let Owner { uid, gid } = node.owner;
+    match (uid, gid) == (0, 0) && usual.contains(&mode) {
+        true => String::new(),
+        false => format!("{uid}:{gid} {mode:04o}  "),
+    }
+}
+
 fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     for (path, node) in plan.rootfs.nodes() {
         let reason = node.reasons.first().map(ToString::to_string);
@@ -408,17 +419,19 @@ fn files(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
                 };
                 writeln!(
                     out,
-                    "{:>10}{before}  {}  {DIM}{reason}{more}{DIM:#}",
+                    "{:>10}{before}  {}  {DIM}{}{reason}{more}{DIM:#}",
                     size(file.size()),
                     safe(path.display()),
+                    rights(node, file.mode, &[0o644, 0o755]),
                 )?;
             }
             Content::Directory(_) if node.reasons.is_empty() => {}
-            Content::Directory(_) => writeln!(
+            Content::Directory(mode) => writeln!(
                 out,
-                "{:>10}  {}/  {DIM}{reason}{more}{DIM:#}",
+                "{:>10}  {}/  {DIM}{}{reason}{more}{DIM:#}",
                 "directory",
                 safe(path.display()),
+                rights(node, *mode, &[0o755]),
             )?,
         }
     }

@@ -31,7 +31,7 @@ pub struct Builder {
     pub(super) malformed: Vec<PathBuf>,
     missing_folders: Vec<(PathBuf, Owner, Reason)>,
     ownerships: Vec<(PathBuf, Ownership)>,
-    link_owners: Vec<(PathBuf, Owner)>,
+    kept_owners: Vec<(PathBuf, Owner)>,
     /// Whether nodes get the owner, mode and capabilities that the source has at their paths.
     pub(super) keeps_owners: bool,
 }
@@ -99,10 +99,9 @@ impl Builder {
         }
     }
 
-    /// Sets the owner of the symbolic link that is at a path in the end.
-    pub fn own_link(&mut self, path: PathBuf, ownership: Ownership) {
-        self.link_owners
-            .extend(ownership.owner.map(|owner| (path, owner)));
+    /// Sets the owner of what is itself at a path in the end, and takes no rights away.
+    pub fn keep_owner(&mut self, path: PathBuf, owner: Owner) {
+        self.kept_owners.push((path, owner));
     }
 
     /// Routes everything through the links and builds the tree.
@@ -144,8 +143,10 @@ impl Builder {
         rootfs.malformed = std::mem::take(&mut self.malformed);
         if self.keeps_owners {
             rootfs.malformed.clear();
-            rootfs.restore(source);
+            rootfs.restore(source)?;
         }
+        // Those above first, so that none is made on the way to another.
+        self.missing_folders.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         for (path, owner, reason) in &self.missing_folders {
             let (real, _) = self.route(path)?;
             if rootfs.nodes.contains_key(&real) {
@@ -157,17 +158,17 @@ impl Builder {
                 node.reasons.push(reason.clone());
             }
         }
-        for (path, ownership) in &self.ownerships {
-            let (real, _) = self.route(path)?;
-            if let Some(node) = rootfs.nodes.get_mut(&real) {
-                node.own(*ownership);
-            }
-        }
-        for (path, owner) in &self.link_owners {
+        for (path, owner) in &self.kept_owners {
             let (folder, _) = self.route(path.parent().unwrap_or(Path::new("/")))?;
             let at = folder.join(path.file_name().unwrap_or_default());
             if let Some(node) = rootfs.nodes.get_mut(&at) {
                 node.owner = *owner;
+            }
+        }
+        for (path, ownership) in &self.ownerships {
+            let (real, _) = self.route(path)?;
+            if let Some(node) = rootfs.nodes.get_mut(&real) {
+                node.own(*ownership);
             }
         }
         for node in rootfs.nodes.values_mut() {
@@ -247,7 +248,21 @@ impl Builder {
                 reasons: vec![reason.clone()],
             };
             let at = folder.join(path.file_name().unwrap_or_default());
-            rootfs.nodes.entry(at).or_insert(node);
+            match rootfs.nodes.get(&at) {
+                Some(held)
+                    if reason.is_by_hand() && matches!(held.content, Content::Directory(_)) =>
+                {
+                    return Err(RootfsError::Conflict {
+                        path: at,
+                        first: describe(&held.content),
+                        second: target.clone(),
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    rootfs.nodes.insert(at, node);
+                }
+            }
         }
         Ok(())
     }

@@ -289,6 +289,13 @@ impl RootfsNode {
     /// Sets the owner and mode; links have no mode.
     fn own(&mut self, ownership: Ownership) {
         if let Some(owner) = ownership.owner {
+            // As chown(2) does: the rights are those of the owner that it had.
+            if let Content::File(file) = &mut self.content
+                && owner != self.owner
+            {
+                file.mode &= 0o1777;
+                file.capabilities = None;
+            }
             self.owner = owner;
         }
         match (&mut self.content, ownership.mode) {
@@ -326,11 +333,14 @@ impl Rootfs {
         &self.malformed
     }
 
-    /// The first file with this identity.
-    pub fn file(&self, id: FileId) -> Option<&SourceFile> {
-        self.nodes.values().find_map(|node| match &node.content {
-            Content::File(file) if file.id() == id => Some(file),
-            _ => None,
+    /// Whether anything in it has an owner, a setuid bit or capabilities that only root can set.
+    pub fn has_rights(&self) -> bool {
+        self.nodes.values().any(|node| {
+            let is_special = match &node.content {
+                Content::File(file) => file.mode & 0o6000 != 0 || file.capabilities.is_some(),
+                Content::Directory(_) | Content::Symlink(_) => false,
+            };
+            is_special || node.owner != Owner::default()
         })
     }
 
@@ -351,8 +361,11 @@ impl Rootfs {
         self.nodes
             .values()
             .filter_map(|node| match &node.content {
-                Content::File(file) if seen.insert(file.id()) => Some(file.size()),
-                _ => None,
+                Content::File(file) => {
+                    let identity = (file.id(), file.mode, node.owner, file.capabilities);
+                    seen.insert(identity).then(|| file.size())
+                }
+                Content::Directory(_) | Content::Symlink(_) => None,
             })
             .fold(0, u64::saturating_add)
     }
@@ -377,7 +390,10 @@ impl Rootfs {
 
     /// Gives every node the owner, mode and capabilities that `source` has at its path. Generated
     /// files stay root's.
-    fn restore(&mut self, source: &View) {
+    ///
+    /// # Errors
+    /// [`RootfsError::Owner`] for an owner that no kernel has.
+    fn restore(&mut self, source: &View) -> Result<(), RootfsError> {
         for (path, node) in &mut self.nodes {
             let found = match &mut node.content {
                 Content::File(file) => {
@@ -400,8 +416,12 @@ impl Rootfs {
                     _ => continue,
                 },
             };
+            if found.owner.uid == u32::MAX || found.owner.gid == u32::MAX {
+                return Err(RootfsError::Owner(path.clone()));
+            }
             node.owner = found.owner;
         }
+        Ok(())
     }
 
     /// Replaces the files for which `other` returns another file.
@@ -456,6 +476,9 @@ pub enum RootfsError {
         /// The content that conflicts with it.
         second: PathBuf,
     },
+    /// An owner that engines cannot set: to `chown(2)` it means that the owner stays.
+    #[error("{} has an owner in the image that no kernel has; pack with --normalize", .0.display())]
+    Owner(PathBuf),
     /// A name that engines interpret as a whiteout.
     #[error("{} cannot be in an image: engines treat a name that begins with .wh. as a deletion; \
          rename it", .0.display())]

@@ -15,7 +15,6 @@ use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
 use crate::closure::{Closure, Request};
 use crate::elf::Linkage;
 use crate::loader::{FoundVia, Loaded, Rules};
-use crate::needs::Ownership;
 use crate::vfs::{Capabilities, Link, View, Walk};
 
 /// Top-level directories that belong to an installation, not to a build.
@@ -129,7 +128,10 @@ impl<'a> Placer<'a> {
         let program = closure.program();
         let is_executable =
             program.object.linkage() != Linkage::Library || program.walk.metadata.mode & 0o111 != 0;
-        let mut file = SourceFile::of(program.walk.clone(), is_executable);
+        let mut file = match reason.is_by_hand() {
+            true => SourceFile::added(program.walk.clone()),
+            false => SourceFile::of(program.walk.clone(), is_executable),
+        };
         let is_program = program.object.linkage() != Linkage::Library;
         if is_program && self.keeps_capabilities {
             let value = self.source.capabilities(&program.walk);
@@ -140,15 +142,17 @@ impl<'a> Placer<'a> {
         }
         let found = program.walk.metadata;
         let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;
+        if is_setuid || file.capabilities.is_some() {
+            // Whoever may not start it there does not get its privileges here.
+            file.mode = found.mode & 0o755;
+        }
         if is_setuid {
             file.mode |= found.mode & 0o6000;
         }
         let started = &program.opened_as;
         let (path, real) = self.place_program(started, &program.walk, file, destination, reason)?;
         if is_setuid {
-            let owner = Some(found.owner);
-            self.builder
-                .own(real.clone(), Ownership { owner, mode: None });
+            self.builder.keep_owner(real.clone(), found.owner);
         }
         let objects = closure.map.objects();
         let mut opened = vec![path.clone()];

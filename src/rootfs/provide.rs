@@ -83,7 +83,9 @@ impl Placer<'_> {
                 self.builder.given_folder(path.clone(), *mode, reason);
             }
             Addition::Link(path, target) => {
-                self.builder.own_link(path.clone(), ownership);
+                if let Some(owner) = ownership.owner {
+                    self.builder.keep_owner(path.clone(), owner);
+                }
                 self.builder.weak_link(path.clone(), target.clone(), reason);
             }
             Addition::File(path) => {

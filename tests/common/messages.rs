@@ -194,6 +194,7 @@ fn tree() -> Vec<Told> {
         told(SourceError::NotAFolder("sysroot.tar".into())),
         told(conflict()),
         told(RootfsError::Whiteout("/etc/.wh.passwd".into())),
+        told(RootfsError::Owner("/usr/bin/app".into())),
         told(RootfsError::TooManyLinks("/usr/lib/libz.so.1".into())),
         told(ProvideError::Source(
             "/etc/services".into(),
@@ -448,6 +449,7 @@ fn pack() -> Vec<Told> {
             word: "app.conf".into(),
             why: "a relative path has no default place in the image; use SRC:DEST".into(),
         }),
+        told(PackError::WorkingDir("/usr/bin/app".into())),
         told(PackError::Owner {
             kind: "user",
             name: "www-dat".into(),

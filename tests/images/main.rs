@@ -34,6 +34,7 @@ mod limits;
 mod lint_engine;
 mod minimize;
 mod owners;
+mod owners_closed;
 mod platforms;
 mod records;
 #[cfg(feature = "registry")]

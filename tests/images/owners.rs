@@ -26,7 +26,7 @@ fn file(path: &Path, content: &str, mode: u32) -> PathBuf {
 }
 
 /// The members of the layer as tar lists them: mode, owner, path.
-fn listed(packed: &Packed) -> Vec<String> {
+pub(crate) fn listed(packed: &Packed) -> Vec<String> {
     listed_in(&packed.archive)
 }
 
@@ -48,7 +48,7 @@ fn listed_in(archive: &Path) -> Vec<String> {
     members.collect()
 }
 
-fn assert_lists(members: &[String], expected: &str) {
+pub(crate) fn assert_lists(members: &[String], expected: &str) {
     assert!(
         members.iter().any(|member| member == expected),
         "{expected} is not in {members:#?}"

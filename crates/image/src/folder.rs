@@ -35,6 +35,10 @@ pub fn write_folder(
         true => lchown(at, Some(owner.uid), Some(owner.gid)),
         false => Ok(()),
     };
+    // Whoever is not root owns it all: a setuid bit would give away that user's rights, and what that
+    // user cannot read or remove cannot be replaced.
+    let of_file = |mode: u32| if is_root { mode } else { mode & 0o777 | 0o400 };
+    let of_folder = |mode: u32| if is_root { mode } else { mode | 0o700 };
     for LayerNode { path, owner, entry } in tree.nodes() {
         go_on()?;
         // No component of a path in the tree is a link, so none leads out of the directory.
@@ -43,7 +47,7 @@ pub fn write_folder(
             LayerEntry::Directory(mode) => {
                 fs::create_dir(&at)?;
                 own(&at, owner)?;
-                folders.push((at, mode));
+                folders.push((at, of_folder(mode)));
             }
             LayerEntry::Symlink(target) => {
                 symlink(target, &at)?;
@@ -51,7 +55,8 @@ pub fn write_folder(
                 set_link_time(&at, mtime)?;
             }
             LayerEntry::File(mode, file) => {
-                if let Some(first) = first_path.get(&file.id()) {
+                let identity = (file.id(), mode, owner, file.capabilities());
+                if let Some(first) = first_path.get(&identity) {
                     fs::hard_link(first, &at)?;
                     continue;
                 }
@@ -60,14 +65,14 @@ pub fn write_folder(
                 out.flush()?;
                 // A new owner takes the setuid bit and the capabilities away.
                 own(&at, owner)?;
-                out.set_permissions(Permissions::from_mode(mode))?;
+                out.set_permissions(Permissions::from_mode(of_file(mode)))?;
                 if let Some(capabilities) = file.capabilities().filter(|_| is_root) {
                     let value = capabilities.to_bytes();
                     fsetxattr(&out, CAPABILITIES, &value, XattrFlags::empty())
                         .map_err(io::Error::from)?;
                 }
                 out.set_times(times)?;
-                first_path.insert(file.id(), at);
+                first_path.insert(identity, at);
             }
         }
     }

@@ -115,13 +115,14 @@ pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<
             }
             LayerEntry::File(mode, file) => {
                 // Two paths that are one file on the source stay one object to the
-                // loader, with one mode and owner: some readers apply that of the link.
-                if let Some((first, mode, owner)) = first_path.get(&file.id()) {
-                    let mut header = self::header(EntryType::Link, *mode, *owner, mtime);
+                // loader, if they have one mode and owner: a file has one of each.
+                let identity = (file.id(), mode, owner, file.capabilities());
+                if let Some(first) = first_path.get(&identity) {
+                    let mut header = header(EntryType::Link, mode);
                     tar.append_link(&mut header, name, first)?;
                     continue;
                 }
-                first_path.insert(file.id(), (name.to_path_buf(), mode, owner));
+                first_path.insert(identity, name.to_path_buf());
                 let mut header = header(EntryType::Regular, mode);
                 append_file(&mut tar, &mut header, name, file)?;
             }

@@ -95,7 +95,7 @@ pub(in crate::cli) struct PackArgs {
     /// Keep the setuid and setgid bits of programs, with the owner that they are about
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub keep_setuid: bool,
-    /// With --from: make everything root's, 0755 or 0644, and drop file capabilities
+    /// Drop file capabilities; with --from, also make everything root's, 0755 or 0644
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub normalize: bool,
     /// Include needs besides libraries; slimpack needs lists them
@@ -204,7 +204,7 @@ pub(in crate::cli) struct PackArgs {
     #[arg(hide_short_help = true, long, value_name = "PORT[/PROTOCOL]", value_parser = values::port, help_heading = "Image configuration")]
     pub expose: Vec<String>,
     /// Declare a volume, that is, a mount point (repeatable)
-    #[arg(hide_short_help = true, long, value_name = "PATH", value_parser = values::image_path, help_heading = "Image configuration")]
+    #[arg(hide_short_help = true, long, value_name = "PATH", value_parser = values::volume, help_heading = "Image configuration")]
     pub volume: Vec<String>,
     /// Signal that stops the container, such as SIGINT
     #[arg(hide_short_help = true, long, value_name = "SIGNAL", value_parser = values::signal, help_heading = "Image configuration")]

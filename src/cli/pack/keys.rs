@@ -114,6 +114,12 @@ impl<'k> Key<'k> {
         }
     }
 
+    /// Whether a value is permission bits: TOML would turn 0o640 into 416.
+    fn is_mode(self) -> bool {
+        let mut names = self.0.get_value_names().into_iter().flatten();
+        names.any(|name| name.as_str() == "MODE")
+    }
+
     /// Whether a value contains a path and more: `SRC[:DEST]`, `[ARCH=]DIR`.
     fn is_path_with_more(self) -> bool {
         matches!(self.name(), "add" | "root")
@@ -131,6 +137,7 @@ impl<'k> Key<'k> {
     fn schema(self) -> serde_json::Value {
         let scalar = match self.kind() {
             ValueKind::Flag => json!({ "type": "boolean" }),
+            ValueKind::Text if self.is_mode() => json!({ "type": "string" }),
             ValueKind::Text => json!({ "type": ["string", "integer"] }),
             ValueKind::Path => json!({ "type": "string" }),
             ValueKind::Table => json!({
@@ -211,6 +218,9 @@ impl<'k> Key<'k> {
             }
             false => "expected a string".to_owned(),
         };
+        if self.is_mode() && !value.is_str() {
+            return Err("expected octal digits in a string, such as \"0640\"".into());
+        }
         if self.kind() == ValueKind::Text {
             return Ok(scalar(value).ok_or_else(expected)?.into());
         }

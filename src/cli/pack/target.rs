@@ -408,6 +408,16 @@ fn write_folder(
         return Err(CliError::Interrupted(signal));
     }
     result?;
+    if !rustix::process::geteuid().is_root() && plan.rootfs.has_rights() {
+        crate::cli::say(|err| {
+            writeln!(
+                err,
+                "note: only root can set owners, setuid bits and capabilities: {} has none of \
+                 them; an archive (-o FILE, --format rootfs-tar) has",
+                path.display()
+            )
+        });
+    }
     publish(depfile)?;
     if args.sync {
         folder.sync()?;

@@ -49,6 +49,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+    if !supply.is_image {
+        return Err("it is about the directories of an image (--from); use --mkdir".into());
+    }
     let process = supply.process;
     let user = uid(supply.source, process.user);
     let becomes_any = process.program_imports(&CHANGERS).is_some();

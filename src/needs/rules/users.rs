@@ -71,8 +71,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     ])
 }
 
-/// The contents of both files: root, nobody, the user with its group, as the source defines them or
-/// made up, and `others` from the source.
+/// The contents of both files: root, nobody, the user with its group, as the source defines them or,
+/// for a number, made up, and `others` from the source.
 fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, String), String> {
     let (user, group) = user.split_once(':').unwrap_or((user, ""));
     let mut passwd = vec![
@@ -106,6 +106,7 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
         };
         format!("{name}:x:{}:", id(&group))
     });
+    let is_known = known_user.is_some();
     let user_line = known_user.unwrap_or_else(|| {
         let name = if is_number(user) {
             format!("user{user}")
@@ -115,7 +116,8 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
         let number = field(&group_line, 2);
         format!("{name}:x:{}:{number}::/:/sbin/nologin", id(user))
     });
-    if !user.is_empty() {
+    // A name that nobody has stays unknown, as it is to the engine.
+    if !user.is_empty() && (is_known || is_number(user)) {
         add(&mut passwd, user_line);
         add(&mut groups, group_line);
     }
@@ -206,11 +208,7 @@ mod tests {
         );
         assert_eq!(last("www"), www);
         assert_eq!(last("33"), www);
-        let app = (
-            "app:x:1000:1000::/:/sbin/nologin".to_owned(),
-            "app:x:1000:".to_owned(),
-        );
-        assert_eq!(last("app"), app);
+        assert_eq!(last("app"), last(""), "nobody knows it");
         assert_eq!(last("5:7").0, "user5:x:5:7::/:/sbin/nologin");
         assert_eq!(
             last("").0,

@@ -1,0 +1,198 @@
+//! Nothing is more open in the image than in its source, whatever is asked for at once.
+
+use crate::common;
+use crate::packing;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::owners::{assert_lists, listed};
+use common::{fail_with, have, hello, is_root, output, slimpack, succeed, temporary, text};
+use packing::{pack, refused};
+
+/// A copy of a program with this owner and mode.
+fn program(folder: &Path, name: &str, owner: (u32, u32), mode: u32) -> PathBuf {
+    let path = folder.join(name);
+    fs::copy(hello(), &path).unwrap();
+    chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+fn add(from: &Path, to: &str) -> String {
+    format!("--add={}:{to}", from.display())
+}
+
+#[test]
+fn a_program_with_privileges_is_not_for_more_users_than_before() {
+    if !is_root() || !have(&["setcap"]) {
+        return;
+    }
+    let folder = temporary();
+    let folder = folder.path();
+    for (mode, expected) in [
+        (0o4754, "4754"),
+        (0o4750, "4750"),
+        (0o6711, "6711"),
+        (0o2777, "2755"),
+    ] {
+        let path = program(folder, "setuid", (0, 42), mode);
+        let packed = pack(&[path.to_str().unwrap(), "--keep-setuid"]);
+        assert_lists(
+            &listed(&packed),
+            &format!("{expected} 0:42 usr/local/bin/setuid"),
+        );
+        let added = [
+            hello().to_str().unwrap(),
+            &add(&path, "/bin/su"),
+            "--keep-setuid",
+        ];
+        assert_lists(&listed(&pack(&added)), &format!("{expected} 0:42 bin/su"));
+        // Another owner's rights are not these.
+        let given = add(&path, "/bin/su,chown=7");
+        let packed = pack(&[hello().to_str().unwrap(), &given, "--keep-setuid"]);
+        let plain = format!("0{} 7:7 bin/su", &expected[1..]);
+        assert_lists(&listed(&packed), &plain);
+    }
+    let path = program(folder, "capable", (0, 0), 0o750);
+    succeed(Command::new("setcap").arg("cap_net_raw=ep").arg(&path));
+    let packed = pack(&[&path]);
+    assert_lists(&listed(&packed), "0750 0:0 usr/local/bin/capable");
+    // What is added keeps its bits, programs too.
+    for (mode, expected) in [(0o700, "0700"), (0o750, "0750"), (0o555, "0755")] {
+        let path = program(folder, "plain", (5, 5), mode);
+        let packed = pack(&[hello().to_str().unwrap(), &add(&path, "/opt/plain")]);
+        assert_lists(&listed(&packed), &format!("{expected} 0:0 opt/plain"));
+    }
+}
+
+#[test]
+fn each_place_of_one_file_has_its_own_owner_and_mode() {
+    let folder = temporary();
+    let key = folder.path().join("key");
+    fs::write(&key, "secret").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let words = [
+        hello().to_str().unwrap(),
+        &add(&key, "/a,chmod=0644"),
+        &add(&key, "/b,chown=2,chmod=0400"),
+        &add(&key, "/c,chmod=0644"),
+    ];
+    let packed = pack(&words);
+    let members = listed(&packed);
+    for expected in ["0644 0:0 a", "0400 2:2 b", "0644 0:0 c"] {
+        assert_lists(&members, expected);
+    }
+    // Places alike are one file.
+    let alike = pack(&[words[0], words[1], words[3]]);
+    let node = alike.node("c").unwrap();
+    assert_eq!(node, "same as a");
+    let root = folder.path().join("root/");
+    if is_root() {
+        succeed(slimpack().args(words).arg("-qo").arg(&root));
+        let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("a"), mode("b")), (0o644, 0o400));
+    }
+}
+
+#[test]
+fn what_a_user_writes_into_a_directory_has_no_privileges_of_the_user() {
+    if !is_root() || !have(&["setpriv"]) {
+        return;
+    }
+    let folder = temporary();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    chown(&out, Some(65534), Some(65534)).unwrap();
+    let path = program(folder.path(), "setuid", (0, 0), 0o4755);
+    let root = out.join("root/");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(slimpack().get_program()).arg(&path).args([
+        "--keep-setuid",
+        "--mkdir",
+        "/closed,chmod=0",
+    ]);
+    let said = text(&output(command.arg("-o").arg(&root).current_dir("/")));
+    assert!(said.contains("only root can set owners"), "{said}");
+    let made = fs::metadata(root.join("usr/local/bin/setuid")).unwrap();
+    assert_eq!(made.permissions().mode() & 0o7777, 0o755);
+    // And the user can remove it.
+    let mut remove = Command::new("setpriv");
+    remove.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "rm",
+        "-r",
+    ]);
+    succeed(remove.arg(&root));
+}
+
+#[test]
+fn a_link_that_is_added_is_not_replaced_and_nested_directories_are_all_given() {
+    let folder = temporary();
+    let tree = folder.path().join("tree");
+    fs::create_dir_all(tree.join("real")).unwrap();
+    fs::write(tree.join("real/file"), "x").unwrap();
+    symlink("real", tree.join("link")).unwrap();
+    let hello = hello().to_str().unwrap();
+    let said = refused(2, &[hello, &add(&tree, "/t"), "--mkdir", "/t/link/below"]);
+    assert!(said.contains("/t/link"), "{said}");
+    let packed = pack(&[hello, "-u", "5:6", "-w", "/x/y/z", "--volume", "/x/y"]);
+    let members = listed(&packed);
+    assert_lists(&members, "0755 5:6 x/y/");
+    assert_lists(&members, "0755 5:6 x/y/z/");
+    // Directories that all may write to stay so.
+    fs::set_permissions(tree.join("real"), fs::Permissions::from_mode(0o1777)).unwrap();
+    assert_lists(
+        &listed(&pack(&[hello, &add(&tree, "/t")])),
+        "1777 0:0 t/real/",
+    );
+}
+
+#[test]
+fn what_no_engine_could_use_is_refused() {
+    let folder = temporary();
+    let key = folder.path().join("key");
+    fs::write(&key, "secret").unwrap();
+    let hello = hello().to_str().unwrap();
+    for (words, says) in [
+        (
+            &[&*add(&key, "/k,chown=4294967295")][..],
+            "write OWNER or OWNER:GROUP",
+        ),
+        (&[&*add(&key, "/k,chown=+5")], "write OWNER or OWNER:GROUP"),
+        (&["-u", "2147483648"], "write USER or USER:GROUP"),
+        (&[&*add(&key, "/k,chown=5,")], "at the end"),
+        (&[&*add(&key, "/k,chown=a,b")], "at the end"),
+        (&["-w", "/usr/local/bin/hello"], "it is a file in the image"),
+        (&["--volume", "/"], "cannot mount over /"),
+        (&["--with", "directories"], "use --mkdir"),
+    ] {
+        let said = refused(2, &[&[hello], words].concat());
+        assert!(said.contains(says), "{words:?}: {said}");
+    }
+    let pipe = folder.path().join("pipe");
+    succeed(Command::new("mkfifo").arg(&pipe));
+    let said = refused(2, &[hello, &add(&pipe, "/pipe")]);
+    assert!(said.contains("device, socket or pipe"), "{said}");
+    // In TOML, 0o640 is the number 416.
+    let config = folder.path().join("slimpack.toml");
+    let text = |mode: &str| {
+        let image = format!(
+            "[[image]]\nfile = \"{hello}\"\nadd = \"{}:/k\"\n",
+            key.display()
+        );
+        format!("{image}output = \"out.tar\"\nchmod = {mode}\n")
+    };
+    for mode in ["0o640", "640", "true"] {
+        fs::write(&config, text(mode)).unwrap();
+        let said = fail_with(2, slimpack().arg("--config").arg(&config));
+        assert!(said.contains("octal digits in a string"), "{mode}: {said}");
+    }
+    fs::write(&config, text("\"0640\"")).unwrap();
+    succeed(slimpack().arg("-q").arg("--config").arg(&config));
+}
