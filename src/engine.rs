@@ -34,7 +34,7 @@ pub enum EngineError {
         error: io::Error,
     },
     /// The command failed.
-    #[error("{engine} {command} failed: {said}")]
+    #[error("{engine} {command} failed: {said}{}", instead.as_ref().map_or(String::new(), |why| format!(" ({why})")))]
     Failed {
         /// docker or podman.
         engine: &'static str,
@@ -42,6 +42,8 @@ pub enum EngineError {
         command: String,
         /// What it printed to standard error.
         said: String,
+        /// Why it was not docker.
+        instead: Option<String>,
     },
 }
 
@@ -50,6 +52,8 @@ pub enum EngineError {
 pub struct Engine {
     name: &'static str,
     program: PathBuf,
+    /// Why it is podman and not docker.
+    instead: Option<String>,
 }
 
 impl Engine {
@@ -64,6 +68,7 @@ impl Engine {
                 let engine = Self {
                     name: "docker",
                     program,
+                    instead: None,
                 };
                 match engine.answers() {
                     Ok(()) => return Ok(engine),
@@ -75,6 +80,7 @@ impl Engine {
             Ok(program) => Ok(Self {
                 name: "podman",
                 program,
+                instead: Some(docker),
             }),
             Err(_) => Err(EngineError::None(format!(
                 "{docker}, and podman is not in PATH"
@@ -149,6 +155,7 @@ impl Engine {
         };
         Ok(Running {
             engine: self.name,
+            instead: self.instead.clone(),
             command,
             child,
             pipe: Some(pipe.ok_or_else(no_pipe)?),
@@ -159,6 +166,7 @@ impl Engine {
 /// A running engine command.
 pub struct Running<P> {
     engine: &'static str,
+    instead: Option<String>,
     command: String,
     child: Child,
     pipe: Option<P>,
@@ -199,6 +207,7 @@ impl<P> Running<P> {
             engine: self.engine,
             command: self.command,
             said,
+            instead: self.instead,
         })
     }
 }

@@ -36,7 +36,15 @@ pub struct Selection {
 }
 
 /// Needs that take values.
-const WITH_ARGUMENTS: [&str; 6] = ["users", "dlopen", "gconv", "tzdata", "locale", "commands"];
+const WITH_ARGUMENTS: [&str; 7] = [
+    "users",
+    "dlopen",
+    "gconv",
+    "tzdata",
+    "locale",
+    "commands",
+    "libraries",
+];
 
 impl Selection {
     /// Adds one item of `--with` or `--without`: `NAME`, `NAME=A+B`, `all`, `none`.

@@ -18,10 +18,12 @@ const PIECE: usize = 256 << 10;
 pub(super) const OPENSSL_FOLDER: &str = "OPENSSLDIR: \"";
 /// Where time zones are.
 pub(super) const ZONES: &str = "/usr/share/zoneinfo";
+/// The bundle of CA certificates below the directories that Rust's openssl-probe tries.
+pub(super) const PROBED: &str = "certs/ca-certificates.crt";
 /// Where terminal descriptions are.
 pub(super) const TERMINFO: &str = "/usr/share/terminfo";
 /// All strings that rules look for, found in one pass.
-const STRINGS: [&str; 10] = [
+const STRINGS: [&str; 11] = [
     "\0/tmp\0",
     "\0/tmp/",
     "/bin/sh\0",
@@ -32,6 +34,7 @@ const STRINGS: [&str; 10] = [
     OPENSSL_FOLDER,
     ZONES,
     TERMINFO,
+    PROBED,
 ];
 
 /// The offset of the first occurrence of each string in a file, in bytes.

@@ -192,3 +192,50 @@ fn a_virtual_environment_that_is_apart_leaves_the_packages_of_its_base() {
         assert!(has("site-packages/own/__init__.py") && has("collections/__init__.py"));
     }
 }
+
+#[test]
+fn a_program_that_loads_by_name_gives_a_hint_for_what_is_found() {
+    let folder = common::temporary();
+    let libraries = folder.path().join("lib");
+    fs::create_dir(&libraries).unwrap();
+    let flags = ["-shared", "-fPIC"];
+    common::compile(&libraries, "libplugin.so.2", "int x;", &flags);
+    let source = "#include <dlfcn.h>\n#include <stdio.h>\nint main(void) { \
+        dlopen(\"libgone.so.1\", RTLD_NOW); \
+        puts(dlopen(\"libplugin.so.2\", RTLD_NOW) ? \"loaded\" : dlerror()); return 0; }";
+    let rpath = format!("-Wl,-rpath,{}", libraries.display());
+    let program = common::compile(folder.path(), "app", source, &[&rpath]);
+    let word = program.to_str().unwrap();
+    let plain = pack(&[word]);
+    let flag = "--with libraries=libplugin.so.2";
+    assert!(plain.said.contains(flag), "{}", plain.said);
+    assert!(!plain.said.contains("libgone"), "{}", plain.said);
+    let with = pack(&[word, "--with", "libraries=libplugin.so.2"]);
+    if packing::runs_containers() {
+        assert_ne!(plain.prints(&[]), "loaded\n");
+        assert_eq!(with.prints(&[]), "loaded\n");
+    }
+    let said = refused(
+        2,
+        &[common::hello().to_str().unwrap(), "--with", "libraries"],
+    );
+    assert!(said.contains("names no such library"), "{said}");
+}
+
+#[test]
+fn a_program_that_probes_for_certificates_gets_them() {
+    if !Path::new("/etc/ssl/certs/ca-certificates.crt").exists() {
+        return;
+    }
+    let folder = common::temporary();
+    // Directory and file apart, as openssl-probe has them.
+    let source = "#include <stdio.h>\nint main(void) { puts(\"/etc/ssl\"); \
+        return puts(\"certs/ca-certificates.crt\") < 0; }";
+    let program = common::compile(folder.path(), "probe", source, &[]);
+    let packed = pack(&[program.to_str().unwrap()]);
+    assert!(
+        packed.has("etc/ssl/certs/ca-certificates.crt"),
+        "{}",
+        packed.said
+    );
+}

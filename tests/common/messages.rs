@@ -251,6 +251,13 @@ fn writing() -> Vec<Told> {
             engine: "docker",
             command: "save app:1".into(),
             said: "reference does not exist".into(),
+            instead: None,
+        }),
+        told(EngineError::Failed {
+            engine: "podman",
+            command: "save app:1".into(),
+            said: "app: image not known".into(),
+            instead: Some("docker does not respond (cannot connect)".into()),
         }),
         told(RegistryError::Reference(
             "UPPER".into(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::is_straight;
 use crate::needs::process::first_path;
-use crate::needs::strings::OPENSSL_FOLDER;
+use crate::needs::strings::{OPENSSL_FOLDER, PROBED};
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
 /// Functions that read the system's CA certificates.
@@ -26,7 +26,7 @@ const READERS: [&str; 14] = [
 ];
 /// Paths in programs that include their own TLS (Go's `crypto/x509/root_linux.go`, Rust's
 /// openssl-probe).
-const STRINGS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+const STRINGS: [&str; 3] = ["/etc/ssl/certs", "/etc/pki/tls/certs", PROBED];
 /// Where distributions install the bundle.
 const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -47,7 +47,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     mode: Mode::Automatic,
     what: "CA certificates",
     sign: "an import of SSL_CTX_set_default_verify_paths, gnutls_certificate_set_x509_system_trust \
-           and the like; the string /etc/ssl/certs in the program",
+           and the like; the string /etc/ssl/certs or certs/ca-certificates.crt in the program",
     adds: "the CA bundle, and the links through which OpenSSL, GnuTLS, Go and Rust find it",
     fires,
     supply,

@@ -9,6 +9,7 @@ mod dlopen;
 mod gconv;
 mod hosts;
 mod libgcc;
+mod libraries;
 mod locale;
 mod nss;
 mod openssl;
@@ -55,6 +56,7 @@ pub static RULES: &[&NeedRule] = &[
     &stdlib::RULE,
     &openssl::RULE,
     &pam::RULE,
+    &libraries::RULE,
     &plugins::RULE,
     &commands::RULE,
     &paths::RULE,

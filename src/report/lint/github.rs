@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Linted;
 use crate::lint::Severity;
 
-/// Writes one workflow command for each finding.
+/// Writes one workflow command for each error and warning.
 ///
 /// # Errors
 /// When `out` fails.
@@ -15,7 +15,8 @@ pub fn github(targets: &[Linted], out: &mut dyn Write) -> io::Result<()> {
             let command = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
-                Severity::Info => "notice",
+                // A run shows only a few annotations, and infos would hide what counts.
+                Severity::Info => continue,
             };
             let title = format!("{} {}", finding.rule.id, finding.rule.title);
             let text = format!(
