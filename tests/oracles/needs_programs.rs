@@ -237,3 +237,18 @@ fn a_one_file_program_of_pyinstaller_finds_what_its_libraries_need() {
     let without = pack(&["--without".as_ref(), "bundle".as_ref(), program.as_os_str()]);
     assert!(!without.run(&[]).status.success());
 }
+
+#[test]
+fn a_program_that_draws_text_finds_a_font() {
+    if !common::have(&["fc-match"]) || !runs_containers() {
+        return;
+    }
+    let program = installed("fc-match");
+    let plain = pack(&[&program]);
+    assert!(plain.said.contains("--with fonts"), "{}", plain.said);
+    let with = pack(&[&*program, "--with", "fonts"]);
+    let matched = with.prints(&[&program, "sans", "file"]);
+    assert!(matched.contains("/usr/share/fonts/"), "{matched}");
+    let without = plain.run(&[&program, "sans", "file"]);
+    assert!(!packing::text(&without).contains("/usr/share/fonts/"));
+}

@@ -6,6 +6,7 @@ mod certificates;
 mod commands;
 mod directories;
 mod dlopen;
+mod fonts;
 mod gconv;
 mod hosts;
 mod libgcc;
@@ -57,6 +58,7 @@ pub static RULES: &[&NeedRule] = &[
     &openssl::RULE,
     &pam::RULE,
     &libraries::RULE,
+    &fonts::RULE,
     &plugins::RULE,
     &commands::RULE,
     &paths::RULE,
