@@ -206,6 +206,23 @@ fn converters_are_a_hint_until_they_are_asked_for() {
 }
 
 #[test]
+fn a_static_program_takes_the_converters_of_the_installed_library() {
+    let folder = common::temporary();
+    let program = common::compile(folder.path(), "convert", CONVERT, &["-static"]);
+    let word = program.to_str().unwrap();
+    let with = pack(&[word, "--with", "gconv=UTF-16"]);
+    assert!(
+        with.layer()
+            .keys()
+            .any(|path| path.ends_with("gconv/UTF-16.so"))
+    );
+    if runs_containers() {
+        assert_eq!(pack(&[word]).run(&[]).status.code(), Some(1));
+        assert_eq!(with.prints(&[]), "converts\n");
+    }
+}
+
+#[test]
 fn services_are_a_hint_until_they_are_asked_for() {
     if !Path::new("/etc/services").exists() {
         return;

@@ -179,15 +179,30 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(additions)
 }
 
-/// The `gconv` directory: next to the C library, or in a usual place.
+/// The `gconv` directory: next to the C library, or in a usual place. A static program has no C
+/// library beside it, and takes the converters of the installed one all the same.
 fn folder(view: &View, process: &Process<'_>) -> Option<PathBuf> {
-    let libc = process.loaded("libc.so.6")?;
-    let real = &process.objects()[libc].walk.real;
-    let beside = real.parent()?.join("gconv");
-    let usual = [beside, "/usr/lib64/gconv".into(), "/usr/lib/gconv".into()];
-    usual
-        .into_iter()
-        .find(|path: &PathBuf| view.walk(path).is_ok())
+    let beside: Vec<PathBuf> = match process.loaded("libc.so.6") {
+        Some(libc) => {
+            let real = &process.objects()[libc].walk.real;
+            real.parent().map(Path::to_path_buf).into_iter().collect()
+        }
+        None => {
+            // Debian's directories for each architecture.
+            let names = view.read_dir(Path::new("/usr/lib")).unwrap_or_default();
+            let names = names.iter().filter(|name| {
+                let name = name.to_string_lossy();
+                name.contains("-linux-gnu")
+            });
+            names.map(|name| Path::new("/usr/lib").join(name)).collect()
+        }
+    };
+    let usual = ["/usr/lib64", "/usr/lib"].map(PathBuf::from);
+    let mut places = beside.into_iter().chain(usual);
+    places.find_map(|place| {
+        let folder = place.join("gconv");
+        view.walk(&folder).is_ok().then_some(folder)
+    })
 }
 
 /// A module that converts one character set to another.
