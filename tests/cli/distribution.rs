@@ -24,6 +24,7 @@ fn build(folder: &Path, recipe: &str) -> PathBuf {
         "README.md",
         "src",
         "crates",
+        "fuzz",
         "xtask",
         "tests",
     ] {
