@@ -6,11 +6,12 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, ImageIndex};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::archive::{ImageError, Style, Written, WrittenImage};
@@ -87,29 +88,22 @@ struct LockedLayout {
 
 impl LockedLayout {
     fn open(folder: &Path) -> Result<Self, ImageError> {
-        let marker = folder.join("oci-layout");
-        let existed = folder.exists();
-        let is_new = match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
-            Ok(is_empty) => is_empty,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            Err(error) => return Err(error.into()),
-        };
-        if is_new {
-            fs::create_dir_all(folder.join("blobs/sha256"))?;
-            write_new(folder, "oci-layout", LAYOUT)?;
-        }
-        let lock = File::open(&marker).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ImageError::NoLayout("it has no oci-layout file".into()),
-            _ => error.into(),
-        })?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)?;
-        fs::create_dir_all(folder.join("blobs/sha256"))?;
-        Ok(Self {
+        let (lock, existed) = locked(folder)?;
+        let mut layout = Self {
             folder: folder.to_path_buf(),
-            is_new,
+            is_new: !existed,
             existed,
             _lock: lock,
-        })
+        };
+        // Asked only now: until it had the lock, another run may have filled the directory.
+        layout.is_new = fs::read_dir(folder)?.next().is_none();
+        if layout.is_new {
+            write_new(folder, "oci-layout", LAYOUT)?;
+        } else if !folder.join("oci-layout").exists() {
+            return Err(ImageError::NoLayout("it has no oci-layout file".into()));
+        }
+        fs::create_dir_all(layout.blobs())?;
+        Ok(layout)
     }
 
     fn blobs(&self) -> PathBuf {
@@ -211,11 +205,39 @@ impl Drop for LockedLayout {
     fn drop(&mut self) {
         // Only what was made here: another run may have added an image meanwhile.
         if self.is_new && !self.folder.join("index.json").exists() {
-            let _ = fs::remove_dir_all(self.folder.join("blobs"));
+            let blobs = self.folder.join("blobs");
+            if fs::remove_dir_all(&blobs).is_err() {
+                // Needs no descriptors, of which there may be too few.
+                let _ = fs::remove_dir(self.blobs());
+                let _ = fs::remove_dir(blobs);
+            }
             let _ = fs::remove_file(self.folder.join("oci-layout"));
             if !self.existed {
                 let _ = fs::remove_dir(&self.folder);
             }
+        }
+    }
+}
+
+/// The directory, created if it is absent and locked, and whether it existed. Its own lock is the only
+/// one that is there before the first file of a layout.
+fn locked(folder: &Path) -> io::Result<(File, bool)> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    loop {
+        let (lock, existed) = match open(folder, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                fs::create_dir_all(folder)?;
+                (open(folder, flags, Mode::empty())?, false)
+            }
+            found => (found?, true),
+        };
+        let lock = File::from(lock);
+        flock(&lock, FlockOperation::LockExclusive)?;
+        // A run that failed meanwhile has removed the directory that it made.
+        let now = fs::metadata(folder).map(|now| (now.dev(), now.ino()));
+        let held = lock.metadata()?;
+        if now.is_ok_and(|now| now == (held.dev(), held.ino())) {
+            return Ok((lock, existed));
         }
     }
 }
