@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
+#[cfg(doc)]
+use super::Output;
 use super::{Interrupts, OutputError, Watched, receipt};
 
 /// A directory that has not been renamed into place yet. A failure or a signal removes it.
@@ -25,7 +27,7 @@ pub struct AtomicFolder {
 }
 
 impl AtomicFolder {
-    /// Creates a temporary directory next to `path`.
+    /// Creates a temporary directory next to `path`. A link is followed, as [`Output::create`] does.
     ///
     /// With `force` an older root directory is replaced if it still matches its receipt.
     ///
@@ -35,7 +37,9 @@ impl AtomicFolder {
         let fail = |error| OutputError::Io(path.to_path_buf(), error);
         let target = match fs::canonicalize(path) {
             Ok(existing) => existing,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => plain(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                plain(&super::dangling_target(path))
+            }
             Err(error) => return Err(fail(error)),
         };
         match fs::read_dir(&target).map(|mut entries| entries.next().is_some()) {
@@ -115,7 +119,10 @@ impl AtomicFolder {
                 .map_err(|error| OutputError::Io(self.target.clone(), error));
         }
         // It replaces an empty directory, and only an empty one (rename(2)).
-        fs::rename(self.temporary.path(), &self.target).map_err(fail)?;
+        if let Err(error) = fs::rename(self.temporary.path(), &self.target) {
+            receipt::remove(&self.target);
+            return Err(fail(error));
+        }
         // The temporary directory no longer exists.
         let _ = self.temporary.keep();
         Ok(())

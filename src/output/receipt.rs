@@ -32,6 +32,12 @@ pub(super) fn write(written: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the receipt of a directory that is not in its place after all.
+pub(super) fn remove(directory: &Path) {
+    // It matches no tree there: --force refuses with it as well as without.
+    let _ = fs::remove_file(place(directory));
+}
+
 /// Whether `directory` still matches its receipt; false if there is none.
 ///
 /// # Errors
