@@ -14,7 +14,7 @@ pub use watch::{Scratch, watch};
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -109,13 +109,18 @@ impl Output {
             ));
         }
         let interrupts = Interrupts::hold();
+        // Opened here for the error of the system: that of `tempfile` names the temporary file, and its
+        // kind says nothing of too many open files.
+        let open = |path: &Path| {
+            let mut options = File::options();
+            options.read(true).write(true).create_new(true);
+            // The umask applies, as to any file that a compiler writes.
+            options.mode(0o666).open(path)
+        };
         let temporary = tempfile::Builder::new()
             .prefix(".slimpack-")
-            // The umask applies, as to any file that a compiler writes.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            // Its own message names the temporary file.
-            .map_err(|error| fail(error.kind().into()))?;
+            .make_in(folder, open)
+            .map_err(fail)?;
         if let Ok(previous) = fs::metadata(&target) {
             // A file that is replaced stays as private as it was.
             let same = temporary.as_file().set_permissions(previous.permissions());
