@@ -154,7 +154,12 @@ impl ByHand {
         };
         let paths = matching(source, &add.source, &mut self.globbed);
         if paths.is_empty() {
-            return Err(fail("no such file or directory"));
+            // A directory that may not be entered is not an absent file.
+            let whole = source.locate(Path::new(&add.source));
+            return Err(match source.view.walk(&whole) {
+                Err(errno) if !has_glob(&add.source) => fail(&errno.to_string()),
+                _ => fail("no such file or directory"),
+            });
         }
         if paths.len() >= MAX_MATCHES {
             let why = format!("it matches {MAX_MATCHES} paths or more; add their directory");
