@@ -25,6 +25,9 @@ mod servers;
 
 mod bounds;
 mod engines;
+mod faults;
+mod faults_limits;
+mod faults_roots;
 mod formats;
 mod hostile_images;
 mod image;
