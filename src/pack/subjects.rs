@@ -157,7 +157,7 @@ impl ByHand {
             // A directory that may not be entered is not an absent file.
             let whole = source.locate(Path::new(&add.source));
             return Err(match source.view.walk(&whole) {
-                Err(errno) if !has_glob(&add.source) => fail(&errno.to_string()),
+                Err(errno) if !has_glob(&add.source) => fail(&errno.message()),
                 _ => fail("no such file or directory"),
             });
         }
