@@ -66,7 +66,7 @@ impl Places {
         length: u64,
     ) -> Option<()> {
         let longest = STRINGS.iter().map(|text| text.len()).max().unwrap_or(1);
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; usize::try_from(length).unwrap_or(PIECE).min(PIECE)];
         let mut at = 0;
         while at < length && self.0.contains(&None) {
             let wanted = usize::try_from(length - at).unwrap_or(PIECE).min(PIECE);
