@@ -126,8 +126,28 @@ fn sp305_file_capabilities_of_a_layer_and_of_a_folder() {
         ..Member::file("usr/bin/ping", "ping")
     };
     let plain = ping.clone();
+    let script = Member {
+        mode: 0o755,
+        ..Member::file("usr/bin/script", "#!/usr/bin/ping\n")
+    };
+    // The kernel takes them from the interpreter (execve(2)).
+    let script = script.record("SCHILY.xattr.security.capability", value.clone());
+    assert_has(
+        lint_members(vec![plain.clone(), script]).only("SP305"),
+        &json!({"subject": "has file capabilities, which scripts do not get"}),
+    );
     let ping = ping.record("SCHILY.xattr.security.capability", value);
     assert_has(lint_members(vec![ping]).only("SP305"), &expected);
+    // As bsdtar writes it, with padding and without.
+    for text in [
+        "AQAAAgAgAAAAAAAAAAAAAAAAAAA=",
+        "AQAAAgAgAAAAAAAAAAAAAAAAAAA",
+    ] {
+        let ping = plain
+            .clone()
+            .record("LIBARCHIVE.xattr.security.capability", text);
+        assert_has(lint_members(vec![ping]).only("SP305"), &expected);
+    }
     let other = plain.record("SCHILY.xattr.user.note", "text");
     lint_members(vec![other]).is_silent("SP305");
 

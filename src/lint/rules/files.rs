@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
-use crate::image::read::{AnomalyKind, Duplicate, Fault, Tree};
+use crate::image::read::{AnomalyKind, Duplicate, Fault, Head, Tree};
 use crate::lint::catalogue::{SP004, SP301, SP304, SP305, SP306, SP307, SP309, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
@@ -163,7 +163,10 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
             0o6000 => "setuid and setgid",
             0o4000 => "setuid",
             0o2000 => "setgid",
-            _ if node.capabilities.is_some() => "has file capabilities",
+            _ if node.capabilities.is_some() => match node.head() {
+                Head::Script => "has file capabilities, which scripts do not get",
+                Head::Elf | Head::Other => "has file capabilities",
+            },
             _ => continue,
         };
         if !is_executable {
