@@ -279,3 +279,35 @@ fn images_of_one_tag_and_different_names_share_a_layout() {
     assert_eq!(entrypoint("latest"), "/bin/ls");
     assert_eq!(entrypoint("cat:latest"), "/bin/cat");
 }
+
+#[test]
+fn holes_of_a_file_are_zeros_in_the_image() {
+    use std::os::unix::fs::FileExt;
+    let folder = temporary();
+    let data = folder.path().join("data");
+    let file = fs::File::create(&data).unwrap();
+    file.set_len(20 << 20).unwrap();
+    // Data in the middle, in a piece that begins with zeros, and at the very end.
+    for offset in [(5 << 20) + 7, (9 << 20) - 1, (20 << 20) - 1] {
+        file.write_all_at(b"x", offset).unwrap();
+    }
+    for output in ["file.tar", "-"] {
+        let archive = folder.path().join("image.tar");
+        let mut command = slimpack();
+        command.arg(hello()).args(["-q", "--add"]);
+        command.arg(format!("{}:/data", data.display())).arg("-o");
+        match output {
+            "-" => {
+                let written = common::output(command.arg("-")).stdout;
+                fs::write(&archive, written).unwrap();
+            }
+            _ => drop(succeed(command.arg(&archive))),
+        }
+        let root = folder.path().join(format!("root-{output}"));
+        common::unpack_layer(&archive, &root);
+        assert!(
+            fs::read(root.join("data")).unwrap() == fs::read(&data).unwrap(),
+            "{output}"
+        );
+    }
+}

@@ -232,8 +232,30 @@ fn copy_bytes(
         })?;
         out.write_all(&part[..count])?;
         offset += count as u64;
+        if is_zero(&part[..count]) {
+            // Perhaps in a hole, whose bytes need not be read.
+            let data = opened.next_data(offset).min(file.size());
+            offset = fill(out, offset, data)?;
+        }
     }
     Ok(())
+}
+
+/// Whether a piece may be of a hole: its ends are looked at first, which most data fail.
+fn is_zero(piece: &[u8]) -> bool {
+    let ends = [piece.first(), piece.last()];
+    ends.iter().all(|end| *end == Some(&0)) && piece.iter().all(|&byte| byte == 0)
+}
+
+/// Writes zeros from one offset up to another; returns that.
+fn fill(out: &mut dyn Write, mut from: u64, to: u64) -> io::Result<u64> {
+    static ZEROS: [u8; CHUNK] = [0; CHUNK];
+    while from < to {
+        let length = usize::try_from(to - from).map_or(CHUNK, |length| length.min(CHUNK));
+        out.write_all(&ZEROS[..length])?;
+        from += length as u64;
+    }
+    Ok(from)
 }
 
 /// A new header, with the time stamp that all members share.
