@@ -13,6 +13,9 @@ const POSIX_SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mks
 /// Shells with their own languages.
 const OTHER_SHELLS: [&str; 3] = ["fish", "tcsh", "csh"];
 
+/// Builtins that are followed by options and assignments.
+const DECLARING: [&str; 5] = ["export", "readonly", "declare", "typeset", "local"];
+
 /// Most different words of a script that are searched in the `PATH`; a script of a megabyte may have
 /// hundreds of thousands.
 const MAX_COMMANDS: usize = 2000;
@@ -74,9 +77,12 @@ pub fn commands_in(
             let statement = variables.expand(statement);
             for piece in statement.split(['(', ')', '`', '{', '}']) {
                 let mut words = piece.split_whitespace().peekable();
+                let mut declares = false;
                 while let Some(word) = words.peek() {
+                    declares |= DECLARING.contains(word);
+                    // What is declared without a value is no command.
                     let is_prefix = KEYWORDS.contains(word) || variables.note(word);
-                    if !is_prefix {
+                    if !is_prefix && !declares {
                         break;
                     }
                     words.next();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::process::{Process, RuleMemo, begins_as_program};
 use super::provision::Ownership;
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
-use super::rules::{BUNDLE, RULES, unknown_payload};
+use super::rules::{BUNDLE, RULES, script_with_data, unknown_payload};
 use super::selection::Selection;
 use super::{Mode, NeedRule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
@@ -97,6 +97,9 @@ pub fn provide(
         None => Ok(loop_.result),
     }
 }
+
+/// What engines mount by themselves.
+const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Why a program is processed.
 #[derive(Clone, PartialEq, Eq)]
@@ -204,6 +207,12 @@ impl<'a> Loop<'a> {
                 format!("{} {payload}", program.display())
             });
             self.result.warnings.extend(payload);
+            let data = script_with_data(&process).map(|script| {
+                let script = (self.context.shown)(script);
+                let script = script.display();
+                format!("{script} has data after its commands; what is in it is unknown")
+            });
+            self.result.warnings.extend(data);
         }
         loop {
             let mut libraries = Vec::new();
@@ -342,7 +351,12 @@ impl<'a> Loop<'a> {
                 .split_once('=')
                 .map_or(&**argument, |(_, value)| value);
             let path = Path::new(path);
-            if !path.is_absolute() || self.brings(path) || !is_plain(&path.display().to_string()) {
+            let is_mounted = MOUNTED.iter().any(|top| path.starts_with(top));
+            if !path.is_absolute()
+                || is_mounted
+                || self.brings(path)
+                || !is_plain(&path.display().to_string())
+            {
                 continue;
             }
             // Programs are covered by the need `commands`; a directory may be a mount point.

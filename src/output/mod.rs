@@ -209,6 +209,16 @@ impl AtomicFile {
         directory.sync_all().map_err(fail)
     }
 
+    /// Puts the file that stays in place on the disk, and its name.
+    ///
+    /// # Errors
+    /// The error of `fsync(2)`.
+    pub fn sync_before(&self) -> Result<(), OutputError> {
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        let synced = sync(&self.target).and_then(|()| sync(parent(&self.target)));
+        synced.map_err(|error| OutputError::Io(self.target.clone(), error))
+    }
+
     /// Renames the file into place.
     ///
     /// # Errors

@@ -38,6 +38,18 @@ fn missing_preloads(plan: &Plan) -> BTreeSet<(String, &'static str)> {
         .collect()
 }
 
+/// Warnings about libraries to preload that loaders will not find.
+pub(super) fn preload_warnings(plan: &Plan) -> Vec<String> {
+    let missing = missing_preloads(plan).into_iter();
+    let warnings = missing.map(|(name, source)| {
+        format!(
+            "{source} lists {name}, which is not found; the loader prints an error at every start: \
+             pack it with --add, or remove the name"
+        )
+    });
+    warnings.collect()
+}
+
 fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     /// Number of symbols that are listed; the rest are counted.
     const NAMED: usize = 5;
@@ -75,13 +87,8 @@ fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
             safe(path.display())
         )?;
     }
-    for (name, source) in missing_preloads(plan) {
-        writeln!(
-            out,
-            "{WARNING}warning:{WARNING:#} {source} lists {}, which is not found; the loader prints \
-             an error at every start: pack it with --add, or remove the name",
-            one_line(&name)
-        )?;
+    for warning in preload_warnings(plan) {
+        writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(&warning))?;
     }
     for call in plan.missed_calls.iter().take(NAMED) {
         writeln!(
@@ -121,8 +128,19 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
 
 /// What programs need besides their libraries: what the image includes, and what it may lack.
 fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    /// Number of hints that are listed without -v: the likeliest come first.
+    /// Number of hints that are listed without -v.
     const NAMED: usize = 3;
+    /// Needs without which most programs that show the sign do not do their work, first of all.
+    const LIKELY: [&str; 8] = [
+        "argument",
+        "stdlib",
+        "paths",
+        "plugins",
+        "libraries",
+        "gconv",
+        "home",
+        "commands",
+    ];
     let served = served(plan);
     if verbose {
         for (_, reason) in &served {
@@ -146,7 +164,12 @@ fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(unserved))?;
     }
     let named = if verbose { usize::MAX } else { NAMED };
-    for hint in plan.hints.iter().take(named) {
+    let mut hints: Vec<&Hint> = plan.hints.iter().collect();
+    hints.sort_by_key(|hint| {
+        let place = LIKELY.iter().position(|need| *need == hint.need);
+        place.unwrap_or(LIKELY.len())
+    });
+    for hint in hints.into_iter().take(named) {
         let Hint {
             flag, why, adds, ..
         } = hint;

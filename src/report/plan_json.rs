@@ -180,7 +180,7 @@ pub fn plan_json(
                 more_programs: hint.more,
             })
             .collect(),
-        warnings: plan.unserved.clone(),
+        warnings: [plan.unserved.clone(), super::plan::preload_warnings(plan)].concat(),
         from: plan.minimized.as_ref().map(|minimized| PlanMinimized {
             image: text(&minimized.image),
             before: &minimized.before,

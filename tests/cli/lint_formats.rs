@@ -268,7 +268,7 @@ fn github_escapes_what_would_end_an_annotation() {
     let (_root, path) = odd();
     let text = printed(&["--format", "github"], &path);
     assert!(text.contains("one%2C two%3A 50%25,title="), "{text}");
-    assert!(text.contains("100%25%0A::error::%0D"), "{text}");
+    assert!(text.contains("100%25\u{fffd}::error::\u{fffd}"), "{text}");
     let annotations = annotations(&path);
     assert_eq!(annotations.len(), 1);
     let [severity, file, _, data] = &annotations[0];
@@ -276,7 +276,10 @@ fn github_escapes_what_would_end_an_annotation() {
         (severity.as_str(), file.as_str()),
         ("warning", path.to_str().unwrap())
     );
-    assert!(data.contains("/usr/bin/100%\n::error::\r"), "{data:?}");
+    assert!(
+        data.contains("/usr/bin/100%\u{fffd}::error::\u{fffd}"),
+        "{data:?}"
+    );
 }
 
 #[test]

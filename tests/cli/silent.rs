@@ -23,6 +23,12 @@ fn a_library_to_preload_that_is_not_there_is_told_by_pack_and_by_lint() {
         let line = format!("LD_PRELOAD lists {name}, which is not found");
         assert!(packed.said.contains(&line), "{}", packed.said);
     }
+    let json = common::succeed(
+        slimpack()
+            .args([hello().to_str().unwrap(), "--json", "-o", "/dev/null"])
+            .args(preload),
+    );
+    assert!(json.contains("LD_PRELOAD lists libgone.so"), "{json}");
     let report = roots::lint(["--only", "SP017", packed.archive.to_str().unwrap()]);
     assert_eq!(report.of("SP017").len(), 2);
     let found = report.about("SP017", "libgone.so");
@@ -251,4 +257,44 @@ with zipfile.ZipFile(sys.argv[1], 'a') as z: z.writestr('data', os.urandom(1 << 
     appimage[8..11].copy_from_slice(b"AI\x02");
     let said = pack("appimage", &appimage);
     assert!(said.contains("--appimage-extract"), "{said}");
+}
+
+#[test]
+fn a_script_that_extracts_itself_is_named_and_its_archive_is_no_text() {
+    let folder = temporary();
+    let script = folder.path().join("installer");
+    let mut bytes = b"#!/bin/sh\ntail -n +4 \"$0\" | tar xz -C /tmp\nexit 0\n".to_vec();
+    bytes.extend(image_writer::gzip(b"\nls;w;id\n"));
+    bytes.extend(b"\nls\n");
+    fs::write(&script, bytes).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let packed = pack(&[&script]);
+    assert!(
+        packed.said.contains("has data after its commands"),
+        "{}",
+        packed.said
+    );
+    assert!(packed.said.contains("tail"), "{}", packed.said);
+    assert!(!packed.said.contains("commands=ls"), "{}", packed.said);
+}
+
+#[test]
+fn variables_that_are_declared_with_a_builtin_are_followed() {
+    let folder = temporary();
+    for line in [
+        "export BINDIR=/usr/bin",
+        "readonly BINDIR=/usr/bin",
+        "declare -r BINDIR=/usr/bin",
+        "export A=1 BINDIR=/usr/bin",
+    ] {
+        let script = folder.path().join("script");
+        fs::write(
+            &script,
+            format!("#!/bin/sh\n{line}\nexport BINDIR\nexec \"$BINDIR/sort\"\n"),
+        )
+        .unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let packed = pack(&[&script]);
+        assert!(packed.said.contains("sort"), "{line}: {}", packed.said);
+    }
 }

@@ -571,6 +571,9 @@ fn with_sync_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_e
     assert_eq!(bytes, "fdatasync");
     assert!(name.starts_with("rename"), "{name}");
     assert_eq!(directory, "fsync");
+    // What stays as it is may not be on the disk yet.
+    let unchanged = calls(trace, &[&words[..], &["--if-changed"]].concat());
+    assert_eq!(unchanged, ["fsync", "fsync"]);
     let without = calls(trace, &words[..4]);
     assert!(
         matches!(&without[..], [name] if name.starts_with("rename")),

@@ -469,6 +469,9 @@ fn write_file(
 /// Publishes an image; returns whether the existing one is identical and was kept.
 fn publish_image(mut file: AtomicFile, args: &PackArgs) -> Result<bool, CliError> {
     if args.if_changed && file.is_same_as_before()? {
+        if args.sync {
+            file.sync_before()?;
+        }
         return Ok(true);
     }
     match args.sync {

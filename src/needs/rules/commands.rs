@@ -143,14 +143,37 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(paths.into_iter().map(Addition::File).collect())
 }
 
+/// The text of a script, and whether data is after it: a script that extracts itself.
+fn text_of(process: &Process<'_>, script: &Path) -> (String, bool) {
+    let start = process
+        .view
+        .walk(script)
+        .and_then(|walk| process.view.open(&walk));
+    let start = start.ok().and_then(|file| file.prefix(0, MAX_SCRIPT).ok());
+    let start = start.unwrap_or_default();
+    // Text has no NUL, and archives have one in their first line.
+    let Some(nul) = memchr::memchr(0, &start) else {
+        return (String::from_utf8_lossy(&start).into_owned(), false);
+    };
+    let end = memchr::memrchr(b'\n', &start[..nul]).unwrap_or(0);
+    (String::from_utf8_lossy(&start[..end]).into_owned(), true)
+}
+
+/// The script that the process runs, if data is after its text.
+pub(in crate::needs) fn script_with_data<'p>(process: &Process<'p>) -> Option<&'p Path> {
+    let script = process
+        .script
+        .filter(|_| reads_posix_scripts(process.name()))?;
+    text_of(process, script).1.then_some(script)
+}
+
 /// The commands in the program's script or arguments, and the script if they come from it.
 fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let is_program =
         |path: &Path| is_program(process, path) && begins_as_program(process.view, path);
     let name = process.name();
     if let Some(script) = process.script.filter(|_| reads_posix_scripts(name)) {
-        let text = process.view.read(script, MAX_SCRIPT).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = text_of(process, script).0;
         return (
             Some(script),
             commands_in(&text, Some(script), process.env, &is_program),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::Linted;
 use crate::lint::Severity;
+use crate::vfs::safe;
 
 /// Writes one workflow command for each error and warning.
 ///
@@ -19,16 +20,17 @@ pub fn github(targets: &[Linted], out: &mut dyn Write) -> io::Result<()> {
                 Severity::Info => continue,
             };
             let title = format!("{} {}", finding.rule.id, finding.rule.title);
+            // Names of files may have characters that reorder what a log shows.
             let text = format!(
                 "{}: {}\n{}",
-                finding.path.display(),
-                finding.message,
+                safe(finding.path.display()),
+                safe(&finding.message),
                 finding.fix
             );
             writeln!(
                 out,
                 "::{command} file={},title={}::{}",
-                property(&target.path.display().to_string()),
+                property(&safe(target.path.display()).to_string()),
                 property(&title),
                 data(&text)
             )?;
