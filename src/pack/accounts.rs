@@ -109,6 +109,8 @@ impl<'s> Accounts<'s> {
             file: self.source.shown(file),
             known: accounts(view, file)
                 .into_iter()
+                .filter(|fields| fields.len() > 1)
+                .map(|mut fields| fields.swap_remove(0))
                 .filter(|known| known != name)
                 .collect(),
         };

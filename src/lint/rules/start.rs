@@ -10,10 +10,8 @@ use crate::lint::catalogue::{SP302, SP308, SP310};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::loader::Objects;
+use crate::needs::accounts;
 use crate::vfs::{NodeKind, View};
-
-/// Largest `/etc/passwd` that is read, in bytes.
-const MAX_PASSWD: u64 = 16 << 20;
 
 /// An entrypoint that cannot be started.
 pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
@@ -156,19 +154,9 @@ pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// The entries of `/etc/passwd` or `/etc/group`, each split into its fields.
-fn entries(view: &View, file: &str) -> Vec<Vec<String>> {
-    let text = view.read(Path::new(file), MAX_PASSWD).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines = text.lines();
-    lines
-        .map(|line| line.split(':').map(str::to_owned).collect())
-        .collect()
-}
-
 /// The fields of the user or group with this name.
 fn entry(view: &View, file: &str, name: &str) -> Option<Vec<String>> {
-    entries(view, file)
+    accounts(view, Path::new(file))
         .into_iter()
         .find(|fields| fields[0] == name)
 }
@@ -183,14 +171,15 @@ fn numbers(context: &Context<'_>) -> Option<(u64, Vec<u64>)> {
     let view = &context.source.view;
     let number = |fields: &[String], at: usize| fields.get(at)?.parse::<u64>().ok();
     let by_number: Option<u64> = user.parse().ok();
-    let known = entries(view, "/etc/passwd")
-        .into_iter()
-        .find(|fields| match by_number {
-            Some(uid) => number(fields, 2) == Some(uid),
-            None => fields[0] == user,
-        });
+    let known =
+        accounts(view, Path::new("/etc/passwd"))
+            .into_iter()
+            .find(|fields| match by_number {
+                Some(uid) => number(fields, 2) == Some(uid),
+                None => fields[0] == user,
+            });
     let uid = by_number.or_else(|| number(known.as_ref()?, 2))?;
-    let groups = entries(view, "/etc/group");
+    let groups = accounts(view, Path::new("/etc/group"));
     let gids = match group {
         Some(group) => {
             let named = groups.iter().find(|fields| fields[0] == group);

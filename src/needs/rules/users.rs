@@ -168,12 +168,15 @@ pub fn account(source: &View, file: &Path, wanted: &str) -> Option<Vec<String>> 
     Some(fields)
 }
 
-/// The names in a file such as `/etc/passwd`; empty if it cannot be read.
-pub fn accounts(source: &View, file: &Path) -> Vec<String> {
+/// The entries of a file such as `/etc/passwd`, each split into its fields; empty if it cannot be
+/// read.
+pub fn accounts(source: &View, file: &Path) -> Vec<Vec<String>> {
     let text = source.read(file, MAX_FILE).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let names = text.lines().filter_map(|line| line.split_once(':'));
-    names.map(|(name, _)| name.to_owned()).collect()
+    let lines = text.lines();
+    lines
+        .map(|line| line.split(':').map(str::to_owned).collect())
+        .collect()
 }
 
 fn find(source: &View, file: &str, wanted: &str) -> Option<String> {
