@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use foldhash::HashSet;
 
@@ -143,20 +144,32 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(paths.into_iter().map(Addition::File).collect())
 }
 
-/// The text of a script, and whether data is after it: a script that extracts itself.
-fn text_of(process: &Process<'_>, script: &Path) -> (String, bool) {
-    let start = process
-        .view
-        .walk(script)
-        .and_then(|walk| process.view.open(&walk));
-    let start = start.ok().and_then(|file| file.prefix(0, MAX_SCRIPT).ok());
-    let start = start.unwrap_or_default();
-    // Text has no NUL, and archives have one in their first line.
-    let Some(nul) = memchr::memchr(0, &start) else {
-        return (String::from_utf8_lossy(&start).into_owned(), false);
+/// The text of a script, as far as it is searched.
+#[derive(Clone)]
+struct ScriptText {
+    text: Arc<str>,
+    /// Whether data is after it: a script that extracts itself.
+    has_data: bool,
+}
+
+/// The text of a script, read once; `None` if it cannot be read.
+fn text_of(process: &Process<'_>, script: &Path) -> Option<ScriptText> {
+    let view = process.view;
+    let walk = view.walk(script).ok()?;
+    let read = || {
+        let start = view.open(&walk).ok()?.prefix(0, MAX_SCRIPT).ok()?;
+        // Text has no NUL, and archives have one in their first line.
+        let nul = memchr::memchr(0, &start);
+        let text = match nul {
+            Some(nul) => &start[..memchr::memrchr(b'\n', &start[..nul]).unwrap_or(0)],
+            None => &start[..],
+        };
+        Some(ScriptText {
+            text: String::from_utf8_lossy(text).into(),
+            has_data: nul.is_some(),
+        })
     };
-    let end = memchr::memrchr(b'\n', &start[..nul]).unwrap_or(0);
-    (String::from_utf8_lossy(&start[..end]).into_owned(), true)
+    view.remember(&walk, || read().ok_or(())).ok()
 }
 
 /// The script that the process runs, if data is after its text.
@@ -164,7 +177,7 @@ pub(in crate::needs) fn script_with_data<'p>(process: &Process<'p>) -> Option<&'
     let script = process
         .script
         .filter(|_| reads_posix_scripts(process.name()))?;
-    text_of(process, script).1.then_some(script)
+    text_of(process, script)?.has_data.then_some(script)
 }
 
 /// The commands in the program's script or arguments, and the script if they come from it.
@@ -173,7 +186,7 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
         |path: &Path| is_program(process, path) && begins_as_program(process.view, path);
     let name = process.name();
     if let Some(script) = process.script.filter(|_| reads_posix_scripts(name)) {
-        let text = text_of(process, script).0;
+        let text = text_of(process, script).map_or_else(|| "".into(), |found| found.text);
         return (
             Some(script),
             commands_in(&text, Some(script), process.env, &is_program),

@@ -71,7 +71,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         let modules = modules.filter(|module| process.has_file(module));
         additions.extend(modules.map(Addition::File));
         let compiled = path.join(COMPILED);
-        if process.has(compiled.as_os_str().to_str().unwrap_or_default()) {
+        if process.view.walk(&compiled).is_ok() {
             additions.push(Addition::Folder(compiled, 0o755));
         }
     }
