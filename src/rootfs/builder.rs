@@ -142,7 +142,6 @@ impl Builder {
         self.finish_given(&mut rootfs)?;
         rootfs.malformed = std::mem::take(&mut self.malformed);
         if self.keeps_owners {
-            rootfs.malformed.clear();
             rootfs.restore(source)?;
         }
         // Those above first, so that none is made on the way to another.

@@ -12,7 +12,8 @@ use crate::loader::Objects;
 use crate::vfs::View;
 
 impl Rootfs {
-    /// Turns files with the same content, mode, owner and capabilities into hard links; returns the bytes saved. Files
+    /// Turns files with the same content, mode, owner and capabilities into hard links; returns the
+    /// bytes saved. Files
     /// that cannot be read stay as they are.
     pub fn link_duplicates(&mut self, source: &View) -> u64 {
         let mut by_size: BTreeMap<_, Vec<(PathBuf, SourceFile)>> = BTreeMap::new();

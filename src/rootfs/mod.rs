@@ -26,6 +26,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::bytes::{ReadAt, is_same};
+use crate::image::Inode;
 use crate::needs::{BY_HAND, Ownership};
 use crate::strip::{Assembled, Strip};
 use crate::vfs::{Capabilities, Errno, FileId, MAX_LINKS, NodeKind, Owner, View, Walk};
@@ -160,6 +161,13 @@ impl SourceFile {
             },
             false => Self::of(walk, mode & 0o111 != 0),
         }
+    }
+
+    /// Keeps the capabilities that it has in the source; whether it has none or well-formed ones.
+    fn keep_capabilities(&mut self, source: &View) -> bool {
+        let value = self.walk().and_then(|walk| source.capabilities(walk));
+        self.capabilities = value.as_deref().and_then(Capabilities::parse);
+        value.is_none() || self.capabilities.is_some()
     }
 
     /// Whether it can be executed in the image.
@@ -362,8 +370,13 @@ impl Rootfs {
             .values()
             .filter_map(|node| match &node.content {
                 Content::File(file) => {
-                    let identity = (file.id(), file.mode, node.owner, file.capabilities);
-                    seen.insert(identity).then(|| file.size())
+                    let inode = Inode {
+                        id: file.id(),
+                        mode: file.mode,
+                        owner: node.owner,
+                        capabilities: file.capabilities,
+                    };
+                    seen.insert(inode).then(|| file.size())
                 }
                 Content::Directory(_) | Content::Symlink(_) => None,
             })
@@ -397,11 +410,10 @@ impl Rootfs {
         for (path, node) in &mut self.nodes {
             let found = match &mut node.content {
                 Content::File(file) => {
-                    let Some(walk) = file.walk() else { continue };
-                    let found = walk.metadata;
-                    let value = source.capabilities(walk);
-                    file.capabilities = value.as_deref().and_then(Capabilities::parse);
-                    if value.is_some() && file.capabilities.is_none() {
+                    let Some(found) = file.walk().map(|walk| walk.metadata) else {
+                        continue;
+                    };
+                    if !file.keep_capabilities(source) {
                         self.malformed.push(path.clone());
                     }
                     file.mode = found.mode;

@@ -15,7 +15,7 @@ use super::{Builder, Reason, Rootfs, RootfsError, SourceFile};
 use crate::closure::{Closure, Request};
 use crate::elf::Linkage;
 use crate::loader::{FoundVia, Loaded, Rules};
-use crate::vfs::{Capabilities, Link, View, Walk};
+use crate::vfs::{Link, View, Walk};
 
 /// Top-level directories that belong to an installation, not to a build.
 const INSTALLED: [&str; 6] = ["bin", "sbin", "usr", "opt", "nix", "gnu"];
@@ -133,12 +133,10 @@ impl<'a> Placer<'a> {
             false => SourceFile::of(program.walk.clone(), is_executable),
         };
         let is_program = program.object.linkage() != Linkage::Library;
-        if is_program && self.keeps_capabilities {
-            let value = self.source.capabilities(&program.walk);
-            file.capabilities = value.as_deref().and_then(Capabilities::parse);
-            if value.is_some() && file.capabilities.is_none() {
-                self.builder.malformed.push(program.walk.real.clone());
-            }
+        // Where all keep what they have in the source, so do programs.
+        let keeps_capabilities = self.keeps_capabilities && !self.builder.keeps_owners;
+        if is_program && keeps_capabilities && !file.keep_capabilities(self.source) {
+            self.builder.malformed.push(program.walk.real.clone());
         }
         let found = program.walk.metadata;
         let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;

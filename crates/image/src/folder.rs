@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, fsetxattr, utimensat};
 use slimpack_vfs::{CAPABILITIES, Owner};
 
-use super::layer::{LayerEntry, LayerError, LayerNode, LayerSource, copy};
+use super::layer::{Inode, LayerEntry, LayerError, LayerNode, LayerSource, copy};
 
 /// Writes the tree into `folder`, which is empty. `mtime` is in seconds since 1970; `go_on` is
 /// called before each file and can stop the write.
@@ -55,8 +55,8 @@ pub fn write_folder(
                 set_link_time(&at, mtime)?;
             }
             LayerEntry::File(mode, file) => {
-                let identity = (file.id(), mode, owner, file.capabilities());
-                if let Some(first) = first_path.get(&identity) {
+                let inode = Inode::of(file, mode, owner);
+                if let Some(first) = first_path.get(&inode) {
                     fs::hard_link(first, &at)?;
                     continue;
                 }
@@ -72,7 +72,7 @@ pub fn write_folder(
                         .map_err(io::Error::from)?;
                 }
                 out.set_times(times)?;
-                first_path.insert(identity, at);
+                first_path.insert(inode, at);
             }
         }
     }

@@ -92,6 +92,31 @@ pub trait LayerFile {
     fn open(&self) -> Result<Box<dyn ReadAt>, Errno>;
 }
 
+/// What makes two paths one file: the same bytes, and all that a file has only one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inode {
+    /// The identity of its bytes.
+    pub id: FileId,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Who owns it.
+    pub owner: Owner,
+    /// Its capabilities.
+    pub capabilities: Option<Capabilities>,
+}
+
+impl Inode {
+    /// That of a file of a layer.
+    pub(super) fn of(file: &dyn LayerFile, mode: u32, owner: Owner) -> Self {
+        Self {
+            id: file.id(),
+            mode,
+            owner,
+            capabilities: file.capabilities(),
+        }
+    }
+}
+
 /// Writes the tree as a tar. `mtime` is in seconds since 1970.
 ///
 /// # Errors
@@ -116,13 +141,13 @@ pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<
             LayerEntry::File(mode, file) => {
                 // Two paths that are one file on the source stay one object to the
                 // loader, if they have one mode and owner: a file has one of each.
-                let identity = (file.id(), mode, owner, file.capabilities());
-                if let Some(first) = first_path.get(&identity) {
+                let inode = Inode::of(file, mode, owner);
+                if let Some(first) = first_path.get(&inode) {
                     let mut header = header(EntryType::Link, mode);
                     tar.append_link(&mut header, name, first)?;
                     continue;
                 }
-                first_path.insert(identity, name.to_path_buf());
+                first_path.insert(inode, name.to_path_buf());
                 let mut header = header(EntryType::Regular, mode);
                 append_file(&mut tar, &mut header, name, file)?;
             }

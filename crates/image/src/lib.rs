@@ -33,7 +33,7 @@ pub use config::{Configured, MAX_RECORD_FILE, RECORD_FILE, Settings, is_record, 
 pub use digest::{Blob, Digester};
 pub use folder::write_folder;
 pub use format::Format;
-pub use layer::{LayerEntry, LayerError, LayerFile, LayerNode, LayerSource};
+pub use layer::{Inode, LayerEntry, LayerError, LayerFile, LayerNode, LayerSource};
 pub use layout::write_layout;
 pub use part::{LayerBlob, Part};
 pub use platform::Platform;
