@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+// In place of the standard attribute, in all modules.
+#[macro_use(test)]
+extern crate slimpack_test_attribute;
+
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/docker.rs"]
@@ -10,6 +14,8 @@ mod docker;
 mod elf_writer;
 #[path = "../common/messages.rs"]
 mod examples;
+#[path = "../common/harness.rs"]
+mod harness;
 #[path = "../common/image_writer.rs"]
 mod image_writer;
 #[path = "../common/layers.rs"]
@@ -38,6 +44,7 @@ mod config_file;
 mod damaged;
 mod diff;
 mod distribution;
+mod ignored;
 mod inspect;
 mod lint_data;
 mod lint_files;
@@ -60,3 +67,7 @@ mod silent;
 mod tidy;
 mod tree;
 mod why;
+
+fn main() -> std::process::ExitCode {
+    harness::run()
+}

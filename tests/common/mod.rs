@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The environment variable that turns "tool absent, skipped" into a failure.
-pub const REQUIRE_TOOLS: &str = "SLIMPACK_REQUIRE_TOOLS";
+pub use crate::harness::miss;
 
 /// A run of the built binary, with an environment that changes nothing.
 pub fn slimpack() -> Command {
@@ -73,19 +72,24 @@ pub fn text(output: &Output) -> String {
     streams.map(|s| String::from_utf8_lossy(s)).concat()
 }
 
-/// Whether all of `tools` are installed. When one is not, says so and returns false: the
-/// test ends early. With `SLIMPACK_REQUIRE_TOOLS=1` it fails instead.
+/// Whether all of `tools` are installed. When one is not, the test is [ignored](miss), however it
+/// goes on from here.
 pub fn have(tools: &[&str]) -> bool {
     let missing: Vec<_> = tools.iter().filter(|tool| find(tool).is_none()).collect();
-    if missing.is_empty() {
-        return true;
+    for tool in &missing {
+        miss(format!("{tool} is not installed"));
     }
-    assert!(
-        std::env::var_os(REQUIRE_TOOLS).is_none(),
-        "{REQUIRE_TOOLS} is set and these tools are absent: {missing:?}"
-    );
-    eprintln!("skipped: these tools are absent: {missing:?}");
-    false
+    missing.is_empty()
+}
+
+/// What an environment variable of the tests names. When it is not set, the test is
+/// [ignored](miss).
+pub fn given(variable: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(variable);
+    if value.is_none() {
+        miss(format!("{variable} is not set"));
+    }
+    value.map(PathBuf::from)
 }
 
 /// Where a tool is installed.
@@ -97,13 +101,12 @@ pub fn find(tool: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Whether this process may run containers.
+/// Whether this process may run containers. When it may not, the test is [ignored](miss).
 pub fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
-    assert!(
-        is_root || std::env::var_os(REQUIRE_TOOLS).is_none(),
-        "{REQUIRE_TOOLS} is set and the tests do not run as root"
-    );
+    if !is_root {
+        miss("it needs root".to_owned());
+    }
     is_root
 }
 

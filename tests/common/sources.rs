@@ -18,14 +18,18 @@ pub fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every Rust file of the program and of the crates beside it, sorted.
+/// Every Rust file of the program and of the crates beside it that are published, sorted.
 pub fn all_sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = sources(&root.join("src"));
     let crates = fs::read_dir(root.join("crates")).unwrap();
     let mut crates: Vec<_> = crates.map(|entry| entry.unwrap().path()).collect();
     crates.sort();
-    for one in crates {
+    let is_published = |one: &PathBuf| {
+        let manifest = fs::read_to_string(one.join("Cargo.toml")).unwrap();
+        !manifest.contains("\npublish = false\n")
+    };
+    for one in crates.iter().filter(|one| is_published(one)) {
         found.extend(sources(&one.join("src")));
     }
     found

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+// In place of the standard attribute, in all modules.
+#[macro_use(test)]
+extern crate slimpack_test_attribute;
+
 #[path = "../common/authority.rs"]
 mod authority;
 #[path = "../common/mod.rs"]
@@ -10,6 +14,8 @@ mod common;
 mod docker;
 #[path = "../common/elf_writer.rs"]
 mod elf_writer;
+#[path = "../common/harness.rs"]
+mod harness;
 #[path = "../common/image_writer.rs"]
 mod image_writer;
 #[path = "../common/packing.rs"]
@@ -51,3 +57,7 @@ mod registry_double;
 mod registry_server;
 mod root_folder;
 mod strip_images;
+
+fn main() -> std::process::ExitCode {
+    harness::run()
+}

@@ -22,13 +22,8 @@ static PORT: OnceLock<u16> = OnceLock::new();
 
 /// The root, if tests can use it.
 fn root() -> Option<PathBuf> {
-    let Some(root) = std::env::var_os("SLIMPACK_TEST_SERVICES") else {
-        eprintln!("skipped: SLIMPACK_TEST_SERVICES names no root");
-        let is_required = std::env::var_os(common::REQUIRE_TOOLS).is_some();
-        assert!(!is_required, "SLIMPACK_TEST_SERVICES is not set");
-        return None;
-    };
-    (have(&TOOLS) && common::is_root()).then(|| PathBuf::from(root))
+    let root = common::given("SLIMPACK_TEST_SERVICES")?;
+    (have(&TOOLS) && common::is_root()).then_some(root)
 }
 
 /// A Debian image in `folder`: the root with these files, configured by these words of `buildah

@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+// In place of the standard attribute, in all modules.
+#[macro_use(test)]
+extern crate slimpack_test_attribute;
+
 #[path = "../common/authority.rs"]
 mod authority;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/docker.rs"]
 mod docker;
+#[path = "../common/harness.rs"]
+mod harness;
 #[path = "../common/machine.rs"]
 mod machine;
 #[path = "../common/packing.rs"]
@@ -34,3 +40,7 @@ mod needs_programs;
 mod needs_servers;
 mod programs;
 mod strip;
+
+fn main() -> std::process::ExitCode {
+    harness::run()
+}

@@ -112,15 +112,7 @@ fn runs_all() -> bool {
 
 /// Whether there are packages that bring their own libraries: `.ci/run` downloads them.
 fn has_trees() -> bool {
-    let is_set = std::env::var_os(TREES).is_some();
-    if !is_set {
-        eprintln!("skipped: {TREES} names no trees");
-        assert!(
-            std::env::var_os(common::REQUIRE_TOOLS).is_none(),
-            "{TREES} is not set"
-        );
-    }
-    is_set
+    common::given(TREES).is_some()
 }
 
 /// The run with its program where it stands on this machine.
