@@ -19,8 +19,8 @@ use slimpack::strip::{self, Assembled, DebugFile, Level, Strip};
 use slimpack::vfs::memory::MemoryVfs;
 use slimpack::vfs::{Memo, View};
 
-use crate::elf_writer::Elf;
 use crate::parts;
+use slimpack_test_elf::Elf;
 
 /// The loader that programs of the harness request.
 pub const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";

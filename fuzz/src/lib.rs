@@ -8,8 +8,6 @@
 #![warn(missing_docs)]
 
 mod elf;
-#[path = "../../tests/common/elf_writer.rs"]
-mod elf_writer;
 mod files;
 mod images;
 mod mutate;

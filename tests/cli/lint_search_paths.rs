@@ -1,10 +1,10 @@
 //! The rules about search paths, as objects carry them: SP101 to SP107.
 
-use crate::{common, elf_writer, roots};
+use crate::{common, roots};
 use common::have;
-use elf_writer::Elf;
 use roots::{MUSL_GCC, Root, assert_has, lint};
 use serde_json::json;
+use slimpack_test_elf::Elf;
 
 const APP: &str = "/usr/bin/app";
 

@@ -10,8 +10,6 @@ extern crate slimpack_test_attribute;
 mod common;
 #[path = "../common/docker.rs"]
 mod docker;
-#[path = "../common/elf_writer.rs"]
-mod elf_writer;
 #[path = "../common/messages.rs"]
 mod examples;
 #[path = "../common/harness.rs"]

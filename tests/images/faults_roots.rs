@@ -3,13 +3,13 @@
 //! A marker is in files of the host, at the places that links, search paths, includes and shebangs of
 //! generated roots name. Its bytes never reach an image or a stream.
 
-use crate::{common, elf_writer, image_writer, root_images};
+use crate::{common, image_writer, root_images};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use common::{output, slimpack, temporary};
-use elf_writer::Elf;
+use slimpack_test_elf::Elf;
 
 /// In every file of the host that a root may try to reach.
 const OUTSIDE: &str = "b5d1f3c09e7a4862-outside-8c17d0aa53f94e6b";
@@ -163,6 +163,7 @@ fn build(root: &Path, host: &Path, seed: u64) {
         rpath,
         runpath,
         soname: None,
+        ..Elf::default()
     };
     write(&at("app"), &app.bytes());
     if dice.coin() {

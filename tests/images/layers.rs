@@ -1,7 +1,7 @@
 //! Layers, one over the other: generated stacks against a model of the OCI image specification
 //! (`layer.md`) and against umoci, and what tars hold besides plain members.
 
-use crate::{common, elf_writer, image_writer};
+use crate::{common, image_writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{succeed, temporary};
-use elf_writer::Elf;
 use image_writer::*;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,6 +17,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use slimpack::elf::Object;
 use slimpack::image::read::Head;
 use slimpack::loader::Objects;
+use slimpack_test_elf::Elf;
 use tar::EntryType;
 
 /// One name of a layer.

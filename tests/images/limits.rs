@@ -1,17 +1,16 @@
 //! Graphs and names that no compiler makes: bounded work, clear messages.
 
-use crate::elf_writer;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use elf_writer::Elf;
 use slimpack::bytes::ReadAt;
 use slimpack::closure::{Closure, ClosureError, Program};
 use slimpack::loader::{Environment, Loaders};
 use slimpack::vfs::memory::MemoryVfs;
 use slimpack::vfs::{Errno, Memo, Metadata, Vfs, View};
+use slimpack_test_elf::Elf;
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 

@@ -12,8 +12,6 @@ mod authority;
 mod common;
 #[path = "../common/docker.rs"]
 mod docker;
-#[path = "../common/elf_writer.rs"]
-mod elf_writer;
 #[path = "../common/harness.rs"]
 mod harness;
 #[path = "../common/image_writer.rs"]

@@ -6,6 +6,12 @@
 
 mod error;
 mod interpreter;
+#[cfg(test)]
+mod rules_of_glibc;
+#[cfg(test)]
+mod rules_of_musl;
+#[cfg(test)]
+mod small_tree;
 mod trace;
 
 pub use error::ClosureError;
