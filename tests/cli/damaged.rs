@@ -4,7 +4,7 @@ use crate::common;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use slimpack::binding::Binder;
@@ -46,6 +46,12 @@ fn specimens() -> (Vec<u8>, Vec<u8>) {
     (fs::read(library).unwrap(), fs::read(program).unwrap())
 }
 
+/// How long this thread has worked: the clock on the wall also counts the work of others.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.try_into().unwrap()
+}
+
 /// Does everything that a pack and `tree` do with these two.
 fn examine(library: Vec<u8>, program: Vec<u8>) {
     let loader = "/lib64/ld-linux-x86-64.so.2";
@@ -55,7 +61,7 @@ fn examine(library: Vec<u8>, program: Vec<u8>) {
         .file("/lib/x86_64-linux-gnu/libc.so.6", libc)
         .file("/lib/libinner.so", library)
         .file("/app", program);
-    let start = Instant::now();
+    let start = worked();
     let view = View::new(Box::new(vfs), Arc::new(Memo::default()));
     let Ok(program) = Program::find(&view, Path::new("/app")) else {
         return;
@@ -80,11 +86,8 @@ fn examine(library: Vec<u8>, program: Vec<u8>) {
         let text = error.to_string();
         assert!(text.starts_with("cannot read the symbols of /"), "{text}");
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        start.elapsed()
-    );
+    let took = worked().saturating_sub(start);
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 /// The file offsets of the values in a 64-bit dynamic table.
