@@ -40,6 +40,7 @@ mod cli;
 mod command_line;
 mod config_file;
 mod damaged;
+mod dependencies;
 mod diff;
 mod distribution;
 mod ignored;
