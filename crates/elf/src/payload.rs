@@ -12,8 +12,8 @@ use slimpack_vfs::bytes::ReadAt;
 /// Unloaded bytes from which on a file may hold an archive: section names and symbols are smaller in
 /// most programs.
 const LEAST: u64 = 64 << 10;
-/// Bytes at the end of a file in which the mark of an archive is looked for: behind it are a section
-/// table, names of sections, a signature.
+/// Bytes at the end of a file in which the mark of an archive is looked for: a section table, section
+/// names or a signature may follow it.
 const TAIL: u64 = 8 << 10;
 /// PyInstaller's mark (`CArchive`, `PyInstaller/archive/writers.py`).
 const PYINSTALLER: &[u8] = b"MEI\x0c\x0b\x0a\x0b\x0e";

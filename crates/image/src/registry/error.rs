@@ -37,7 +37,7 @@ pub enum RegistryError {
         /// Why.
         why: String,
     },
-    /// 401 or 403, and nobody is logged in: there may as well be no such image.
+    /// 401 or 403 without credentials; registries also answer so for an image that does not exist.
     #[error(
         "{registry} requires credentials{said}; check the name, or run docker login {registry}"
     )]
@@ -47,7 +47,7 @@ pub enum RegistryError {
         /// What it says.
         said: Said,
     },
-    /// 401, and somebody is logged in.
+    /// 401 in spite of credentials.
     #[error("{registry} rejects the stored credentials{said}; run docker login {registry} again")]
     Password {
         /// The registry.
@@ -55,7 +55,7 @@ pub enum RegistryError {
         /// What it says.
         said: Said,
     },
-    /// 403, and somebody is logged in.
+    /// 403 in spite of credentials.
     #[error(
         "{registry} denies access to this account{said}; request access, or run docker login {registry} with another account"
     )]
@@ -111,7 +111,7 @@ pub enum RegistryError {
         /// What it says.
         said: Said,
     },
-    /// No connection: no such host, nobody listens there, no TLS that can be trusted.
+    /// No connection: unknown host, closed port, or untrusted TLS certificate.
     #[error(
         "cannot reach {registry}: {why}; check the name and the network, or pass --insecure-registry {registry} if it does not use TLS"
     )]
@@ -137,10 +137,10 @@ pub enum RegistryError {
         /// How long it had.
         after: Duration,
     },
-    /// A document that is none, a digest that is no name, or one that does not end.
+    /// A malformed or oversized manifest, or an invalid digest.
     #[error("its manifest cannot be used: {0}")]
     Manifest(String),
-    /// Not what its descriptor says.
+    /// The content does not match its descriptor.
     #[error("its blob {digest} cannot be used: {why}; push the image again")]
     Blob {
         /// The digest of its descriptor.
@@ -267,7 +267,7 @@ impl Problem {
 /// What was asked, for the words about the answer.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
-    /// As it stands in a name: docker.io, not index.docker.io.
+    /// As written in a reference: docker.io, not index.docker.io.
     pub registry: &'a str,
     pub repository: &'a str,
     /// The whole name, or the blob.

@@ -242,7 +242,7 @@ where
         .await
 }
 
-/// Whether blobs of this size fit into a folder; nobody has to send what does not.
+/// Checks that blobs of this size fit into a directory before they are downloaded.
 fn has_room(folder: &Path, blobs: &[BlobDescriptor]) -> Result<(), RegistryError> {
     let needed = blobs
         .iter()

@@ -1,8 +1,8 @@
-//! Requests of the OCI distribution specification, and what is answered.
+//! Requests of the OCI distribution specification, and their responses.
 //!
-//! In: what to ask a registry for. Out: the answer, or what it means that there is none. Who asks is said
-//! where the registry wants to know it, to nobody else, and again when a token has run out. Of no answer
-//! more is read than was promised, and none may stand still. Sources: the distribution specification, and
+//! In: what to request from a registry. Out: the response, or the reason why there is none. Credentials are
+//! sent only where the registry asks for them, and again after a token has expired. No response is read
+//! beyond its announced length, and a stalled one is given up. Sources: the distribution specification, and
 //! distribution's token authentication.
 
 use std::cell::RefCell;
@@ -247,8 +247,8 @@ impl Wire {
         Ok(false)
     }
 
-    /// Gives a place for an upload the scheme of the registry: one behind a proxy that ends TLS
-    /// names itself with the scheme that it is reached by (docker's distribution client mends this, too).
+    /// Sets the scheme of an upload location to that of the registry: a registry behind a proxy that
+    /// terminates TLS returns the scheme of its own connection (docker's distribution client does the same).
     fn keep_tls(&self, url: &mut Url) -> Result<(), RegistryError> {
         let is_registry = url.host_str() == self.origin.host_str()
             && (url.port().is_none() || url.port() == self.origin.port());
