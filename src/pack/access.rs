@@ -4,14 +4,16 @@
 //! for the user, and what the user will miss.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::accounts::Accounts;
+use super::accounts::Owners;
 use super::subjects::requested;
 use super::{Options, PackError};
+use crate::exec::Accounts;
 use crate::needs::{Addition, Cause, Hint, Provision};
-use crate::rootfs::{Content, Placer, Reason, Rootfs};
+use crate::rootfs::{Content, Placer, Reason, Rootfs, RootfsVfs};
 use crate::source::Source;
-use crate::vfs::{NodeKind, Owner};
+use crate::vfs::{NodeKind, Owner, View};
 
 /// Checks that the working directory that was typed is not a file.
 ///
@@ -54,7 +56,7 @@ pub(super) fn make_folders(
     source: &Source,
 ) -> Result<(), PackError> {
     let configured = &options.configured;
-    let user = configured.user.as_deref().unwrap_or("root");
+    let user = configured.user.as_deref().unwrap_or_default();
     let working_dir = configured.working_dir.iter();
     let working_dir = working_dir.map(|path| (path, "--workdir"));
     let volumes = configured.volumes.iter().map(|path| (path, "--volume"));
@@ -63,7 +65,7 @@ pub(super) fn make_folders(
         // What a configuration inherits is as the image has it.
         let is_inherited = options.kept.iter().any(|(kept, _)| kept == path);
         if path != Path::new("/") && !is_inherited {
-            let owner = Accounts::new(source, options).owner(user)?;
+            let owner = Owners::new(source, options).owner(user)?;
             placer.make_folder(path, owner, &requested(option));
         }
     }
@@ -71,17 +73,28 @@ pub(super) fn make_folders(
 }
 
 /// Tells what was added that the user of the image may not read.
-pub(super) fn unreadable(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<String> {
+pub(super) fn unreadable(
+    rootfs: &Arc<Rootfs>,
+    options: &Options,
+    source: &Source,
+) -> Option<String> {
     let user = options.configured.user.as_deref()?;
-    let id = Accounts::new(source, options).owner(user).ok()?;
-    // Users of an image may be in further groups.
-    if id.uid == 0 || source.is_image() {
+    // What comes from an image is as closed to its user as it was there.
+    if source.is_image() {
+        return None;
+    }
+    let configured = Owners::new(source, options).numbers(user).ok()?;
+    // The groups are those that the image has in its own /etc/passwd and /etc/group.
+    let vfs = RootfsVfs::new(rootfs.clone(), source.view.clone());
+    let image = View::new(Box::new(vfs), source.view.memo().clone());
+    let ids = Accounts::of(&image).process(&configured).ok()?;
+    if ids.uid == 0 {
         return None;
     }
     let closed = rootfs.nodes().filter(|(_, node)| {
         let shift = match node.owner {
-            Owner { uid, .. } if uid == id.uid => 6,
-            Owner { gid, .. } if gid == id.gid => 3,
+            Owner { uid, .. } if uid == ids.uid => 6,
+            Owner { gid, .. } if ids.gids.contains(&gid) => 3,
             _ => 0,
         };
         let is_open = match &node.content {
@@ -106,10 +119,10 @@ pub(super) fn unreadable(rootfs: &Rootfs, options: &Options, source: &Source) ->
 /// Tells that the home of the image's user, where engines point HOME at, is not in the image.
 pub(super) fn homeless(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<Hint> {
     let user = options.configured.user.as_deref()?;
-    let accounts = Accounts::new(source, options);
+    let owners = Owners::new(source, options);
     // Without users in the image, engines set HOME to the root.
     rootfs.node(Path::new("/etc/passwd"))?;
-    let home = accounts.home(user)?;
+    let home = owners.home(user)?;
     let is_meant = home != Path::new("/") && !home.starts_with("/nonexistent");
     let is_there = rootfs.node(&home).is_some();
     if !is_meant || is_there {

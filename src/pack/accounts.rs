@@ -1,4 +1,4 @@
-//! Users and groups by name.
+//! Users and groups of the image that is packed.
 //!
 //! In: `OWNER[:GROUP]` as it is typed. Out: IDs, looked up as the image will have them: in the
 //! `/etc/passwd` and `/etc/group` that are added, else in those of the source.
@@ -7,37 +7,30 @@ use std::path::{Path, PathBuf};
 
 use super::options::Grant;
 use super::{Options, PackError};
-use crate::needs::{Ownership, account, accounts};
+use crate::exec::{AccountKind, Accounts, UnknownAccount};
+use crate::needs::Ownership;
 use crate::source::Source;
 use crate::vfs::Owner;
 
-const PASSWD: &str = "/etc/passwd";
-const GROUP: &str = "/etc/group";
-
-/// Where users and groups are looked up.
-pub(super) struct Accounts<'s> {
+/// Where users and groups are looked up, with the errors of the command line.
+pub(super) struct Owners<'s> {
     source: &'s Source,
-    passwd: PathBuf,
-    group: PathBuf,
+    accounts: Accounts<'s>,
 }
 
-impl<'s> Accounts<'s> {
+impl<'s> Owners<'s> {
     /// The users and groups of the image that `options` describe.
     pub fn new(source: &'s Source, options: &Options) -> Self {
         let file = |path: &str| {
             let mut added = options.add.iter();
             let added = added.find(|add| add.destination.as_deref() == Some(path));
-            let typed = added.map_or(path, |add| &add.source);
             match added {
-                Some(_) => source.locate(Path::new(typed)),
+                Some(add) => source.locate(Path::new(&add.source)),
                 None => PathBuf::from(path),
             }
         };
-        Self {
-            source,
-            passwd: file(PASSWD),
-            group: file(GROUP),
-        }
+        let accounts = Accounts::at(&source.view, file("/etc/passwd"), file("/etc/group"));
+        Self { source, accounts }
     }
 
     /// The owner and mode that were typed.
@@ -52,28 +45,13 @@ impl<'s> Accounts<'s> {
         })
     }
 
-    /// The IDs of `OWNER[:GROUP]`. As with `COPY --chown`, the group of a user that is given by name
-    /// is the user's, and that of a number is the same number.
+    /// The IDs of `OWNER[:GROUP]`.
     ///
     /// # Errors
     /// [`PackError::Owner`] if there is no such user or group.
     pub fn owner(&self, typed: &str) -> Result<Owner, PackError> {
-        let (user, group) = match typed.split_once(':') {
-            // Engines take an empty part for one that is not there.
-            Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
-            None => (typed, None),
-        };
-        let (uid, own_group) = match user.parse() {
-            _ if user.is_empty() => (0, 0),
-            Ok(number) => (number, number),
-            Err(_) => self.ids(&self.passwd, "user", user)?,
-        };
-        let gid = match group.map(|group| (group, group.parse())) {
-            None => own_group,
-            Some((_, Ok(number))) => number,
-            Some((name, Err(_))) => self.ids(&self.group, "group", name)?.0,
-        };
-        Ok(Owner { uid, gid })
+        let owner = self.accounts.owner(typed);
+        owner.map_err(|unknown| self.unknown(unknown))
     }
 
     /// `USER[:GROUP]` in numbers, for engines that have to know without looking into the image: some
@@ -93,28 +71,19 @@ impl<'s> Accounts<'s> {
     /// The home of a user, if the user has an entry; `typed` may name a group, too.
     pub fn home(&self, typed: &str) -> Option<PathBuf> {
         let user = typed.split(':').next()?;
-        let home = account(&self.source.view, &self.passwd, user)?;
-        let home = PathBuf::from(home.get(5)?);
+        let account = self.accounts.find(AccountKind::User, user)?;
+        let home = PathBuf::from(account.field(5));
         home.is_absolute().then_some(home)
     }
 
-    /// The third field of an entry, and the fourth if it is a number.
-    fn ids(&self, file: &Path, kind: &'static str, name: &str) -> Result<(u32, u32), PackError> {
-        let view = &self.source.view;
-        let fields = account(view, file, name).unwrap_or_default();
-        let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
-        let unknown = || PackError::Owner {
+    fn unknown(&self, UnknownAccount { kind, name }: UnknownAccount) -> PackError {
+        let known = self.accounts.all(kind);
+        let known = known.iter().map(|account| account.name().to_owned());
+        PackError::Owner {
             kind,
-            name: name.to_owned(),
-            file: self.source.shown(file),
-            known: accounts(view, file)
-                .into_iter()
-                .filter(|fields| fields.len() > 1)
-                .map(|mut fields| fields.swap_remove(0))
-                .filter(|known| known != name)
-                .collect(),
-        };
-        let id: u32 = number(2).ok_or_else(unknown)?;
-        Ok((id, number(3).unwrap_or(id)))
+            file: self.source.shown(self.accounts.file(kind)),
+            known: known.filter(|known| *known != name).collect(),
+            name,
+        }
     }
 }

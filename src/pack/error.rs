@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::closure::ClosureError;
+use crate::exec::AccountKind;
 use crate::image::ImageError;
 use crate::needs::NeedError;
 use crate::proof::ProofError;
@@ -72,8 +73,8 @@ pub enum PackError {
     /// A user or group that the image does not have.
     #[error("there is no {kind} {name:?} in {}{}; give its number, or add the file with --add", .file.display(), did_you_mean(nearest(.name, .known.iter().map(String::as_str), 2)))]
     Owner {
-        /// `user` or `group`.
-        kind: &'static str,
+        /// Which of the two.
+        kind: AccountKind,
         /// The name, as it was typed.
         name: String,
         /// Where it was looked up.

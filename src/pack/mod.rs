@@ -31,7 +31,7 @@ use crate::needs::Hint;
 use crate::proof::MissedCall;
 use crate::rootfs::{Rootfs, SourcedRootfs};
 use crate::source::{Source, choose_root};
-use accounts::Accounts;
+use accounts::Owners;
 use phases::Subjects;
 
 /// A program in the image.
@@ -92,7 +92,7 @@ impl Plan {
         let root = choose_root(&options.roots, first, &options.current_dir)?;
         let source = Source::open(&root, &options.current_dir)?;
         if let Some(user) = &options.configured.user {
-            Accounts::new(&source, options).owner(user)?;
+            Owners::new(&source, options).owner(user)?;
         }
         Self::in_source(options, source)
     }

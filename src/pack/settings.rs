@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::accounts::Accounts;
+use super::accounts::Owners;
 use super::{Options, PackError, PackedProgram, record};
 use crate::exec::command_path;
 use crate::image::{Platform, Settings, Tag};
@@ -64,7 +64,7 @@ pub(super) fn settings(
     if !options.inherits_user
         && let Some(user) = &configured.user
     {
-        configured.user = Some(Accounts::new(source, options).numbers(user)?);
+        configured.user = Some(Owners::new(source, options).numbers(user)?);
     }
     Ok(Settings {
         platform,

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::accounts::Accounts;
+use super::accounts::Owners;
 use super::{Add, Options, PackError};
 use crate::closure::{ClosureError, Program};
 use crate::elf::ElfError;
@@ -122,13 +122,13 @@ pub(super) struct ByHand {
 
 /// Everything that the `--add` and `--mkdir` options add.
 pub(super) fn added(source: &Source, options: &Options, errors: &mut Vec<PackError>) -> ByHand {
-    let accounts = Accounts::new(source, options);
+    let owners = Owners::new(source, options);
     let mut by_hand = ByHand::default();
     for add in &options.add {
-        errors.extend(by_hand.add(source, add, &accounts).err());
+        errors.extend(by_hand.add(source, add, &owners).err());
     }
     for directory in &options.mkdir {
-        match accounts.ownership(&directory.grant) {
+        match owners.ownership(&directory.grant) {
             Ok(ownership) => by_hand.provisions.push(Provision {
                 addition: Addition::Folder(directory.path.clone(), 0o755),
                 cause: requested("--mkdir"),
@@ -141,13 +141,8 @@ pub(super) fn added(source: &Source, options: &Options, errors: &mut Vec<PackErr
 }
 
 impl ByHand {
-    fn add(
-        &mut self,
-        source: &Source,
-        add: &Add,
-        accounts: &Accounts<'_>,
-    ) -> Result<(), PackError> {
-        let ownership = accounts.ownership(&add.grant)?;
+    fn add(&mut self, source: &Source, add: &Add, owners: &Owners<'_>) -> Result<(), PackError> {
+        let ownership = owners.ownership(&add.grant)?;
         let fail = |why: &str| PackError::Add {
             word: add.source.clone(),
             why: why.to_owned(),

@@ -14,6 +14,7 @@ use slimpack::config::{Config, ConfigError};
 use slimpack::depfile::DepfileError;
 use slimpack::elf::{ElfError, Malformed};
 use slimpack::engine::EngineError;
+use slimpack::exec::AccountKind;
 use slimpack::image::LayerError;
 use slimpack::image::read::{Fault, ReadError};
 use slimpack::image::{ImageError, Tag};
@@ -458,7 +459,7 @@ fn pack() -> Vec<Told> {
         }),
         told(PackError::WorkingDir("/usr/bin/app".into())),
         told(PackError::Owner {
-            kind: "user",
+            kind: AccountKind::User,
             name: "www-dat".into(),
             file: "/etc/passwd".into(),
             known: vec!["root".into(), "www-data".into()],

@@ -4,14 +4,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::elf::{ElfError, go_machine};
-use crate::exec::{TELLING, command_line, describe};
+use crate::exec::{Accounts, TELLING, UnknownAccount, command_line, describe};
 use crate::image::Platform;
 use crate::lint::catalogue::{SP302, SP308, SP310};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::loader::Objects;
-use crate::needs::accounts;
-use crate::vfs::{NodeKind, View};
+use crate::vfs::NodeKind;
 
 /// An entrypoint that cannot be started.
 pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
@@ -133,76 +132,14 @@ fn not_a_program(
 
 /// A user or group that is given by name and not in `/etc/passwd` or `/etc/group`.
 pub(super) fn user(context: &Context<'_>) -> Vec<Finding> {
-    let (user, group) = match context.start.user.split_once(':') {
-        Some((user, group)) => (user, group),
-        None => (context.start.user.as_str(), ""),
-    };
-    let view = &context.source.view;
-    let checks = [
-        ("user", user, "/etc/passwd"),
-        ("group", group, "/etc/group"),
-    ];
-    let unknown = checks.iter().filter(|(_, name, file)| {
-        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-        !is_number && entry(view, file, name).is_none()
+    let accounts = Accounts::of(&context.source.view);
+    let unknown = accounts.unknown(&context.start.user).into_iter();
+    let findings = unknown.map(|UnknownAccount { kind, name }| {
+        let file = accounts.file(kind);
+        let message = format!("the image's {kind} {name} is not in its {}", file.display());
+        Finding::new(&SP308, file, name, message)
     });
-    unknown
-        .map(|(what, name, file)| {
-            let message = format!("the image's {what} {name} is not in its {file}");
-            Finding::new(&SP308, Path::new(file), *name, message)
-        })
-        .collect()
-}
-
-/// The fields of the user or group with this name.
-fn entry(view: &View, file: &str, name: &str) -> Option<Vec<String>> {
-    accounts(view, Path::new(file))
-        .into_iter()
-        .find(|fields| fields[0] == name)
-}
-
-/// The UID and the GIDs of the image's user, resolved as engines do: a numeric user is looked up
-/// too, and without an explicit group the user gets all groups that `/etc/group` lists it in.
-fn numbers(context: &Context<'_>) -> Option<(u64, Vec<u64>)> {
-    let (user, group) = match context.start.user.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (context.start.user.as_str(), None),
-    };
-    let view = &context.source.view;
-    let number = |fields: &[String], at: usize| fields.get(at)?.parse::<u64>().ok();
-    let by_number: Option<u64> = user.parse().ok();
-    let known =
-        accounts(view, Path::new("/etc/passwd"))
-            .into_iter()
-            .find(|fields| match by_number {
-                Some(uid) => number(fields, 2) == Some(uid),
-                None => fields[0] == user,
-            });
-    let uid = by_number.or_else(|| number(known.as_ref()?, 2))?;
-    let groups = accounts(view, Path::new("/etc/group"));
-    let gids = match group {
-        Some(group) => {
-            let named = groups.iter().find(|fields| fields[0] == group);
-            vec![group.parse().ok().or_else(|| number(named?, 2))?]
-        }
-        None => {
-            let own = known
-                .as_ref()
-                .and_then(|fields| number(fields, 3))
-                .unwrap_or(0);
-            let name = known.as_ref().map(|fields| fields[0].clone());
-            let lists = groups.iter().filter(|fields| {
-                let members = fields.get(3).map_or("", String::as_str);
-                name.as_ref()
-                    .is_some_and(|name| members.split(',').any(|member| member == name))
-            });
-            lists
-                .filter_map(|fields| number(fields, 2))
-                .chain([own])
-                .collect()
-        }
-    };
-    Some((uid, gids))
+    findings.collect()
 }
 
 /// The working directory and volumes that the image's user may not write to.
@@ -235,10 +172,15 @@ enum Permission {
 /// (`path_resolution(7)`).
 fn denied(context: &Context<'_>, real: &Path, access: Permission) -> Option<String> {
     let tree = context.tree()?;
-    let (uid, gids) = numbers(context).filter(|(uid, _)| *uid != 0)?;
+    let accounts = Accounts::of(&context.source.view);
+    let ids = accounts.process(&context.start.user).ok()?;
+    if ids.uid == 0 {
+        return None;
+    }
+    let is_in = |gid: u64| ids.gids.iter().any(|&own| u64::from(own) == gid);
     for path in real.ancestors() {
         let (_, node) = tree.node(path.as_os_str().as_bytes()).ok()?;
-        let shift = match (node.uid == uid, gids.contains(&node.gid)) {
+        let shift = match (node.uid == u64::from(ids.uid), is_in(node.gid)) {
             (true, _) => 6,
             (false, true) => 3,
             (false, false) => 0,

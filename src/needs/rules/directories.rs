@@ -1,8 +1,8 @@
 //! Directories of an image that its programs write to as another user than root.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::users::account;
+use crate::exec::Accounts;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
@@ -59,14 +59,10 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(empty_directories(supply.source, is_wanted))
 }
 
-/// The number of a user that is given by name or number; `None` if the image does not know it.
+/// The number of a user; `None` if the image does not know it.
 fn uid(source: &View, user: &str) -> Option<u32> {
-    let user = user.split(':').next().unwrap_or_default();
-    let by_name = || {
-        let fields = account(source, Path::new("/etc/passwd"), user)?;
-        fields.get(2)?.parse().ok()
-    };
-    user.parse().ok().or_else(by_name)
+    let ids = Accounts::of(source).process(user);
+    ids.ok().map(|ids| ids.uid)
 }
 
 /// The empty directories whose owner is wanted, each with its own mode.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::users::account;
+use crate::exec::{AccountKind, Accounts};
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::NodeKind;
 
@@ -67,10 +67,11 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let helpers = helpers.map(|path| Addition::File(path.to_owned()));
     // What `su` starts for root, and for the user of the image.
     let users = ["root", process.user.split(':').next().unwrap_or_default()];
+    let accounts = Accounts::of(supply.source);
     let shells: BTreeSet<PathBuf> = users
         .iter()
-        .filter_map(|user| account(supply.source, Path::new("/etc/passwd"), user))
-        .filter_map(|fields| fields.get(6).map(PathBuf::from))
+        .filter_map(|user| accounts.find(AccountKind::User, user))
+        .map(|account| PathBuf::from(account.field(6)))
         .collect();
     let shells = shells.into_iter().filter(|path| process.has_file(path));
     let shells = shells.map(Addition::Program);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::exec::{AccountKind, Accounts, is_number};
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::View;
 
@@ -24,8 +25,6 @@ const READERS: [&str; 14] = [
 ];
 /// The files that they read.
 const FILES: [&str; 2] = ["/etc/passwd", "/etc/group"];
-/// Largest file of the source that is read, in bytes.
-const MAX_FILE: u64 = 16 << 20;
 /// The ID of a user or group that the source does not define.
 const FIRST_USER: u32 = 1000;
 
@@ -53,10 +52,6 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .or_else(|| process.static_string(&["/etc/passwd"]))
 }
 
-fn is_number(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let is_there = |file: &Path| supply.source.walk(file).is_ok();
     if supply.is_image && FILES.iter().all(|file| is_there(Path::new(file))) {
@@ -82,7 +77,7 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
     // The group of nobody is nogroup on Debian, and nobody elsewhere.
     let groups = ["root:x:0:", "nobody:x:65534:", "nogroup:x:65534:"];
     let mut groups = groups.map(str::to_owned).to_vec();
-    let known_user = find(source, "/etc/passwd", user);
+    let known_user = find(source, AccountKind::User, user);
     let field = |line: &String, at: usize| line.split(':').nth(at).unwrap_or_default().to_owned();
     let own_group = known_user.as_ref().map(|line| field(line, 3));
     let id = |name: &str| match is_number(name) {
@@ -94,7 +89,7 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
         (true, None) => user.to_owned(),
         (false, _) => group.to_owned(),
     };
-    let known_group = find(source, "/etc/group", &group).map(|line| {
+    let known_group = find(source, AccountKind::Group, &group).map(|line| {
         // Its members are not included in the image.
         format!("{}:x:{}:", field(&line, 0), field(&line, 2))
     });
@@ -122,9 +117,9 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
         add(&mut groups, group_line);
     }
     for name in others {
-        let user = find(source, "/etc/passwd", name);
+        let user = find(source, AccountKind::User, name);
         let user = user.ok_or_else(|| format!("there is no user {name} in /etc/passwd"))?;
-        if let Some(group) = find(source, "/etc/group", &field(&user, 3)) {
+        if let Some(group) = find(source, AccountKind::Group, &field(&user, 3)) {
             add(
                 &mut groups,
                 format!("{}:x:{}:", field(&group, 0), field(&group, 2)),
@@ -153,37 +148,11 @@ fn add(lines: &mut Vec<String>, line: String) {
     }
 }
 
-/// The fields of the entry with this name or ID in a file such as `/etc/passwd` (`passwd(5)`,
-/// `group(5)`), the password replaced by `x`.
-pub fn account(source: &View, file: &Path, wanted: &str) -> Option<Vec<String>> {
-    let text = source.read(file, MAX_FILE).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let entry = text.lines().find(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next();
-        name == Some(wanted) || fields.nth(1) == Some(wanted)
-    })?;
-    let mut fields: Vec<String> = entry.split(':').map(str::to_owned).collect();
-    *fields.get_mut(1)? = "x".to_owned();
-    Some(fields)
-}
-
-/// The entries of a file such as `/etc/passwd`, each split into its fields; empty if it cannot be
-/// read.
-pub fn accounts(source: &View, file: &Path) -> Vec<Vec<String>> {
-    let text = source.read(file, MAX_FILE).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.lines();
-    lines
-        .map(|line| line.split(':').map(str::to_owned).collect())
-        .collect()
-}
-
-fn find(source: &View, file: &str, wanted: &str) -> Option<String> {
+fn find(source: &View, kind: AccountKind, wanted: &str) -> Option<String> {
     if wanted.is_empty() {
         return None;
     }
-    Some(account(source, Path::new(file), wanted)?.join(":"))
+    Some(Accounts::of(source).find(kind, wanted)?.line())
 }
 
 #[cfg(test)]

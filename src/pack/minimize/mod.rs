@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config;
 
-use super::accounts::Accounts;
+use super::accounts::Owners;
 use super::{Options, PackError, Plan};
 use crate::exec::Start;
 use crate::image::read::{Description, Image};
@@ -49,7 +49,7 @@ impl Plan {
         let start = Start::of(image.description.as_ref());
         let source = Source::of_image(name, view, &start.working_dir);
         if let Some(user) = &options.configured.user {
-            Accounts::new(&source, options).owner(user)?;
+            Owners::new(&source, options).owner(user)?;
         }
         let mut inherited = inherit(options, name, image.description.as_ref(), &source)?;
         inherited.kept = kept(options, &inherited.configured, image, &source);
@@ -114,9 +114,9 @@ fn inherit(
         inherited.tags.extend(image.and_then(slim_tag));
     }
     let start = Start {
-        words: Vec::new(),
         env: inherited.configured.env.clone(),
         working_dir: source.working_dir(),
+        words: Vec::new(),
         user: String::new(),
         volumes: Vec::new(),
     };
@@ -202,7 +202,7 @@ fn kept(
     let volumes = configured.volumes.iter().filter(is_new);
     kept.extend(volumes.map(|path| (Path::new("/").join(path), "one of its volumes")));
     let user = configured.user.as_deref().unwrap_or("root");
-    let home = Accounts::new(source, asked).home(user);
+    let home = Owners::new(source, asked).home(user);
     kept.extend(home.map(|path| (path, "the home of its user")));
     let directories = image
         .tree
