@@ -23,6 +23,8 @@ pub struct Start {
     pub user: String,
     /// Volumes: directories that engines mount something over.
     pub volumes: Vec<PathBuf>,
+    /// Exposed ports, as `PORT[-PORT][/PROTOCOL]`.
+    pub ports: Vec<String>,
 }
 
 impl Start {
@@ -51,6 +53,7 @@ impl Start {
                 .flatten()
                 .map(|path| Path::new("/").join(path))
                 .collect(),
+            ports: config.exposed_ports().clone().unwrap_or_default(),
         }
     }
 

@@ -171,6 +171,12 @@ rules! {
     SP310 Info "the image's user may not write to its working directory or to a volume"
         "What the program writes there fails, unless something writable is mounted."
         "Give the directory to the user: chown, or slimpack --mkdir PATH,chown=USER."
+    SP311 Info "a layer drops the capabilities of a program"
+        "A lower layer has the program with file capabilities, a later one without: chown and many ways to copy remove them."
+        "Set them (setcap) after the last change of the file, in the same layer."
+    SP312 Info "the image's user may not listen on an exposed port"
+        "A port below 1024 takes CAP_NET_BIND_SERVICE, unless the engine sets net.ipv4.ip_unprivileged_port_start: docker does since 20.10, podman and many Kubernetes clusters do not."
+        "Listen on a port from 1024 up and map it, or give the program the capability: setcap cap_net_bind_service=ep."
     SP401 Info "data that a program probably reads is missing"
         "The program starts, then fails or misbehaves when it looks for the data."
         "Add the data if the program uses it."
@@ -194,7 +200,7 @@ mod tests {
     #[test]
     fn numbers_are_in_order_and_stand_once() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(RULES.len(), 39);
+        assert_eq!(RULES.len(), 41);
         assert_eq!(nearest("sp01"), Some("SP001"));
         assert_eq!(nearest("nonsense"), None);
     }

@@ -45,6 +45,7 @@ mod diff;
 mod distribution;
 mod ignored;
 mod inspect;
+mod lint_access;
 mod lint_data;
 mod lint_files;
 mod lint_formats;

@@ -1,14 +1,14 @@
-//! SP301, SP304–SP307 and SP309: the image's files and blobs.
+//! SP301, SP304–SP307, SP309 and SP311: the image's files and blobs.
 
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
 use crate::image::read::{AnomalyKind, Duplicate, Fault, Head, Tree};
-use crate::lint::catalogue::{SP004, SP301, SP304, SP305, SP306, SP307, SP309, Severity};
+use crate::lint::catalogue::{SP004, SP301, SP304, SP305, SP306, SP307, SP309, SP311, Severity};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
-use crate::vfs::{Errno, MAX_LINKS, NodeKind, View};
+use crate::vfs::{Capabilities, Errno, MAX_LINKS, NodeKind, View};
 
 /// Maximum number of entries of a list that are reported.
 const MOST: usize = 20;
@@ -187,6 +187,25 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Programs whose capabilities are those of a lower layer's file, and gone.
+pub(super) fn dropped_capabilities(tree: &Tree) -> Vec<Finding> {
+    let dropped = tree.walk().filter_map(|(path, number, node)| {
+        let value = tree.dropped_capabilities(number)?;
+        // A setuid program does not miss them.
+        if node.mode & 0o111 == 0 || node.mode & 0o4000 != 0 {
+            return None;
+        }
+        let had = Capabilities::text(value);
+        let message = format!(
+            "layer {} has {} without the capabilities {had} that it has in a lower layer",
+            node.layer + 1,
+            path.display()
+        );
+        Some(Finding::new(&SP311, &path, had.clone(), message).evidence("capabilities", had))
+    });
+    dropped.collect()
 }
 
 /// Whether a file has the name of a key: to read every file would take too long.

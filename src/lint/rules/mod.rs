@@ -161,6 +161,8 @@ pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
         findings.extend(files::damaged(context));
         findings.extend(search_paths::variable(context));
         findings.extend(files::privileged(tree));
+        findings.extend(files::dropped_capabilities(tree));
+        findings.extend(start::low_ports(context, tree));
         findings.extend(files::keys(context, tree));
         findings.extend(files::waste(tree));
         findings.extend(files::names(tree));

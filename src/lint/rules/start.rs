@@ -1,4 +1,4 @@
-//! SP302, SP308 and SP310: the image's entrypoint, working directory, volumes and user.
+//! SP302, SP308, SP310 and SP312: the image's entrypoint, working directory, volumes, ports and user.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -6,11 +6,12 @@ use std::path::Path;
 use crate::elf::{ElfError, go_machine};
 use crate::exec::{Accounts, TELLING, UnknownAccount, command_line, describe};
 use crate::image::Platform;
-use crate::lint::catalogue::{SP302, SP308, SP310};
+use crate::image::read::Tree;
+use crate::lint::catalogue::{SP302, SP308, SP310, SP312};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::loader::Objects;
-use crate::vfs::NodeKind;
+use crate::vfs::{Capabilities, NodeKind};
 
 /// An entrypoint that cannot be started.
 pub(super) fn entrypoint(context: &Context<'_>) -> Option<Finding> {
@@ -157,6 +158,55 @@ pub(super) fn unwritable(context: &Context<'_>) -> Vec<Finding> {
         Some(Finding::new(&SP310, path, subject, message).evidence("user", start.user.clone()))
     });
     unwritable.collect()
+}
+
+/// Exposed ports that only root may listen on, or a program with the capability
+/// (`capabilities(7)`, `ip(7)`).
+pub(super) fn low_ports(context: &Context<'_>, tree: &Tree) -> Vec<Finding> {
+    let start = &context.start;
+    let low = start.ports.iter().filter(|port| is_low(port));
+    let low: Vec<&String> = low.collect();
+    if low.is_empty() {
+        return Vec::new();
+    }
+    let ids = Accounts::of(&context.source.view).process(&start.user);
+    // The entrypoint may start another program, which is the one that listens.
+    let may_listen = |capabilities: &[u8]| {
+        let parsed = Capabilities::parse(capabilities);
+        parsed.is_some_and(|parsed| parsed.permits(LISTEN))
+    };
+    let is_allowed = || {
+        let mut capabilities = tree
+            .walk()
+            .filter_map(|(.., node)| node.capabilities.as_deref());
+        let started = context.started.as_deref();
+        let started = started.and_then(|path| context.source.view.walk(path).ok());
+        let is_setuid = started
+            .is_some_and(|walk| walk.metadata.mode & 0o4000 != 0 && walk.metadata.owner.uid == 0);
+        is_setuid || capabilities.any(may_listen)
+    };
+    if !ids.is_ok_and(|ids| ids.uid != 0) || is_allowed() {
+        return Vec::new();
+    }
+    let findings = low.into_iter().map(|port| {
+        let user = &start.user;
+        let message = format!("the user {user} may not listen on port {port} in every engine");
+        Finding::new(&SP312, Path::new("/"), port.clone(), message).evidence("user", user.clone())
+    });
+    findings.collect()
+}
+
+/// The capability to listen on a port below [`FIRST_PORT`].
+const LISTEN: &str = "net_bind_service";
+/// The first port that every user may listen on, by default.
+const FIRST_PORT: u16 = 1024;
+
+/// Whether `PORT[-PORT][/PROTOCOL]` begins below [`FIRST_PORT`].
+fn is_low(port: &str) -> bool {
+    let first = port.split(['/', '-']).next().unwrap_or_default();
+    first
+        .parse()
+        .is_ok_and(|first: u16| (1..FIRST_PORT).contains(&first))
 }
 
 /// What a user may do with a file, beside entering the directories above it.

@@ -116,9 +116,7 @@ fn inherit(
     let start = Start {
         env: inherited.configured.env.clone(),
         working_dir: source.working_dir(),
-        words: Vec::new(),
-        user: String::new(),
-        volumes: Vec::new(),
+        ..Start::default()
     };
     if !options.programs.is_empty() {
         // A plain name is a command of the image.

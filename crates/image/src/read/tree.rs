@@ -34,6 +34,9 @@ pub struct Tree {
     most: u64,
     /// Opaque directories, and the layer that made them opaque.
     emptied: HashSet<(u32, u32)>,
+    /// The capabilities that files of lower layers had at the paths of files that have none, by the
+    /// number of the file.
+    dropped: BTreeMap<u32, Box<[u8]>>,
     /// The parent directory of the last member, while nothing on its path has changed.
     last: Option<(Vec<u8>, u32)>,
 }
@@ -56,6 +59,7 @@ impl Default for Tree {
             steps: 0,
             most: u64::MAX,
             emptied: HashSet::new(),
+            dropped: BTreeMap::new(),
             last: None,
         }
     }
@@ -130,6 +134,12 @@ impl Tree {
     /// Bytes that later layers hide.
     pub fn hidden_bytes(&self) -> u64 {
         self.waste.hidden
+    }
+
+    /// The attribute `security.capability` that a lower layer's file had at the path of a file that
+    /// has none; `number` is as for [`Self::numbered`].
+    pub fn dropped_capabilities(&self, number: u32) -> Option<&[u8]> {
+        self.dropped.get(&number).map(AsRef::as_ref)
     }
 
     /// The efficiency that dive computes, between 0 and 1.
@@ -329,6 +339,14 @@ impl Tree {
             return Ok(());
         };
         self.last = None;
+        if member.kind == MemberKind::File && member.capabilities.is_none() {
+            let lower = Some(&self.nodes[previous.node as usize]);
+            let lower = lower.filter(|_| previous.layer != layer);
+            let dropped = lower.and_then(|lower| lower.capabilities.clone());
+            let dropped = dropped.or_else(|| self.dropped.get(&previous.node).cloned());
+            self.dropped
+                .extend(dropped.map(|dropped| (child.node, dropped)));
+        }
         if previous.layer == layer {
             self.anomalies
                 .note(layer, &member.name, AnomalyKind::Duplicate);
