@@ -8,12 +8,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::BY_HAND;
 use super::engine::{Loop, NeedsContext};
 use super::provision::{Addition, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
 use crate::exec::Interpreters;
 use crate::loader::Objects;
-use crate::vfs::NodeKind;
+use crate::vfs::{NodeKind, Walk};
 
 /// Maximum number of files in one added directory.
 pub(super) const MAX_FILES: usize = 100_000;
@@ -100,6 +101,7 @@ impl Loop<'_> {
         if walk.metadata.kind != NodeKind::File {
             return Err(self.unusable(path, SPECIAL));
         }
+        self.note_access_list(&walk, whole);
         let facts = self.context.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
         if is_loaded {
@@ -141,6 +143,19 @@ impl Loop<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Remembers that users and groups lose what an access control list gives them by name.
+    fn note_access_list(&mut self, walk: &Walk, whole: &Provision) {
+        let is_asked = whole.cause.need == BY_HAND && whole.ownership.mode.is_none();
+        // Without a mask, which the group's bits show, the list has no names.
+        if !is_asked || walk.metadata.mode & 0o070 == 0 {
+            return;
+        }
+        let list = self.context.source.attributes(walk).access_list;
+        if list.is_some_and(|list| list.names_others) {
+            self.access_lists.push((self.context.shown)(&walk.real));
+        }
     }
 
     fn unusable(&self, path: &Path, why: &str) -> NeedError {
@@ -193,7 +208,8 @@ impl Loop<'_> {
                     let names = source.read_dir(&path);
                     let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
                     // A directory that is closed to others stays so; any other comes with its contents.
-                    let mode = walk.metadata.mode;
+                    let mode = source.mode(&walk);
+                    self.note_access_list(&walk, whole);
                     let is_closed = mode & 0o055 != 0o055;
                     let is_for_all = mode & 0o002 != 0;
                     if names.is_empty() || is_closed || is_for_all || !whole.ownership.is_usual() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::process::{Process, RuleMemo, begins_as_program};
 use super::provision::Ownership;
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
-use super::rules::{BUNDLE, RULES, script_with_data, unknown_payload};
+use super::rules::{BUNDLE, RULES, script_with_data, told_paths, unknown_payload};
 use super::selection::Selection;
 use super::{Mode, NeedRule, SCRIPT, Sign, Supply};
 use crate::closure::Closure;
@@ -66,10 +66,12 @@ pub fn provide(
         told: HashSet::new(),
         noted: HashSet::new(),
         unmet: BTreeMap::new(),
+        access_lists: Vec::new(),
     };
     for provision in added {
         loop_.add(provision)?;
     }
+    loop_.warn_of_access_lists();
     loop_.demanding = loop_.shown_by_others(closures);
     for (number, closure) in closures.iter_mut().enumerate() {
         loop_.serve(closure, &Role::Packed(number))?;
@@ -135,6 +137,8 @@ pub(super) struct Loop<'a> {
     /// Needs requested by name that a program could not be given, with why.
     unmet: BTreeMap<&'static str, String>,
     pub(super) noted: HashSet<(&'static str, Addition, Ownership)>,
+    /// What was added by hand with an access control list that names users or groups.
+    pub(super) access_lists: Vec<PathBuf>,
     /// Hints that have been given, by flag and reason.
     told: HashSet<(String, String)>,
 }
@@ -338,6 +342,17 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(libraries)
+    }
+
+    fn warn_of_access_lists(&mut self) {
+        let paths = self.access_lists.iter().map(PathBuf::as_path);
+        let warning = told_paths(paths, 1).map(|paths| {
+            format!(
+                "the access control list of {paths} is not in the image, only the rights of owner, \
+                 group and others: give it to its user with --add SRC:DEST,chown=OWNER,chmod=MODE"
+            )
+        });
+        self.result.warnings.extend(warning);
     }
 
     /// Hints at files in the arguments that are not added otherwise: `haproxy -f FILE`.

@@ -151,8 +151,8 @@ impl SourceFile {
 
     /// A file of the source tree that was added: never more open than it is there. One that group or
     /// others may not read keeps its bits; any other has those of an installed file.
-    pub fn added(walk: Arc<Walk>) -> Self {
-        let mode = walk.metadata.mode;
+    pub fn added(walk: Arc<Walk>, source: &View) -> Self {
+        let mode = source.mode(&walk);
         match is_closed(mode) {
             true => Self {
                 bytes: Bytes::Source(walk),
@@ -165,7 +165,8 @@ impl SourceFile {
 
     /// Keeps the capabilities that it has in the source; whether it has none or well-formed ones.
     fn keep_capabilities(&mut self, source: &View) -> bool {
-        let value = self.walk().and_then(|walk| source.capabilities(walk));
+        let value = self.walk();
+        let value = value.and_then(|walk| source.attributes(walk).capabilities);
         self.capabilities = value.as_deref().and_then(Capabilities::parse);
         value.is_none() || self.capabilities.is_some()
     }

@@ -129,7 +129,7 @@ impl<'a> Placer<'a> {
         let is_executable =
             program.object.linkage() != Linkage::Library || program.walk.metadata.mode & 0o111 != 0;
         let mut file = match reason.is_by_hand() {
-            true => SourceFile::added(program.walk.clone()),
+            true => SourceFile::added(program.walk.clone(), self.source),
             false => SourceFile::of(program.walk.clone(), is_executable),
         };
         let is_program = program.object.linkage() != Linkage::Library;
@@ -142,7 +142,7 @@ impl<'a> Placer<'a> {
         let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;
         if is_setuid || file.capabilities.is_some() {
             // Whoever may not start it there does not get its privileges here.
-            file.mode = found.mode & 0o755;
+            file.mode = self.source.mode(&program.walk) & 0o755;
         }
         if is_setuid {
             file.mode |= found.mode & 0o6000;

@@ -92,7 +92,7 @@ impl Placer<'_> {
                 let walk = self.walk(path)?;
                 self.builder.own(walk.real.clone(), ownership);
                 self.keep_way_for(&walk, &reason)?;
-                let file = SourceFile::added(walk.clone());
+                let file = SourceFile::added(walk.clone(), self.source);
                 match reason.is_by_hand() {
                     true => self.builder.file(walk.real.clone(), file, reason),
                     false => self.builder.weak_file(walk.real.clone(), file, reason),
@@ -100,7 +100,7 @@ impl Placer<'_> {
             }
             Addition::Copy { from, to } => {
                 let walk = self.walk(from)?;
-                let file = SourceFile::added(walk.clone());
+                let file = SourceFile::added(walk.clone(), self.source);
                 self.builder.own(to.clone(), ownership);
                 self.builder.file(to.clone(), file, reason);
             }

@@ -383,6 +383,36 @@ fn what_comes_from_an_image_keeps_owner_mode_and_capabilities() {
 }
 
 #[test]
+fn the_access_control_list_of_a_layer_does_not_open_a_file_to_its_group() {
+    let root = Root::glibc();
+    root.program("usr/bin/app", &[], &[]);
+    let mut members = root_images::members(&root.path);
+    // Of the owner, of the user 1001, of the group, the mask, of others.
+    let entries = [
+        (1, 7, u32::MAX),
+        (2, 7, 1001),
+        (4, 5, u32::MAX),
+        (16, 7, u32::MAX),
+    ];
+    let mut value = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        value.extend(u16::to_le_bytes(tag));
+        value.extend(u16::to_le_bytes(permissions));
+        value.extend(u32::to_le_bytes(id));
+    }
+    for member in &mut members {
+        if member.name == b"usr/bin/app" {
+            member.mode = 0o770;
+            *member = member
+                .clone()
+                .record("SCHILY.xattr.system.posix_acl_access", &value);
+        }
+    }
+    let packed = from(&root, &members, &[], |_| {});
+    assert_lists(&listed(&packed), "0750 0:0 usr/bin/app");
+}
+
+#[test]
 fn a_setuid_program_stays_one_on_request() {
     if !is_root() || !runs_containers() {
         return;

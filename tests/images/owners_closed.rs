@@ -96,6 +96,132 @@ fn each_place_of_one_file_has_its_own_owner_and_mode() {
     }
 }
 
+/// Sets an access control list: the permissions of the owner, of the user 1001, of the owning group,
+/// the mask, and those of others.
+fn set_access_list(path: &Path, permissions: [u16; 5]) {
+    let tags = [0x01, 0x02, 0x04, 0x10, 0x20_u16];
+    let mut value = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions) in tags.into_iter().zip(permissions) {
+        let id = if tag == 0x02 { 1001 } else { u32::MAX };
+        value.extend(tag.to_le_bytes());
+        value.extend(permissions.to_le_bytes());
+        value.extend(id.to_le_bytes());
+    }
+    let name = "system.posix_acl_access";
+    rustix::fs::setxattr(path, name, &value, rustix::fs::XattrFlags::empty()).unwrap();
+}
+
+/// Whether the kernel lets the group 44 read a file.
+fn group_reads(path: &Path) -> bool {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=44", "--clear-groups", "cat"]);
+    output(command.arg(path)).status.success()
+}
+
+#[test]
+fn the_mask_of_an_access_control_list_does_not_open_a_file_to_its_group() {
+    if !is_root() || !have(&["setpriv"]) {
+        return;
+    }
+    let folder = temporary();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // What stat shows, and what is right for the group.
+    for (permissions, shown, expected) in [
+        ([6, 6, 0, 6, 0], 0o660, 0o600),
+        ([6, 6, 4, 6, 0], 0o660, 0o640),
+        ([7, 5, 7, 5, 0], 0o750, 0o750),
+        ([6, 4, 0, 4, 4], 0o644, 0o604),
+    ] {
+        let key = folder.path().join("key");
+        fs::write(&key, "secret").unwrap();
+        chown(&key, Some(1000), Some(44)).unwrap();
+        set_access_list(&key, permissions);
+        assert_eq!(mode(&key), shown);
+        let given = add(&key, "/key,chown=1000:44");
+        let packed = pack(&[hello().to_str().unwrap(), &given]);
+        assert_lists(&listed(&packed), &format!("{expected:04o} 1000:44 key"));
+        assert_eq!(group_reads(&key), expected & 0o040 != 0, "{permissions:?}");
+        let said = format!(
+            "the access control list of {} is not in the image",
+            key.display()
+        );
+        assert!(packed.said.contains(&said), "{}", packed.said);
+        // From a root directory, too.
+        let root = folder.path().join("root");
+        succeed(
+            slimpack()
+                .args([hello(), Path::new("-qo")])
+                .arg(&root.join("")),
+        );
+        set_access_list(
+            &root.join("usr/local/bin/hello"),
+            [7, 7, permissions[2], 7, 0],
+        );
+        let image = pack(&["--from", root.to_str().unwrap(), "/usr/local/bin/hello"]);
+        let expected = 0o700 | u32::from(permissions[2]) << 3;
+        assert_lists(
+            &listed(&image),
+            &format!("{expected:04o} 0:0 usr/local/bin/hello"),
+        );
+        fs::remove_dir_all(&root).unwrap();
+        fs::remove_file(&key).unwrap();
+    }
+    let program = program(folder.path(), "setuid", (0, 44), 0o4750);
+    set_access_list(&program, [7, 5, 0, 5, 0]);
+    let packed = pack(&[program.to_str().unwrap(), "--keep-setuid"]);
+    assert_lists(&listed(&packed), "4700 0:44 usr/local/bin/setuid");
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    set_access_list(&tree, [7, 7, 0, 7, 0]);
+    let packed = pack(&[hello().to_str().unwrap(), &add(&tree, "/tree")]);
+    assert_lists(&listed(&packed), "0700 0:0 tree/");
+    // A mode that is typed is that mode.
+    let packed = pack(&[hello().to_str().unwrap(), &add(&tree, "/tree,chmod=0770")]);
+    assert_lists(&listed(&packed), "0770 0:0 tree/");
+    assert!(!packed.said.contains("access control"), "{}", packed.said);
+}
+
+#[test]
+fn reading_attributes_takes_one_system_call_a_file_and_none_where_there_are_none() {
+    if !is_root() || !have(&["strace", "mount", "umount"]) {
+        return;
+    }
+    let folder = temporary();
+    let folder = folder.path();
+    let tree = folder.join("tree");
+    fs::create_dir(&tree).unwrap();
+    for number in 0..50 {
+        fs::write(tree.join(format!("file{number}")), "x").unwrap();
+    }
+    let calls = |words: &[&str]| {
+        let log = folder.join("log");
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-qq", "-e", "trace=/xattr", "-o"])
+            .arg(&log);
+        succeed(command.arg(slimpack().get_program()).arg("-q").args(words));
+        fs::read_to_string(log).unwrap().lines().count()
+    };
+    let program = program(folder, "program", (0, 0), 0o755);
+    let program = program.to_str().unwrap();
+    // A program has its capabilities looked up; once for each device, whether there are any.
+    assert_eq!(calls(&[program]), 2);
+    let given = add(&tree, "/tree");
+    // The directory counts as well.
+    assert!(calls(&[program, &given]) <= 53);
+    // ramfs has no extended attributes.
+    succeed(
+        Command::new("mount")
+            .args(["-t", "ramfs", "ramfs"])
+            .arg(&tree),
+    );
+    let written = (0..50).try_for_each(|number| fs::write(tree.join(format!("{number}")), "x"));
+    let counted = written.map(|()| calls(&[program, &given]));
+    succeed(Command::new("umount").arg(&tree));
+    assert!(counted.unwrap() <= 4);
+}
+
 #[test]
 fn what_a_user_writes_into_a_directory_has_no_privileges_of_the_user() {
     if !is_root() || !have(&["setpriv"]) {

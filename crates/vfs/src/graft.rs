@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::{Errno, HostVfs, Metadata, Vfs};
+use super::{Attributes, Errno, FileId, HostVfs, Metadata, Vfs};
 use crate::bytes::ReadAt;
 
 /// A tree with the host's files under a mount point.
@@ -101,9 +101,9 @@ impl Vfs for Grafted {
         tree.open(&path)
     }
 
-    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
+    fn attributes(&self, path: &Path, id: FileId) -> Attributes {
         let (tree, path) = self.at(path);
-        tree.capabilities(&path)
+        tree.attributes(&path, id)
     }
 }
 

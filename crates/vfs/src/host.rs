@@ -10,15 +10,24 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
-    Dir, Mode, OFlags, ResolveFlags, SeekFrom, fgetxattr, lgetxattr, open, openat, openat2,
-    readlinkat, seek,
+    Dir, Mode, OFlags, ResolveFlags, SeekFrom, fgetxattr, flistxattr, lgetxattr, llistxattr, open,
+    openat, openat2, readlinkat, seek,
 };
 use rustix::io::Errno as Raw;
 
-use super::{CAPABILITIES, Errno, FileId, MAX_CAPABILITIES, Metadata, NodeKind, Owner, Vfs};
+use foldhash::HashMap;
+
+use super::{
+    ACCESS_LIST, AccessList, Attributes, CAPABILITIES, Errno, FileId, MAX_ACCESS_LIST,
+    MAX_CAPABILITIES, Metadata, NodeKind, Owner, Vfs,
+};
 use crate::bytes::{self, ReadAt};
+
+/// Bytes of the names of a file's extended attributes that are read; a file has few.
+const MAX_NAMES: usize = 1024;
 
 /// The files below one directory of this machine.
 ///
@@ -29,6 +38,8 @@ use crate::bytes::{self, ReadAt};
 pub struct HostVfs {
     /// The root's descriptor, or why there is none; `None` for `/`.
     below: Option<Result<OwnedFd, Raw>>,
+    /// Devices that have been asked for an attribute, each with whether its file system has any.
+    volumes: Mutex<HashMap<u64, bool>>,
 }
 
 impl HostVfs {
@@ -37,7 +48,17 @@ impl HostVfs {
         let root = root.into();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let below = (root != Path::new("/")).then(|| open(&root, flags, Mode::empty()));
-        Self { below }
+        let volumes = Mutex::default();
+        Self { below, volumes }
+    }
+
+    /// Whether the file system on a device has extended attributes; `None` before it is asked.
+    fn has_attributes(&self, volume: u64) -> Option<bool> {
+        self.volumes().get(&volume).copied()
+    }
+
+    fn volumes(&self) -> MutexGuard<'_, HashMap<u64, bool>> {
+        self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What `lstat(2)` reports of the node at `path`.
@@ -141,16 +162,55 @@ impl Vfs for HostVfs {
         Ok(Box::new(file))
     }
 
-    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
-        let mut value = [0_u8; MAX_CAPABILITIES];
-        let length = match self
-            .descriptor(path, OFlags::RDONLY | OFlags::NONBLOCK)
-            .ok()?
-        {
-            None => lgetxattr(path, CAPABILITIES, &mut value[..]),
-            Some(file) => fgetxattr(file, CAPABILITIES, &mut value[..]),
+    fn attributes(&self, path: &Path, id: FileId) -> Attributes {
+        if self.has_attributes(id.volume) == Some(false) {
+            return Attributes::default();
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let Ok(file) = self.descriptor(path, flags) else {
+            return Attributes::default();
         };
-        Some(value[..length.ok()?].to_vec())
+        let file = file.as_ref();
+        let mut names = [0_u8; MAX_NAMES];
+        let length = match file {
+            None => llistxattr(path, &mut names[..]),
+            Some(file) => flistxattr(file, &mut names[..]),
+        };
+        let get = |name: &str, value: &mut [u8]| match file {
+            None => lgetxattr(path, name, value),
+            Some(file) => fgetxattr(file, name, value),
+        };
+        if matches!(length, Ok(0)) && self.has_attributes(id.volume).is_none() {
+            // A file system that knows no attributes lists none as well.
+            let probed = get(CAPABILITIES, &mut []);
+            self.volumes()
+                .insert(id.volume, probed != Err(Raw::OPNOTSUPP));
+        }
+        let names = length.map(|length| names.get(..length).unwrap_or_default());
+        let has = |name: &str| match names {
+            Ok(names) => names
+                .split(|&byte| byte == 0)
+                .any(|known| known == name.as_bytes()),
+            // More names than fit.
+            Err(error) => error == Raw::RANGE,
+        };
+        let capabilities = has(CAPABILITIES).then(|| {
+            let mut value = [0; MAX_CAPABILITIES];
+            let length = get(CAPABILITIES, &mut value).ok()?;
+            Some(value[..length].to_vec())
+        });
+        let access_list = has(ACCESS_LIST).then(|| {
+            let mut value = [0; MAX_ACCESS_LIST];
+            match get(ACCESS_LIST, &mut value) {
+                Ok(length) => Some(AccessList::parse(&value[..length])),
+                Err(Raw::NODATA | Raw::OPNOTSUPP) => None,
+                Err(_) => Some(AccessList::parse(&[])),
+            }
+        });
+        Attributes {
+            capabilities: capabilities.flatten(),
+            access_list: access_list.flatten(),
+        }
     }
 }
 
@@ -191,6 +251,14 @@ impl ReadAt for HostFile {
     }
 }
 
+/// The identity of a file of this machine.
+pub fn identity(found: &fs::Metadata) -> FileId {
+    FileId {
+        volume: found.dev(),
+        number: found.ino(),
+    }
+}
+
 fn metadata(found: &fs::Metadata) -> Metadata {
     let kind = if found.is_file() {
         NodeKind::File
@@ -209,10 +277,7 @@ fn metadata(found: &fs::Metadata) -> Metadata {
             gid: found.gid(),
         },
         has_capabilities: false,
-        id: FileId {
-            volume: found.dev(),
-            number: found.ino(),
-        },
+        id: identity(found),
         size: found.len(),
     }
 }

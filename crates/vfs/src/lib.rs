@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod access_list;
 pub mod bytes;
 mod capabilities;
 mod graft;
@@ -18,9 +19,10 @@ pub mod memory;
 mod text;
 mod view;
 
+pub use access_list::{ACCESS_LIST, AccessList, MAX_ACCESS_LIST};
 pub use capabilities::{CAPABILITIES, Capabilities, MAX_CAPABILITIES};
 pub use graft::Grafted;
-pub use host::{HostFile, HostVfs};
+pub use host::{HostFile, HostVfs, identity};
 pub use memo::Memo;
 pub use text::{one_line, safe};
 pub use view::{Link, MAX_LINKS, View, Walk};
@@ -145,6 +147,15 @@ impl Errno {
     }
 }
 
+/// The extended attributes that matter in an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `security.capability`, with at most [`MAX_CAPABILITIES`] bytes.
+    pub capabilities: Option<Vec<u8>>,
+    /// `system.posix_acl_access`, if the tree does not take it into account in the mode already.
+    pub access_list: Option<AccessList>,
+}
+
 /// A read-only file tree. Paths are absolute within the tree; all components but
 /// the last are real directories (the caller, [`View`], has walked the links).
 pub trait Vfs: Send + Sync {
@@ -177,11 +188,10 @@ pub trait Vfs: Send + Sync {
     /// The error number that `open(2)` would give.
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno>;
 
-    /// The attribute `security.capability` of the file at `path`, with at most
-    /// [`MAX_CAPABILITIES`] bytes; `None` if it has none. Asked by itself where [`Vfs::lookup`] would
-    /// need another system call to know.
-    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
-        let _ = path;
-        None
+    /// Extended attributes of the file or directory at `path`, whose identity is `id`. Asked by
+    /// themselves: [`Vfs::lookup`] would need another system call to know them.
+    fn attributes(&self, path: &Path, id: FileId) -> Attributes {
+        let _ = (path, id);
+        Attributes::default()
     }
 }

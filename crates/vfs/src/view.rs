@@ -5,13 +5,14 @@
 //! path leads to the same file. Every step is cached, up to a limit, so each directory is
 //! looked up once per process.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use foldhash::HashMap;
 
-use super::{Errno, Memo, Metadata, NodeKind, Vfs};
+use super::{Attributes, Errno, Memo, Metadata, NodeKind, Vfs};
 use crate::bytes::ReadAt;
 
 /// Symbolic links that one path may cross, as in Linux (`path_resolution(7)`).
@@ -123,9 +124,24 @@ impl View {
         self.vfs.lookup(path)
     }
 
-    /// The attribute `security.capability` of a walked file; `None` if it has none.
-    pub fn capabilities(&self, walk: &Walk) -> Option<Vec<u8>> {
-        self.vfs.capabilities(&walk.real)
+    /// The extended attributes of a walked file or directory, read once.
+    pub fn attributes(&self, walk: &Walk) -> Attributes {
+        let id = walk.metadata.id;
+        let read = || Ok::<_, Infallible>(self.vfs.attributes(&walk.real, id));
+        let Ok(attributes) = self.remember(walk, read);
+        attributes
+    }
+
+    /// The permission bits of a walked file or directory without its access control list: never more
+    /// than the owner, the owning group and others may do with it.
+    pub fn mode(&self, walk: &Walk) -> u32 {
+        let mode = walk.metadata.mode;
+        // The list changes what the group may do, and nothing where that is nothing.
+        let list = || self.attributes(walk).access_list;
+        match mode & 0o070 {
+            0 => mode,
+            _ => list().map_or(mode, |list| list.mode(mode)),
+        }
     }
 
     /// The kind of node that `path` resolves to; `None` when it does not resolve.

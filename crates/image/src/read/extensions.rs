@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use slimpack_vfs::MAX_CAPABILITIES;
+use slimpack_vfs::{AccessList, MAX_ACCESS_LIST, MAX_CAPABILITIES};
 use tar::EntryType;
 
 use super::names::MAX_PATH;
@@ -37,6 +37,8 @@ pub(super) struct Pax {
     pub gid: Option<u64>,
     /// The attribute `security.capability`, cut where none is as long.
     pub capabilities: Option<Box<[u8]>>,
+    /// The attribute `system.posix_acl_access`, which engines set as it is.
+    pub access_list: Option<AccessList>,
     pub sparse_name: Option<Vec<u8>>,
     pub sparse_size: Option<u64>,
     pub sparse_map: Vec<(u64, u64)>,
@@ -92,6 +94,10 @@ impl Pax {
             b"gid" => self.gid = Some(number(value)?),
             b"SCHILY.xattr.security.capability" => {
                 self.capabilities = Some(value[..value.len().min(MAX_CAPABILITIES)].into());
+            }
+            b"SCHILY.xattr.system.posix_acl_access" => {
+                let value = &value[..value.len().min(MAX_ACCESS_LIST)];
+                self.access_list = Some(AccessList::parse(value));
             }
             // libarchive writes both, and Base64 without padding.
             b"LIBARCHIVE.xattr.security.capability" if self.capabilities.is_none() => {

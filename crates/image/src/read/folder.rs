@@ -19,7 +19,7 @@ use super::limits::Limits;
 use super::node::{Data, Node, NodeContent};
 use super::parts::within;
 use super::tree::Tree;
-use slimpack_vfs::{HostVfs, Vfs};
+use slimpack_vfs::{Attributes, HostVfs, Vfs, identity};
 
 /// Reads the names below `root`, a path without links.
 pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {
@@ -99,19 +99,22 @@ impl DirectoryWalker {
             NodeContent::Special
         };
         let is_here = found.dev() == self.device;
+        let attributes = match found.is_file() || found.is_dir() {
+            true => self.host.attributes(path, identity(found)),
+            false => Attributes::default(),
+        };
+        let mode = found.mode() & 0o7777;
+        let list = attributes.access_list;
         let number = tree.insert(
             folder,
             name,
             Node {
-                mode: found.mode() & 0o7777,
+                mode: list.map_or(mode, |list| list.mode(mode)),
                 uid: found.uid().into(),
                 gid: found.gid().into(),
                 size: if found.is_file() { found.len() } else { 0 },
                 layer: 0,
-                capabilities: match found.is_file() {
-                    true => self.host.capabilities(path).map(Vec::into_boxed_slice),
-                    false => None,
-                },
+                capabilities: attributes.capabilities.map(Vec::into_boxed_slice),
                 content,
                 head: None,
                 fingerprint: None,

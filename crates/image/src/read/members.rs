@@ -237,11 +237,15 @@ impl<I: Input> Members<I> {
         if !matches!(kind, MemberKind::File | MemberKind::Unknown(_)) {
             stored = 0;
         }
+        let mode = number_field(&bytes[MODE]).unwrap_or_default() as u32 & 0o7777;
         let mut member = Member {
             name,
             link,
             kind,
-            mode: number_field(&bytes[MODE]).unwrap_or_default() as u32 & 0o7777,
+            mode: match pax.access_list.filter(|_| kind != MemberKind::Symlink) {
+                Some(list) => list.mode(mode),
+                None => mode,
+            },
             uid: match pax.uid {
                 Some(uid) => uid,
                 None => owner(UID)?,

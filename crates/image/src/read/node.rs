@@ -70,7 +70,8 @@ pub(super) struct Child {
 /// A file, directory, link or device.
 #[derive(Clone)]
 pub struct Node {
-    /// Permission bits (`07777`).
+    /// Permission bits (`07777`). Those of the group are what it may do with the access control list
+    /// that the file has in its layer.
     pub mode: u32,
     /// User ID of its owner.
     pub uid: u64,

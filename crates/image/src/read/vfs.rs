@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::tree::Tree;
 use slimpack_vfs::bytes::ReadAt;
-use slimpack_vfs::{Errno, Metadata, Owner, Vfs};
+use slimpack_vfs::{Attributes, Errno, FileId, Metadata, Owner, Vfs};
 
 /// An image's files.
 pub struct ImageVfs(pub Arc<Tree>);
@@ -46,8 +46,13 @@ impl Vfs for ImageVfs {
         node.open()
     }
 
-    fn capabilities(&self, path: &Path) -> Option<Vec<u8>> {
-        let (_, node) = self.0.node(path.as_os_str().as_bytes()).ok()?;
-        node.capabilities.as_deref().map(<[u8]>::to_vec)
+    fn attributes(&self, path: &Path, _: FileId) -> Attributes {
+        let node = self.0.node(path.as_os_str().as_bytes()).ok();
+        let capabilities = node.and_then(|(_, node)| node.capabilities.as_deref());
+        Attributes {
+            capabilities: capabilities.map(<[u8]>::to_vec),
+            // The mode of a node is what is left with it.
+            access_list: None,
+        }
     }
 }
