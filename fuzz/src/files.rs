@@ -40,6 +40,7 @@ fn with_process(view: &View, path: &str, arguments: &[String], look: impl FnOnce
         arguments,
         script: None,
         is_packed: true,
+        wants_hints: true,
         is_image: true,
         has_contents: true,
         memo: RuleMemo::default(),

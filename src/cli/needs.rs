@@ -57,6 +57,7 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
         script: None,
         is_packed: true,
         is_image: false,
+        wants_hints: true,
         has_contents: true,
         memo: needs::RuleMemo::default(),
     };

@@ -171,6 +171,7 @@ impl<'a> TreeContext<'a> {
             arguments: &[],
             script: None,
             is_packed: true,
+            wants_hints: false,
             is_image: false,
             has_contents: true,
             memo: needs::RuleMemo::default(),

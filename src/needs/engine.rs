@@ -167,6 +167,9 @@ impl<'a> Loop<'a> {
             },
             is_packed: *role != Role::Added,
             is_image: context.is_image,
+            // What is asked for by name comes with the program that shows its sign, hinted at or not.
+            wants_hints: context.wants_hints
+                || RULES.iter().any(|rule| context.selection.demands(rule)),
             has_contents: true,
             memo: RuleMemo::default(),
         }

@@ -13,6 +13,7 @@ use crate::exec::variable;
 use crate::loader::{Answer, Environment, FoundVia, Loaded, Objects, Scene, Target};
 use crate::vfs::{NodeKind, View};
 
+use super::provision::Addition;
 use super::strings::Places;
 use super::texts::{Texts, mentions, names};
 
@@ -64,6 +65,8 @@ pub struct Process<'a> {
     pub is_packed: bool,
     /// Whether it comes from an image, whose directories are in their final state.
     pub is_image: bool,
+    /// Whether signs that justify only a hint are wanted, which take time.
+    pub wants_hints: bool,
     /// Whether symbol tables and strings can be read: for compressed layers neither is kept, unless
     /// the whole image was requested.
     pub has_contents: bool,
@@ -78,6 +81,8 @@ pub struct RuleMemo {
     pub(super) library: OnceCell<Vec<PathBuf>>,
     /// Plugin directories, each with the index of the object that contains its path.
     pub(super) plugins: OnceCell<Vec<(usize, PathBuf)>>,
+    /// Directories that the program's package makes for it.
+    pub(super) state: OnceCell<Vec<Addition>>,
 }
 
 impl Process<'_> {

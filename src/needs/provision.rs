@@ -20,6 +20,15 @@ pub enum Addition {
     Made(PathBuf, Vec<u8>),
     /// A directory with these permission bits.
     Folder(PathBuf, u32),
+    /// A directory that a program keeps its state in, with the links on its path.
+    State {
+        /// Its path; it may be missing in the source.
+        path: PathBuf,
+        /// Who owns it.
+        owner: Owner,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A file, with the links on its path.
     File(PathBuf),
     /// A directory with everything in it.

@@ -8,6 +8,7 @@ mod dpkg;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -82,15 +83,25 @@ impl<'v> Records<'v> {
 
     /// The package that owns the file at a real path; `None` if no record has it.
     pub fn package_of(&self, path: &Path) -> Option<Package> {
+        self.package_with(path, Origins::siblings)
+    }
+
+    /// The same, with its dependencies whose names begin with the same word: `postgresql-15` with
+    /// `postgresql-common`.
+    pub fn family_of(&self, path: &Path) -> Option<Package> {
+        self.package_with(path, Origins::family)
+    }
+
+    fn package_with(&self, path: &Path, relatives: Relatives) -> Option<Package> {
         let names = names_of(path);
         let lists = self.lists.get_or_init(|| dpkg::lists(self.view));
         if !lists.is_empty() {
-            return self.package_of_dpkg(lists, &names);
+            return self.package_of_dpkg(lists, &names, relatives);
         }
         let packages = self.apk.get_or_init(|| apk::read(self.view)).as_ref()?;
         let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
         let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
-        let siblings = packages.origins.siblings(own);
+        let siblings = relatives(&packages.origins, own);
         let files = siblings.iter().filter_map(|name| packages.files.get(*name));
         let (mut package, mut left) = (Package::default(), MAX_DATABASE);
         // apk records files, and directories only as part of their paths.
@@ -104,7 +115,12 @@ impl<'v> Records<'v> {
         Some(package)
     }
 
-    fn package_of_dpkg(&self, lists: &[List], names: &[PathBuf]) -> Option<Package> {
+    fn package_of_dpkg(
+        &self,
+        lists: &[List],
+        names: &[PathBuf],
+        relatives: Relatives,
+    ) -> Option<Package> {
         let mut left = MAX_DATABASE;
         let (own, list) = lists.iter().find_map(|list| {
             let paths = list.paths(self.view).filter(|_| left > 0)?;
@@ -115,7 +131,7 @@ impl<'v> Records<'v> {
         let (mut package, mut bytes) = (Package::default(), 0);
         package.add_list(&list);
         let origins = self.origins.get_or_init(|| dpkg::origins(self.view));
-        let siblings = origins.siblings(own);
+        let siblings = relatives(origins, own);
         let of_siblings = lists.iter().filter(|list| {
             let name = list.package();
             name != own && siblings.contains(name)
@@ -138,6 +154,12 @@ impl Package {
         let names = names_of(path);
         let mut names = names.iter().map(|name| name.as_os_str().as_bytes());
         names.any(|name| self.files.contains(name))
+    }
+
+    /// The paths as recorded, in no order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let paths = self.files.iter();
+        paths.map(|path| Path::new(OsStr::from_bytes(path)))
     }
 
     fn add_list(&mut self, list: &[u8]) {
@@ -169,6 +191,9 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
         .flatten()
         .collect()
 }
+
+/// The packages that count as one with a package.
+type Relatives = for<'o> fn(&'o Origins, &'o str) -> BTreeSet<&'o str>;
 
 /// Source packages and dependencies of packages.
 #[derive(Debug, Default)]
@@ -214,6 +239,16 @@ impl Origins {
             }
         }
         siblings
+    }
+
+    /// Those, and its dependencies whose names begin with the same word.
+    fn family<'o>(&'o self, package: &'o str) -> BTreeSet<&'o str> {
+        let word = |name: &'o str| name.split(|c: char| !c.is_ascii_alphabetic()).next();
+        let mut family = self.siblings(package);
+        let needs = self.packages.get(package).map(|origin| &origin.needs);
+        let needs = needs.into_iter().flatten().map(String::as_str);
+        family.extend(needs.filter(|name| word(name) == word(package)));
+        family
     }
 }
 

@@ -131,11 +131,12 @@ fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     /// Number of hints that are listed without -v.
     const NAMED: usize = 3;
     /// Needs without which most programs that show the sign do not do their work, first of all.
-    const LIKELY: [&str; 8] = [
+    const LIKELY: [&str; 9] = [
         "argument",
         "stdlib",
         "paths",
         "plugins",
+        "directories",
         "libraries",
         "gconv",
         "home",

@@ -99,6 +99,11 @@ impl Builder {
         }
     }
 
+    /// The same, unless the user sets them.
+    pub fn own_weakly(&mut self, path: PathBuf, ownership: Ownership) {
+        self.ownerships.insert(0, (path, ownership));
+    }
+
     /// Sets the owner of what is itself at a path in the end, and takes no rights away.
     pub fn keep_owner(&mut self, path: PathBuf, owner: Owner) {
         self.kept_owners.push((path, owner));

@@ -82,6 +82,15 @@ impl Placer<'_> {
                 self.builder.own(path.clone(), ownership);
                 self.builder.given_folder(path.clone(), *mode, reason);
             }
+            Addition::State { path, owner, mode } => {
+                let path = self.keep_way_to(path, &reason)?;
+                let ownership = Ownership {
+                    owner: Some(*owner),
+                    mode: Some(*mode),
+                };
+                self.builder.own_weakly(path.clone(), ownership);
+                self.builder.given_folder(path, *mode, reason);
+            }
             Addition::Link(path, target) => {
                 if let Some(owner) = ownership.owner {
                     self.builder.keep_owner(path.clone(), owner);
@@ -112,6 +121,25 @@ impl Placer<'_> {
             | Addition::Library { .. } => {}
         }
         Ok(())
+    }
+
+    /// Keeps the links on a path, the last component of which may be missing; returns where it leads.
+    fn keep_way_to(&mut self, path: &Path, reason: &Reason) -> Result<PathBuf, ProvideError> {
+        if let Ok(walk) = self.source.walk(path) {
+            self.keep_way_for(&walk, reason)?;
+            return Ok(walk.real.clone());
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(path.to_path_buf());
+        };
+        let parent = match self.source.walk(parent) {
+            Ok(walk) => {
+                self.keep_way_for(&walk, reason)?;
+                walk.real.clone()
+            }
+            Err(_) => parent.to_path_buf(),
+        };
+        Ok(parent.join(name))
     }
 
     fn walk(&self, path: &Path) -> Result<std::sync::Arc<crate::vfs::Walk>, ProvideError> {

@@ -1,6 +1,6 @@
 //! The image in the hands of the tools that people use: docker, podman, skopeo, umoci.
 
-use crate::{common, docker};
+use crate::{common, docker, podman};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +10,7 @@ use common::{
     succeed, temporary,
 };
 use docker::Docker;
+use podman::Podman;
 
 #[test]
 fn docker_loads_shows_and_runs_what_was_packed() {
@@ -93,11 +94,10 @@ fn docker_loads_shows_and_runs_what_was_packed() {
 
 #[test]
 fn podman_loads_and_runs_what_was_packed() {
-    if !have(&["podman", "runc"]) || !is_root() {
+    let Some(podman) = Podman::start() else {
         return;
-    }
-    // podman refuses a long path for its state.
-    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    };
+    let folder = temporary();
     let archive = folder.path().join("hello.tar");
     succeed(
         slimpack()
@@ -106,28 +106,9 @@ fn podman_loads_and_runs_what_was_packed() {
             .arg(&archive)
             .args(["--cmd", "podman"]),
     );
-    let podman = |arguments: &[&str]| {
-        let mut command = Command::new("podman");
-        for name in ["root", "runroot", "tmpdir"] {
-            command
-                .arg(format!("--{name}"))
-                .arg(folder.path().join(name));
-        }
-        command.args(["--storage-driver", "vfs"]).args(arguments);
-        succeed(&mut command)
-    };
-    let loaded = podman(&["load", "-i", archive.to_str().unwrap()]);
+    let loaded = podman.load(&archive);
     assert!(loaded.contains("hello:latest"), "{loaded}");
-    let run = [
-        "run",
-        "--rm",
-        "--network=none",
-        "--runtime=runc",
-        "--ulimit=nofile=1024:1024",
-        "--ulimit=nproc=1024:1024",
-        "hello",
-    ];
-    assert_eq!(podman(&run), "Hello, podman!\n");
+    assert_eq!(podman.run(&["hello"]), "Hello, podman!\n");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod harness;
 mod image_writer;
 #[path = "../common/packing.rs"]
 mod packing;
+#[path = "../common/podman.rs"]
+mod podman;
 #[path = "../common/root_images.rs"]
 mod root_images;
 #[path = "../common/roots.rs"]
@@ -42,6 +44,7 @@ mod lint_engine;
 mod minimize;
 mod owners;
 mod owners_closed;
+mod owners_engines;
 mod platforms;
 mod records;
 #[cfg(feature = "registry")]

@@ -100,6 +100,7 @@ Examples:
   slimpack ./app -t app:1.0 -o - | podman load
   slimpack ./app -u 1000 -w /data    run as a user, in a directory that the user may write to
   slimpack ./app -u 1000 --add key:/etc/key,chown=1000,chmod=0400
+  slimpack /usr/bin/ping -u 1000     keeps the capability that the file has (setcap)
   slimpack tree ./app                the libraries it loads, and the rule that finds each
   slimpack needs ./app               what else it reads and opens
   slimpack inspect app.tar           configuration, layers, history, the largest files

@@ -32,6 +32,7 @@ pub(super) fn absent(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec<
         script: None,
         is_packed: true,
         is_image: false,
+        wants_hints: runtime.is_some(),
         // Findings must not depend on how the layers are compressed.
         has_contents: runtime.is_some(),
         memo: needs::RuleMemo::default(),

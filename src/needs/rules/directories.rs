@@ -1,7 +1,8 @@
-//! Directories of an image that its programs write to as another user than root.
+//! Directories that programs write to, and that nothing in the image would bring.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::{state, told_paths};
 use crate::exec::Accounts;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::{NodeKind, View};
@@ -21,6 +22,10 @@ const CHANGERS: [&str; 12] = [
     "setfsuid",
     "setfsgid",
 ];
+/// Where packages install programs.
+const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];
+/// Maximum number of directories that a sign lists.
+const TOLD: usize = 4;
 /// Directories that are looked into at most.
 const MAX_DIRECTORIES: usize = 100_000;
 
@@ -28,10 +33,11 @@ pub(super) static RULE: NeedRule = NeedRule {
     name: "directories",
     mode: Mode::Automatic,
     what: "directories to write to",
-    sign: "from an image only: an import of setuid, setgid, initgroups and the like by the program; a \
-           user that is not root",
-    adds: "the empty directories that belong to that user, or to any but root if the program changes \
-           its user",
+    sign: "from an image: an import of setuid, setgid, initgroups and the like by the program, or a \
+           user that is not root; from this machine, as a hint: an import of these or of listen, and \
+           directories below /var and /run that its package has or makes",
+    adds: "these, empty; from an image those that belong to that user, or to any but root if the \
+           program changes its user",
     fires,
     supply,
     is_met: None,
@@ -39,7 +45,7 @@ pub(super) static RULE: NeedRule = NeedRule {
 
 fn fires(process: &Process<'_>) -> Option<Sign> {
     if !process.is_image {
-        return None;
+        return of_package(process);
     }
     let runs_as = || match uid(process.view, process.user) {
         Some(0) | None => None,
@@ -48,15 +54,51 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.program_imports(&CHANGERS).or_else(runs_as)
 }
 
+/// Directories that the package of a program of this machine has or makes for it: without an image,
+/// nothing but the records of packages tells of them.
+fn of_package(process: &Process<'_>) -> Option<Sign> {
+    let real = &process.objects()[0].walk.real;
+    let may_be_packaged =
+        SYSTEM.iter().any(|folder| real.starts_with(folder)) && !real.starts_with("/usr/local");
+    // It takes milliseconds to search the records: only for what looks like a server.
+    if !process.wants_hints || !process.is_packed || !may_be_packaged {
+        return None;
+    }
+    let looks = process.program_imports(&CHANGERS);
+    looks.or_else(|| process.program_imports(&["listen"]))?;
+    let paths = state::directories(process).iter();
+    let paths = paths.filter_map(|addition| match addition {
+        Addition::State { path, .. } => Some(path.as_path()),
+        _ => None,
+    });
+    let paths = told_paths(paths, TOLD)?;
+    let text = format!("has directories of its package to write to: {paths}");
+    Some(Sign {
+        is_weak: true,
+        ..Sign::new(0, text)
+    })
+}
+
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     if !supply.is_image {
-        return Err("it is about the directories of an image (--from); use --mkdir".into());
+        return match state::directories(supply.process) {
+            [] => Err("no package has directories for the program to write to; use --mkdir".into()),
+            directories => Ok(directories.to_vec()),
+        };
     }
     let process = supply.process;
     let user = uid(supply.source, process.user);
     let becomes_any = process.program_imports(&CHANGERS).is_some();
     let is_wanted = |owner: u32| owner != 0 && (becomes_any || Some(owner) == user);
-    Ok(empty_directories(supply.source, is_wanted))
+    let mut found = empty_directories(supply.source, is_wanted);
+    // Programs know what is below /run by the path that it had before.
+    let is_of_run = |addition: &Addition| matches!(addition, Addition::Folder(path, _) if path.starts_with("/run"));
+    if let Ok(target) = supply.source.read_link(Path::new(state::OLD_RUN))
+        && found.iter().any(is_of_run)
+    {
+        found.push(Addition::Link(state::OLD_RUN.into(), target));
+    }
+    Ok(found)
 }
 
 /// The number of a user; `None` if the image does not know it.

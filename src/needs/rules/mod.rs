@@ -21,6 +21,7 @@ mod reasons;
 mod services;
 mod shell;
 mod startup;
+mod state;
 mod stdlib;
 mod terminfo;
 mod tmp;

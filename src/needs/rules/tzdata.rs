@@ -43,7 +43,7 @@ fn configured(process: &Process<'_>) -> Option<Sign> {
 
 /// The sign that a program reads zone files itself, not through the C library.
 fn reads_zones(process: &Process<'_>) -> Option<Sign> {
-    if !process.is_packed || process.is_static() {
+    if !process.wants_hints || !process.is_packed || process.is_static() {
         return None;
     }
     // Few programs contain it, and the search for such strings is one pass that is done anyway.
