@@ -152,7 +152,7 @@ fn the_mask_of_an_access_control_list_does_not_open_a_file_to_its_group() {
         succeed(
             slimpack()
                 .args([hello(), Path::new("-qo")])
-                .arg(&root.join("")),
+                .arg(root.join("")),
         );
         set_access_list(
             &root.join("usr/local/bin/hello"),

@@ -56,7 +56,7 @@ pub(super) fn directories<'p>(process: &'p Process<'_>) -> &'p [Addition] {
 }
 
 /// The owner and mode of a directory that is made where it is missing; `None` if it is not.
-type Made = Option<(Owner, u32)>;
+type MadeAs = Option<(Owner, u32)>;
 
 fn find(process: &Process<'_>) -> Vec<Addition> {
     let view = process.view;
@@ -67,7 +67,7 @@ fn find(process: &Process<'_>) -> Vec<Addition> {
     let Some(package) = paths.find_map(|path| records.family_of(path)) else {
         return Vec::new();
     };
-    let mut found: BTreeMap<PathBuf, Made> = BTreeMap::new();
+    let mut found: BTreeMap<PathBuf, MadeAs> = BTreeMap::new();
     for path in package.paths().filter(|path| is_own(path)) {
         found.insert(path.to_path_buf(), None);
     }
@@ -134,7 +134,7 @@ fn configuration(view: &View, package: &Package) -> Vec<(PathBuf, String)> {
 }
 
 /// The directories of lines such as `d /run/app 2775 app app - -`.
-fn of_tmpfiles(view: &View, text: &str) -> Vec<(PathBuf, Made)> {
+fn of_tmpfiles(view: &View, text: &str) -> Vec<(PathBuf, MadeAs)> {
     let directories = text.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let kind = fields.next()?;
@@ -149,12 +149,12 @@ fn of_tmpfiles(view: &View, text: &str) -> Vec<(PathBuf, Made)> {
 }
 
 /// The directories of a service.
-fn of_unit(view: &View, text: &str) -> Vec<(PathBuf, Made)> {
+fn of_unit(view: &View, text: &str) -> Vec<(PathBuf, MadeAs)> {
     let settings = || {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         pairs.map(|(key, value)| (key.trim(), value.trim()))
     };
-    let last = |key: &str| settings().filter(|(is, _)| *is == key).last();
+    let last = |key: &str| settings().rfind(|(is, _)| *is == key);
     let value = |key, usual| last(key).map_or(usual, |(_, value)| value);
     let (user, group) = (value("User", "root"), value("Group", ""));
     let owner = format!("{user}:{group}");
@@ -176,7 +176,7 @@ fn of_unit(view: &View, text: &str) -> Vec<(PathBuf, Made)> {
     found
 }
 
-fn made(view: &View, owner: &str, mode: &str) -> Made {
+fn made(view: &View, owner: &str, mode: &str) -> MadeAs {
     let owner = Accounts::of(view).owner(owner).ok()?;
     let mode = u32::from_str_radix(mode, 8).ok()?;
     Some((owner, mode & 0o7777))
@@ -190,7 +190,7 @@ mod tests {
     use crate::vfs::Memo;
     use crate::vfs::memory::MemoryVfs;
 
-    fn told(found: Vec<(PathBuf, Made)>) -> Vec<String> {
+    fn told(found: Vec<(PathBuf, MadeAs)>) -> Vec<String> {
         let lines = found.into_iter().map(|(path, made)| {
             let made = made.map(|(owner, mode)| format!(" {}:{} {mode:04o}", owner.uid, owner.gid));
             format!("{}{}", path.display(), made.unwrap_or_default())
