@@ -23,7 +23,7 @@ mod why;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use args::{Cli, Verb};
 use error::CliError;
@@ -33,8 +33,9 @@ pub fn main() -> ExitCode {
     // A limit on the size of files is an error like a full disk, not the end of the process.
     let ignored = Arc::new(AtomicBool::new(false));
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored);
+    end_orderly_without_memory();
     let cli = Cli::read();
-    cli.common.color.write_global();
+    cli.line.common.color.write_global();
     log();
     match run(&cli) {
         Ok(status) => status,
@@ -45,6 +46,21 @@ pub fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Makes the end without memory, which Rust only has as an abort, an error like others; a panic stays
+/// an abort.
+fn end_orderly_without_memory() {
+    /// Exit status of an error.
+    const ERROR: i32 = 2;
+    let is_orderly = Arc::new(AtomicBool::new(true));
+    let abort = signal_hook::consts::SIGABRT;
+    let _ = signal_hook::flag::register_conditional_shutdown(abort, ERROR, is_orderly.clone());
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        is_orderly.store(false, Ordering::SeqCst);
+        report(panic);
+    }));
 }
 
 /// Enables logging if `SLIMPACK_LOG` is set: `debug` logs the search of the loader.
@@ -71,7 +87,7 @@ fn threads() {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {
-    let is_packing_one = cli.pack.from.is_none() && cli.pack.config.is_none();
+    let is_packing_one = cli.line.pack.from.is_none() && cli.line.pack.config.is_none();
     match &cli.verb {
         None if is_packing_one => {}
         Some(Verb::Completions(_) | Verb::Man(_) | Verb::Schema | Verb::Help(_)) => {}
@@ -80,20 +96,20 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         _ => threads(),
     }
     match &cli.verb {
-        None if cli.version => about::version(cli.common.verbose > 0),
+        None if cli.line.version => about::version(cli.line.common.verbose > 0),
         Some(Verb::Completions(args)) => about::completions(args),
         Some(Verb::Man(args)) => about::man(args),
         Some(Verb::Schema) => about::schema(),
         Some(Verb::Help(args)) => help::run(args),
         Some(Verb::Needs(args)) => needs::run(args),
-        Some(Verb::Lint(args)) => lint::run(args, &cli.common),
-        Some(Verb::Inspect(args)) => inspect::run(args, &cli.common),
-        Some(Verb::Diff(args)) => diff::run(args, &cli.common),
-        Some(Verb::Size(args)) => size::run(args, &cli.common),
-        Some(Verb::Why(args)) => why::run(args, &cli.common),
-        Some(Verb::Tree(args)) => tree::run(args, &cli.common),
-        Some(Verb::Strip(args)) => strip::run(args, &cli.common),
-        None => pack::run(&cli.pack, &cli.common),
+        Some(Verb::Lint(args)) => lint::run(args, &cli.line.common),
+        Some(Verb::Inspect(args)) => inspect::run(args, &cli.line.common),
+        Some(Verb::Diff(args)) => diff::run(args, &cli.line.common),
+        Some(Verb::Size(args)) => size::run(args, &cli.line.common),
+        Some(Verb::Why(args)) => why::run(args, &cli.line.common),
+        Some(Verb::Tree(args)) => tree::run(args, &cli.line.common),
+        Some(Verb::Strip(args)) => strip::run(args, &cli.line.common),
+        None => pack::run(&cli.line.pack, &cli.line.common),
     }
 }
 

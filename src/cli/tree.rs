@@ -22,7 +22,7 @@ use crate::source::{Source, choose_root};
 
 /// Number of files from which on all cores are used, and number resolved before printing.
 const MANY: usize = 32;
-const BATCH: usize = 512;
+const BATCH: usize = 128;
 
 /// The answer for one file: the text to print, and whether everything was found.
 type RenderedTree = Result<(Vec<u8>, bool), CliError>;

@@ -1,27 +1,28 @@
 //! Atomic output.
 //!
-//! In: a path. Out: a file that appears there whole or not at all. It is written next to
-//! its target and renamed; a failure or a signal before that removes it and leaves the
-//! previous file unchanged.
+//! In: a path. Out: a file that appears there whole or not at all. It is written without a name, or next
+//! to its target, and renamed; a failure or a signal before that removes it and leaves the previous file
+//! unchanged.
 
 mod folder;
 mod receipt;
+mod temporary;
 mod watch;
 
 pub use folder::{AtomicFolder, sync_tree};
+use temporary::Temporary;
 use watch::Watched;
 pub use watch::{Scratch, watch};
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::bytes::is_same;
@@ -71,12 +72,16 @@ pub enum Output {
 /// terminate the process make its writes fail instead, so that it can be removed.
 #[derive(Debug)]
 pub struct AtomicFile {
-    temporary: NamedTempFile,
-    watched: Watched,
+    temporary: Temporary,
     target: PathBuf,
     interrupts: Interrupts,
     reserved: u64,
+    /// Where the last hole ends: the file is at least this long.
+    end: u64,
 }
+
+/// Zeros of at least this many bytes are not written: a new file has them already.
+const HOLE: usize = 64 << 10;
 
 impl Output {
     /// Opens `path` for writing. A link is followed: the file it points to is replaced and
@@ -109,29 +114,18 @@ impl Output {
             ));
         }
         let interrupts = Interrupts::hold();
-        // Opened here for the error of the system: that of `tempfile` names the temporary file, and its
-        // kind says nothing of too many open files.
-        let open = |path: &Path| {
-            let mut options = File::options();
-            options.read(true).write(true).create_new(true);
-            // The umask applies, as to any file that a compiler writes.
-            options.mode(0o666).open(path)
-        };
-        let temporary = tempfile::Builder::new()
-            .prefix(".slimpack-")
-            .make_in(folder, open)
-            .map_err(fail)?;
+        let temporary = Temporary::create(folder).map_err(fail)?;
         if let Ok(previous) = fs::metadata(&target) {
             // A file that is replaced stays as private as it was.
-            let same = temporary.as_file().set_permissions(previous.permissions());
+            let same = temporary.file().set_permissions(previous.permissions());
             same.map_err(fail)?;
         }
         Ok(Self::File(AtomicFile {
-            watched: Watched::new(temporary.path()),
             temporary,
             target,
             interrupts,
             reserved: 0,
+            end: 0,
         }))
     }
 }
@@ -161,14 +155,18 @@ fn dangling_target(path: &Path) -> PathBuf {
 impl AtomicFile {
     /// Reserves space for `bytes`, so that a full disk is noticed before the work is done. It
     /// also avoids the flush that ext4 does when a file without blocks replaces another
-    /// (`auto_da_alloc`, ext4(5)). Filesystems that cannot reserve space are left alone.
+    /// (`auto_da_alloc`, ext4(5)). Filesystems that cannot reserve space are left alone, and so is
+    /// memory, all of which would be zeroed.
     ///
     /// # Errors
     /// When there is not enough space.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), OutputError> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
-        let file = self.temporary.as_file();
+        let file = self.temporary.file();
+        if is_memory(file) {
+            return Ok(());
+        }
         match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
             Err(full @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
                 Err(OutputError::Io(self.target.clone(), full.into()))
@@ -185,7 +183,7 @@ impl AtomicFile {
     /// # Errors
     /// The error of `fchmod(2)`.
     pub fn set_mode(&self, mode: u32) -> Result<(), OutputError> {
-        let file = self.temporary.as_file();
+        let file = self.temporary.file();
         let set = file.set_permissions(Permissions::from_mode(mode));
         set.map_err(|error| OutputError::Io(self.target.clone(), error))
     }
@@ -203,7 +201,7 @@ impl AtomicFile {
     pub fn publish_synced(self) -> Result<(), OutputError> {
         let target = self.target.clone();
         let fail = |error| OutputError::Io(target.clone(), error);
-        self.temporary.as_file().sync_data().map_err(fail)?;
+        self.temporary.file().sync_data().map_err(fail)?;
         self.publish()?;
         let directory = File::open(parent(&target)).map_err(fail)?;
         directory.sync_all().map_err(fail)
@@ -225,17 +223,14 @@ impl AtomicFile {
     /// When it cannot be renamed; it is removed in that case.
     pub fn publish(self) -> Result<(), OutputError> {
         let target = self.target;
-        let file = self.temporary.as_file();
+        let file = self.temporary.file();
         let fail = |error| OutputError::Io(target.clone(), error);
-        let length = file.metadata().map_err(fail)?.len();
-        if length < self.reserved {
-            // Gives back what was not needed.
+        let length = file.metadata().map_err(fail)?.len().max(self.end);
+        if length < self.reserved || length == self.end {
+            // Gives back what was not needed, or ends in a hole.
             file.set_len(length).map_err(fail)?;
         }
-        let persisted = self.temporary.persist(&target).map(drop);
-        // Until then a signal may remove it.
-        drop(self.watched);
-        persisted.map_err(|error| OutputError::Io(target, error.error))
+        self.temporary.publish(&target).map_err(fail)
     }
 
     /// Whether the file at the target already holds the same bytes.
@@ -248,7 +243,7 @@ impl AtomicFile {
             return Ok(false);
         };
         // It may not be readable by its name: it has the mode of the file that it replaces.
-        let now = self.temporary.as_file().try_clone().and_then(HostFile::new);
+        let now = self.temporary.file().try_clone().and_then(HostFile::new);
         is_same(&before, &now.map_err(fail)?).map_err(fail)
     }
 }
@@ -256,19 +251,42 @@ impl AtomicFile {
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.interrupts.check()?;
-        self.temporary.write(bytes)
+        let mut file = self.temporary.file();
+        if bytes.len() >= HOLE && is_zero(bytes) {
+            self.end = file.seek(SeekFrom::Current(bytes.len() as i64))?;
+            return Ok(bytes.len());
+        }
+        file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.temporary.flush()
+        let mut file = self.temporary.file();
+        if self.end > 0 && file.metadata()?.len() < self.end {
+            // It can be read back from now on.
+            file.set_len(self.end)?;
+        }
+        file.flush()
     }
 }
 
 impl Seek for AtomicFile {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.interrupts.check()?;
-        self.temporary.seek(position)
+        self.temporary.file().seek(position)
     }
+}
+
+/// Whether there are only zeros: the first is one, and each is like the one before. Slices are compared
+/// many bytes at a time.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
+}
+
+/// Whether a file is in memory rather than on a disk.
+fn is_memory(file: &File) -> bool {
+    /// `TMPFS_MAGIC` of statfs(2).
+    const TMPFS: u64 = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type as u64 == TMPFS)
 }
 
 /// Signals that terminate a process.

@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{
-    HELLO, compile, fail_with, have, hello, is_root, names_in, slimpack, succeed, temporary,
+    HELLO, compile, fail_with, has_begun_in, have, hello, is_root, names_in, slimpack, succeed,
+    temporary,
 };
 
 /// A file with these bytes cannot be packed; the message holds `expected`.
@@ -264,7 +265,7 @@ fn ctrl_c_leaves_nothing_behind_and_the_previous_output_intact() {
     }
 }
 
-/// Packs into a folder with one file in it and sends SIGINT once there is another;
+/// Packs into a folder with one file in it and sends SIGINT once another is written;
 /// whether it ended by it, rather than being done before.
 fn is_interrupted(program: &Path, target: &Path, name: &str, format: &str) -> bool {
     let mut child = slimpack()
@@ -276,8 +277,9 @@ fn is_interrupted(program: &Path, target: &Path, name: &str, format: &str) -> bo
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    while names_in(target).len() < 2 && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "no temporary file appears");
+    let has_begun = |child: &Child| names_in(target).len() > 1 || has_begun_in(target, child);
+    while !has_begun(&child) && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "nothing is written");
         std::thread::sleep(Duration::from_millis(1));
     }
     let pid = rustix::process::Pid::from_child(&child);

@@ -179,8 +179,8 @@ fn interrupted(folder: &Path) -> String {
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    while common::names_in(&target).is_empty() {
-        assert!(Instant::now() < deadline, "no temporary file appears");
+    while !common::has_begun_in(&target, &child) {
+        assert!(Instant::now() < deadline, "nothing is written");
         std::thread::sleep(Duration::from_millis(1));
     }
     let pid = rustix::process::Pid::from_child(&child);

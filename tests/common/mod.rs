@@ -162,6 +162,15 @@ int main(int argc, char **argv) {
 }
 "#;
 
+/// Whether a process has made something in a folder or has a file of it open: one without a name, until
+/// it is complete.
+pub fn has_begun_in(folder: &Path, child: &std::process::Child) -> bool {
+    let open = fs::read_dir(format!("/proc/{}/fd", child.id()));
+    let mut open = open.into_iter().flatten().flatten();
+    let folder = fs::canonicalize(folder).unwrap();
+    open.any(|open| fs::read_link(open.path()).is_ok_and(|path| path.starts_with(&folder)))
+}
+
 /// A folder of its own, removed in the end.
 pub fn temporary() -> tempfile::TempDir {
     tempfile::Builder::new()

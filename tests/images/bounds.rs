@@ -376,3 +376,39 @@ fn a_signal_ends_a_compressor_and_leaves_nothing() {
         }
     }
 }
+
+#[test]
+fn memory_that_runs_out_is_an_error_and_leaves_nothing() {
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    let out = at("x");
+    fs::write(at("data"), vec![1; 20 << 20]).unwrap();
+    let add = format!("{}:/data", at("data").display());
+    // What is enough for the program itself: below that the system ends it in its own ways.
+    let runs = |mebibytes: &u64| within(*mebibytes, &["--version"]).status.success();
+    let least = (8..1024).step_by(4).find(runs).unwrap();
+    let mut failed = 0;
+    for flags in [&["--add", &add][..], &["--compress=zstd", "--add", &add]] {
+        for more in [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128] {
+            let mebibytes = least + more;
+            let mut arguments = vec![hello().to_str().unwrap(), "-qo", out.to_str().unwrap()];
+            arguments.extend(flags);
+            let ended = within(mebibytes, &arguments);
+            let said = text(&ended);
+            let status = ended.status.code();
+            assert!(
+                matches!(status, Some(0 | 2)),
+                "{mebibytes} MiB: {:?}: {said}",
+                ended.status
+            );
+            failed += u32::from(status == Some(2));
+            let expected: &[&str] = match status {
+                Some(0) => &["data", "x"],
+                _ => &["data"],
+            };
+            assert_eq!(names_in(folder.path()), expected, "{mebibytes} MiB: {said}");
+            let _ = fs::remove_file(&out);
+        }
+    }
+    assert!(failed > 0, "memory never runs out");
+}

@@ -1,12 +1,12 @@
 //! Images that mean harm: `inspect` ends in bounded time and memory, with one clear message or
 //! with warnings, and writes nothing.
 
-use crate::{common, image_writer};
+use crate::{common, costs, image_writer};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use common::{HELLO, compile, have, hello, output, slimpack, succeed, temporary};
+use common::{HELLO, compile, have, hello, slimpack, succeed, temporary};
 use image_writer::*;
 use serde_json::{Value, json};
 use tar::EntryType;
@@ -170,19 +170,14 @@ fn limits_are_for_all_layers_together_and_named_when_they_are_reached() {
 fn instructions(image: &[u8]) -> u64 {
     let folder = temporary();
     fs::write(folder.path().join("image"), image).unwrap();
-    let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-    command.arg(slimpack().get_program());
-    let ended = output(command.args(["inspect", "image"]).current_dir(&folder));
-    let said = common::text(&ended);
-    let figure = said.split("Collected : ").nth(1);
-    let figure = figure.unwrap_or_else(|| panic!("{said}"));
-    figure.lines().next().unwrap().parse().unwrap()
+    let mut command = slimpack();
+    command.args(["inspect", "image"]).current_dir(&folder);
+    costs::instructions(&command, None)
 }
 
 /// Asserts that ten times the `count` cost less than `factor` times the instructions.
 fn assert_cost(factor: u64, count: usize, image: impl Fn(usize) -> Vec<u8>) {
-    if !have(&["valgrind"]) {
+    if !have(&costs::TOOLS) {
         return;
     }
     let start = instructions(&image_of(&[]));

@@ -10,6 +10,8 @@ extern crate slimpack_test_attribute;
 mod authority;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/costs.rs"]
+mod costs;
 #[path = "../common/docker.rs"]
 mod docker;
 #[path = "../common/harness.rs"]
@@ -35,8 +37,10 @@ mod faults;
 mod faults_limits;
 mod faults_roots;
 mod formats;
+mod growth;
 mod hostile_images;
 mod image;
+mod instructions;
 mod interop;
 mod layers;
 mod limits;

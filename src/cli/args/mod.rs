@@ -15,7 +15,7 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Turn a Linux program into the smallest container image that still runs it.
 #[derive(Debug, Parser)]
@@ -33,6 +33,13 @@ pub(super) struct Cli {
     #[command(subcommand)]
     pub verb: Option<Verb>,
     #[command(flatten)]
+    pub line: Line,
+}
+
+/// A command line without a verb, and the options common to all.
+#[derive(Debug, Args)]
+pub(super) struct Line {
+    #[command(flatten)]
     pub pack: PackArgs,
     #[command(flatten)]
     pub common: Common,
@@ -47,8 +54,11 @@ pub(super) struct Cli {
 impl Cli {
     /// Reads the command line of this process; exits on help and on misuse.
     pub fn read() -> Self {
-        let mut command = Self::command();
         let typed: Vec<OsString> = std::env::args_os().collect();
+        if let Some(cli) = Self::packing(&typed) {
+            return cli;
+        }
+        let mut command = Self::command();
         let (line, unset) = typed::split(&command, typed.iter().cloned());
         let parse = |line: &[OsString]| {
             // The help of a command that accepts --load=false would show that at each flag.
@@ -81,11 +91,29 @@ impl Cli {
         }
         let mut cli = Self::from_arg_matches(&matches)
             .unwrap_or_else(|error| error.format(&mut command).exit());
-        if cli.pack.config.is_some() {
-            cli.pack.typed = typed::words(&command, &matches);
-            cli.pack.typed.extend(unset);
+        let pack = &mut cli.line.pack;
+        if pack.config.is_some() {
+            pack.typed = typed::words(&command, &matches);
+            pack.typed.extend(unset);
         }
         cli
+    }
+
+    /// Reads a valid line that neither has a verb nor names a file of options. Setting up the options of
+    /// all verbs takes as long as planning the image of a small program.
+    fn packing(typed: &[OsString]) -> Option<Self> {
+        let is_verb = |word: &OsString| word.to_str().is_some_and(Verb::has_subcommand);
+        if typed.iter().any(is_verb) {
+            return None;
+        }
+        let command = Command::new("slimpack")
+            .disable_version_flag(true)
+            .disable_help_flag(true);
+        let matches = takes_booleans(Line::augment_args(command))
+            .try_get_matches_from(typed)
+            .ok()?;
+        let cli = Self::from_arg_matches(&matches).ok()?;
+        cli.line.pack.config.is_none().then_some(cli)
     }
 }
 

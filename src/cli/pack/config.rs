@@ -215,7 +215,7 @@ fn args(section: ConfigSection, typed: &[Typed]) -> Result<PackArgs, String> {
     let command = takes_booleans(Cli::command());
     let matches = command.try_get_matches_from(line);
     let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-    cli.map(|cli| cli.pack).map_err(|error| {
+    cli.map(|cli| cli.line.pack).map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
         first.trim_start_matches("error: ").to_owned()

@@ -1,0 +1,150 @@
+//! Ten times the input costs ten times as much, and no more: calls, bytes read and bytes held are counted,
+//! not seconds.
+
+use crate::{common, costs};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{have, hello, slimpack, succeed, temporary};
+
+/// What one item may cost at ten times as many, relative to what it costs at first.
+const MOST: f64 = 1.3;
+
+/// Checks what the commands for 1, `count` and ten times as many items cost. Held may be `held` bytes for
+/// each item.
+fn assert_linear(what: &str, count: usize, held: u64, command: impl Fn(usize) -> Command) {
+    if !have(&costs::TOOLS) {
+        return;
+    }
+    let commands = [1, count, 10 * count].map(&command);
+    let [one, few, many] = commands.each_ref().map(|command| {
+        let calls = costs::calls(command);
+        [calls.count, calls.read, costs::instructions(command, None)]
+    });
+    for (number, figure) in ["system calls", "bytes read", "instructions"]
+        .into_iter()
+        .enumerate()
+    {
+        let each = |costs: &[u64; 3], items: usize| {
+            costs[number].saturating_sub(one[number]) as f64 / (items - 1) as f64
+        };
+        let (small, large) = (each(&few, count), each(&many, 10 * count));
+        assert!(
+            large <= MOST * small + 1.0,
+            "{what}: {small:.0} {figure} for each of {count}, {large:.0} for each of ten times as many"
+        );
+    }
+    let [_, few, many] = commands.each_ref().map(costs::peak);
+    let each = many.saturating_sub(few) / (9 * count) as u64;
+    assert!(each <= held, "{what}: {each} bytes held for each");
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn libraries_of_one_program_cost_the_same_each() {
+    let folder = temporary();
+    let at = |count: usize| {
+        let folder = folder.path().join(count.to_string());
+        fs::create_dir(&folder).unwrap();
+        costs::program_of(&folder, count, 2)
+    };
+    let programs = [1, 30, 300].map(|count| (count, at(count)));
+    let program = |count: usize| {
+        let found = programs.iter().find(|(size, _)| *size == count);
+        found.unwrap().1.to_str().unwrap().to_owned()
+    };
+    for words in [&["lint", "--fail-on=never"][..], &["tree", "--symbols"]] {
+        assert_linear(&words.join(" "), 30, 64 << 10, |count| {
+            let mut command = slimpack();
+            command.args(words).arg(program(count));
+            command
+        });
+    }
+}
+
+#[test]
+fn programs_of_one_image_cost_the_same_each() {
+    let folder = temporary();
+    let names: Vec<String> = (0..300)
+        .map(|n| path(folder.path(), &format!("p{n}")))
+        .collect();
+    for name in &names {
+        fs::copy(hello(), name).unwrap();
+    }
+    let out = path(folder.path(), "out.tar");
+    assert_linear("programs", 30, 64 << 10, |count| {
+        let mut command = slimpack();
+        command.args(["-q", "-o", &out]).args(&names[..count]);
+        command
+    });
+    // A batch is given back before the next is read.
+    assert_linear("tree", 30, 16 << 10, |count| {
+        let mut command = slimpack();
+        command.arg("tree").args(&names[..count]);
+        command
+    });
+}
+
+#[test]
+fn files_that_are_added_cost_the_same_each() {
+    let folder = temporary();
+    for count in [1, 100, 1000] {
+        let data = folder.path().join(format!("data{count}"));
+        fs::create_dir(&data).unwrap();
+        for number in 0..count {
+            fs::write(data.join(format!("file{number}")), "some text").unwrap();
+        }
+    }
+    let out = path(folder.path(), "out.tar");
+    let add = |count: usize, out: &str| {
+        let data = path(folder.path(), &format!("data{count}"));
+        let mut command = slimpack();
+        command.arg(hello()).args(["-q", "-o", out]);
+        command.arg("--add").arg(format!("{data}:/data"));
+        command
+    };
+    assert_linear("files", 100, 16 << 10, |count| add(count, &out));
+    let images = [1, 100, 1000].map(|count| {
+        let image = path(folder.path(), &format!("image{count}.tar"));
+        succeed(&mut add(count, &image));
+        (count, image)
+    });
+    for verb in ["lint", "inspect"] {
+        assert_linear(verb, 100, 16 << 10, |count| {
+            let image = images.iter().find(|(size, _)| *size == count);
+            let mut command = slimpack();
+            command.arg(verb).arg(&image.unwrap().1);
+            command
+        });
+    }
+}
+
+#[test]
+fn holes_of_a_file_are_holes_of_the_archive() {
+    let folder = temporary();
+    let sparse = folder.path().join("sparse");
+    let file = fs::File::create(&sparse).unwrap();
+    file.set_len(256 << 20).unwrap();
+    let add = format!("{}:/data", sparse.display());
+    let at = |name: &str| folder.path().join(name);
+    let pack = |out: &str| {
+        let mut command = slimpack();
+        command.arg(hello()).args(["-q", "--add", &add, "-o", out]);
+        command
+    };
+    succeed(&mut pack(at("file").to_str().unwrap()));
+    let mut stream = pack("-");
+    stream.stdout(fs::File::create(at("stream")).unwrap());
+    assert!(stream.status().unwrap().success());
+    succeed(Command::new("cmp").arg(at("file")).arg(at("stream")));
+    assert!(fs::metadata(at("file")).unwrap().len() > 256 << 20);
+    // Not the blocks, which are reserved where there is room for them.
+    if have(&costs::TOOLS) {
+        let calls = costs::calls(&pack(at("again").to_str().unwrap()));
+        assert!(calls.written < 16 << 20, "{calls:?}");
+    }
+}
