@@ -9,7 +9,9 @@ mod shell;
 mod start;
 mod starters;
 
-pub use command::{Interpreters, Shebang, command_path, path_folders, shebang, variable};
+pub use command::{
+    ENGINE_PATH, Interpreters, Shebang, command_path, path_folders, shebang, variable,
+};
 pub use kind::{TELLING, describe};
 pub use shell::{command_line, commands_in, is_shell, reads_posix_scripts};
 pub use start::Start;
