@@ -49,6 +49,7 @@ pub(super) fn added(
     };
     let mut join = Join {
         view: &source.view,
+        listed: Vec::new(),
         runs,
         known: known(source, subjects, closures),
         result: FromRuns {
@@ -62,6 +63,7 @@ pub(super) fn added(
             join.path(path, *traced);
         }
     }
+    join.hint_at_directories();
     join.result
 }
 
@@ -123,6 +125,8 @@ fn known(source: &Source, subjects: &[Subject], closures: &[Closure]) -> HashSet
 
 struct Join<'a> {
     view: &'a View,
+    /// Directories whose names a process read.
+    listed: Vec<(PathBuf, usize)>,
     runs: &'a TracedRuns,
     known: HashSet<PathBuf>,
     result: FromRuns,
@@ -238,7 +242,7 @@ impl Join<'_> {
                 need: TRACE,
                 why: format!(
                     "{} only tests whether it exists",
-                    self.runs.recording.process(traced.process)
+                    short(&self.runs.recording.process(traced.process))
                 ),
                 adds: format!("{} ({size} bytes)", path.display()),
                 flag: format!("--add {}", path.display()),
@@ -287,21 +291,37 @@ impl Join<'_> {
         if is_listed && self.runs.whole_directories {
             return self.add(Addition::Tree(path.to_path_buf()), cause);
         }
-        if is_listed && walk.real != Path::new("/") {
-            let names = self.view.read_dir(path).unwrap_or_default();
-            let process = self.runs.recording.process(traced.process);
-            self.result.hints.push(Hint {
-                need: TRACE,
-                why: format!("{process} lists {}", path.display()),
-                adds: format!("all {} entries of it, not only those it used", names.len()),
-                flag: "--trace-dirs".to_owned(),
-                names: Vec::new(),
-                more: 0,
-            });
+        if is_listed {
+            self.listed.push((path.to_path_buf(), traced.process));
         }
         self.way(walk, cause);
         let mode = walk.metadata.mode & 0o1777;
         self.add(Addition::Folder(walk.real.clone(), mode | 0o700), cause);
+    }
+
+    /// Directories may have had more in them than the run used.
+    fn hint_at_directories(&mut self) {
+        let Some((first, process)) = self.listed.first() else {
+            return;
+        };
+        let more = match self.listed.len() - 1 {
+            0 => String::new(),
+            1 => " and another directory".to_owned(),
+            more => format!(" and {more} other directories"),
+        };
+        let process = self.runs.recording.process(*process);
+        self.result.hints.push(Hint {
+            need: TRACE,
+            why: format!("{} lists {}{more}", short(&process), first.display()),
+            adds: "everything in them, not only what the run used".to_owned(),
+            flag: "--trace-dirs".to_owned(),
+            names: self
+                .listed
+                .iter()
+                .map(|(path, _)| path.display().to_string())
+                .collect(),
+            more: 0,
+        });
     }
 
     /// Something that the run created: its directory is in the image, to create it again.
@@ -383,6 +403,17 @@ impl Join<'_> {
 
 /// Largest file that is compared with what it was before a run, in bytes.
 const MAX_BEFORE: u64 = 64 << 20;
+
+/// The start of a command line.
+fn short(process: &str) -> String {
+    let short: String = process.chars().take(PROCESS_MAX).collect();
+    let more = if short.len() < process.len() {
+        "…"
+    } else {
+        ""
+    };
+    format!("{short}{more}")
+}
 
 /// What was done to a path, as a verb; the strongest.
 fn verb(uses: Uses) -> &'static str {

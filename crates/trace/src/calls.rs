@@ -73,6 +73,8 @@ pub(crate) struct Call {
     pub flags: Option<usize>,
 }
 
+// `c_long` has 32 bits on some machines.
+#[allow(clippy::unnecessary_cast)]
 const fn call(
     name: &'static str,
     number: Option<libc::c_long>,
@@ -83,7 +85,6 @@ const fn call(
     Call {
         name,
         number: match number {
-            // `c_long` has 32 bits on some machines.
             Some(number) => Some(number as i64),
             None => None,
         },

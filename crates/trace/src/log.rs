@@ -45,7 +45,7 @@ pub enum LogError {
 /// A path: text if it is UTF-8, else bytes.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Name {
+enum PathText {
     Text(String),
     Bytes(Vec<u8>),
 }
@@ -64,19 +64,19 @@ enum Line {
         process: Vec<String>,
     },
     Found {
-        path: Name,
+        path: PathText,
         uses: Uses,
         by: usize,
     },
     Absent {
-        absent: Name,
+        absent: PathText,
     },
     Note {
         note: Note,
     },
 }
 
-impl From<&Path> for Name {
+impl From<&Path> for PathText {
     fn from(path: &Path) -> Self {
         match path.to_str() {
             Some(text) => Self::Text(text.to_owned()),
@@ -85,12 +85,12 @@ impl From<&Path> for Name {
     }
 }
 
-impl From<Name> for PathBuf {
-    fn from(name: Name) -> Self {
+impl From<PathText> for PathBuf {
+    fn from(name: PathText) -> Self {
         use std::os::unix::ffi::OsStringExt;
         match name {
-            Name::Text(text) => Self::from(text),
-            Name::Bytes(bytes) => Self::from(std::ffi::OsString::from_vec(bytes)),
+            PathText::Text(text) => Self::from(text),
+            PathText::Bytes(bytes) => Self::from(std::ffi::OsString::from_vec(bytes)),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::calls::Action;
-use crate::recording::{Recorder, Uses};
+use crate::recording::{RunRecorder, Uses};
 
 /// A call with its paths.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Lookup {
     }
 
     /// Records a success.
-    pub fn succeeded(&self, recorder: &mut Recorder, process: usize) {
+    pub fn succeeded(&self, recorder: &mut RunRecorder, process: usize) {
         let Some(last) = self.paths.last() else {
             return;
         };
@@ -94,7 +94,7 @@ impl Lookup {
     }
 
     /// Records a failure with this error number.
-    pub fn failed(&self, recorder: &mut Recorder, error: i32, process: usize) {
+    pub fn failed(&self, recorder: &mut RunRecorder, error: i32, process: usize) {
         // Of two paths, nobody knows which one is not there.
         let [path] = &self.paths[..] else { return };
         if is_of_process(path) {

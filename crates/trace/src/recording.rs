@@ -211,7 +211,7 @@ impl Recording {
 
 /// A recording in the making.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder {
+pub(crate) struct RunRecorder {
     pub processes: Vec<Vec<String>>,
     pub notes: BTreeSet<Note>,
     pub before: BTreeMap<PathBuf, Vec<u8>>,
@@ -219,7 +219,7 @@ pub(crate) struct Recorder {
     absent: HashSet<PathBuf>,
 }
 
-impl Recorder {
+impl RunRecorder {
     /// A process that executes something; returns its index.
     pub fn process(&mut self, words: Vec<String>) -> usize {
         self.processes.push(words);

@@ -12,10 +12,10 @@ use std::rc::Rc;
 
 use crate::calls::{self, Action, Call};
 use crate::lookup::{Lookup, is_of_process};
-use crate::recording::{Ending, Note, Recorder, Recording, Uses};
+use crate::recording::{Ending, Note, Recording, RunRecorder, Uses};
 
 /// What is wrong with a line, and the number of the byte where, from 1.
-type Fault = (usize, String);
+type LineFault = (usize, String);
 
 /// Symbols of flags that matter, and their bits.
 const FLAGS: [(&str, libc::c_int); 8] = [
@@ -47,7 +47,7 @@ const ERRORS: [(&str, i32); 11] = [
 /// What a thread of the log has open. Threads of a process have copies, too: what one of them opens or
 /// enters, others learn by `-y` only.
 #[derive(Clone, Debug)]
-struct Thread {
+struct LoggedThread {
     process: usize,
     directory: Rc<Path>,
     files: Rc<HashMap<i32, Rc<Path>>>,
@@ -58,8 +58,8 @@ struct Thread {
 /// The state of reading a log.
 pub(crate) struct Strace {
     directory: Rc<Path>,
-    threads: HashMap<u32, Thread>,
-    recorder: Recorder,
+    threads: HashMap<u32, LoggedThread>,
+    recorder: RunRecorder,
     command: Vec<String>,
     /// The thread of the first line, and how it ended.
     first: Option<u32>,
@@ -71,7 +71,7 @@ impl Strace {
         Self {
             directory: directory.into(),
             threads: HashMap::new(),
-            recorder: Recorder::default(),
+            recorder: RunRecorder::default(),
             command: Vec::new(),
             first: None,
             ending: None,
@@ -88,7 +88,7 @@ impl Strace {
     }
 
     /// Reads one line.
-    pub fn line(&mut self, line: &[u8]) -> Result<(), Fault> {
+    pub fn line(&mut self, line: &[u8]) -> Result<(), LineFault> {
         let (id, start) = prefix(line);
         let text = &line[start..];
         if self.first.is_none() {
@@ -136,7 +136,7 @@ impl Strace {
             if let Some(heir) = heir.and_then(|heir| u32::try_from(heir).ok()) {
                 let begun = begun.to_vec();
                 let thread = self.thread(id).clone();
-                self.threads.insert(heir, Thread { begun, ..thread });
+                self.threads.insert(heir, LoggedThread { begun, ..thread });
             }
             return Ok(());
         }
@@ -150,16 +150,16 @@ impl Strace {
         }
     }
 
-    fn thread(&mut self, id: u32) -> &mut Thread {
+    fn thread(&mut self, id: u32) -> &mut LoggedThread {
         let known = self.threads.get(&id);
         // The first line of a child may come before its parent's call returns.
         let parent = || self.threads.values().find(|thread| is_clone(&thread.begun));
         let fresh = match known.is_none().then(parent).flatten() {
-            Some(parent) => Thread {
+            Some(parent) => LoggedThread {
                 begun: Vec::new(),
                 ..parent.clone()
             },
-            None => Thread {
+            None => LoggedThread {
                 process: 0,
                 directory: self.directory.clone(),
                 files: Rc::default(),
@@ -170,7 +170,7 @@ impl Strace {
     }
 
     /// A whole call: `NAME(ARGUMENT, …) = RESULT`.
-    fn call(&mut self, id: u32, text: &[u8], start: usize) -> Result<(), Fault> {
+    fn call(&mut self, id: u32, text: &[u8], start: usize) -> Result<(), LineFault> {
         let expected = || {
             let what = "expected a call of strace, such as openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3";
             (start + 1, what.to_owned())
@@ -180,11 +180,11 @@ impl Strace {
         let end = end.filter(|end| *end > 0).ok_or_else(expected)?;
         let name = String::from_utf8_lossy(&text[..end]).into_owned();
         let rest = text[end..].strip_prefix(b"(").ok_or_else(expected)?;
-        let (arguments, after) = arguments(rest).map_err(|at| {
+        let (arguments, after) = arguments(rest).ok_or_else(|| {
             let what = format!("the arguments of {name} do not end");
-            (start + end + 2 + at, what)
+            (start + end + 2, what)
         })?;
-        let result = Outcome::of(after).ok_or_else(|| {
+        let result = CallResult::of(after).ok_or_else(|| {
             let at = start + text.len() - after.len();
             (at + 1, format!("expected = and the result of {name}"))
         })?;
@@ -196,14 +196,14 @@ impl Strace {
     }
 
     /// Follows descriptors and new threads.
-    fn follow(&mut self, id: u32, name: &str, arguments: &[&[u8]], result: &Outcome) {
-        let Outcome::Done(value) = *result else {
+    fn follow(&mut self, id: u32, name: &str, arguments: &[&[u8]], result: &CallResult) {
+        let CallResult::Done(value) = *result else {
             return;
         };
         let argument = |index: usize| arguments.get(index).and_then(|text| number(text));
         match name {
             "clone" | "clone3" | "fork" | "vfork" => {
-                let child = Thread {
+                let child = LoggedThread {
                     begun: Vec::new(),
                     ..self.thread(id).clone()
                 };
@@ -235,7 +235,7 @@ impl Strace {
     }
 
     /// Records a call that has paths.
-    fn record(&mut self, id: u32, call: Call, arguments: &[&[u8]], result: &Outcome) {
+    fn record(&mut self, id: u32, call: Call, arguments: &[&[u8]], result: &CallResult) {
         let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
         let mut flags = call.flags.map_or(0, |index| flags(argument(index)));
         match call.action {
@@ -277,12 +277,12 @@ impl Strace {
         };
         let process = self.thread(id).process;
         let value = match *result {
-            Outcome::Failed(error) => {
+            CallResult::Failed(error) => {
                 lookup.failed(&mut self.recorder, error, process);
                 return;
             }
-            Outcome::Unknown => return,
-            Outcome::Done(value) => value,
+            CallResult::Unknown => return,
+            CallResult::Done(value) => value,
         };
         let Some(last) = lookup.paths.last().cloned() else {
             return;
@@ -350,14 +350,14 @@ impl Strace {
 }
 
 /// The result of a call.
-enum Outcome {
+enum CallResult {
     Done(i64),
     Failed(i32),
     /// `?`, or an error that says nothing of the path.
     Unknown,
 }
 
-impl Outcome {
+impl CallResult {
     /// `= 3`, `= 3</etc/passwd>`, `= -1 ENOENT (No such file or directory)`, `= ?`.
     fn of(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
@@ -422,8 +422,8 @@ fn prefix(line: &[u8]) -> (u32, usize) {
     (id.unwrap_or_default(), at)
 }
 
-/// The arguments of a call, and what follows the closing bracket; the length if there is none.
-fn arguments(text: &[u8]) -> Result<(Vec<&[u8]>, &[u8]), usize> {
+/// The arguments of a call, and what follows the closing bracket; `None` if there is none.
+fn arguments(text: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     let (mut arguments, mut begin, mut depth, mut at) = (Vec::new(), 0, 0_usize, 0);
     while let Some(byte) = text.get(at) {
         match byte {
@@ -434,11 +434,11 @@ fn arguments(text: &[u8]) -> Result<(Vec<&[u8]>, &[u8]), usize> {
                 }
             }
             // A path of `-y`, or `<pipe:[1]>`. Shifts and comparisons are not printed.
-            b'<' => at += memchr(b'>', &text[at..]).ok_or(text.len())?,
+            b'<' => at += memchr(b'>', &text[at..])?,
             b'(' | b'[' | b'{' => depth += 1,
             b')' if depth == 0 => {
                 arguments.push(text[begin..at].trim_ascii());
-                return Ok((arguments, &text[at + 1..]));
+                return Some((arguments, &text[at + 1..]));
             }
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => {
@@ -449,7 +449,7 @@ fn arguments(text: &[u8]) -> Result<(Vec<&[u8]>, &[u8]), usize> {
         }
         at += 1;
     }
-    Err(text.len())
+    None
 }
 
 /// A string of C, as strace prints it; `None` if the argument is not one, or is cut off.
@@ -502,7 +502,7 @@ fn words(argument: &[u8]) -> Vec<String> {
     let inner = argument.strip_prefix(b"[").unwrap_or_default();
     let mut closed = inner.strip_suffix(b"]").unwrap_or(inner).to_vec();
     closed.push(b')');
-    let Ok((words, _)) = arguments(&closed) else {
+    let Some((words, _)) = arguments(&closed) else {
         return Vec::new();
     };
     let words = words.into_iter().filter_map(string);

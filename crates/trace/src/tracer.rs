@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use crate::calls::{self, Action, Call};
 use crate::lookup::{Lookup, has, is_of_process};
-use crate::recording::{Ending, MAX_PATHS, Note, Recorder, Recording, Uses};
+use crate::recording::{Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
 use crate::run::{TraceError, TraceOptions, Watch};
 use crate::sys::{self, Resume, Syscall, Tid};
 use crate::tracee::{Tracee, descriptor, is_there};
@@ -25,7 +25,7 @@ const SAVED_MAX: u64 = 64 << 20;
 
 /// A thread of the run.
 #[derive(Debug, Default)]
-struct Thread {
+struct TracedThread {
     /// Index of the process that it belongs to.
     process: usize,
     /// Whether its lookups are recorded.
@@ -37,10 +37,10 @@ struct Thread {
 /// The state of a run.
 pub(crate) struct Tracer<'a> {
     table: BTreeMap<i64, Call>,
-    threads: HashMap<Tid, Thread>,
+    threads: HashMap<Tid, TracedThread>,
     /// Threads that stopped before the event that tells of them.
     waiting: HashSet<Tid>,
-    recorder: Recorder,
+    recorder: RunRecorder,
     root: Tid,
     command: Vec<String>,
     ending: Option<Ending>,
@@ -63,15 +63,15 @@ impl<'a> Tracer<'a> {
         options: &'a TraceOptions<'a>,
         watch: &'a Watch,
     ) -> Self {
-        let thread = Thread {
+        let thread = TracedThread {
             is_recorded: options.only.is_none(),
-            ..Thread::default()
+            ..TracedThread::default()
         };
         Self {
             table: calls::by_number(),
             threads: HashMap::from([(root, thread)]),
             waiting: HashSet::new(),
-            recorder: Recorder::default(),
+            recorder: RunRecorder::default(),
             root,
             command,
             ending: None,
@@ -204,7 +204,7 @@ impl<'a> Tracer<'a> {
     /// Until the end of its call if it is in one that matters.
     fn go_on(&self, tid: Tid) -> Resume {
         match self.threads.get(&tid) {
-            Some(Thread {
+            Some(TracedThread {
                 pending: Some(_), ..
             }) => Resume::ToExit,
             _ => Resume::Go,
@@ -226,7 +226,7 @@ impl<'a> Tracer<'a> {
         {
             return Err(self.leaves_mounts(tid));
         }
-        let thread = Thread {
+        let thread = TracedThread {
             process: parent.process,
             is_recorded: parent.is_recorded,
             pending: None,
@@ -347,7 +347,7 @@ impl<'a> Tracer<'a> {
                 self.recorder.notes.insert(Note::IoUring);
                 return Ok(Resume::Go);
             }
-            Action::Unshare if !is_new_namespace(number, flags) => return Ok(Resume::Go),
+            Action::Unshare if !is_new_namespace(call.name, flags) => return Ok(Resume::Go),
             Action::Clone3 => {
                 let flags = tracee.number(argument(0)).unwrap_or_default();
                 if flags & u64::from(libc::CLONE_NEWNS.cast_unsigned()) == 0 {
@@ -457,8 +457,8 @@ impl<'a> Tracer<'a> {
 }
 
 /// Whether `unshare`, `clone` or `setns` leaves the mount namespace. With 0, `setns` takes any kind.
-fn is_new_namespace(number: i64, flags: u64) -> bool {
-    has(flags, libc::CLONE_NEWNS) || (number == libc::SYS_setns as i64 && flags == 0)
+fn is_new_namespace(name: &str, flags: u64) -> bool {
+    has(flags, libc::CLONE_NEWNS) || (name == "setns" && flags == 0)
 }
 
 /// The error number of a result; the kernel's own numbers for restarted calls count as errors, too.
