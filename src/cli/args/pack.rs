@@ -181,7 +181,7 @@ pub(in crate::cli) struct PackArgs {
     #[arg(long, value_name = "FILE", help_heading = "Source")]
     pub config: Option<PathBuf>,
 
-    #[command(flatten, next_help_heading = "Traced runs")]
+    #[command(flatten, next_help_heading = "Contents")]
     pub runs: RunArgs,
 
     /// Command that the image starts [default: the program]
