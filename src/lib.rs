@@ -14,6 +14,7 @@
 //! - [`engine`]: the docker or podman of this machine, to load images into and save them from.
 //! - `registry` (with the feature of that name): images in registries.
 //! - [`image::read`] and [`inspect`]: the other direction, from an image to its tree and figures.
+//! - [`trace`]: which files a run of a program looks up.
 //! - [`exec`]: how a process starts: `PATH`, shebang lines, shells and starters.
 //! - [`lint`]: whether everything in it would start, with [`needs`]: what programs read besides
 //!   libraries.
@@ -21,7 +22,7 @@
 //!
 //! [`pack`] runs them from end to end; [`cli`] is the command line.
 //!
-//! Input files are never executed.
+//! Input files are never executed, except by [`trace`] when the user asks for a run.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -32,6 +33,7 @@ pub use slimpack_image as image;
 #[cfg(feature = "registry")]
 pub use slimpack_image::registry;
 pub use slimpack_loader::{self as loader, binding, closure};
+pub use slimpack_trace as trace;
 pub use slimpack_vfs::{self as vfs, bytes};
 
 pub mod cli;

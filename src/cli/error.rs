@@ -19,6 +19,7 @@ use crate::pack::PackError;
 use crate::registry::RegistryError;
 use crate::source::SourceError;
 use crate::strip::LeftAlone;
+use crate::trace::{Ending, LogError, TraceError};
 use crate::vfs::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -61,6 +62,19 @@ pub(super) enum CliError {
         task: &'static str,
         name: String,
         error: RegistryError,
+    },
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Log(PathBuf, LogError),
+    #[error(
+        "{command} failed with {ending}; nothing was written; make it succeed, or use what it looked up \
+         with {option}"
+    )]
+    RunFailed {
+        command: String,
+        ending: Ending,
+        option: &'static str,
     },
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -116,6 +130,7 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Pack(error) if error.is_verdict() => 1,
+            Self::RunFailed { .. } => 1,
             _ => 2,
         }
     }

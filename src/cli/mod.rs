@@ -16,6 +16,7 @@ mod progress;
 mod registry;
 mod size;
 mod strip;
+mod trace;
 mod tree;
 mod values;
 mod why;
@@ -91,7 +92,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.verb {
         None if is_packing_one => {}
         Some(Verb::Completions(_) | Verb::Man(_) | Verb::Schema | Verb::Help(_)) => {}
-        Some(Verb::Needs(_)) => {}
+        Some(Verb::Needs(_) | Verb::Trace(_)) => {}
         Some(Verb::Lint(args)) if args.list_rules || args.explain.is_some() => {}
         _ => threads(),
     }
@@ -108,6 +109,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Size(args)) => size::run(args, &cli.line.common),
         Some(Verb::Why(args)) => why::run(args, &cli.line.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.line.common),
+        Some(Verb::Trace(args)) => trace::run(args, &cli.line.common),
         Some(Verb::Strip(args)) => strip::run(args, &cli.line.common),
         None => pack::run(&cli.line.pack, &cli.line.common),
     }

@@ -1,11 +1,12 @@
 //! A progress spinner for long operations, on a terminal only.
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Operations shorter than this show no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -36,6 +37,44 @@ impl Progress {
         Self {
             running: thread.map(|thread| (end, thread)),
         }
+    }
+}
+
+impl Progress {
+    /// Does `work`, and shows `what` with a count and the time while that takes longer than
+    /// [`PATIENCE`].
+    pub fn count<T>(
+        what: String,
+        unit: &str,
+        number: &AtomicUsize,
+        quiet: bool,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        if quiet || !io::stderr().is_terminal() {
+            return work();
+        }
+        let (end, ended) = channel::<()>();
+        let show = move || {
+            if ended.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let spinner = ProgressBar::new_spinner().with_elapsed(PATIENCE);
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+                spinner.set_style(style);
+            }
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let number = number.load(Ordering::Relaxed);
+                spinner.set_message(format!("{what}: {number} {unit}"));
+                spinner.tick();
+            }
+            spinner.finish_and_clear();
+        };
+        std::thread::scope(|scope| {
+            let _ = std::thread::Builder::new().spawn_scoped(scope, show);
+            let done = work();
+            drop(end);
+            done
+        })
     }
 }
 

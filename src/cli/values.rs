@@ -103,7 +103,7 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
 }
 
 /// A duration in seconds, or with a unit, such as `10m`.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let units = [("h", 60 * 60), ("m", 60), ("s", 1)];
     let unit = units
         .iter()

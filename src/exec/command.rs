@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::vfs::{NodeKind, View};
 
 /// Default `PATH` of images that do not set it: that of docker, podman and containerd.
-const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Most directories of a `PATH` that are searched: an image may set one with millions, and each word
 /// that may be a command is searched in all of them.

@@ -11,7 +11,9 @@ mod start;
 mod starters;
 
 pub use accounts::{Account, AccountKind, Accounts, UnknownAccount, is_number};
-pub use command::{Interpreters, Shebang, command_path, path_folders, shebang, variable};
+pub use command::{
+    ENGINE_PATH, Interpreters, Shebang, command_path, path_folders, shebang, variable,
+};
 pub use kind::{TELLING, describe};
 pub use shell::{command_line, commands_in, is_shell, reads_posix_scripts};
 pub use start::Start;

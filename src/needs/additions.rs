@@ -192,7 +192,7 @@ impl Loop<'_> {
             }
             // What is left out is not loaded either, and so cannot lack anything.
             let place = to.as_deref().unwrap_or(&path);
-            if count > 1 && (self.context.is_excluded)(place) {
+            if count > 1 && (self.context.is_excluded)(&path, place) {
                 continue;
             }
             // A dangling link inside is not followed, and not added unless it is copied.

@@ -43,8 +43,9 @@ pub struct NeedsContext<'a> {
     pub selection: &'a Selection,
     /// Whether to collect hints, which takes time.
     pub wants_hints: bool,
-    /// Whether the user leaves out what has this path in the image.
-    pub is_excluded: &'a dyn Fn(&Path) -> bool,
+    /// Whether something in a directory that is added stays out, by its paths in the source and in the
+    /// image.
+    pub is_excluded: &'a dyn Fn(&Path, &Path) -> bool,
     /// Translates a path of the source to the path shown to the user.
     pub shown: &'a dyn Fn(&Path) -> PathBuf,
 }

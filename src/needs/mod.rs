@@ -27,6 +27,8 @@ use crate::vfs::View;
 
 /// Takes the place of the need's name for files that the user adds.
 pub const BY_HAND: &str = "--add";
+/// Takes the place of the need's name for what traced runs looked up.
+pub const TRACE: &str = "trace";
 /// Takes the place of the need's name for the interpreter that a script names.
 pub const SCRIPT: &str = "script";
 

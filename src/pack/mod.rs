@@ -6,6 +6,7 @@
 mod access;
 mod accounts;
 mod error;
+mod flags;
 mod minimize;
 mod options;
 mod phases;
@@ -14,10 +15,12 @@ mod record;
 mod settings;
 mod strip;
 mod subjects;
+mod traced;
 
 pub use error::{MissingLibrary, PackError};
+pub use flags::{TraceFlags, without_trace};
 pub use minimize::{Census, Minimized, started};
-pub use options::{Add, Grant, Mkdir, Options};
+pub use options::{Add, Grant, Mkdir, Options, TracedRuns};
 pub use strip::{StrippedFile, Stripping, debug_path};
 
 use std::path::{Path, PathBuf};

@@ -3,11 +3,13 @@
 //! In: the parsed command line or configuration file. Out: one value for the whole pack.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::image::{Configured, Tag};
 use crate::needs::Selection;
 use crate::source::Root;
 use crate::strip::Level;
+use crate::trace::Recording;
 
 /// The options of a pack.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Options {
     pub strip: Option<Level>,
     /// Whether to write what is stripped to separate debug files.
     pub wants_debug_files: bool,
+    /// What runs of the programs looked up.
+    pub traced: Option<TracedRuns>,
     /// Maximum size of all files of the image, in bytes.
     pub max_size: Option<u64>,
     /// Tags of the image; if empty, one is derived from the program's name.
@@ -62,6 +66,17 @@ pub struct Options {
     pub entrypoint: Option<Vec<String>>,
     /// The rest of the image configuration.
     pub configured: Configured,
+}
+
+/// Recorded runs, which the image shall be able to repeat.
+#[derive(Clone, Debug)]
+pub struct TracedRuns {
+    /// What they looked up.
+    pub recording: Arc<Recording>,
+    /// Globs of paths to leave out.
+    pub ignore: Vec<String>,
+    /// Whether a directory that was listed is packed whole.
+    pub whole_directories: bool,
 }
 
 /// Owner and mode as they are typed: `chown=OWNER[:GROUP]`, `chmod=MODE`.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::subjects::Subject;
 use super::{
     MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, record, settings,
-    strip, subjects,
+    strip, subjects, traced,
 };
 use crate::closure::Closure;
 use crate::elf::{Linkage, go_machine};
@@ -111,6 +111,8 @@ impl Subjects {
             Provision::usual(Addition::Busybox(source.locate(busybox)), cause)
         }));
         self.added.extend(access::kept(options, source));
+        let from_runs = traced::added(options, source, &self.programs, &closures);
+        self.added.extend(from_runs.provisions);
         let entrypoint = options.entrypoint.as_deref().unwrap_or_default();
         let arguments = entrypoint.iter().skip(1).chain(&options.configured.cmd);
         let arguments: Vec<String> = arguments.cloned().collect();
@@ -127,10 +129,14 @@ impl Subjects {
             is_image: source.is_image(),
             selection: &options.needs,
             wants_hints: options.wants_hints,
-            is_excluded: &|path| is_excluded(path, &options.exclude),
+            is_excluded: &|from, to| {
+                is_excluded(to, &options.exclude) || from_runs.created.contains(from)
+            },
             shown: &|path| source.shown(path),
         };
-        let provisions = needs::provide(&context, &mut closures, self.added)?;
+        let mut provisions = needs::provide(&context, &mut closures, self.added)?;
+        provisions.hints.extend(from_runs.hints);
+        provisions.warnings.extend(from_runs.warnings);
         let programs: Vec<_> = self.programs.into_iter().zip(closures).collect();
         let mut missing = missing(source, &programs, &provisions);
         let may_be_missing = |library: &MissingLibrary| {
@@ -201,7 +207,7 @@ impl Resolved {
             placer.own(&placement.program, opened.ownership);
             started.push((placement.program, opened.closure));
         }
-        for provision in &self.provisions.provisions {
+        for provision in traced::without_made(&self.provisions.provisions, source) {
             placer.provide(provision)?;
         }
         access::make_folders(&mut placer, options, source)?;
@@ -315,6 +321,7 @@ impl Proven {
         let settings =
             settings::settings(options, &programs, placed.platform, &placed.rootfs, &source)?;
         let mut unserved: Vec<String> = placed.provisions.warnings.into_iter().collect();
+        unserved.extend(traced::unexpected(options, &placed.rootfs));
         unserved.extend(access::unreadable(&placed.rootfs, options, &source));
         let mut hints = placed.provisions.hints;
         if options.wants_hints {

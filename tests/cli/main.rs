@@ -65,6 +65,7 @@ mod needs_requests;
 mod needs_signs;
 mod silent;
 mod tidy;
+mod traces;
 mod tree;
 mod why;
 

@@ -15,7 +15,10 @@ pub(crate) type Told = (String, String);
 const UNREACHED: &[(&str, &str)] = &[];
 
 /// Texts that are not slimpack's own words, and what is not as it would be in these.
-const WORDS_OF_OTHERS: &[(&str, &str)] = &[("ReadError::Io", "begins as the system's texts do")];
+const WORDS_OF_OTHERS: &[(&str, &str)] = &[
+    ("ReadError::Io", "begins as the system's texts do"),
+    ("LogError::Io", "begins as the system's texts do"),
+];
 
 /// All texts, in order.
 fn told() -> &'static [Told] {

@@ -28,6 +28,7 @@ use slimpack::registry::{RegistryError, Said};
 use slimpack::rootfs::{ProvideError, RootfsError};
 use slimpack::source::SourceError;
 use slimpack::strip::LeftAlone;
+use slimpack::trace::{LogError, TraceError};
 use slimpack::vfs::Errno;
 
 use crate::messages::Told;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Told> {
     all.extend(left_alone());
     all.extend(pack());
     all.extend(pack_of_many());
+    all.extend(traces());
     all
 }
 
@@ -69,6 +71,34 @@ fn damaged(what: Malformed) -> ElfError {
         header: Box::new(goblin::elf::header::Header::new(context)),
         what,
     }
+}
+
+fn traces() -> Vec<Told> {
+    let error = || io::Error::from_raw_os_error(Os::PERM.raw_os_error());
+    let command = || PathBuf::from("/usr/bin/app");
+    vec![
+        told(TraceError::Unsupported),
+        told(TraceError::Execute {
+            command: command(),
+            error: error(),
+        }),
+        told(TraceError::Refused {
+            command: command(),
+            error: error(),
+        }),
+        told(TraceError::Io(error())),
+        told(TraceError::Mounts("unshare -m true".to_owned())),
+        told(TraceError::TooManyPaths),
+        told(TraceError::NotStarted(command())),
+        told(TraceError::Stopped),
+        told(LogError::Io(error())),
+        told(LogError::Line {
+            line: 3,
+            column: 7,
+            what: "the arguments of openat do not end".to_owned(),
+        }),
+        told(LogError::Empty),
+    ]
 }
 
 fn elf() -> Vec<Told> {

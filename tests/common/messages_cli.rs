@@ -35,6 +35,9 @@ const REFUSED: &[&[&str]] = &[
     &["./app", "-o", "./app"],
     &["./app", "-o", "app.tar", "--depfile=./app.tar"],
     &["./app", "-o", "root/", "--if-changed"],
+    &["./app", "--suggest"],
+    &["./app", "--trace-timeout", "5s"],
+    &["./app", "--root", "/", "--trace", ""],
     &["diff", "-", "-"],
     &["diff", "./app", "./root.tar.gz"],
     &["help", "maek"],
@@ -120,6 +123,13 @@ pub fn all() -> Vec<Told> {
     command.args(["-c", script, env!("CARGO_BIN_EXE_slimpack")]);
     command.env_remove("CLICOLOR_FORCE");
     told.push(run("CurrentDir", &mut command));
+    told.push(run(
+        "Log",
+        &mut slimpack(&["./app", "--trace-log", "notes"]),
+    ));
+    let mut command = slimpack(&["trace", "-o", "log", "--", "/bin/sh", "-c", "exit 3"]);
+    let stderr = common::fail_with(1, command.current_dir(folder));
+    told.push(("CliError::RunFailed".to_owned(), text(&stderr, folder)));
     told.push(("CliError::Interrupted".to_owned(), interrupted(folder)));
     told
 }

@@ -51,6 +51,8 @@ pub struct Run {
     pub add: Vec<String>,
     /// Why it cannot.
     pub why: String,
+    /// Whether a traced run says what it needs.
+    pub trace: bool,
     pub same: Same,
     pub contains: String,
     /// Whether it is meant to end with another status than 0.
@@ -295,7 +297,9 @@ impl Run {
     pub fn flags(&self) -> Vec<String> {
         let with = self.with.iter().map(|need| format!("--with={need}"));
         let add = self.add.iter().map(|path| format!("--add={path}"));
-        with.chain(add).collect()
+        let words = serde_json::to_string(&self.args).unwrap();
+        let trace = self.trace.then(|| format!("--trace={words}"));
+        with.chain(add).chain(trace).collect()
     }
 
     /// The needs that are asked for, with their arguments.

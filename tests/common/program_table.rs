@@ -62,9 +62,10 @@ fn told(run: &Run) -> String {
 }
 
 fn totals(done: &[Done]) -> String {
-    let is_plain = |run: &Run| run.with.is_empty() && run.add.is_empty();
+    let is_plain = |run: &Run| run.with.is_empty() && run.add.is_empty() && !run.trace;
     let count = |is: &dyn Fn(&Run) -> bool| done.iter().filter(|done| is(&done.run)).count();
     let (plain, added) = (count(&is_plain), count(&|run| !run.add.is_empty()));
+    let traced = count(&|run| run.trace);
     let sum = |of: fn(&Done) -> u64| done.iter().map(of).sum::<u64>();
     let (bytes, spare) = (sum(|done| done.bytes), sum(|done| done.spare));
     let plain_runs = || done.iter().filter(|done| is_plain(&done.run));
@@ -79,12 +80,12 @@ fn totals(done: &[Done]) -> String {
         .map(|(hint, count)| format!("{hint} {count}"))
         .collect();
     format!(
-        "\n{} runs: {plain} with no flag, {} with flags that slimpack suggests, {added} with --add.\n\
+        "\n{} runs: {plain} with no flag, {} with flags that slimpack suggests, {added} with --add, {traced} with --trace.\n\
          The images have {} bytes, {} of them in files that their run can do without; those with no \
          flag {}, {} of them.\n\
          Hints that were not needed: {} ({}), in {} of the runs.\n",
         done.len(),
-        done.len() - plain - added,
+        done.len() - plain - added - traced,
         thousands(bytes),
         thousands(spare),
         thousands(plain_bytes),

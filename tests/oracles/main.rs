@@ -40,6 +40,7 @@ mod needs_programs;
 mod needs_servers;
 mod programs;
 mod strip;
+mod traces;
 
 fn main() -> std::process::ExitCode {
     harness::run()

@@ -1,10 +1,12 @@
 //! The command-line arguments.
 
 mod pack;
+mod runs;
 mod typed;
 mod verbs;
 
 pub(super) use pack::PackArgs;
+pub(super) use runs::{RunArgs, TraceArgs};
 pub(super) use typed::{Typed, is_of_a_run, is_repeatable, may_lack_value, takes_booleans};
 pub(super) use verbs::{
     CompletionsArgs, DiffArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs,
@@ -179,6 +181,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack size app.tar app-slim.tar  the ratio is that of the uncompressed bytes\n  slimpack size --json docker-daemon:app"
     )]
     Size(SizeArgs),
+    /// Run a command and record which files it looks up, for --trace-log
+    #[command(
+        after_help = "Examples:\n  slimpack trace -o app.trace -- ./app --selftest\n  slimpack ./app --trace-log app.trace -o app.tar\n  slimpack trace -o app.trace --only /usr/bin/app -- sh test.sh\n\nThe command runs on this machine, as this user; no privileges are needed. What it leaves behind when\nit ends is killed, as in a container. Exit status: 0 recorded, 1 the command failed, 2 any other error."
+    )]
+    Trace(TraceArgs),
     /// Strip debug information and the symbol table from a program or library
     #[command(
         after_help = "Examples:\n  slimpack strip app -o app.small\n  slimpack strip app -o app --debug-file debug    then: gdb -iex 'set debug-file-directory debug' app\n\nWhat is loaded stays identical, byte for byte. A file that holds its own data after its\nsections, such as a self-extracting program, is copied unchanged."

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ImageArgs, SourceArgs, Typed};
+use super::{ImageArgs, RunArgs, SourceArgs, Typed};
 use crate::cli::values::{self, Words};
 use crate::image::{Compression, Format, Tag};
 use crate::pack::{Add, Mkdir};
@@ -180,6 +180,9 @@ pub(in crate::cli) struct PackArgs {
     /// Other options override the file; see slimpack help config.
     #[arg(long, value_name = "FILE", help_heading = "Source")]
     pub config: Option<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Contents")]
+    pub runs: RunArgs,
 
     /// Command that the image starts [default: the program]
     ///

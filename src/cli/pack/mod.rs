@@ -4,6 +4,7 @@ mod config;
 mod hints;
 mod keys;
 mod options;
+mod runs;
 mod target;
 
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ use super::error::CliError;
 use super::inspect::{self, OpenedImages};
 use super::progress::Progress;
 use crate::image::read::Interest;
-use crate::pack::{Options, Plan};
+use crate::pack::{self, Options, Plan};
 use crate::report::{self, Made};
 pub(super) use keys::schema;
 use target::OutputTarget;
@@ -70,7 +71,8 @@ impl ConsoleOutput {
 /// while writing.
 fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<ConsoleOutput, CliError> {
     let target = OutputTarget::of(args)?;
-    let options = options::options(args, common)?;
+    let mut options = options::options(args, common)?;
+    options.traced = runs::traced(args, common)?;
     let (plans, _image) = match &args.from {
         Some(image) => {
             let (plans, opened) = from_image(image, args, &options)?;
@@ -104,7 +106,40 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
         let verbose = common.verbose > 0;
         report::summary(&plans, output, &made, &delivered, verbose, &mut said.err)?;
     }
+    if args.runs.suggest {
+        suggest(&options, &plans[0], args, &mut said)?;
+    }
     Ok(said)
+}
+
+/// Prints the options that give the same image without a run.
+fn suggest(
+    options: &Options,
+    plan: &Plan,
+    args: &PackArgs,
+    said: &mut ConsoleOutput,
+) -> Result<(), CliError> {
+    let found = pack::without_trace(options, plan)?;
+    let is_free = !args.json && args.output.as_deref() != Some(Path::new("-"));
+    let out = if is_free {
+        &mut said.out
+    } else {
+        &mut said.err
+    };
+    for flag in &found.flags {
+        writeln!(out, "{}", shell_words::quote(flag))?;
+    }
+    for path in found.lacks {
+        writeln!(
+            said.err,
+            "note: these options do not add {} as the run needs it",
+            path.display()
+        )?;
+    }
+    for path in found.more {
+        writeln!(said.err, "note: these options also add {}", path.display())?;
+    }
+    Ok(())
 }
 
 /// A plan for each platform of an image, whose digests are all verified; and the image, which must

@@ -59,6 +59,7 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         hardlink: args.hardlink,
         strip: args.strip,
         wants_debug_files: args.debug_file.is_some(),
+        traced: None,
         max_size: args.max_size,
         tags: without_repeats(&args.tags),
         entrypoint: args.entrypoint.clone().map(|words| words.0),

@@ -1,0 +1,22 @@
+//! Which files a command and its descendants look up, and what they do to them.
+//!
+//! [`trace`] runs a command; nothing else here does. It needs no privileges and no other program: a filter
+//! of seccomp(2) stops the processes only at the system calls that matter, and ptrace(2) reads their
+//! paths. The [`Recording`] has each path once; it is written to a file and read again, and so are the logs of
+//! strace.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+mod calls;
+mod log;
+mod lookup;
+mod recording;
+mod run;
+mod strace;
+mod sys;
+mod tracee;
+mod tracer;
+
+pub use log::LogError;
+pub use recording::{Ending, MAX_PATHS, Note, Recording, Traced, Uses};
+pub use run::{TraceError, TraceOptions, trace};

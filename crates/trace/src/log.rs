@@ -1,0 +1,265 @@
+//! Recordings as files.
+//!
+//! In: a recording, or a file that holds one. Out: JSON, one object a line, so that it can be cut, joined
+//! and searched with the tools for lines; logs of strace are read, too.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::recording::{Ending, MAX_PATHS, Note, Recording, Traced, Uses};
+use crate::strace::Strace;
+
+/// The version of the format.
+const SCHEMA: u32 = 1;
+/// What the first line calls it.
+const FORMAT: &str = "slimpack-trace";
+/// Longest line that is read, in bytes.
+const LINE_MAX: u64 = 1 << 20;
+/// Maximum number of processes.
+const PROCESSES_MAX: usize = 1_000_000;
+
+/// Why a log cannot be read.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A line is not what it should be.
+    #[error("line {line}, column {column}: {what}")]
+    Line {
+        /// The number of the line, from 1.
+        line: usize,
+        /// The number of the byte in it, from 1.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// There is nothing in it.
+    #[error("it is empty; expected a recording of slimpack trace, or the output of strace -f")]
+    Empty,
+}
+
+/// A path: text if it is UTF-8, else bytes.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum PathText {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// A line of a recording.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Line {
+    Header {
+        schema: u32,
+        format: String,
+        command: Vec<String>,
+        ending: Option<Ending>,
+    },
+    Process {
+        process: Vec<String>,
+    },
+    Found {
+        path: PathText,
+        uses: Uses,
+        by: usize,
+    },
+    Absent {
+        absent: PathText,
+    },
+    Note {
+        note: Note,
+    },
+}
+
+impl From<&Path> for PathText {
+    fn from(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Bytes(path.as_os_str().as_encoded_bytes().to_vec()),
+        }
+    }
+}
+
+impl From<PathText> for PathBuf {
+    fn from(name: PathText) -> Self {
+        use std::os::unix::ffi::OsStringExt;
+        match name {
+            PathText::Text(text) => Self::from(text),
+            PathText::Bytes(bytes) => Self::from(std::ffi::OsString::from_vec(bytes)),
+        }
+    }
+}
+
+impl Recording {
+    /// Writes it as lines of JSON, in the order of the paths.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = |line: Line| {
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")
+        };
+        line(Line::Header {
+            schema: SCHEMA,
+            format: FORMAT.to_owned(),
+            command: self.command.clone(),
+            ending: self.ending,
+        })?;
+        for process in &self.processes {
+            let process = process.clone();
+            line(Line::Process { process })?;
+        }
+        for (path, traced) in &self.found {
+            line(Line::Found {
+                path: path.as_path().into(),
+                uses: traced.uses,
+                by: traced.process,
+            })?;
+        }
+        for path in &self.absent {
+            let absent = path.as_path().into();
+            line(Line::Absent { absent })?;
+        }
+        for note in &self.notes {
+            line(Line::Note { note: note.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Reads a recording, or the output of strace. `directory` is where relative paths of strace begin.
+    ///
+    /// # Errors
+    /// [`LogError`]; its line and column say where.
+    pub fn read(log: &mut dyn BufRead, directory: &Path) -> Result<Self, LogError> {
+        let is_json = log.fill_buf()?.first() == Some(&b'{');
+        let mut lines = Lines::new(log);
+        match is_json {
+            true => json(&mut lines),
+            false => {
+                let mut strace = Strace::new(directory);
+                while let Some(line) = lines.next()? {
+                    if let Err((column, what)) = strace.line(&line.bytes) {
+                        // A log that was cut off while it was written.
+                        if line.is_whole {
+                            return Err(lines.error(column, what));
+                        }
+                    }
+                    if strace.len() > MAX_PATHS {
+                        return Err(
+                            lines.error(1, format!("more than {MAX_PATHS} different paths"))
+                        );
+                    }
+                }
+                match lines.number {
+                    0 => Err(LogError::Empty),
+                    _ => Ok(strace.finish()),
+                }
+            }
+        }
+    }
+}
+
+fn json(lines: &mut Lines<'_>) -> Result<Recording, LogError> {
+    let mut recording = Recording::default();
+    while let Some(line) = lines.next()? {
+        // Of an untagged enum, serde says only that nothing matched.
+        let value: serde_json::Value = serde_json::from_slice(&line.bytes)
+            .map_err(|error| lines.error(error.column(), error.to_string()))?;
+        let line = Line::deserialize(value).map_err(|_| {
+            let what = "expected a header, process, path, absent or note of a recording";
+            lines.error(1, what.to_owned())
+        })?;
+        if lines.number == 1 && !matches!(line, Line::Header { .. }) {
+            let what = format!("expected {{\"schema\":{SCHEMA},\"format\":\"{FORMAT}\",…");
+            return Err(lines.error(1, what));
+        }
+        match line {
+            Line::Header { schema, format, .. } if schema != SCHEMA || format != FORMAT => {
+                let what = format!(
+                    "format {format:?} of version {schema} is unknown; this slimpack reads {FORMAT:?} \
+                     of version {SCHEMA}"
+                );
+                return Err(lines.error(1, what));
+            }
+            Line::Header {
+                command, ending, ..
+            } => {
+                // Several recordings in one file.
+                let before = Recording {
+                    command,
+                    ending,
+                    ..Recording::default()
+                };
+                recording.merge(before);
+            }
+            Line::Process { process } => recording.processes.push(process),
+            Line::Found { path, uses, by } => {
+                let traced = Traced { uses, process: by };
+                let known = recording.found.entry(path.into()).or_insert(traced);
+                known.uses = known.uses.and(uses);
+            }
+            Line::Absent { absent } => {
+                recording.absent.insert(absent.into());
+            }
+            Line::Note { note } => {
+                recording.notes.insert(note);
+            }
+        }
+        if recording.found.len() + recording.absent.len() > MAX_PATHS {
+            return Err(lines.error(1, format!("more than {MAX_PATHS} different paths")));
+        }
+        if recording.processes.len() > PROCESSES_MAX {
+            return Err(lines.error(1, format!("more than {PROCESSES_MAX} processes")));
+        }
+    }
+    Ok(recording)
+}
+
+/// The lines of a file, each of bounded length.
+struct Lines<'a> {
+    log: &'a mut dyn BufRead,
+    number: usize,
+}
+
+struct LogLine {
+    bytes: Vec<u8>,
+    /// Whether a newline ends it.
+    is_whole: bool,
+}
+
+impl<'a> Lines<'a> {
+    fn new(log: &'a mut dyn BufRead) -> Self {
+        Self { log, number: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<LogLine>, LogError> {
+        let mut bytes = Vec::new();
+        let mut limited = (&mut *self.log).take(LINE_MAX);
+        limited.read_until(b'\n', &mut bytes)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        let is_whole = bytes.last() == Some(&b'\n');
+        if is_whole {
+            bytes.pop();
+        } else if bytes.len() as u64 == LINE_MAX {
+            return Err(self.error(1, format!("longer than {LINE_MAX} bytes")));
+        }
+        Ok(Some(LogLine { bytes, is_whole }))
+    }
+
+    fn error(&self, column: usize, what: String) -> LogError {
+        LogError::Line {
+            line: self.number,
+            column,
+            what,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a call says of its paths.
+//!
+//! In: a call that has returned, whether it was traced or read from a log. Out: entries of a recording.
+
+use std::path::{Path, PathBuf};
+
+use crate::calls::Action;
+use crate::recording::{RunRecorder, Uses};
+
+/// A call with its paths.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub action: Action,
+    /// Absolute paths; of two, the last is the one that is made.
+    pub paths: Vec<PathBuf>,
+    /// `O_` or `AT_` flags, by action.
+    pub flags: u64,
+    /// Whether the last path was there before. Asked only of calls that may create or change it.
+    pub existed: bool,
+}
+
+impl Lookup {
+    /// Whether it may create or change its last path.
+    pub fn may_change(action: Action, flags: u64) -> bool {
+        match action {
+            Action::Open | Action::OpenHow | Action::Create => {
+                let is_written = matches!(flags & 3, 1 | 2);
+                let changes = has(flags, libc::O_CREAT) || has(flags, libc::O_TRUNC) || is_written;
+                changes && !has(flags, libc::O_PATH)
+            }
+            Action::Rename => true,
+            _ => false,
+        }
+    }
+
+    /// Whether what was there before may be lost.
+    pub fn overwrites(action: Action, flags: u64) -> bool {
+        let is_write = matches!(action, Action::Change | Action::Remove);
+        is_write || Self::may_change(action, flags)
+    }
+
+    /// What a success did to its last path.
+    fn uses(&self) -> Uses {
+        let flags = self.flags;
+        match self.action {
+            Action::Open | Action::OpenHow | Action::Create => {
+                let uses = match (Self::may_change(self.action, flags), self.existed) {
+                    (true, true) => Uses::OPENED.and(Uses::CHANGED),
+                    (true, false) => Uses::CREATED,
+                    (false, _) if has(flags, libc::O_PATH) => Uses::TESTED,
+                    (false, _) => Uses::OPENED,
+                };
+                match has(flags, libc::O_NOFOLLOW) && has(flags, libc::O_PATH) {
+                    true => uses.and(Uses::LINK),
+                    false => uses,
+                }
+            }
+            Action::Test if has(flags, libc::AT_SYMLINK_NOFOLLOW) => Uses::LINK,
+            Action::Test | Action::Enter | Action::EnterOpen | Action::Chroot => Uses::TESTED,
+            Action::TestLink | Action::ReadLink => Uses::LINK,
+            Action::List => Uses::LISTED,
+            Action::Make | Action::Link => Uses::CREATED,
+            Action::Change => Uses::CHANGED,
+            Action::Remove => Uses::REMOVED,
+            Action::Rename if self.existed => Uses::CHANGED,
+            Action::Rename => Uses::CREATED,
+            Action::Map => Uses::MAPPED,
+            Action::Execute => Uses::EXECUTED,
+            Action::Unshare | Action::Clone3 | Action::Mount | Action::IoUring => Uses::default(),
+        }
+    }
+
+    /// Records a success.
+    pub fn succeeded(&self, recorder: &mut RunRecorder, process: usize) {
+        let Some(last) = self.paths.last() else {
+            return;
+        };
+        if let [first, _] = &self.paths[..] {
+            let uses = match self.action {
+                Action::Link => Uses::LINK,
+                _ => Uses::REMOVED,
+            };
+            recorder.found(first, uses, process);
+        }
+        let uses = self.uses();
+        // What the run created itself was not there before.
+        let uses = match recorder.has_created(last) {
+            true => uses.without(Uses::CHANGED),
+            false => uses,
+        };
+        if !uses.is_empty() {
+            recorder.found(last, uses, process);
+        }
+    }
+
+    /// Records a failure with this error number.
+    pub fn failed(&self, recorder: &mut RunRecorder, error: i32, process: usize) {
+        // Of two paths, nobody knows which one is not there.
+        let [path] = &self.paths[..] else { return };
+        if is_of_process(path) {
+            return;
+        }
+        let is_test = matches!(self.action, Action::Test | Action::TestLink);
+        match error {
+            libc::ENOENT | libc::ENOTDIR => recorder.absent(path),
+            // Not a link.
+            libc::EINVAL if self.action == Action::ReadLink => {
+                recorder.found(path, Uses::REFUSED, process);
+            }
+            // It has no such attribute, or none at all.
+            libc::ENODATA | libc::EOPNOTSUPP | libc::ERANGE if is_test => {
+                recorder.found(path, Uses::REFUSED, process);
+            }
+            // ENOEXEC: a script without `#!`, which a shell then reads.
+            libc::ENOEXEC
+            | libc::EEXIST
+            | libc::EISDIR
+            | libc::ENOTEMPTY
+            | libc::ETXTBSY
+            | libc::EROFS => recorder.found(path, Uses::REFUSED, process),
+            _ => {}
+        }
+    }
+}
+
+/// Whether `flags` has one of the bits of `flag`.
+pub(crate) fn has(flags: u64, flag: libc::c_int) -> bool {
+    flags & u64::from(flag.cast_unsigned()) != 0
+}
+
+/// Whether a path is one of the kernel's, whose links lead to files of processes.
+pub(crate) fn is_of_process(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/dev/fd")
+}

@@ -1,0 +1,280 @@
+//! What a traced run looked up.
+//!
+//! In: one lookup after the other. Out: each distinct path once, with what was done to it, and the process
+//! that did so first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Maximum number of distinct paths of a recording, found or not.
+pub const MAX_PATHS: usize = 2_000_000;
+
+/// What a run did to a path, once or more often.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(into = "Vec<String>", try_from = "Vec<String>")]
+pub struct Uses(u16);
+
+impl Uses {
+    /// Executed it.
+    pub const EXECUTED: Self = Self(1);
+    /// Mapped it as code.
+    pub const MAPPED: Self = Self(1 << 1);
+    /// Opened it.
+    pub const OPENED: Self = Self(1 << 2);
+    /// Read the names in the directory.
+    pub const LISTED: Self = Self(1 << 3);
+    /// Asked for its status or permissions, or made it the working directory.
+    pub const TESTED: Self = Self(1 << 4);
+    /// Asked for the link itself, or read it.
+    pub const LINK: Self = Self(1 << 5);
+    /// Opened for writing, replaced or changed what had been there before.
+    pub const CHANGED: Self = Self(1 << 6);
+    /// Created it.
+    pub const CREATED: Self = Self(1 << 7);
+    /// Removed it, or moved it away.
+    pub const REMOVED: Self = Self(1 << 8);
+    /// A call failed because it is there: `mkdir` of a directory, `readlink` of a file.
+    pub const REFUSED: Self = Self(1 << 9);
+
+    const WORDS: [(Self, &'static str); 10] = [
+        (Self::EXECUTED, "executed"),
+        (Self::MAPPED, "mapped"),
+        (Self::OPENED, "opened"),
+        (Self::LISTED, "listed"),
+        (Self::TESTED, "tested"),
+        (Self::LINK, "link"),
+        (Self::CHANGED, "changed"),
+        (Self::CREATED, "created"),
+        (Self::REMOVED, "removed"),
+        (Self::REFUSED, "refused"),
+    ];
+
+    /// Whether any of `others` is among them.
+    pub fn has(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// These and `others`.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// These without `others`.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their words, as in a recording.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = Self::WORDS.into_iter();
+        words
+            .filter(move |(use_, _)| self.has(*use_))
+            .map(|(_, word)| word)
+    }
+}
+
+impl From<Uses> for Vec<String> {
+    fn from(uses: Uses) -> Self {
+        uses.words().map(str::to_owned).collect()
+    }
+}
+
+impl TryFrom<Vec<String>> for Uses {
+    type Error = String;
+
+    fn try_from(words: Vec<String>) -> Result<Self, String> {
+        let mut uses = Self::default();
+        for word in words {
+            let known = Self::WORDS.iter().find(|(_, known)| *known == word);
+            let (known, _) = known.ok_or_else(|| format!("unknown use {word:?}"))?;
+            uses = uses.and(*known);
+        }
+        Ok(uses)
+    }
+}
+
+/// A path that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// What was done to it.
+    pub uses: Uses,
+    /// Index of the first process that did so.
+    pub process: usize,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// With this exit status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Ending {
+    /// Whether it ended with status 0.
+    pub fn is_success(self) -> bool {
+        self == Self::Exit(0)
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exit(status) => write!(out, "exit status {status}"),
+            Self::Signal(signal) => write!(out, "signal {signal}"),
+        }
+    }
+}
+
+/// Something that a recording cannot show.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "path")]
+pub enum Note {
+    /// A process set up io_uring, whose calls are not seen.
+    IoUring,
+    /// A process made calls of another ABI, such as 32-bit ones.
+    OtherAbi,
+    /// A setuid or setgid program ran without its privileges.
+    Setuid(PathBuf),
+    /// A program for another architecture ran in an emulator, whose own files are recorded, too.
+    Emulated(PathBuf),
+    /// A program was executed that has no path: it is in memory, or was deleted.
+    Pathless(PathBuf),
+}
+
+/// What a run looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// The command with its arguments.
+    pub command: Vec<String>,
+    /// How it ended; `None` if the recording does not tell.
+    pub ending: Option<Ending>,
+    /// The arguments of each process that executed something, shortened.
+    pub processes: Vec<Vec<String>>,
+    /// Every path that was found, as it was looked up.
+    pub found: BTreeMap<PathBuf, Traced>,
+    /// Every path that was looked for and is absent.
+    pub absent: BTreeSet<PathBuf>,
+    /// What it cannot show.
+    pub notes: BTreeSet<Note>,
+    /// Contents, before the run, of files that it may have changed. Not part of a log.
+    pub before: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Recording {
+    /// Adds another run.
+    pub fn merge(&mut self, other: Self) {
+        let before = self.processes.len();
+        self.processes.extend(other.processes);
+        for (path, traced) in other.found {
+            let known = self.found.entry(path).or_insert(Traced {
+                uses: Uses::default(),
+                process: before + traced.process,
+            });
+            known.uses = known.uses.and(traced.uses);
+        }
+        self.absent.extend(other.absent);
+        self.notes.extend(other.notes);
+        for (path, bytes) in other.before {
+            self.before.entry(path).or_insert(bytes);
+        }
+        if self.command.is_empty() {
+            self.command = other.command;
+        }
+        // The first failure counts.
+        if self.ending.is_none_or(Ending::is_success) {
+            self.ending = other.ending.or(self.ending);
+        }
+    }
+
+    /// The arguments of a process, in one line.
+    pub fn process(&self, index: usize) -> String {
+        self.processes
+            .get(index)
+            .map(|words| words.join(" "))
+            .unwrap_or_default()
+    }
+}
+
+/// A recording in the making.
+#[derive(Debug, Default)]
+pub(crate) struct RunRecorder {
+    pub processes: Vec<Vec<String>>,
+    pub notes: BTreeSet<Note>,
+    pub before: BTreeMap<PathBuf, Vec<u8>>,
+    found: HashMap<PathBuf, Traced>,
+    absent: HashSet<PathBuf>,
+}
+
+impl RunRecorder {
+    /// A process that executes something; returns its index.
+    pub fn process(&mut self, words: Vec<String>) -> usize {
+        self.processes.push(words);
+        self.processes.len() - 1
+    }
+
+    /// `process` did something to a path.
+    pub fn found(&mut self, path: &Path, uses: Uses, process: usize) {
+        match self.found.get_mut(path) {
+            Some(known) => known.uses = known.uses.and(uses),
+            None => {
+                let traced = Traced { uses, process };
+                self.found.insert(path.to_owned(), traced);
+            }
+        }
+    }
+
+    /// Whether a path was found.
+    pub fn has_found(&self, path: &Path) -> bool {
+        let known = self.found.get(path);
+        known.is_some_and(|known| !known.uses.has(Uses::CREATED))
+    }
+
+    /// Whether the run has created the path.
+    pub fn has_created(&self, path: &Path) -> bool {
+        let known = self.found.get(path);
+        known.is_some_and(|known| known.uses.has(Uses::CREATED))
+    }
+
+    /// A path that is not there.
+    pub fn absent(&mut self, path: &Path) {
+        if !self.absent.contains(path) {
+            self.absent.insert(path.to_owned());
+        }
+    }
+
+    /// The number of paths so far.
+    pub fn len(&self) -> usize {
+        self.found.len() + self.absent.len()
+    }
+
+    /// The finished recording.
+    pub fn finish(self, command: Vec<String>, ending: Option<Ending>) -> Recording {
+        let found: BTreeMap<PathBuf, Traced> = self.found.into_iter().collect();
+        // What was there at one time was not absent for good.
+        let absent = self.absent.into_iter();
+        let absent = absent.filter(|path| !found.contains_key(path)).collect();
+        Recording {
+            command,
+            ending,
+            processes: self.processes,
+            found,
+            absent,
+            notes: self.notes,
+            before: self.before,
+        }
+    }
+}

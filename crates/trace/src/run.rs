@@ -1,0 +1,231 @@
+//! Running a command under the tracer.
+//!
+//! In: a command. Out: a [`Recording`]; nothing of the command runs on, however it ends. The command waits
+//! until it is traced, so that its first call is seen, and a second thread watches the time.
+
+use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use thiserror::Error;
+
+use crate::calls;
+use crate::recording::{MAX_PATHS, Recording};
+use crate::sys::{self, Tid};
+use crate::tracer::Tracer;
+
+/// How often it is looked whether the run has to end.
+const GLANCE: Duration = Duration::from_millis(50);
+/// How long a command has to end in order when its time is up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a command could not be traced.
+#[derive(Debug, Error)]
+pub enum TraceError {
+    /// This architecture has no table of calls.
+    #[error(
+        "slimpack cannot trace on {}; record on another machine, or with strace, and use --trace-log",
+        std::env::consts::ARCH
+    )]
+    Unsupported,
+    /// The command cannot be executed.
+    #[error("cannot run {}: {error}", .command.display())]
+    Execute {
+        /// The command.
+        command: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The kernel refuses to trace.
+    #[error(
+        "cannot trace {}: {error}; {}",
+        .command.display(),
+        allow_ptrace()
+    )]
+    Refused {
+        /// The command.
+        command: PathBuf,
+        /// The answer of the kernel.
+        error: io::Error,
+    },
+    /// Something in this process failed.
+    #[error("cannot trace: {0}")]
+    Io(#[from] io::Error),
+    /// A process leaves the mounts of this machine.
+    #[error(
+        "cannot trace {0}: it uses a mount namespace of its own or mounts file systems, so its paths \
+         are not those of this machine; trace the program inside it with slimpack trace, and use \
+         --trace-log"
+    )]
+    Mounts(String),
+    /// Too many distinct paths.
+    #[error("cannot trace: the run looks up more than {MAX_PATHS} different paths")]
+    TooManyPaths,
+    /// The program that the command should have started was not executed.
+    #[error("the command did not run {}: nothing was recorded", .0.display())]
+    NotStarted(PathBuf),
+    /// The caller stopped the run.
+    #[error("interrupted")]
+    Stopped,
+}
+
+/// What to change so that this user may trace.
+fn allow_ptrace() -> String {
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    match scope.trim() {
+        "2" | "3" => format!(
+            "the sysctl kernel.yama.ptrace_scope is {}: set it to 1, or record elsewhere and use \
+             --trace-log",
+            scope.trim()
+        ),
+        _ => "in a container, allow ptrace (docker run --cap-add SYS_PTRACE, or --security-opt \
+              seccomp=unconfined), or record elsewhere and use --trace-log"
+            .to_owned(),
+    }
+}
+
+/// How to run a command.
+pub struct TraceOptions<'a> {
+    /// Record only processes that execute this file, and their descendants.
+    pub only: Option<&'a Path>,
+    /// How long the command may run; then it gets SIGTERM, and SIGKILL two seconds later. What was
+    /// recorded until then is kept.
+    pub timeout: Option<Duration>,
+    /// Asked every 50 ms: whether to kill the command, with [`TraceError::Stopped`].
+    pub is_stopped: &'a (dyn Fn() -> bool + Sync),
+    /// Counts the distinct paths while the command runs.
+    pub paths: &'a AtomicUsize,
+}
+
+/// Runs a command until it ends, and records what it and its descendants look up. It is named by a path
+/// with a slash. Descendants that are still there at its end are killed, as in a container.
+///
+/// # Errors
+/// [`TraceError`]; nothing of the command runs on.
+pub fn trace(mut command: Command, options: &TraceOptions<'_>) -> Result<Recording, TraceError> {
+    if calls::NATIVE == 0 {
+        return Err(TraceError::Unsupported);
+    }
+    let filter = calls::filter().map_err(|_| TraceError::Unsupported)?;
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let name = PathBuf::from(command.get_program());
+    if name.components().count() < 2 {
+        // A search in PATH would execute several files, of which most are not there.
+        return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
+    }
+    let (mut ready, child_ready) = io::pipe()?;
+    let (child_go, go) = io::pipe()?;
+    sys::hold(&mut command, child_ready, child_go, filter);
+    let watch = Watch::default();
+    std::thread::scope(|scope| {
+        let watcher = std::thread::Builder::new().spawn_scoped(scope, || watch.run(options))?;
+        let _over = Over(&watch, watcher.thread());
+        // `spawn` returns when the command executes, which it does not before it is traced.
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, move || {
+            let spawned = command.spawn();
+            // With the pipes of the closure.
+            drop(command);
+            spawned
+        })?;
+        let spawned = || {
+            let spawned = spawned.join();
+            spawned.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+        };
+        let fail = |error| TraceError::Execute {
+            command: name.clone(),
+            error,
+        };
+        let root = match seize(&mut ready, go) {
+            Ok(Some(root)) => root,
+            Ok(None) => {
+                let none = Err(io::ErrorKind::UnexpectedEof.into());
+                return spawned().and(none).map_err(fail);
+            }
+            Err(error) => {
+                let _ = spawned();
+                let command = name.clone();
+                return Err(TraceError::Refused { command, error });
+            }
+        };
+        watch.root.store(root, Ordering::Release);
+        let mut tracer = Tracer::new(root, words, options, &watch);
+        let traced = tracer.run();
+        tracer.kill_all();
+        let spawned = spawned();
+        if let Some(error) = tracer.execution_error.take() {
+            return Err(fail(error));
+        }
+        spawned.map_err(fail)?;
+        traced?;
+        tracer.finish()
+    })
+}
+
+/// Waits for the child, and traces it from its first call on. `None` if it did not come up.
+fn seize(ready: &mut PipeReader, mut go: PipeWriter) -> io::Result<Option<Tid>> {
+    let mut id = [0; 4];
+    if ready.read_exact(&mut id).is_err() {
+        return Ok(None);
+    }
+    let tid = Tid::from_ne_bytes(id);
+    let seized = sys::seize(tid);
+    go.write_all(&[u8::from(seized.is_ok())])?;
+    if seized.is_err() {
+        // Still a child of this process.
+        let _ = Pid::from_raw(tid).map(|pid| waitpid(Some(pid), WaitOptions::empty()));
+    }
+    seized.map(|()| Some(tid))
+}
+
+/// Ends a run from outside: the tracer itself waits in the kernel.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// The command; 0 before it runs.
+    root: AtomicI32,
+    is_over: AtomicBool,
+    /// Whether the caller has stopped the run.
+    pub is_stopped: AtomicBool,
+}
+
+impl Watch {
+    fn run(&self, options: &TraceOptions<'_>) {
+        let kill = |signal| {
+            if let Some(root) = Pid::from_raw(self.root.load(Ordering::Acquire)) {
+                let _ = kill_process(root, signal);
+            }
+        };
+        let begin = Instant::now();
+        let mut asked = None;
+        while !self.is_over.load(Ordering::Acquire) {
+            if (options.is_stopped)() {
+                self.is_stopped.store(true, Ordering::Release);
+                kill(Signal::KILL);
+            } else if let Some(since) = asked {
+                if Instant::now().duration_since(since) > PATIENCE {
+                    kill(Signal::KILL);
+                }
+            } else if options.timeout.is_some_and(|limit| begin.elapsed() > limit) {
+                asked = Some(Instant::now());
+                kill(Signal::TERM);
+            }
+            std::thread::park_timeout(GLANCE);
+        }
+    }
+}
+
+/// Ends the watcher when the run is over, however it ends.
+struct Over<'a>(&'a Watch, &'a std::thread::Thread);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+        self.1.unpark();
+    }
+}

@@ -1,0 +1,69 @@
+//! Command-line arguments about traced runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::values::{self, Words};
+
+/// Runs of the program that the image shall be able to repeat.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RunArgs {
+    /// Run the program with these arguments and add what it looks up (repeatable)
+    ///
+    /// Shell words, or a JSON list; "" for none. The program runs on this machine as this user, in the
+    /// current directory, with the environment of the image: PATH, HOME and what --env sets.
+    #[arg(long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true)]
+    pub trace: Vec<Words>,
+    /// Run a command that starts the program, and add what the program looks up (repeatable)
+    ///
+    /// Such as a test script with a client. The command runs with the environment of this shell; only
+    /// what the program and its descendants look up is added.
+    #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words)]
+    pub trace_cmd: Vec<Words>,
+    /// Add what a recorded run looked up (repeatable)
+    ///
+    /// A recording of slimpack trace, or the output of strace -f -e trace=file,desc,process.
+    #[arg(hide_short_help = true, long, value_name = "FILE")]
+    pub trace_log: Vec<PathBuf>,
+    /// Leave out what a glob matches of what runs look up (repeatable)
+    #[arg(hide_short_help = true, long, value_name = "GLOB")]
+    pub trace_ignore: Vec<String>,
+    /// Add directories whose names a run reads with everything in them
+    #[arg(hide_short_help = true, long)]
+    pub trace_dirs: bool,
+    /// Send SIGTERM to a run that takes longer, such as 30s or 5m, and SIGKILL two seconds later
+    #[arg(hide_short_help = true, long, value_name = "TIME", value_parser = values::seconds)]
+    pub trace_timeout: Option<u64>,
+    /// Use runs that fail, too
+    #[arg(hide_short_help = true, long)]
+    pub trace_allow_failure: bool,
+    /// Print the options that give the same image without a run
+    #[arg(hide_short_help = true, long)]
+    pub suggest: bool,
+}
+
+/// `slimpack trace`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TraceArgs {
+    /// The command to run, with its arguments
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub command: Vec<std::ffi::OsString>,
+    /// Write the recording to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Record only what this program and its descendants look up
+    #[arg(long, value_name = "PROGRAM")]
+    pub only: Option<PathBuf>,
+    /// Send SIGTERM to a run that takes longer, such as 30s or 5m, and SIGKILL two seconds later
+    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
+    pub timeout: Option<u64>,
+    /// Write the recording of a command that fails, too
+    #[arg(long)]
+    pub allow_failure: bool,
+}

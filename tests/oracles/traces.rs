@@ -1,0 +1,566 @@
+//! What a traced run looks up, against strace; and images that are packed by a trace alone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use slimpack::trace::{Recording, Uses};
+
+use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
+use crate::{machine, program_runs};
+use program_runs::{Run, Stage, TREES};
+
+/// Commands that look up files in every way that there is. DIR is a directory of their own.
+const COMMANDS: [&str; 15] = [
+    "DIR/daemon",
+    "ls -lR /etc/alternatives",
+    "python3 -c 'import ssl, json, ctypes'",
+    "sh -c 'cd /usr/share && cat ../lib/os-release ./base-files/motd >/dev/null; mkdir -p DIR/a/b; echo x >DIR/a/b/c; mv DIR/a/b/c DIR/a/d; rm -r DIR/a/b; ln -s d DIR/a/e; readlink -f DIR/a/e; test -e /nonexistent'",
+    "git -C DIR init -q",
+    "perl -MFile::Find -e 'find(sub {}, \"/usr/share/doc/perl\"); print -e \"/etc/passwd\"'",
+    "find /usr/share/perl5 -name '*.pm' -newer /etc/passwd",
+    "gcc -c -o DIR/probe.o DIR/probe.c",
+    "make -f /dev/null -n nothing-to-do",
+    "tar -cf DIR/x.tar -C /usr/share/doc/tar .",
+    "bash -c 'exec -a other /bin/true'",
+    "env -i /usr/bin/env",
+    "xargs -a /etc/hostname -n1 echo",
+    "DIR/threads",
+    "DIR/odd",
+];
+
+/// Threads that open files, change their user (which glibc does by real-time signals), and execute.
+const THREADS: &str = r#"
+#include <pthread.h>
+#include <unistd.h>
+#include <stdio.h>
+#include <fcntl.h>
+static void *opens(void *n) {
+    for (int i = 0; i < 20; i++) { access("/etc/passwd", R_OK); close(open("/etc/group", O_RDONLY)); }
+    return n;
+}
+static void *executes(void *n) { execl("/bin/echo", "echo", "done", (char *)0); return n; }
+int main(void) {
+    pthread_t threads[200];
+    for (long i = 0; i < 200; i++) if (pthread_create(threads + i, 0, opens, (void *)i)) return 1;
+    if (setresuid(getuid(), getuid(), getuid())) return 2;
+    for (int i = 0; i < 200; i++) pthread_join(threads[i], 0);
+    pthread_create(threads, 0, executes, 0);
+    pause();
+}
+"#;
+
+/// Calls that few programs make.
+const ODD: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+int main(void) {
+    char link[4096], *arguments[] = {"true", 0};
+    int status, usr = open("/usr", O_PATH | O_DIRECTORY), program = open("/usr/bin/true", O_PATH | O_CLOEXEC);
+    struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+    if (syscall(SYS_openat2, usr, "lib/os-release", &how, sizeof how) < 0) return 1;
+    if (openat(usr, "bin/../share/doc", O_RDONLY | O_DIRECTORY) < 0) return 2;
+    if (fork() == 0) { syscall(SYS_execveat, program, "", arguments, 0, AT_EMPTY_PATH); _exit(9); }
+    if (wait(&status) < 0 || status) return 3;
+    if (vfork() == 0) { execl("/bin/true", "true", (char *)0); _exit(9); }
+    if (wait(&status) < 0 || status) return 4;
+    if (readlink("/proc/self/exe", link, sizeof link) < 0 || open("/proc/self/exe", O_RDONLY) < 0) return 5;
+    getxattr("/etc/passwd", "user.none", link, sizeof link);
+    struct statx found;
+    if (statx(usr, "bin", AT_SYMLINK_NOFOLLOW, STATX_ALL, &found)) return 6;
+    if (chdir("/usr/lib") || access("os-release", R_OK) || fchdir(usr) || access("lib/os-release", R_OK)) return 7;
+    if (open("/etc/passwd/none", O_RDONLY) >= 0 || truncate("/nonexistent", 0) == 0) return 8;
+    return 0;
+}
+"#;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A server's way of starting: the process that goes on is a child of init, in a session of its own.
+const DAEMON: &str = r#"
+#include <fcntl.h>
+#include <unistd.h>
+int main(void) {
+    int ready[2];
+    char byte;
+    if (pipe(ready)) return 1;
+    if (fork() == 0) {
+        setsid();
+        if (fork()) _exit(0);
+        open("/etc/passwd", O_RDONLY);
+        usleep(100000);
+        open("/etc/group", O_RDONLY);
+        return write(ready[1], "x", 1) != 1;
+    }
+    close(ready[1]);
+    return read(ready[0], &byte, 1) != 1;
+}
+"#;
+
+/// The programs among the commands.
+const PROGRAMS: [(&str, &str); 3] = [("threads", THREADS), ("odd", ODD), ("daemon", DAEMON)];
+
+/// The tools that most tests here need.
+fn have_tools() -> bool {
+    have(&["strace", "python3", "git", "perl", "gcc", "make"])
+}
+
+/// Makes DIR as the commands find it.
+fn fresh(directory: &Path) {
+    let _ = fs::remove_dir_all(directory);
+    fs::create_dir_all(directory).unwrap();
+    let set = |path: &Path, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(directory, 0o777);
+    fs::write(
+        directory.join("probe.c"),
+        "#include <stdio.h>\nint main(void) { return puts(\"x\"); }\n",
+    )
+    .unwrap();
+}
+
+/// System calls with one path, which strace prints first or after a descriptor.
+const ONE_PATH: [&str; 27] = [
+    "open",
+    "openat",
+    "openat2",
+    "creat",
+    "stat",
+    "lstat",
+    "newfstatat",
+    "statx",
+    "access",
+    "faccessat",
+    "faccessat2",
+    "readlink",
+    "readlinkat",
+    "statfs",
+    "getxattr",
+    "lgetxattr",
+    "chdir",
+    "execve",
+    "execveat",
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "chmod",
+    "fchmodat",
+    "utimensat",
+    "rmdir",
+];
+
+/// The paths of successful calls in a log of one thread (`strace -ff -y`).
+fn by_strace(log: &str, found: &mut BTreeSet<PathBuf>) {
+    let mut directory = PathBuf::from("/");
+    for line in log.lines() {
+        // A thread that executes a program goes on under the ID of its process, in another file.
+        let executed = line
+            .split_once(" <pid changed to")
+            .map(|(call, _)| (call, "0"));
+        let Some((call, result)) = executed.or_else(|| line.rsplit_once(" = ")) else {
+            continue;
+        };
+        let Some((name, arguments)) = call.split_once('(') else {
+            continue;
+        };
+        if let ("fchdir", Some((_, path))) = (name, arguments.split_once('<')) {
+            directory = PathBuf::from(path.split('>').next().unwrap());
+        }
+        if !ONE_PATH.contains(&name) || !result.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        // `AT_FDCWD</work>, "file"`, `3</usr>, "lib"`, `"/etc/passwd"`.
+        let (base, rest) = match arguments.starts_with('"') {
+            true => (directory.as_path(), arguments),
+            false => {
+                let (_, rest) = arguments.split_once('<').unwrap();
+                let (base, rest) = rest.split_once(">, ").unwrap();
+                (Path::new(base), rest)
+            }
+        };
+        let path = rest[1..].split('"').next().unwrap();
+        let path: PathBuf = match path.is_empty() {
+            true if name == "execveat" => base.to_path_buf(),
+            true => continue,
+            false => base.join(path).components().collect(),
+        };
+        if name == "chdir" {
+            directory.clone_from(&path);
+        }
+        found.insert(path);
+    }
+}
+
+fn is_of_kernel(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/dev/fd")
+}
+
+/// A command of the list, as this user or another.
+fn command(text: &str, user: Option<&str>) -> Command {
+    let words = shell_words::split(text).unwrap();
+    let mut command = match user {
+        None => Command::new("env"),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args([
+                &format!("--reuid={user}"),
+                &format!("--regid={user}"),
+                "--clear-groups",
+                "env",
+            ]);
+            command
+        }
+    };
+    command.args([
+        "-i",
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "HOME=/nonexistent",
+    ]);
+    command.args(words);
+    command
+}
+
+/// `PROGRAM FLAG… COMMAND…`, with the words of `command`.
+fn under(program: &Path, flags: &[&str], command: &Command) -> Command {
+    let mut whole = Command::new(program);
+    whole
+        .args(flags)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir("/");
+    whole
+}
+
+/// What this run looks up, by strace and by slimpack.
+fn both(directory: &Path, text: &str, user: Option<&str>) -> (BTreeSet<PathBuf>, Recording) {
+    let logs = temporary();
+    let place = |name: &str| logs.path().join(name);
+    let command = command(text, user);
+    let ready = || {
+        fresh(directory);
+        for (name, source) in PROGRAMS {
+            if text.ends_with(name) {
+                fs::copy(
+                    compile(logs.path(), name, source, &["-pthread", "-w"]),
+                    directory.join(name),
+                )
+                .unwrap();
+            }
+        }
+    };
+    ready();
+    let prefix = place("log");
+    let flags = [
+        "-ff",
+        "-y",
+        "-e",
+        "trace=%file,%process,fchdir",
+        "-o",
+        prefix.to_str().unwrap(),
+    ];
+    let plain = output(&mut under(Path::new("strace"), &flags, &command));
+    let mut expected = BTreeSet::new();
+    for file in fs::read_dir(logs.path()).unwrap() {
+        let file = file.unwrap().path();
+        if file
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("log.")
+        {
+            by_strace(&fs::read_to_string(file).unwrap(), &mut expected);
+        }
+    }
+    ready();
+    let trace = place("trace");
+    let flags = [
+        "trace",
+        "--allow-failure",
+        "-o",
+        trace.to_str().unwrap(),
+        "--",
+    ];
+    let traced = output(&mut under(
+        Path::new(env!("CARGO_BIN_EXE_slimpack")),
+        &flags,
+        &command,
+    ));
+    assert!(traced.status.success(), "{text}: {}", common::text(&traced));
+    assert_eq!(plain.stdout, traced.stdout, "{text}");
+    let file = fs::File::open(trace).unwrap();
+    (
+        expected,
+        Recording::read(&mut BufReader::new(file), Path::new("/")).unwrap(),
+    )
+}
+
+#[test]
+fn a_trace_finds_what_strace_finds() {
+    if !have_tools() || !common::is_root() {
+        return;
+    }
+    let place = temporary();
+    let directory = place.path().join("run");
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(place.path(), permissions).unwrap();
+    let mut compared = 0;
+    for text in COMMANDS {
+        let text = text.replace("DIR", directory.to_str().unwrap());
+        for user in [None, Some("65534")] {
+            let (expected, recording) = both(&directory, &text, user);
+            let other_calls = Uses::MAPPED.and(Uses::LISTED).and(Uses::REFUSED);
+            let other_calls = other_calls
+                .and(Uses::CREATED)
+                .and(Uses::REMOVED)
+                .and(Uses::CHANGED);
+            let found: BTreeSet<&PathBuf> = recording.found.keys().collect();
+            // Names of temporary files are other ones each time.
+            let is_random = |path: &Path| path.starts_with("/tmp") && !path.starts_with(&directory);
+            let is_gone = |path: &Path| path.starts_with(&directory) && !path.exists();
+            let is_compared =
+                |path: &&PathBuf| !is_of_kernel(path) && !is_random(path) && !is_gone(path);
+            let lacks: Vec<_> = expected
+                .iter()
+                .filter(is_compared)
+                .filter(|path| !found.contains(path))
+                .collect();
+            assert!(
+                lacks.is_empty(),
+                "{text} as {user:?}: not recorded: {lacks:?}"
+            );
+            let more: Vec<_> = recording
+                .found
+                .iter()
+                .filter(|(_, traced)| !traced.uses.without(other_calls).is_empty())
+                .map(|(path, _)| path)
+                .filter(is_compared)
+                // What a link of /proc leads to, and calls with two paths.
+                .filter(|path| !expected.contains(*path) && !path.starts_with(&directory))
+                .collect();
+            assert!(
+                more.is_empty(),
+                "{text} as {user:?}: not in strace: {more:?}"
+            );
+            compared += expected.len();
+        }
+    }
+    assert!(compared > 2_000, "{compared}");
+}
+
+#[test]
+fn a_log_of_strace_says_what_a_trace_says() {
+    if !have_tools() {
+        return;
+    }
+    let place = temporary();
+    let directory = place.path().join("run");
+    for annotate in [true, false] {
+        for text in COMMANDS {
+            let text = text.replace("DIR", directory.to_str().unwrap());
+            let (_, live) = both(&directory, &text, None);
+            fresh(&directory);
+            for (name, source) in PROGRAMS {
+                if text.ends_with(name) {
+                    fs::copy(
+                        compile(place.path(), name, source, &["-pthread", "-w"]),
+                        directory.join(name),
+                    )
+                    .unwrap();
+                }
+            }
+            let log = place.path().join("log");
+            let mut flags = vec![
+                "-f",
+                "-tt",
+                "-e",
+                "trace=file,desc,process",
+                "-o",
+                log.to_str().unwrap(),
+            ];
+            flags.extend(annotate.then_some("-y"));
+            output(&mut under(
+                Path::new("strace"),
+                &flags,
+                &command(&text, None),
+            ));
+            let read = Recording::read(
+                &mut BufReader::new(fs::File::open(&log).unwrap()),
+                Path::new("/"),
+            );
+            let read = read.unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read.ending, live.ending, "{text}");
+            let of = |recording: &Recording| -> BTreeSet<PathBuf> {
+                let found = recording.found.iter();
+                let found = found.filter(|(path, traced)| {
+                    let is_random = path.starts_with("/tmp") && !path.starts_with(&directory);
+                    let by_mapping = traced
+                        .uses
+                        .without(Uses::MAPPED.and(Uses::REFUSED))
+                        .is_empty();
+                    let is_gone = path.starts_with(&directory) && !path.exists();
+                    !is_random && !is_gone && !by_mapping && !is_of_kernel(path)
+                });
+                found.map(|(path, _)| path.clone()).collect()
+            };
+            let (read, live) = (of(&read), of(&live));
+            let different: Vec<_> = read.symmetric_difference(&live).collect();
+            assert!(different.is_empty(), "{text}, -y {annotate}: {different:?}");
+        }
+    }
+}
+
+/// The runs of the table, packed by what a trace found and no other flag.
+#[test]
+fn traced_programs_run_without_any_other_flag() {
+    if !have(common::CONTAINER_TOOLS) || !common::is_root() {
+        return;
+    }
+    let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some();
+    let wanted = std::env::var("SLIMPACK_TEST_PROGRAM").ok();
+    let step = if all || wanted.is_some() { 1 } else { 6 };
+    let runs: Vec<Run> = program_runs::all()
+        .into_iter()
+        .filter(|run| wanted.as_ref().is_none_or(|word| run.name.contains(word)))
+        .filter(|run| !run.setup.contains(TREES) || std::env::var_os(TREES).is_some())
+        .filter(|run| run.program.starts_with("DIR") || common::find(&run.program).is_some())
+        // Those that need flags first.
+        // The others are traced with the whole table.
+        .filter(|run| !run.trace && (all || wanted.is_some() || !run.flags().is_empty()))
+        .step_by(step)
+        .collect();
+    let threads = machine::on_two_threads(&runs, Vec::new, |run, bad: &mut Vec<String>| {
+        let failed = |_| Err(format!("{}: the run panicked", run.name));
+        if let Err(why) = std::panic::catch_unwind(|| traced(run)).unwrap_or_else(failed) {
+            bad.push(why);
+        }
+    });
+    let bad: Vec<String> = threads.into_iter().flatten().collect();
+    println!("{} of {} runs", runs.len() - bad.len(), runs.len());
+    assert!(
+        bad.is_empty(),
+        "{} runs fail\n{}",
+        bad.len(),
+        bad.join("\n\n")
+    );
+}
+
+/// Packs a run by its trace, and runs it.
+fn traced(run: &Run) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(folder.path(), permissions).unwrap();
+    let mut run = run.clone();
+    if let Some(found) = common::find(&run.program) {
+        run.program = found.to_str().unwrap().to_owned();
+    }
+    let stage = Stage::of(&run, &folder.path().join("dir"));
+    let image = folder.path().join("image.tar");
+    let words = serde_json::to_string(&stage.run.args).unwrap();
+    let mut flags = vec![format!("--trace={words}"), "--quiet".to_owned()];
+    if run.fails {
+        flags.push("--trace-allow-failure".to_owned());
+    }
+    if !run.user.is_empty() {
+        // A program runs as whoever traces it.
+        let log = folder.path().join("log");
+        let log = log.to_str().unwrap();
+        let mut command = Command::new("setpriv");
+        command.args([
+            &format!("--reuid={}", run.user),
+            &format!("--regid={}", run.user),
+            "--clear-groups",
+        ]);
+        command.args([
+            env!("CARGO_BIN_EXE_slimpack"),
+            "trace",
+            "-q",
+            "-o",
+            log,
+            "--",
+            &stage.run.program,
+        ]);
+        command
+            .args(&stage.run.args)
+            .env_clear()
+            .envs(&stage.run.env)
+            .env("PATH", PATH)
+            .current_dir("/");
+        succeed(&mut command);
+        flags = vec![format!("--trace-log={log}")];
+    }
+    stage.pack(&flags, &image)?;
+    stage.set_up();
+    let here = stage.here();
+    stage.set_up();
+    let there = stage.there(&image);
+    match stage.is_same(&here, &there) {
+        true => Ok(()),
+        false => Err(format!(
+            "{}: here {}: {}\nin the image {}: {}",
+            run.name,
+            here.status,
+            text(&here),
+            there.status,
+            text(&there)
+        )),
+    }
+}
+
+#[test]
+fn suggested_options_give_the_same_image_without_a_run() {
+    if !have(&["python3", "git"]) {
+        return;
+    }
+    for (program, arguments) in [
+        ("/usr/bin/python3", "-c 'import ssl, json'"),
+        ("/bin/ls", "-l /etc/alternatives"),
+        ("/usr/bin/git", "--version"),
+    ] {
+        let place = temporary();
+        let (traced, plain) = (
+            place.path().join("traced.tar"),
+            place.path().join("plain.tar"),
+        );
+        let mut command = slimpack();
+        command
+            .args([program, "--trace", arguments, "--suggest", "-q", "-o"])
+            .arg(&traced);
+        let said = output(command.current_dir("/"));
+        assert!(said.status.success(), "{}", text(&said));
+        let flags = String::from_utf8(said.stdout).unwrap();
+        let flags: Vec<String> = flags
+            .lines()
+            .flat_map(|line| shell_words::split(line).unwrap())
+            .collect();
+        let mut command = slimpack();
+        command
+            .arg(program)
+            .args(&flags)
+            .arg("-q")
+            .arg("-o")
+            .arg(&plain);
+        succeed(&mut command);
+        let mut command = slimpack();
+        let compared = output(command.arg("diff").arg(&traced).arg(&plain));
+        let compared = String::from_utf8(compared.stdout).unwrap();
+        // The record says why each file is there, and that is different.
+        let mut different = compared
+            .lines()
+            .filter(|line| !line.contains("dev.slimpack.reasons"));
+        assert_eq!(different.next(), None, "{program} {flags:?}");
+        assert!(!flags.is_empty(), "{program}");
+    }
+}
