@@ -24,8 +24,7 @@ pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliEr
 
 /// The text or JSON about all images.
 fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
-    let progress = format!("reading {}", args.image.display());
-    let _progress = Progress::start(progress, common.quiet);
+    let _progress = Progress::reading(&args.image, "reading", common.quiet);
     let mut images = open(&args.image, &args.reading, Interest::Listing)?;
     let kind = images.kind.as_str();
     let mut out = Vec::new();

@@ -37,6 +37,7 @@ mod additions;
 mod bad_input;
 mod build_systems;
 mod cli;
+mod columns;
 mod command_line;
 mod config_file;
 mod damaged;

@@ -114,6 +114,29 @@ fn tar_is_seen_to_start_what_it_unpacks_with() {
     }
 }
 
+/// An editor has the names of many file types, none of which it starts.
+#[test]
+fn a_vocabulary_is_not_a_list_of_commands() {
+    let folder = temporary();
+    const NAMES: [&str; 14] = [
+        "awk", "bash", "cat", "chmod", "cmp", "cut", "diff", "find", "grep", "gzip", "perl", "sed",
+        "sort", "tar",
+    ];
+    let program = |name: &str, names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+        let source = format!(
+            "#include <unistd.h>\nconst char *const names[] = {{{}}};\n\
+             int main(int argc, char **argv) {{ return execvp(names[argc], argv); }}",
+            names.join(", ")
+        );
+        compile(folder.path(), name, &source, &[])
+    };
+    let few = command_hint(&program("few", &NAMES[..6]));
+    assert!(few.contains("mentions") && few.contains("cat"), "{few}");
+    let many = command_hint(&program("many", &NAMES));
+    assert_eq!(many, "");
+}
+
 #[test]
 fn what_stands_in_a_line_for_a_shell_is_a_command() {
     let folder = temporary();

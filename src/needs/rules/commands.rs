@@ -35,36 +35,78 @@ const STARTERS: [&str; 15] = [
 const SHELL_STARTERS: [&str; 3] = ["popen", "system", "wordexp"];
 /// Commands whose names are also common words, options or table entries: hardly any program that
 /// contains the word starts the command.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 76] = [
     "arch",
+    "bridge",
     "clear",
     "cluster",
+    "col",
     "column",
+    "comm",
     "compare",
     "date",
     "dir",
     "display",
+    "dot",
+    "echo",
+    "editor",
     "expand",
     "expr",
+    "factor",
     "false",
     "file",
     "fold",
     "free",
+    "gold",
+    "groups",
+    "halt",
+    "head",
+    "i386",
     "import",
     "init",
     "join",
+    "last",
     "link",
     "locale",
     "login",
+    "more",
+    "node",
+    "nop",
+    "opt",
+    "pager",
+    "passwd",
     "paste",
+    "patch",
+    "printf",
+    "prune",
+    "red",
+    "reset",
+    "rev",
+    "script",
     "select",
+    "seq",
+    "service",
     "size",
+    "slot",
     "split",
+    "stat",
+    "stream",
+    "sum",
+    "sync",
+    "tabs",
+    "tail",
     "test",
     "time",
+    "timeout",
+    "top",
     "true",
+    "truncate",
     "tty",
     "unlink",
+    "users",
+    "view",
+    "write",
+    "x86_64",
     "yes",
     // The names under which coreutils programs recognize themselves.
     "sha224sum",
@@ -77,6 +119,9 @@ const SHORT: [&str; 17] = [
     "ar", "as", "cc", "cp", "id", "ld", "ln", "ls", "mv", "nm", "ps", "rm", "sh", "su", "vi", "wc",
     "xz",
 ];
+/// Maximum number of single words that count as commands: more of them are a table or a vocabulary,
+/// such as the file types of an editor, and not what the program starts.
+const MAX_BARE: usize = 12;
 /// Maximum number of names that a sign lists.
 const TOLD: usize = 6;
 /// Largest script that is searched for commands, in bytes.
@@ -94,7 +139,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     sign: "commands in its script or arguments; or an import of execvp, posix_spawn, popen and the \
            like, with strings that are names of installed commands, or of programs in directories \
            whose paths it contains",
-    adds: "all of them with what they load; with commands=NAME+NAME only those",
+    adds: "all of them with what they load; --with commands=NAME+NAME only those",
     fires,
     supply,
     is_met: None,
@@ -227,6 +272,16 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let texts = process.texts(0);
     let strings = process.names(&is_command);
     let mut names: BTreeSet<&str> = strings.iter().map(String::as_str).collect();
+    let own = |name: &&str| name.starts_with(&own_prefix) || *name == own_name;
+    let is_table =
+        |names: &BTreeSet<&str>| names.iter().filter(|name| !own(name)).count() > MAX_BARE;
+    if is_table(&names) {
+        // `mkdir` in a message about the function of that name.
+        names.retain(|name| own(name) || process.program_imports(&[name]).is_none());
+    }
+    if is_table(&names) {
+        names.retain(own);
+    }
     if process.program_imports(&SHELL_STARTERS).is_some() {
         // The first word of a shell command line is a command, even if it is in WORDS.
         let started = texts
