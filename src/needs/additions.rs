@@ -124,6 +124,8 @@ impl Loop<'_> {
         let context = self.context;
         match Interpreters::of(context.source, context.env, path) {
             None => {}
+            // Modules with a first line of their own are imported, whatever that names.
+            Some(Err(_)) if whole.cause.need == super::rules::STDLIB => {}
             Some(Err(why)) => {
                 let path = (context.shown)(path);
                 let warning = format!("{} will not start: {why}", path.display());

@@ -158,10 +158,9 @@ fn sarif_is_valid_and_has_every_rule_and_every_finding() {
         };
         assert_eq!(result["level"], level);
         let message = result["message"]["text"].as_str().unwrap();
-        assert!(
-            message.contains(found["message"].as_str().unwrap()),
-            "{message}"
-        );
+        // Two sentences.
+        let sentences = ["message", "fix"].map(|part| found[part].as_str().unwrap());
+        assert_eq!(message, sentences.join(". "));
         let location = &result["locations"][0];
         let inside = &location["logicalLocations"][0]["fullyQualifiedName"];
         assert_eq!(inside, &found["path"]);

@@ -112,9 +112,13 @@ pub fn process_errors(process: &LintedProcess<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The finding for a program whose libraries cannot be resolved.
-pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Finding {
-    libraries::no_closure(context, file, error)
+/// The findings for a program whose libraries cannot be resolved.
+pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Vec<Finding> {
+    let mut findings = vec![libraries::no_closure(context, file, error)];
+    if matches!(error, NoClosure::NoInterpreter { .. }) {
+        findings.extend(libraries::missing_without_loader(context, file));
+    }
+    findings
 }
 
 /// Findings about a library that no program loads: what it needs, resolved on its own.

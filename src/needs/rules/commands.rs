@@ -119,9 +119,11 @@ const SHORT: [&str; 17] = [
     "ar", "as", "cc", "cp", "id", "ld", "ln", "ls", "mv", "nm", "ps", "rm", "sh", "su", "vi", "wc",
     "xz",
 ];
+/// Those of them that are languages, too (ISO 639): two of them together are a list of languages.
+const LANGUAGES: [&str; 7] = ["ar", "as", "id", "ln", "ps", "su", "vi"];
 /// Maximum number of single words that count as commands: more of them are a table or a vocabulary,
 /// such as the file types of an editor, and not what the program starts.
-const MAX_BARE: usize = 12;
+const MAX_BARE: usize = 16;
 /// Maximum number of names that a sign lists.
 const TOLD: usize = 6;
 /// Largest script that is searched for commands, in bytes.
@@ -273,6 +275,14 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let strings = process.names(&is_command);
     let mut names: BTreeSet<&str> = strings.iter().map(String::as_str).collect();
     let own = |name: &&str| name.starts_with(&own_prefix) || *name == own_name;
+    if LANGUAGES
+        .iter()
+        .filter(|name| names.contains(**name))
+        .count()
+        > 1
+    {
+        names.retain(|name| !LANGUAGES.contains(name));
+    }
     let is_table =
         |names: &BTreeSet<&str>| names.iter().filter(|name| !own(name)).count() > MAX_BARE;
     if is_table(&names) {

@@ -30,6 +30,7 @@ mod users;
 pub(super) use bundle::{BUNDLE, unknown_payload};
 pub(super) use commands::script_with_data;
 pub use paths::absent as absent_paths;
+pub(super) use stdlib::STDLIB;
 pub use users::{account, accounts};
 
 use std::path::{Component, Path};
