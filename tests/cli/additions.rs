@@ -335,7 +335,7 @@ fn modules_of_a_standard_library_are_not_programs_that_lack_their_interpreter() 
     }
     let folder = common::temporary();
     let tool = script(folder.path(), "tool.py", "#!/usr/bin/env python3\n");
-    let said = pack(&[&tool, "--with", "stdlib"]).said;
+    let said = pack(&[tool.as_path(), Path::new("--with"), Path::new("stdlib")]).said;
     assert!(!said.contains("will not start"), "{said}");
 }
 

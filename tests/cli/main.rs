@@ -44,6 +44,7 @@ mod damaged;
 mod dependencies;
 mod diff;
 mod distribution;
+mod documentation;
 mod ignored;
 mod inspect;
 mod lint_data;
