@@ -48,6 +48,7 @@ mod documentation;
 mod ignored;
 mod inspect;
 mod lint_data;
+mod lint_features;
 mod lint_files;
 mod lint_formats;
 mod lint_images;
