@@ -8,10 +8,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::engine::{Loop, NeedsContext};
+use super::BY_HAND;
+use super::engine::{AddedScript, Loop, NeedsContext};
 use super::provision::{Addition, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
-use crate::exec::Interpreters;
+use crate::exec::{Interpreters, reads_posix_scripts};
 use crate::loader::Objects;
 use crate::vfs::NodeKind;
 
@@ -19,6 +20,8 @@ use crate::vfs::NodeKind;
 pub(super) const MAX_FILES: usize = 100_000;
 /// Why something that is neither a file nor a directory cannot be added.
 const SPECIAL: &str = "it is a device, socket or pipe; leave it out";
+/// Maximum number of added scripts that are read for commands.
+const MAX_SCRIPTS: usize = 1_000;
 /// Maximum number of programs and libraries that are added.
 pub(super) const MAX_PROCESSES: usize = 2_000;
 
@@ -132,6 +135,15 @@ impl Loop<'_> {
                 self.result.warnings.insert(warning);
             }
             Some(Ok(found)) => {
+                let interpreter = found.command.as_ref().unwrap_or(&found.interpreter);
+                let name = interpreter.file_name().and_then(|name| name.to_str());
+                if name.is_some_and(reads_posix_scripts) && self.scripts.len() < MAX_SCRIPTS {
+                    self.scripts.push(AddedScript {
+                        path: path.to_path_buf(),
+                        interpreter: interpreter.clone(),
+                        is_by_hand: whole.cause.need == BY_HAND,
+                    });
+                }
                 // The interpreter is nobody's in particular.
                 let plain = Provision::usual(whole.addition.clone(), whole.cause.clone());
                 for program in [Some(found.interpreter), found.command]

@@ -283,6 +283,74 @@ fn a_script_that_env_starts_has_the_needs_of_its_interpreter() {
     }
 }
 
+fn shell_script(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&path, mode).unwrap();
+    path
+}
+
+#[test]
+fn a_script_that_is_added_is_read_for_commands() {
+    if !have(&["sh", "sort", "wc"]) {
+        return;
+    }
+    let folder = temporary();
+    // The second script comes in as a command of the first.
+    let inner = shell_script(folder.path(), "inner", "#!/bin/sh\nsort -u | wc -l\n");
+    let text = format!("#!/bin/sh\nprintf 'a\\na\\n' | {}\n", inner.display());
+    let outer = shell_script(folder.path(), "outer", &text);
+    let sh = common::find("sh").unwrap();
+    let cmd = format!(r#"["{}"]"#, "/opt/outer");
+    let add = format!("{}:/opt/outer", outer.display());
+    let words = [sh.to_str().unwrap(), "--cmd", &cmd, "--add", &add];
+    let plain = pack(&words);
+    let told = hints(&words, "commands");
+    assert!(
+        told.iter().any(|(why, _)| why.contains("which calls")),
+        "{told:?}"
+    );
+    let packed = pack(&[&words[..], &["--with", "commands"]].concat());
+    assert!(
+        packed.has("usr/bin/sort") && packed.has("usr/bin/wc"),
+        "{}",
+        packed.said
+    );
+    assert!(!plain.has("usr/bin/sort"), "{}", plain.said);
+    if runs_containers() {
+        assert!(!plain.run(&[]).status.success());
+        assert_eq!(packed.prints(&[]).trim(), "1");
+    }
+}
+
+#[test]
+fn the_first_argument_of_an_entrypoint_that_passes_them_on_is_a_command() {
+    if !have(&["sh", "sort"]) {
+        return;
+    }
+    let folder = temporary();
+    for (name, line, is_passed) in [
+        ("entry", "exec \"$@\"", true),
+        ("niced", "exec nice \"$@\"", true),
+        ("other", "echo \"$@\"", false),
+    ] {
+        let text = format!("#!/bin/sh\nset -e\n{line}\n");
+        let entry = shell_script(folder.path(), name, &text);
+        let words = [entry.to_str().unwrap(), "--cmd", r#"["sort", "--version"]"#];
+        let plain = pack(&words);
+        let told = hints(&words, "commands");
+        let is_told = told.iter().any(|(_, flag)| flag.contains("sort"));
+        assert_eq!(is_told, is_passed, "{told:?}");
+        let packed = pack(&[&words[..], &["--with", "commands"]].concat());
+        assert_eq!(packed.has("usr/bin/sort"), is_passed, "{}", packed.said);
+        if runs_containers() && is_passed {
+            assert!(!plain.run(&[]).status.success());
+            assert!(packed.prints(&[]).contains("sort (GNU coreutils)"));
+        }
+    }
+}
+
 /// The converters of some character sets: what iconv says with them alone is what it says here.
 #[test]
 fn each_character_set_is_converted_by_its_own_modules() {

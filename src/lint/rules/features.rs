@@ -10,8 +10,8 @@ use crate::loader::{FoundVia, Loaded, MuslVersion, Objects};
 /// The version by which glibc 2.36 and later declare that they apply packed relocations
 /// (`elf/dl-version.c`).
 const PACKED_RELOCATIONS: &str = "GLIBC_ABI_DT_RELR";
-/// A version of glibc 2.5, the first release that looks symbols up by `DT_GNU_HASH`.
-const GNU_HASH: &str = "GLIBC_2.5";
+/// The first release of glibc 2 that looks symbols up by `DT_GNU_HASH`.
+const GNU_HASH: u32 = 5;
 const LIBC: &str = "libc.so.6";
 
 /// Objects that the loader of the process cannot load as they are linked.
@@ -71,7 +71,12 @@ fn under_glibc(process: &LintedProcess<'_>, object: &Loaded) -> Option<(&'static
     let libc = objects.find(|object| object.object.soname().is_some_and(|name| name == LIBC))?;
     let versions = process.view.versions(&libc.walk, &libc.object).ok()?;
     // A C library without versions tells nothing.
-    versions.definitions.as_ref()?;
+    let definitions = versions.definitions.as_ref()?;
+    let releases = definitions.iter().filter_map(|(_, name)| {
+        let number = name.to_str()?.strip_prefix("GLIBC_2.")?;
+        number.split('.').next()?.parse::<u32>().ok()
+    });
+    let newest = releases.max()?;
     let has = |version: &str| versions.defines(&OsString::from(version));
     let libc = (process.path_of)(&libc.opened_as);
     let libc = libc.display();
@@ -91,7 +96,7 @@ fn under_glibc(process: &LintedProcess<'_>, object: &Loaded) -> Option<(&'static
             return Some((PACKED, why));
         }
     }
-    (object.object.has_only_gnu_hash() && !has(GNU_HASH)).then(|| {
+    (object.object.has_only_gnu_hash() && newest < GNU_HASH).then(|| {
         let why = format!("{libc} is older than glibc 2.5 and looks for DT_HASH");
         (ONLY_GNU_HASH, why)
     })

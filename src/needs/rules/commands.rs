@@ -134,7 +134,7 @@ const MAX_WORDS: usize = 1000;
 const MAX_FOLDERS: usize = 256;
 const MAX_ENTRIES: usize = 20_000;
 
-pub(super) static RULE: NeedRule = NeedRule {
+pub(in crate::needs) static RULE: NeedRule = NeedRule {
     name: "commands",
     mode: Mode::Hint,
     what: "the programs that it starts",
@@ -234,10 +234,18 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let name = process.name();
     if let Some(script) = process.script.filter(|_| reads_posix_scripts(name)) {
         let text = text_of(process, script).map_or_else(|| "".into(), |found| found.text);
-        return (
-            Some(script),
-            commands_in(&text, Some(script), process.env, &is_program),
-        );
+        let mut found = commands_in(&text, Some(script), process.env, &is_program);
+        // `exec "$@"`, as entrypoints end: the first argument is a command.
+        if passes_arguments_on(&text) {
+            let first = process
+                .arguments
+                .first()
+                .filter(|word| !word.starts_with('-'));
+            let first = first.and_then(|word| command(process, word));
+            let first = first.filter(|path| is_program(path) && !found.contains(path));
+            found.extend(first);
+        }
+        return (Some(script), found);
     }
     let words: Vec<&str> = process.arguments.iter().map(String::as_str).collect();
     if let Some(text) = command_line(name, &words) {
@@ -252,6 +260,15 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let found = words.filter_map(|word| command(process, word));
     let found: BTreeSet<PathBuf> = found.filter(|path| is_program(path)).collect();
     (None, found.into_iter().collect())
+}
+
+/// Whether a script becomes the command that its arguments are.
+fn passes_arguments_on(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.any(|word| word == "exec")
+            && words.any(|word| word.trim_end_matches(';') == "\"$@\"" || word == "\"${@}\"")
+    })
 }
 
 /// The commands whose names the program contains; those named after it (`git-*`) come first.

@@ -28,7 +28,7 @@ mod tzdata;
 mod users;
 
 pub(super) use bundle::{BUNDLE, unknown_payload};
-pub(super) use commands::script_with_data;
+pub(super) use commands::{RULE as COMMANDS, script_with_data};
 pub use paths::absent as absent_paths;
 pub(super) use stdlib::STDLIB;
 pub use users::{account, accounts};
