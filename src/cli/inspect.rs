@@ -115,6 +115,10 @@ fn identified(path: &Path, error: ReadError) -> ReadError {
     let ReadError::NotAnImage("not a tar") = error else {
         return error;
     };
+    // A pipe has been read, and waits for a writer.
+    if !path.is_file() {
+        return error;
+    }
     let mut start = Vec::new();
     let read =
         std::fs::File::open(path).and_then(|file| file.take(TELLING).read_to_end(&mut start));
