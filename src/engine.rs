@@ -34,7 +34,7 @@ pub enum EngineError {
         error: io::Error,
     },
     /// The command failed.
-    #[error("{engine} {command} failed: {said}{}", instead.as_ref().map_or(String::new(), |why| format!(" ({why})")))]
+    #[error("{}{engine} {command} failed: {said}", instead.as_ref().map_or(String::new(), |why| format!("{why}; ")))]
     Failed {
         /// docker or podman.
         engine: &'static str,

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::bytes::ReadAt;
 use crate::elf::{Object, go_machine, machine_name};
 use crate::image::read::Interest;
-use crate::loader::{Environment, Loaders, SystemFolders, is_glibc_loader};
+use crate::loader::{Environment, Loaders, MuslVersion, SystemFolders, is_glibc_loader};
 use crate::vfs::{Grafted, HostVfs, Memo, Vfs, View};
 
 /// Why a source tree cannot be used.
@@ -261,6 +261,9 @@ pub fn probe(interest: Interest, file: &dyn ReadAt) {
     let _ = go_machine(&object, file);
     if is_glibc_loader(&object) {
         SystemFolders::read(&object, file);
+    }
+    if object.interpreter.is_none() && object.dependencies().is_empty() {
+        MuslVersion::read(&object, file);
     }
     if matches!(interest, Interest::Symbols | Interest::Contents) {
         object.read_for_checks(file);

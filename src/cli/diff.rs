@@ -50,7 +50,7 @@ impl Compared {
 }
 
 pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let progress = Progress::start("comparing".to_owned(), common.quiet);
+    let progress = Progress::start("comparing".to_owned(), None, common.quiet);
     let mut document = DiffDocument {
         schema: 1,
         a: args.a.display().to_string(),

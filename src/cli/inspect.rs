@@ -1,6 +1,6 @@
 //! `slimpack inspect IMAGE`.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,7 +9,8 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::registry;
 use crate::engine::{self, Engine};
-use crate::image::read::{self, Image, Images, Interest, ReadError, ReadOptions};
+use crate::exec::{TELLING, describe};
+use crate::image::read::{self, Head, Image, Images, Interest, ReadError, ReadOptions};
 use crate::inspect::Figures;
 use crate::output::Scratch;
 use crate::report::{self, Detail, Inspected};
@@ -24,8 +25,7 @@ pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliEr
 
 /// The text or JSON about all images.
 fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
-    let progress = format!("reading {}", args.image.display());
-    let _progress = Progress::start(progress, common.quiet);
+    let _progress = Progress::reading(&args.image, "reading", common.quiet);
     let mut images = open(&args.image, &args.reading, Interest::Listing)?;
     let kind = images.kind.as_str();
     let mut out = Vec::new();
@@ -97,7 +97,7 @@ pub(super) fn open(
     }
     let Some(reference) = reference(path) else {
         return read::open(path, &options)
-            .map_err(fail)
+            .map_err(|error| fail(identified(path, error)))
             .map(OpenedImages::of);
     };
     let mut saving = Engine::find()?.save(reference)?;
@@ -108,6 +108,33 @@ pub(super) fn open(
     // If the engine failed, its message tells why nothing can be read.
     saving.finish()?;
     images.map(OpenedImages::of)
+}
+
+/// The same error, with what the file is instead of an image, if that can be told.
+fn identified(path: &Path, error: ReadError) -> ReadError {
+    let ReadError::NotAnImage("not a tar") = error else {
+        return error;
+    };
+    // A pipe has been read, and waits for a writer.
+    if !path.is_file() {
+        return error;
+    }
+    let mut start = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(TELLING).read_to_end(&mut start));
+    if read.is_err() || start.is_empty() {
+        return error;
+    }
+    if Head::of(&start) == Head::Elf {
+        return ReadError::NotAnImage("an ELF file; slimpack tree shows what it loads");
+    }
+    // The rest is advice for a file that is to be packed.
+    let what = describe(&start).split(';').next().unwrap_or_default();
+    let what = what.strip_suffix(" without a #! line").unwrap_or(what);
+    match what.strip_prefix("it is ") {
+        Some(what) if what != "not an ELF file" => ReadError::NotAnImage(what),
+        _ => error,
+    }
 }
 
 /// Images that were opened, and the directory that they were pulled into.

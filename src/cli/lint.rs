@@ -50,7 +50,7 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
     };
     let (mut linted, mut status) = (Vec::new(), 0);
     for target in &args.targets {
-        let progress = Progress::start(format!("checking {}", target.display()), common.quiet);
+        let progress = Progress::reading(target, "checking", common.quiet);
         let checked = linter.target(target, &mut linted);
         drop(progress);
         match checked {

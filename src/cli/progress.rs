@@ -1,12 +1,16 @@
-//! A progress spinner for long operations, on a terminal only.
+//! Progress of long operations: a bar of bytes, on a terminal only.
 
+use std::fs;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::bytes::bytes_read;
 
 /// Operations shorter than this show no progress.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -18,25 +22,60 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Shows `what` once it takes longer than [`PATIENCE`]; nothing if `quiet`.
-    pub fn start(what: String, quiet: bool) -> Self {
+    /// Shows `what` once it takes longer than [`PATIENCE`], with the bytes that have been read of
+    /// `total`, or of an unknown number; nothing if `quiet`.
+    pub fn start(what: String, total: Option<u64>, quiet: bool) -> Self {
         if quiet || !io::stderr().is_terminal() {
             return Self { running: None };
         }
+        let before = bytes_read();
         let (end, ended) = channel::<()>();
+        let is_over =
+            |ended: &Receiver<()>, wait| ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
         let work = move || {
-            if ended.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+            if is_over(&ended, PATIENCE) {
                 return;
             }
-            let spinner = ProgressBar::new_spinner().with_message(what);
-            spinner.enable_steady_tick(TICK);
-            let _ = ended.recv();
-            spinner.finish_and_clear();
+            let bar = bar(total).with_message(what);
+            loop {
+                let bytes = bytes_read().saturating_sub(before);
+                // Some files are read twice: once for their facts.
+                bar.set_position(total.map_or(bytes, |total| bytes.min(total)));
+                bar.tick();
+                if is_over(&ended, TICK) {
+                    break;
+                }
+            }
+            bar.finish_and_clear();
         };
         let thread = std::thread::Builder::new().spawn(work).ok();
         Self {
             running: thread.map(|thread| (end, thread)),
         }
+    }
+
+    /// The same, for an operation that reads the file at `path`.
+    pub fn reading(path: &Path, what: &str, quiet: bool) -> Self {
+        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+        let what = format!("{what} {}", path.display());
+        Self::start(what, found.map(|found| found.len()), quiet)
+    }
+}
+
+fn bar(total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (
+            ProgressBar::new(total),
+            "{wide_msg} {bar:20} {decimal_bytes}/{decimal_total_bytes}",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {wide_msg} {decimal_bytes}",
+        ),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

@@ -52,8 +52,7 @@ struct Sizes {
 pub(super) fn run(args: &SizeArgs, common: &Common) -> Result<ExitCode, CliError> {
     let mut sizes = Vec::new();
     for path in &args.images {
-        let progress = format!("measuring {}", path.display());
-        let _progress = Progress::start(progress, common.quiet);
+        let _progress = Progress::reading(path, "measuring", common.quiet);
         sizes.extend(measure(path, args)?);
     }
     let smallest = sizes

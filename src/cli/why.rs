@@ -32,8 +32,7 @@ struct WhyDocument<'a> {
 }
 
 pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let progress = format!("reading {}", args.image.display());
-    let progress = Progress::start(progress, common.quiet);
+    let progress = Progress::reading(&args.image, "reading", common.quiet);
     let mut images = inspect::open(&args.image, &args.reading, Interest::Closures)?;
     let mut answers = Vec::new();
     for number in 0..images.count() {

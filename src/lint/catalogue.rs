@@ -108,6 +108,9 @@ rules! {
     SP017 Warning "a library to preload is missing"
         "The loader prints \"cannot be preloaded\" whenever a program starts, and continues without it."
         "Add the library, or remove its name from LD_PRELOAD or /etc/ld.so.preload."
+    SP018 Error "an object uses a feature that the loader lacks"
+        "The loader was released before the feature: relocations are left undone or symbols are not found, and the program crashes or does not start."
+        "Use a newer C library, or link without the feature (-Wl,-z,nopack-relative-relocs, -Wl,--hash-style=both)."
     SP101 Warning "a search path has an empty or relative element"
         "It means the current directory: whoever can write there chooses the program's libraries."
         "Use absolute directories, or $ORIGIN."
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn numbers_are_in_order_and_stand_once() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(RULES.len(), 41);
+        assert_eq!(RULES.len(), 42);
         assert_eq!(nearest("sp01"), Some("SP001"));
         assert_eq!(nearest("nonsense"), None);
     }

@@ -172,7 +172,7 @@ fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Ve
             };
             (rules::process(context, &process), reached)
         }
-        Err(error) => (vec![rules::no_closure(context, file, &error)], Vec::new()),
+        Err(error) => (rules::no_closure(context, file, &error), Vec::new()),
     };
     let others: Vec<PathBuf> = group[1..]
         .iter()

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::BY_HAND;
-use super::engine::{Loop, NeedsContext};
+use super::engine::{AddedScript, Loop, NeedsContext};
 use super::provision::{Addition, NeedError, Provision, Started};
 use crate::closure::{Closure, Program};
-use crate::exec::Interpreters;
+use crate::exec::{Interpreters, reads_posix_scripts};
 use crate::loader::Objects;
 use crate::vfs::{NodeKind, Walk};
 
@@ -20,6 +20,8 @@ use crate::vfs::{NodeKind, Walk};
 pub(super) const MAX_FILES: usize = 100_000;
 /// Why something that is neither a file nor a directory cannot be added.
 const SPECIAL: &str = "it is a device, socket or pipe; leave it out";
+/// Maximum number of added scripts that are read for commands.
+const MAX_SCRIPTS: usize = 1_000;
 /// Maximum number of programs and libraries that are added.
 pub(super) const MAX_PROCESSES: usize = 2_000;
 
@@ -126,12 +128,23 @@ impl Loop<'_> {
         let context = self.context;
         match Interpreters::of(context.source, context.env, path) {
             None => {}
+            // Modules with a first line of their own are imported, whatever that names.
+            Some(Err(_)) if whole.cause.need == super::rules::STDLIB => {}
             Some(Err(why)) => {
                 let path = (context.shown)(path);
                 let warning = format!("{} will not start: {why}", path.display());
                 self.result.warnings.insert(warning);
             }
             Some(Ok(found)) => {
+                let interpreter = found.command.as_ref().unwrap_or(&found.interpreter);
+                let name = interpreter.file_name().and_then(|name| name.to_str());
+                if name.is_some_and(reads_posix_scripts) && self.scripts.len() < MAX_SCRIPTS {
+                    self.scripts.push(AddedScript {
+                        path: path.to_path_buf(),
+                        interpreter: interpreter.clone(),
+                        is_by_hand: whole.cause.need == BY_HAND,
+                    });
+                }
                 // The interpreter is nobody's in particular.
                 let plain = Provision::usual(whole.addition.clone(), whole.cause.clone());
                 for program in [Some(found.interpreter), found.command]

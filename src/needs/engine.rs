@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use super::process::{Process, RuleMemo, begins_as_program};
 use super::provision::Ownership;
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
-use super::rules::{BUNDLE, RULES, script_with_data, told_paths, unknown_payload};
+use super::rules::{BUNDLE, COMMANDS, RULES, script_with_data, told_paths, unknown_payload};
 use super::selection::Selection;
 use super::{Mode, NeedRule, SCRIPT, Sign, Supply};
-use crate::closure::Closure;
+use crate::closure::{Closure, Program};
 use crate::loader::{Environment, Loaders};
 use crate::vfs::{NodeKind, View};
 
@@ -64,6 +64,7 @@ pub fn provide(
         result: Provisions::default(),
         known: HashSet::new(),
         demanding: Vec::new(),
+        scripts: Vec::new(),
         told: HashSet::new(),
         noted: HashSet::new(),
         unmet: BTreeMap::new(),
@@ -78,8 +79,16 @@ pub fn provide(
         loop_.serve(closure, &Role::Packed(number))?;
     }
     loop_.hint_at_arguments();
-    let mut next = 0;
-    while next < loop_.result.started.len() {
+    let (mut next, mut read) = (0, 0);
+    loop {
+        if next == loop_.result.started.len() {
+            let Some(script) = loop_.scripts.get(read).cloned() else {
+                break;
+            };
+            read += 1;
+            loop_.read_script(&script)?;
+            continue;
+        }
         // Taken out of the list while it is processed: its needs may add to the list.
         let placeholder = Closure::empty(loop_.result.started[next].closure.program());
         let mut closure = std::mem::replace(&mut loop_.result.started[next].closure, placeholder);
@@ -125,6 +134,16 @@ impl Role {
     }
 }
 
+/// A script that was added, which may start what no other program does.
+#[derive(Clone)]
+pub(super) struct AddedScript {
+    pub(super) path: PathBuf,
+    pub(super) interpreter: PathBuf,
+    /// Whether the user added it: the other scripts come with what has been asked for, and give no
+    /// hints.
+    pub(super) is_by_hand: bool,
+}
+
 /// The state of the loop.
 pub(super) struct Loop<'a> {
     pub(super) context: &'a NeedsContext<'a>,
@@ -134,9 +153,11 @@ pub(super) struct Loop<'a> {
     /// Needs requested by name whose sign another program than the first one shows, with that
     /// program.
     demanding: Vec<(&'static str, Role)>,
-    /// Everything that was added, by need.
+    /// Scripts that were added, in order.
+    pub(super) scripts: Vec<AddedScript>,
     /// Needs requested by name that a program could not be given, with why.
     unmet: BTreeMap<&'static str, String>,
+    /// Everything that was added, by need.
     pub(super) noted: HashSet<(&'static str, Addition, Ownership)>,
     /// What was added by hand with an access control list that names users or groups.
     pub(super) access_lists: Vec<PathBuf>,
@@ -159,6 +180,8 @@ impl<'a> Loop<'a> {
             user: context.user,
             arguments: match role {
                 Role::Packed(0) => context.arguments,
+                // What `env` starts for the script that is packed.
+                Role::Runs(script) if context.scripts.first() == Some(script) => context.arguments,
                 _ => &[],
             },
             script: match role {
@@ -357,6 +380,29 @@ impl<'a> Loop<'a> {
             )
         });
         self.result.warnings.extend(warning);
+    }
+
+    /// Applies the rule about commands to a script that was added.
+    fn read_script(&mut self, script: &AddedScript) -> Result<(), NeedError> {
+        let context = self.context;
+        if !script.is_by_hand && !context.selection.serves(&COMMANDS) {
+            return Ok(());
+        }
+        let fail = |error| NeedError::Program {
+            path: (context.shown)(&script.interpreter),
+            error,
+        };
+        let program = Program::find(context.source, &script.interpreter).map_err(fail)?;
+        let closure = Closure::of(
+            &program,
+            context.source,
+            context.loaders,
+            context.environment,
+        );
+        let closure = closure.map_err(fail)?;
+        let role = Role::Runs(Some(script.path.clone()));
+        let process = self.process(&closure, &role);
+        self.apply(&COMMANDS, &process, &role).map(drop)
     }
 
     /// Hints at files in the arguments that are not added otherwise: `haproxy -f FILE`.

@@ -4,11 +4,13 @@
 //! here.
 
 mod binding;
+mod columns;
 mod diff;
 mod graph;
 mod inspect;
 mod inspect_json;
 pub mod lint;
+mod listing;
 mod needs;
 mod plan;
 mod plan_json;

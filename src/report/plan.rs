@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 
+use super::columns::paragraph;
+use super::listing::listing;
 use super::{count, size};
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
@@ -13,17 +15,19 @@ use crate::pack::{Minimized, Plan};
 use crate::rootfs::{Content, Reason, RootfsNode, SourceFile};
 use crate::vfs::{Owner, one_line, safe};
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
 
-/// Lists every file of the image with its size and the reason why it is included.
+/// Lists every file of the image with its size; if `verbose`, with the reason why it is included.
 ///
 /// # Errors
 /// When `out` fails.
 pub fn plan(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     headline(plan, out)?;
-    files(plan, out)?;
+    match verbose {
+        true => files(plan, out)?,
+        false => listing(plan, out)?,
+    }
     warnings(plan, verbose, out)?;
     writeln!(out, "{}", totals(plan))
 }
@@ -57,12 +61,15 @@ fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     stripping(plan, out)?;
     minimized(plan, out)?;
     for library in &plan.missing {
-        writeln!(
-            out,
-            "{WARNING}warning:{WARNING:#} {} is left out (--allow-missing); {} will not start \
+        paragraph(
+            "warning",
+            &format!(
+                "{} is left out (--allow-missing); {} will not start \
              without it",
-            safe(library.name.display()),
-            safe(library.program.display()),
+                safe(library.name.display()),
+                safe(library.program.display())
+            ),
+            out,
         )?;
     }
     let lost = plan.rootfs.nodes().filter(|(_, node)| match &node.content {
@@ -73,37 +80,46 @@ fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
         Content::Directory(_) | Content::Symlink(_) => false,
     });
     for (path, _) in lost.take(NAMED) {
-        writeln!(
-            out,
-            "{WARNING}note:{WARNING:#} {} is setuid or setgid here but not in the image; \
+        paragraph(
+            "note",
+            &format!(
+                "{} is setuid or setgid here but not in the image; \
              --keep-setuid keeps it",
-            safe(path.display())
+                safe(path.display())
+            ),
+            out,
         )?;
     }
     for path in plan.rootfs.malformed_capabilities() {
-        writeln!(
+        paragraph(
+            "warning",
+            &format!(
+                "the file capabilities of {} are malformed, and left out",
+                safe(path.display())
+            ),
             out,
-            "{WARNING}warning:{WARNING:#} the file capabilities of {} are malformed, and left out",
-            safe(path.display())
         )?;
     }
     for warning in preload_warnings(plan) {
-        writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(&warning))?;
+        paragraph("warning", &one_line(&warning), out)?;
     }
     for call in plan.missed_calls.iter().take(NAMED) {
-        writeln!(
+        paragraph(
+            "warning",
+            &format!(
+                "no object defines {}; {} exits when it calls it",
+                safe(&call.symbol),
+                safe(call.caller.display())
+            ),
             out,
-            "{WARNING}warning:{WARNING:#} no object defines {}; {} exits when it calls it",
-            safe(&call.symbol),
-            safe(call.caller.display()),
         )?;
     }
     let more = plan.missed_calls.len().saturating_sub(NAMED);
     if more > 0 {
-        writeln!(
+        paragraph(
+            "warning",
+            &format!("and {}", count(more, "more symbol")),
             out,
-            "{WARNING}warning:{WARNING:#} and {}",
-            count(more, "more symbol")
         )?;
     }
     Ok(())
@@ -162,7 +178,7 @@ fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     for unserved in &plan.unserved {
-        writeln!(out, "{WARNING}warning:{WARNING:#} {}", one_line(unserved))?;
+        paragraph("warning", &one_line(unserved), out)?;
     }
     let named = if verbose { usize::MAX } else { NAMED };
     let mut hints: Vec<&Hint> = plan.hints.iter().collect();
@@ -179,18 +195,20 @@ fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
             1 => ", and 1 more program hints at it".to_owned(),
             more => format!(", and {more} more programs hint at it"),
         };
-        writeln!(
-            out,
-            "{WARNING}hint:{WARNING:#} {}{more}; {flag} adds {adds}",
-            one_line(why)
-        )?;
+        // The flag is on a line of its own, ready to copy; what else the need can do is for -v.
+        let adds = match verbose {
+            true => adds.replace("; ", "\n"),
+            false => adds.split("; ").take(1).collect(),
+        };
+        let text = format!("{}{more}\n{flag} adds {adds}", one_line(why));
+        paragraph("hint", &text, out)?;
     }
     match plan.hints.len().saturating_sub(named) {
         0 => Ok(()),
-        more => writeln!(
+        more => paragraph(
+            "hint",
+            &format!("{} with -v", count(more, "more hint")),
             out,
-            "{WARNING}hint:{WARNING:#} {} with -v",
-            count(more, "more hint")
         ),
     }
 }
@@ -236,18 +254,12 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let stripping = &plan.stripping;
     for (path, why) in stripping.left_alone.iter().take(NAMED) {
         let path = safe(path.display());
-        writeln!(
-            out,
-            "{WARNING}note:{WARNING:#} {path} is not stripped: {why}"
-        )?;
+        paragraph("note", &format!("{path} is not stripped: {why}"), out)?;
     }
     let more = stripping.left_alone.len().saturating_sub(NAMED);
     if more > 0 {
         let files = count(more, "more file");
-        writeln!(
-            out,
-            "{WARNING}note:{WARNING:#} and {files}; --json lists all"
-        )?;
+        paragraph("note", &format!("and {files}; --json lists all"), out)?;
     }
     if !stripping.files.is_empty() {
         let after = plan.rootfs.bytes();
@@ -265,10 +277,13 @@ fn stripping(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     }
     let (could_save, bytes) = (stripping.could_save, plan.rootfs.bytes());
     if could_save.saturating_mul(100) / bytes.max(1) > WORTH {
-        writeln!(
+        paragraph(
+            "hint",
+            &format!(
+                "--strip would save {}: debug information and symbol tables",
+                size(could_save)
+            ),
             out,
-            "{WARNING}hint:{WARNING:#} --strip would save {}: debug information and symbol tables",
-            size(could_save)
         )?;
     }
     Ok(())
@@ -412,7 +427,7 @@ fn totals(plan: &Plan) -> String {
 }
 
 /// Owner and mode of a node, where they are not the usual ones.
-fn rights(node: &RootfsNode, mode: u32, usual: &[u32]) -> String {
+pub(super) fn rights(node: &RootfsNode, mode: u32, usual: &[u32]) -> String {
     let Owner { uid, gid } = node.owner;
     match (uid, gid) == (0, 0) && usual.contains(&mode) {
         true => String::new(),

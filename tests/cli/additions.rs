@@ -327,6 +327,18 @@ fn a_script_that_is_added_without_its_interpreter_is_warned_of() {
     );
 }
 
+/// `cgi.py` begins with a line for a Python that no distribution installs there. Nobody starts it.
+#[test]
+fn modules_of_a_standard_library_are_not_programs_that_lack_their_interpreter() {
+    if !common::have(&["python3"]) {
+        return;
+    }
+    let folder = common::temporary();
+    let tool = script(folder.path(), "tool.py", "#!/usr/bin/env python3\n");
+    let said = pack(&[tool.as_path(), Path::new("--with"), Path::new("stdlib")]).said;
+    assert!(!said.contains("will not start"), "{said}");
+}
+
 #[test]
 fn a_script_without_its_interpreter_is_refused() {
     let folder = common::temporary();

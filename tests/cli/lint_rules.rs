@@ -208,6 +208,41 @@ fn sp002_a_missing_interpreter_is_told() {
     root.does_not_start(APP, "No such file or directory");
 }
 
+/// One round of repairs is enough for both faults.
+#[test]
+fn sp002_does_not_hide_the_libraries_that_are_missing_too() {
+    let root = Root::glibc();
+    root.library("usr/lib/libinner.so", &[], &["-Wl,-soname,libinner.so"]);
+    let needs_inner = ["-Lusr/lib", "-linner"];
+    root.library("usr/lib/libouter.so", &["inner"], &needs_inner);
+    root.library("usr/lib/libgone.so", &[], &["-Wl,-soname,libgone.so"]);
+    let link = ["-Lusr/lib", "-louter", "-lgone", "-Wl,-rpath-link,usr/lib"];
+    let flags = [&link[..], &["-Wl,--dynamic-linker=/opt/ld-gone.so.2"]].concat();
+    root.program("usr/bin/app", &["outer", "gone"], &flags);
+    root.program("usr/bin/with-loader", &["outer", "gone"], &link);
+    root.remove("usr/lib/libgone.so");
+    root.remove("usr/lib/libinner.so");
+    let report = root.lint();
+    report.only("SP002");
+    // The loader that the other program has is the oracle of what the first one lacks.
+    let subjects = |program: &str| {
+        let found = report.of("SP001").into_iter();
+        let of_program = found.filter(|found| {
+            found["programs"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(program))
+        });
+        let mut subjects: Vec<String> = of_program
+            .map(|found| found["subject"].as_str().unwrap().to_owned())
+            .collect();
+        subjects.sort();
+        subjects
+    };
+    assert_eq!(subjects(APP), ["libgone.so", "libinner.so"]);
+    assert_eq!(subjects(APP), subjects("/usr/bin/with-loader"));
+}
+
 #[test]
 fn sp002_a_dangling_interpreter_is_told_with_each_hop() {
     let root = Root::glibc();

@@ -243,7 +243,10 @@ fn what_is_no_target_is_refused_and_the_others_are_reported() {
     let elf = fs::read(hello()).unwrap();
     for (path, says) in [
         (folder.path().join("absent"), "No such file or directory"),
-        (write("text", b"only a text, and no image"), "not a tar"),
+        (
+            write("text", b"only a text, and no image"),
+            "it is text; images",
+        ),
         (write("script", b"#!/bin/sh\n"), "a script"),
         (write("empty", b""), "an empty file"),
         (write("packed", &gzip(b"no tar at all")), "not a tar"),

@@ -177,7 +177,7 @@ fn plugins_are_folders_of_the_same_package() {
     .unwrap();
     let plain = pack(&words(&root, &program, &[]));
     assert!(
-        plain.said.contains("/usr/lib/app-plugins; --with plugins"),
+        plain.said.contains("/usr/lib/app-plugins --with plugins"),
         "{}",
         plain.said
     );

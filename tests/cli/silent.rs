@@ -96,6 +96,13 @@ fn files_that_are_no_programs_are_told_for_what_they_are() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let text = fail_with(2, slimpack().arg(&path));
         assert!(text.contains(said), "{name}: {text}");
+        if name == "windows" {
+            let text = fail_with(2, slimpack().arg("inspect").arg(&path));
+            assert!(
+                text.contains("it is a Windows program; images are"),
+                "{text}"
+            );
+        }
         let root = Root::glibc();
         root.write("app", bytes);
         root.mode("app", 0o755);

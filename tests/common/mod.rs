@@ -69,7 +69,23 @@ pub fn output(command: &mut Command) -> Output {
 /// Both streams of a run.
 pub fn text(output: &Output) -> String {
     let streams = [&output.stdout, &output.stderr];
-    streams.map(|s| String::from_utf8_lossy(s)).concat()
+    unwrapped(&streams.map(|s| String::from_utf8_lossy(s)).concat())
+}
+
+/// A text whose messages fit 80 columns, each on one line again.
+pub fn unwrapped(text: &str) -> String {
+    let mut joined = String::new();
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("    ") {
+            Some(rest) if !rest.starts_with(' ') && joined.ends_with('\n') => {
+                joined.pop();
+                joined.push(' ');
+                joined.push_str(rest);
+            }
+            _ => joined.push_str(line),
+        }
+    }
+    joined
 }
 
 /// Whether all of `tools` are installed. When one is not, the test is [ignored](miss), however it

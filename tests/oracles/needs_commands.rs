@@ -114,6 +114,32 @@ fn tar_is_seen_to_start_what_it_unpacks_with() {
     }
 }
 
+/// An editor has the names of many file types, none of which it starts.
+#[test]
+fn a_vocabulary_is_not_a_list_of_commands() {
+    let folder = temporary();
+    const NAMES: [&str; 20] = [
+        "awk", "bash", "basename", "cp", "dirname", "ls", "mv", "rm", "cat", "chmod", "cmp", "cut",
+        "diff", "find", "grep", "gzip", "perl", "sed", "sort", "tar",
+    ];
+    let program = |name: &str, names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+        let source = format!(
+            "#include <unistd.h>\nconst char *const names[] = {{{}}};\n\
+             int main(int argc, char **argv) {{ return execvp(names[argc], argv); }}",
+            names.join(", ")
+        );
+        compile(folder.path(), name, &source, &[])
+    };
+    let few = command_hint(&program("few", &NAMES[..6]));
+    assert!(few.contains("mentions") && few.contains("awk"), "{few}");
+    let many = command_hint(&program("many", &NAMES));
+    assert_eq!(many, "");
+    // Languages of a library for texts, in what Go links into every other program.
+    let languages = command_hint(&program("languages", &["ar", "id", "vi", "gzip"]));
+    assert!(languages.ends_with("mentions gzip"), "{languages}");
+}
+
 #[test]
 fn what_stands_in_a_line_for_a_shell_is_a_command() {
     let folder = temporary();
@@ -254,6 +280,74 @@ fn a_script_that_env_starts_has_the_needs_of_its_interpreter() {
     let packed = pack(&[word, "--with", "stdlib"]);
     if runs_containers() {
         assert_eq!(packed.prints(&[]), "[1]\n");
+    }
+}
+
+fn shell_script(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&path, mode).unwrap();
+    path
+}
+
+#[test]
+fn a_script_that_is_added_is_read_for_commands() {
+    if !have(&["sh", "sort", "wc"]) {
+        return;
+    }
+    let folder = temporary();
+    // The second script comes in as a command of the first.
+    let inner = shell_script(folder.path(), "inner", "#!/bin/sh\nsort -u | wc -l\n");
+    let text = format!("#!/bin/sh\nprintf 'a\\na\\n' | {}\n", inner.display());
+    let outer = shell_script(folder.path(), "outer", &text);
+    let sh = common::find("sh").unwrap();
+    let cmd = format!(r#"["{}"]"#, "/opt/outer");
+    let add = format!("{}:/opt/outer", outer.display());
+    let words = [sh.to_str().unwrap(), "--cmd", &cmd, "--add", &add];
+    let plain = pack(&words);
+    let told = hints(&words, "commands");
+    assert!(
+        told.iter().any(|(why, _)| why.contains("which calls")),
+        "{told:?}"
+    );
+    let packed = pack(&[&words[..], &["--with", "commands"]].concat());
+    assert!(
+        packed.has("usr/bin/sort") && packed.has("usr/bin/wc"),
+        "{}",
+        packed.said
+    );
+    assert!(!plain.has("usr/bin/sort"), "{}", plain.said);
+    if runs_containers() {
+        assert!(!plain.run(&[]).status.success());
+        assert_eq!(packed.prints(&[]).trim(), "1");
+    }
+}
+
+#[test]
+fn the_first_argument_of_an_entrypoint_that_passes_them_on_is_a_command() {
+    if !have(&["sh", "sort"]) {
+        return;
+    }
+    let folder = temporary();
+    for (name, line, is_passed) in [
+        ("entry", "exec \"$@\"", true),
+        ("niced", "exec nice \"$@\"", true),
+        ("other", "echo \"$@\"", false),
+    ] {
+        let text = format!("#!/bin/sh\nset -e\n{line}\n");
+        let entry = shell_script(folder.path(), name, &text);
+        let words = [entry.to_str().unwrap(), "--cmd", r#"["sort", "--version"]"#];
+        let plain = pack(&words);
+        let told = hints(&words, "commands");
+        let is_told = told.iter().any(|(_, flag)| flag.contains("sort"));
+        assert_eq!(is_told, is_passed, "{told:?}");
+        let packed = pack(&[&words[..], &["--with", "commands"]].concat());
+        assert_eq!(packed.has("usr/bin/sort"), is_passed, "{}", packed.said);
+        if runs_containers() && is_passed {
+            assert!(!plain.run(&[]).status.success());
+            assert!(packed.prints(&[]).contains("sort (GNU coreutils)"));
+        }
     }
 }
 

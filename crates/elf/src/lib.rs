@@ -263,6 +263,19 @@ impl Object {
         self.dynamic.as_ref()?.soname.as_ref()
     }
 
+    /// Whether it has relative relocations in the packed form (`DT_RELR`), which a loader that does
+    /// not know them leaves undone.
+    pub fn has_packed_relocations(&self) -> bool {
+        let dynamic = self.dynamic.as_ref();
+        dynamic.is_some_and(|dynamic| dynamic.tables.is_packed)
+    }
+
+    /// Whether only `DT_GNU_HASH` leads to its symbols.
+    pub fn has_only_gnu_hash(&self) -> bool {
+        let tables = self.dynamic.as_ref().map(|dynamic| &dynamic.tables);
+        tables.is_some_and(|tables| tables.hash.is_none() && tables.gnu_hash.is_some())
+    }
+
     /// Its flags, for `-v`: `pie`, `bind-now`, `nodeflib`, `textrel`, `execstack`.
     pub fn flags(&self) -> Vec<&'static str> {
         let mut names = self.dynamic.as_ref().map_or_else(Vec::new, Dynamic::flags);

@@ -27,7 +27,12 @@ pub(super) struct Tables {
     rel: TableLocation,
     calls: TableLocation,
     calls_kind: u64,
+    /// Whether there are relative relocations in the packed form.
+    pub is_packed: bool,
 }
+
+/// `DT_RELR`: the address of packed relative relocations (the generic ABI of 2022).
+const DT_RELR: u64 = 36;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct TableLocation {
@@ -64,6 +69,7 @@ impl Tables {
             DT_JMPREL => self.calls.address = Some(value),
             DT_PLTRELSZ => self.calls.size = value,
             DT_PLTREL => self.calls_kind = value,
+            DT_RELR => self.is_packed = true,
             _ => {}
         }
     }

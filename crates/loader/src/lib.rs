@@ -22,6 +22,7 @@ mod objects;
 mod search_path;
 mod system;
 mod tokens;
+mod version;
 
 pub use cache::{Cache, CacheEntry, MAX_SIZE as MAX_CACHE, PATH as LD_SO_CACHE};
 pub use candidate::{Attempt, Outcome, Target, Tried};
@@ -30,6 +31,7 @@ pub use link_map::{FoundVia, LinkMap, Loaded};
 pub use objects::{Facts, Functions, Objects};
 pub use system::SystemFolders;
 pub use tokens::Tokens;
+pub use version::MuslVersion;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

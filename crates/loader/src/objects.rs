@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::SystemFolders;
+use super::{MuslVersion, SystemFolders};
 use slimpack_elf::{Definitions, ElfError, Notes, Object, References, Versions};
 use slimpack_vfs::bytes::ReadAt;
 use slimpack_vfs::{Errno, View, Walk};
@@ -46,6 +46,9 @@ pub trait Objects {
 
     /// The notes of `object`, which is the walked file; none when it cannot be read.
     fn notes(&self, walk: &Walk, object: &Object) -> Arc<Notes>;
+
+    /// The version of the musl loader `object`, which is the walked file; `None` if it does not tell.
+    fn musl_version(&self, walk: &Walk, object: &Object) -> Option<MuslVersion>;
 
     /// The functions in the symbol table of `object`, which is the walked file; none when it has no
     /// such table.
@@ -93,6 +96,14 @@ impl Objects for View {
         let read = || {
             let file = self.open(walk)?;
             Ok::<_, Errno>(Arc::new(Notes::read(object, file.as_ref())))
+        };
+        self.remember(walk, read).unwrap_or_default()
+    }
+
+    fn musl_version(&self, walk: &Walk, object: &Object) -> Option<MuslVersion> {
+        let read = || {
+            let file = self.open(walk)?;
+            Ok::<_, Errno>(MuslVersion::read(object, file.as_ref()))
         };
         self.remember(walk, read).unwrap_or_default()
     }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Random access to the bytes of one file.
 pub trait ReadAt: Send + Sync {
@@ -73,6 +74,20 @@ pub trait ReadAt: Send + Sync {
 /// # Errors
 /// The error of `pread(2)`, except `EINTR`.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let done = fill(file, buffer, offset)?;
+    READ.fetch_add(done as u64, Ordering::Relaxed);
+    Ok(done)
+}
+
+/// Bytes that [`read_at`] has read in this process: how far a long operation has come.
+static READ: AtomicU64 = AtomicU64::new(0);
+
+/// Number of bytes that this process has read of files, for a display of progress.
+pub fn bytes_read() -> u64 {
+    READ.load(Ordering::Relaxed)
+}
+
+fn fill(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match FileExt::read_at(file, &mut buffer[done..], offset + done as u64) {

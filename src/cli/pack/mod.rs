@@ -31,6 +31,7 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
     let jobs = config::jobs(path, args)?;
     let progress = Progress::start(
         format!("packing the images of {}", path.display()),
+        None,
         common.quiet,
     );
     let packed = jobs.par_iter().map(|job| pack(&job.args, common, false));
@@ -88,7 +89,8 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
     };
     let progress = target.output().map(|output| {
         let what = format!("writing {}", output.display());
-        Progress::start(what, common.quiet || !shows_progress)
+        let bytes = plans.iter().map(|plan| plan.rootfs.bytes()).sum();
+        Progress::start(what, Some(bytes), common.quiet || !shows_progress)
     });
     let (made, delivered) = target.write(&plans, args, &options)?;
     drop(progress);

@@ -1,5 +1,6 @@
 //! SP001–SP004 and SP006: what the loader needs and cannot load.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -221,6 +222,69 @@ pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureE
     finding.programs = vec![program.clone()];
     finding.chain = vec![program];
     finding
+}
+
+/// Libraries that a program without a loader lacks, too: no file of the target has their name,
+/// whatever rules the missing loader has. Those of the C library come with the loader.
+pub(super) fn missing_without_loader(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
+    if context.tree().is_none() {
+        return Vec::new();
+    }
+    let program = context.source.shown(&file.path);
+    let target = Target::of(&file.object);
+    let (mut known, mut findings) = (HashSet::new(), Vec::new());
+    let mut files = vec![file];
+    while let Some(file) = files.pop() {
+        for needed in file.object.dependencies() {
+            let name = &needed.name;
+            let is_path = name.as_bytes().contains(&b'/');
+            if is_path || is_of_c_library(name) || !known.insert(name) {
+                continue;
+            }
+            let mut found = context.libraries_called(name);
+            match found.find(|found| target.matches(&found.object.header)) {
+                Some(found) => files.push(found),
+                None => {
+                    let requester = context.source.shown(&file.path);
+                    let name = name.display().to_string();
+                    let message = format!("{name} is missing");
+                    let mut finding = Finding::new(&SP001, &requester, name, message)
+                        .evidence("tried", json!([]));
+                    finding.requesters = vec![requester.clone()];
+                    finding.programs = vec![program.clone()];
+                    finding.chain = match requester == program {
+                        true => vec![requester],
+                        false => vec![program.clone(), requester],
+                    };
+                    findings.push(finding);
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Whether a library is one of those that glibc or musl consist of.
+fn is_of_c_library(name: &OsStr) -> bool {
+    const PARTS: [&str; 13] = [
+        "anl",
+        "c",
+        "crypt",
+        "dl",
+        "m",
+        "mvec",
+        "nsl",
+        "nss_dns",
+        "nss_files",
+        "pthread",
+        "resolv",
+        "rt",
+        "util",
+    ];
+    let name = name.to_string_lossy();
+    let stem = name.split(".so").next().unwrap_or_default();
+    let part = stem.strip_prefix("lib").unwrap_or_default();
+    PARTS.contains(&part) || name.starts_with("ld") || name.starts_with("libc.musl-")
 }
 
 /// Objects that need another C library than the program's loader belongs to.

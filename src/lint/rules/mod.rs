@@ -6,6 +6,7 @@
 mod cache;
 mod data;
 mod dlopen;
+mod features;
 mod files;
 mod hardening;
 mod libraries;
@@ -86,6 +87,7 @@ pub(super) fn process(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec
     let mut findings = libraries::missing(process, Some(context));
     findings.extend(libraries::interpreter_mode(process));
     findings.extend(libraries::mixed(process));
+    findings.extend(features::unsupported(process));
     findings.extend(symbols::versions(process));
     findings.extend(symbols::undefined(process));
     findings.extend(symbols::unused(process));
@@ -105,6 +107,7 @@ pub(super) fn process(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec
 pub fn process_errors(process: &LintedProcess<'_>) -> Vec<Finding> {
     let mut findings = libraries::missing(process, None);
     findings.extend(libraries::mixed(process));
+    findings.extend(features::unsupported(process));
     findings.extend(symbols::versions(process));
     findings.extend(symbols::undefined(process));
     findings.extend(dlopen::unmet(process));
@@ -112,9 +115,13 @@ pub fn process_errors(process: &LintedProcess<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The finding for a program whose libraries cannot be resolved.
-pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Finding {
-    libraries::no_closure(context, file, error)
+/// The findings for a program whose libraries cannot be resolved.
+pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Vec<Finding> {
+    let mut findings = vec![libraries::no_closure(context, file, error)];
+    if matches!(error, NoClosure::NoInterpreter { .. }) {
+        findings.extend(libraries::missing_without_loader(context, file));
+    }
+    findings
 }
 
 /// Findings about a library that no program loads: what it needs, resolved on its own.

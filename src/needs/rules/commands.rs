@@ -35,36 +35,78 @@ const STARTERS: [&str; 15] = [
 const SHELL_STARTERS: [&str; 3] = ["popen", "system", "wordexp"];
 /// Commands whose names are also common words, options or table entries: hardly any program that
 /// contains the word starts the command.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 76] = [
     "arch",
+    "bridge",
     "clear",
     "cluster",
+    "col",
     "column",
+    "comm",
     "compare",
     "date",
     "dir",
     "display",
+    "dot",
+    "echo",
+    "editor",
     "expand",
     "expr",
+    "factor",
     "false",
     "file",
     "fold",
     "free",
+    "gold",
+    "groups",
+    "halt",
+    "head",
+    "i386",
     "import",
     "init",
     "join",
+    "last",
     "link",
     "locale",
     "login",
+    "more",
+    "node",
+    "nop",
+    "opt",
+    "pager",
+    "passwd",
     "paste",
+    "patch",
+    "printf",
+    "prune",
+    "red",
+    "reset",
+    "rev",
+    "script",
     "select",
+    "seq",
+    "service",
     "size",
+    "slot",
     "split",
+    "stat",
+    "stream",
+    "sum",
+    "sync",
+    "tabs",
+    "tail",
     "test",
     "time",
+    "timeout",
+    "top",
     "true",
+    "truncate",
     "tty",
     "unlink",
+    "users",
+    "view",
+    "write",
+    "x86_64",
     "yes",
     // The names under which coreutils programs recognize themselves.
     "sha224sum",
@@ -77,6 +119,11 @@ const SHORT: [&str; 17] = [
     "ar", "as", "cc", "cp", "id", "ld", "ln", "ls", "mv", "nm", "ps", "rm", "sh", "su", "vi", "wc",
     "xz",
 ];
+/// Those of them that are languages, too (ISO 639): two of them together are a list of languages.
+const LANGUAGES: [&str; 7] = ["ar", "as", "id", "ln", "ps", "su", "vi"];
+/// Maximum number of single words that count as commands: more of them are a table or a vocabulary,
+/// such as the file types of an editor, and not what the program starts.
+const MAX_BARE: usize = 16;
 /// Maximum number of names that a sign lists.
 const TOLD: usize = 6;
 /// Largest script that is searched for commands, in bytes.
@@ -87,14 +134,14 @@ const MAX_WORDS: usize = 1000;
 const MAX_FOLDERS: usize = 256;
 const MAX_ENTRIES: usize = 20_000;
 
-pub(super) static RULE: NeedRule = NeedRule {
+pub(in crate::needs) static RULE: NeedRule = NeedRule {
     name: "commands",
     mode: Mode::Hint,
     what: "the programs that it starts",
     sign: "commands in its script or arguments; or an import of execvp, posix_spawn, popen and the \
            like, with strings that are names of installed commands, or of programs in directories \
            whose paths it contains",
-    adds: "all of them with what they load; with commands=NAME+NAME only those",
+    adds: "all of them with what they load; --with commands=NAME+NAME only those",
     fires,
     supply,
     is_met: None,
@@ -187,10 +234,18 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let name = process.name();
     if let Some(script) = process.script.filter(|_| reads_posix_scripts(name)) {
         let text = text_of(process, script).map_or_else(|| "".into(), |found| found.text);
-        return (
-            Some(script),
-            commands_in(&text, Some(script), process.env, &is_program),
-        );
+        let mut found = commands_in(&text, Some(script), process.env, &is_program);
+        // `exec "$@"`, as entrypoints end: the first argument is a command.
+        if passes_arguments_on(&text) {
+            let first = process
+                .arguments
+                .first()
+                .filter(|word| !word.starts_with('-'));
+            let first = first.and_then(|word| command(process, word));
+            let first = first.filter(|path| is_program(path) && !found.contains(path));
+            found.extend(first);
+        }
+        return (Some(script), found);
     }
     let words: Vec<&str> = process.arguments.iter().map(String::as_str).collect();
     if let Some(text) = command_line(name, &words) {
@@ -205,6 +260,15 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     let found = words.filter_map(|word| command(process, word));
     let found: BTreeSet<PathBuf> = found.filter(|path| is_program(path)).collect();
     (None, found.into_iter().collect())
+}
+
+/// Whether a script becomes the command that its arguments are.
+fn passes_arguments_on(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.any(|word| word == "exec")
+            && words.any(|word| word.trim_end_matches(';') == "\"$@\"" || word == "\"${@}\"")
+    })
 }
 
 /// The commands whose names the program contains; those named after it (`git-*`) come first.
@@ -227,6 +291,24 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let texts = process.texts(0);
     let strings = process.names(&is_command);
     let mut names: BTreeSet<&str> = strings.iter().map(String::as_str).collect();
+    let own = |name: &&str| name.starts_with(&own_prefix) || *name == own_name;
+    if LANGUAGES
+        .iter()
+        .filter(|name| names.contains(**name))
+        .count()
+        > 1
+    {
+        names.retain(|name| !LANGUAGES.contains(name));
+    }
+    let is_table =
+        |names: &BTreeSet<&str>| names.iter().filter(|name| !own(name)).count() > MAX_BARE;
+    if is_table(&names) {
+        // `mkdir` in a message about the function of that name.
+        names.retain(|name| own(name) || process.program_imports(&[name]).is_none());
+    }
+    if is_table(&names) {
+        names.retain(own);
+    }
     if process.program_imports(&SHELL_STARTERS).is_some() {
         // The first word of a shell command line is a command, even if it is in WORDS.
         let started = texts

@@ -86,7 +86,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     mode: Mode::Hint,
     what: "glibc's character set converters",
     sign: "an import of iconv_open by a glibc program, or by a library that it names itself",
-    adds: "all converters of glibc (8 MB); with gconv=UTF-16+LATIN1 only those character sets",
+    adds: "all converters of glibc (8 MB); --with gconv=UTF-16+LATIN1 only those character sets",
     fires,
     supply,
     is_met: Some(|process| folder(process.view, process).is_some()),

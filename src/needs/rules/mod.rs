@@ -29,8 +29,9 @@ mod tzdata;
 mod users;
 
 pub(super) use bundle::{BUNDLE, unknown_payload};
-pub(super) use commands::script_with_data;
+pub(super) use commands::{RULE as COMMANDS, script_with_data};
 pub use paths::absent as absent_paths;
+pub(super) use stdlib::STDLIB;
 
 use std::path::{Component, Path};
 

@@ -47,7 +47,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     what: "the files and directories whose paths it contains",
     sign: "strings that are paths of files, of directories named after the program, or of files \
            that it writes below /var and /run",
-    adds: "these; below /etc with the directory of the file, below /var and /run empty directories",
+    adds: "what is there; below /etc with the directory of the file, below /var and /run empty directories",
     fires,
     supply,
     is_met: None,
@@ -78,8 +78,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if paths.iter().all(is_weak) {
         return None;
     }
+    let noun = if paths.len() == 1 { "path" } else { "paths" };
     let paths = told_paths(paths, TOLD)?;
-    Some(Sign::new(0, format!("contains the paths {paths}")))
+    Some(Sign::new(0, format!("contains the {noun} {paths}")))
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {

@@ -90,8 +90,11 @@ const COMPILED: [Compiled; 5] = [
     },
 ];
 
+/// The name of this need.
+pub(in crate::needs) const STDLIB: &str = "stdlib";
+
 pub(super) static RULE: NeedRule = NeedRule {
-    name: "stdlib",
+    name: STDLIB,
     mode: Mode::Hint,
     what: "the standard library of an interpreter",
     sign: "the name or a library of Python, Perl, Ruby, PHP, Tcl, Node.js or Java",

@@ -60,7 +60,7 @@ fn result(target: &Linted, finding: &Finding) -> Value {
                 "artifactLocation": {"uri": uri(&target.path.display().to_string())},
             },
         }],
-        "message": {"text": format!("{} {}", finding.message, finding.fix)},
+        "message": {"text": format!("{}. {}", finding.message, finding.fix)},
         "partialFingerprints": {"slimpack/v1": identity},
         "properties": {
             "evidence": finding.evidence,

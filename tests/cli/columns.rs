@@ -1,0 +1,100 @@
+//! What is printed fits a terminal of 80 columns, and long work shows how far it is.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+use crate::common::{compile, have, hello, slimpack, succeed, temporary};
+
+/// A program with a library behind links, whose path is far longer than a line.
+#[test]
+fn the_plan_fits_eighty_columns_and_folds_links_under_their_files() {
+    let folder = temporary();
+    let deep = "opt/a-vendor-with-a-long-name/a-product-with-a-longer-name/releases/2024.10.1/lib";
+    let lib = folder.path().join(deep);
+    fs::create_dir_all(&lib).unwrap();
+    let soname = "-Wl,-soname,libinner.so.1";
+    let source = "int inner(void) { return 0; }";
+    let library = compile(&lib, "libinner.so.1.2.3", source, &["-shared", soname]);
+    symlink("libinner.so.1.2.3", lib.join("libinner.so.1")).unwrap();
+    let source = "int inner(void); int main(void) { return inner(); }";
+    let rpath = format!("-Wl,-rpath,{}", lib.display());
+    let library = library.to_str().unwrap();
+    let app = compile(folder.path(), "app", source, &[library, &rpath]);
+    let plan = succeed(slimpack().arg(&app));
+    for line in plan.lines() {
+        assert!(line.chars().count() <= 80, "{line}\n{plan}");
+    }
+    assert!(
+        plan.contains('…') && plan.contains("/libinner.so.1.2.3"),
+        "{plan}"
+    );
+    assert!(plan.contains("← libinner.so.1\n"), "{plan}");
+    assert!(!plan.contains("needed by"), "{plan}");
+    // The whole paths, and the reasons.
+    let plan = succeed(slimpack().arg("-v").arg(&app));
+    assert!(
+        plan.contains(&format!("{deep}/libinner.so.1.2.3  needed by")),
+        "{plan}"
+    );
+    assert!(!plan.contains('…'), "{plan}");
+}
+
+#[test]
+fn a_plan_of_many_files_begins_with_a_total_by_directory() {
+    let folder = temporary();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    for number in 0..20 {
+        fs::write(data.join(format!("{number}")), vec![0; 1_000_000]).unwrap();
+    }
+    let add = format!("{}:/srv/data", data.display());
+    let plan = succeed(slimpack().arg(hello()).args(["--add", &add]));
+    let second = plan.lines().nth(1).unwrap();
+    assert_eq!(second.trim(), "20.0 MB  /srv/data  20 files");
+}
+
+/// The other end of a pipe is opened only when the bar is there: it is shown because the work takes
+/// long, however fast the machine is.
+#[test]
+fn long_work_shows_a_bar_with_bytes() {
+    if !have(&["script", "mkfifo", "timeout"]) {
+        return;
+    }
+    let folder = temporary();
+    let pipe = folder.path().join("pipe");
+    succeed(Command::new("mkfifo").arg(&pipe));
+    let line = format!(
+        "timeout 60 {} {} -o {}",
+        env!("CARGO_BIN_EXE_slimpack"),
+        hello().display(),
+        pipe.display()
+    );
+    let mut shown = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut terminal = shown.stdout.take().unwrap();
+    let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+    let is_shown = |said: &[u8]| {
+        let said = String::from_utf8_lossy(said);
+        said.contains("writing") && said.contains("B/2.")
+    };
+    while !is_shown(&said) {
+        let count = terminal.read(&mut piece).unwrap();
+        assert!(count > 0, "no bar: {}", String::from_utf8_lossy(&said));
+        said.extend(&piece[..count]);
+    }
+    let mut image = Vec::new();
+    fs::File::open(&pipe)
+        .unwrap()
+        .read_to_end(&mut image)
+        .unwrap();
+    terminal.read_to_end(&mut said).unwrap();
+    assert!(shown.wait().unwrap().success());
+    assert!(image.len() > 1 << 20);
+}
