@@ -53,7 +53,7 @@ enum PathText {
 /// A line of a recording.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum Line {
+enum LogEntry {
     Header {
         schema: u32,
         format: String,
@@ -101,11 +101,11 @@ impl Recording {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = |line: Line| {
+        let mut line = |line: LogEntry| {
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")
         };
-        line(Line::Header {
+        line(LogEntry::Header {
             schema: SCHEMA,
             format: FORMAT.to_owned(),
             command: self.command.clone(),
@@ -113,10 +113,10 @@ impl Recording {
         })?;
         for process in &self.processes {
             let process = process.clone();
-            line(Line::Process { process })?;
+            line(LogEntry::Process { process })?;
         }
         for (path, traced) in &self.found {
-            line(Line::Found {
+            line(LogEntry::Found {
                 path: path.as_path().into(),
                 uses: traced.uses,
                 by: traced.process,
@@ -124,10 +124,10 @@ impl Recording {
         }
         for path in &self.absent {
             let absent = path.as_path().into();
-            line(Line::Absent { absent })?;
+            line(LogEntry::Absent { absent })?;
         }
         for note in &self.notes {
-            line(Line::Note { note: note.clone() })?;
+            line(LogEntry::Note { note: note.clone() })?;
         }
         Ok(())
     }
@@ -171,23 +171,23 @@ fn json(lines: &mut Lines<'_>) -> Result<Recording, LogError> {
         // Of an untagged enum, serde says only that nothing matched.
         let value: serde_json::Value = serde_json::from_slice(&line.bytes)
             .map_err(|error| lines.error(error.column(), error.to_string()))?;
-        let line = Line::deserialize(value).map_err(|_| {
+        let line = LogEntry::deserialize(value).map_err(|_| {
             let what = "expected a header, process, path, absent or note of a recording";
             lines.error(1, what.to_owned())
         })?;
-        if lines.number == 1 && !matches!(line, Line::Header { .. }) {
+        if lines.number == 1 && !matches!(line, LogEntry::Header { .. }) {
             let what = format!("expected {{\"schema\":{SCHEMA},\"format\":\"{FORMAT}\",…");
             return Err(lines.error(1, what));
         }
         match line {
-            Line::Header { schema, format, .. } if schema != SCHEMA || format != FORMAT => {
+            LogEntry::Header { schema, format, .. } if schema != SCHEMA || format != FORMAT => {
                 let what = format!(
                     "format {format:?} of version {schema} is unknown; this slimpack reads {FORMAT:?} \
                      of version {SCHEMA}"
                 );
                 return Err(lines.error(1, what));
             }
-            Line::Header {
+            LogEntry::Header {
                 command, ending, ..
             } => {
                 // Several recordings in one file.
@@ -198,16 +198,16 @@ fn json(lines: &mut Lines<'_>) -> Result<Recording, LogError> {
                 };
                 recording.merge(before);
             }
-            Line::Process { process } => recording.processes.push(process),
-            Line::Found { path, uses, by } => {
+            LogEntry::Process { process } => recording.processes.push(process),
+            LogEntry::Found { path, uses, by } => {
                 let traced = Traced { uses, process: by };
                 let known = recording.found.entry(path.into()).or_insert(traced);
                 known.uses = known.uses.and(uses);
             }
-            Line::Absent { absent } => {
+            LogEntry::Absent { absent } => {
                 recording.absent.insert(absent.into());
             }
-            Line::Note { note } => {
+            LogEntry::Note { note } => {
                 recording.notes.insert(note);
             }
         }
