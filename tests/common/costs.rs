@@ -28,12 +28,12 @@ fn under(tool: &str, options: &[&str], command: &Command) -> Command {
     run
 }
 
-/// Runs to the end; that it succeeds is asked of the command itself elsewhere.
+/// Runs to the end; whether it succeeds is asked of the command itself elsewhere.
 fn finish(mut run: Command) -> String {
     let ended = run.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     let status = ended.status.code();
-    assert!(matches!(status, Some(0 | 1)), "{run:?}: {status:?}\n{said}");
+    assert!(matches!(status, Some(0..=2)), "{run:?}: {status:?}\n{said}");
     said
 }
 

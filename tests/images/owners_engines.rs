@@ -101,7 +101,7 @@ fn redis_keeps_values_as_its_own_user() {
     let words = [server, client, "-u", "redis", "-w", "/var/lib/redis"];
     let said = text(&output(common::slimpack().arg("-v").args(words)));
     assert!(
-        said.contains("/var/lib/redis, /var/log/redis, /var/run/redis; --with directories"),
+        said.contains("/var/lib/redis, /var/log/redis, /var/run/redis --with directories"),
         "{said}"
     );
     let options = ["--volume=/var/lib/redis", "--with=directories"];
