@@ -19,10 +19,13 @@ use crate::trace::{Recording, TraceError, TraceOptions};
 const LONG: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliError> {
-    // A run may be long: what cannot be written is reported before it.
-    drop(Output::create(&args.output)?);
+    let is_stdout = args.output == Path::new("-");
+    if !is_stdout {
+        // A run may be long: what cannot be written is reported before it.
+        drop(Output::create(&args.output)?);
+    }
     let mut command = command(&args.command)?;
-    if args.output == Path::new("/dev/stdout") {
+    if is_stdout {
         command.stdout(Stdio::from(io::stderr()));
     }
     let only = args.only.as_deref().map(real).transpose()?;
@@ -37,16 +40,7 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliErro
             option: "--allow-failure",
         });
     }
-    let fail = |error| OutputError::Io(args.output.clone(), error);
-    let mut text = Vec::new();
-    recording.write(&mut text).map_err(fail)?;
-    match Output::create(&args.output)? {
-        Output::Device(mut device) => device.write_all(&text).map_err(fail)?,
-        Output::File(mut file) => {
-            file.write_all(&text).map_err(fail)?;
-            file.publish()?;
-        }
-    }
+    write(&recording, args, is_stdout)?;
     if !common.quiet {
         super::say(|err| {
             writeln!(
@@ -60,6 +54,26 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliErro
         });
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a recording to standard output, a device or a file.
+fn write(recording: &Recording, args: &TraceArgs, is_stdout: bool) -> Result<(), CliError> {
+    let mut text = Vec::new();
+    recording.write(&mut text)?;
+    if is_stdout {
+        let mut out = super::stdout();
+        out.write_all(&text)?;
+        return Ok(out.flush()?);
+    }
+    let fail = |error| OutputError::Io(args.output.clone(), error);
+    match Output::create(&args.output)? {
+        Output::Device(mut device) => device.write_all(&text).map_err(fail)?,
+        Output::File(mut file) => {
+            file.write_all(&text).map_err(fail)?;
+            file.publish()?;
+        }
+    }
+    Ok(())
 }
 
 /// A command of this shell, found in PATH unless its name has a slash.

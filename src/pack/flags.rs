@@ -60,11 +60,13 @@ pub fn without_trace(options: &Options, traced: &Plan) -> Result<TraceFlags, Pac
     for is_loaded in [false, true] {
         for path in items(traced, &plan, is_loaded) {
             let source = path.to_string_lossy().into_owned();
-            flags.push(format!("--add={source}"));
+            let owner = traced.rootfs.node(&path).and_then(owner);
+            let chown = owner.as_ref().map(|owner| format!(",chown={owner}"));
+            flags.push(format!("--add={source}{}", chown.unwrap_or_default()));
             plain.add.push(Add {
                 source,
                 destination: None,
-                grant: Grant::default(),
+                grant: Grant { owner, mode: None },
             });
         }
         plan = Plan::new(&plain)?;
@@ -74,8 +76,7 @@ pub fn without_trace(options: &Options, traced: &Plan) -> Result<TraceFlags, Pac
             continue;
         };
         if let Content::Directory(mode) = node.content {
-            let Owner { uid, gid } = node.owner;
-            let owner = (node.owner != Owner::default()).then(|| format!("{uid}:{gid}"));
+            let owner = owner(node);
             let mode = (mode != 0o755).then_some(mode);
             let chown = owner.as_ref().map(|owner| format!(",chown={owner}"));
             let chmod = mode.map(|mode| format!(",chmod={mode:04o}"));
@@ -136,6 +137,12 @@ fn is_same(a: &RootfsNode, b: &RootfsNode) -> bool {
         _ => false,
     };
     is_same && a.owner == b.owner
+}
+
+/// The owner of a node by number, unless it is root.
+fn owner(node: &RootfsNode) -> Option<String> {
+    let Owner { uid, gid } = node.owner;
+    (node.owner != Owner::default()).then(|| format!("{uid}:{gid}"))
 }
 
 fn is_of_trace(reason: &Reason) -> bool {

@@ -155,16 +155,10 @@ impl Join<'_> {
 
     fn cause(&self, traced: Traced, done: &str) -> Cause {
         let process = self.runs.recording.process(traced.process);
-        let short: String = process.chars().take(PROCESS_MAX).collect();
-        let more = if short.len() < process.len() {
-            "…"
-        } else {
-            ""
-        };
         Cause {
             need: TRACE,
             object: None,
-            sign: format!("{short}{more} {done} it"),
+            sign: format!("{} {done} it", short(&process)),
         }
     }
 
@@ -250,7 +244,21 @@ impl Join<'_> {
                 more: 0,
             });
         }
-        self.add(Addition::File(path.to_path_buf()), cause);
+        self.add_for_owner(Addition::File(path.to_path_buf()), walk, cause);
+    }
+
+    /// Adds something; what is closed to group or others stays its owner's, who could not read it
+    /// otherwise.
+    fn add_for_owner(&mut self, addition: Addition, walk: &Walk, cause: &Cause) {
+        let is_closed = walk.metadata.mode & 0o044 != 0o044;
+        self.result.provisions.push(Provision {
+            addition,
+            cause: cause.clone(),
+            ownership: Ownership {
+                owner: is_closed.then_some(walk.metadata.owner),
+                mode: None,
+            },
+        });
     }
 
     /// A file that was there before the run, which wrote to it; returns whether it is dealt with.
@@ -296,7 +304,8 @@ impl Join<'_> {
         }
         self.way(walk, cause);
         let mode = walk.metadata.mode & 0o1777;
-        self.add(Addition::Folder(walk.real.clone(), mode | 0o700), cause);
+        let folder = Addition::Folder(walk.real.clone(), mode | 0o700);
+        self.add_for_owner(folder, walk, cause);
     }
 
     /// Directories may have had more in them than the run used.

@@ -275,10 +275,6 @@ fn what_a_run_reads_is_in_the_image_and_what_it_writes_is_not() {
     let inside = |name: &str| root.join(place.strip_prefix("/").unwrap()).join(name);
     assert!(inside("listed/a").exists(), "{said}");
     assert!(!inside("data/read").exists());
-    let mut why = slimpack();
-    why.args(["why", "--json"])
-        .arg(&root)
-        .arg(Path::new("/").join(place).join("data/secret"));
     let plan =
         succeed(
             slimpack()
@@ -309,6 +305,28 @@ fn files_that_are_only_tested_for_are_packed_up_to_a_megabyte() {
         said.contains(&format!("--add {}/large", place.display())),
         "{said}"
     );
+}
+
+#[test]
+fn what_is_closed_to_others_stays_its_owners() {
+    if !common::is_root() {
+        return;
+    }
+    let place = temporary();
+    let place = place.path();
+    fs::write(place.join("secret"), "s").unwrap();
+    fs::set_permissions(place.join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(place.join("secret"), Some(1234), Some(1235)).unwrap();
+    let program = script(place, "read x < DIR/secret; :");
+    let (root, said) = traced(place, &program, &["--suggest"]);
+    let inside = root.join(place.strip_prefix("/").unwrap()).join("secret");
+    let found = fs::metadata(inside).unwrap();
+    assert_eq!(
+        (found.uid(), found.gid(), found.mode() & 0o777),
+        (1234, 1235, 0o600)
+    );
+    let flag = format!("--add={}/secret,chown=1234:1235", place.display());
+    assert!(said.contains(&flag), "{said}");
 }
 
 #[test]
@@ -351,6 +369,9 @@ fn the_output_of_a_run_is_not_the_image() {
     assert_eq!(said.stderr, b"spoken\n");
     let said = run(place.path(), &["trace", "-q", "-o", "log", "--", "./app"]);
     assert_eq!(said.stdout, b"spoken\n");
+    let said = run(place.path(), &["trace", "-q", "-o", "-", "--", "./app"]);
+    assert!(said.stdout.starts_with(b"{\"schema\":1"));
+    assert_eq!(said.stderr, b"spoken\n");
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(in crate::cli) struct TraceArgs {
         allow_hyphen_values = true
     )]
     pub command: Vec<std::ffi::OsString>,
-    /// Write the recording to FILE
+    /// Write the recording to FILE; - is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// Record only what this program and its descendants look up
