@@ -16,6 +16,7 @@ use slimpack::lint::{self, Ignore, Policy};
 use slimpack::loader::{Environment, Loaders};
 use slimpack::needs::{self, Process, RULES, RuleMemo, Selection, Supply};
 use slimpack::packages::{Packages, Records};
+use slimpack::trace::Recording;
 use slimpack::vfs::memory::MemoryVfs;
 use slimpack::vfs::{View, one_line, safe};
 
@@ -210,6 +211,22 @@ pub fn pyinstaller(data: &[u8]) {
             is_image: false,
         });
     });
+}
+
+/// A recording of `slimpack trace`, or a log of strace; what is read can be written and read again.
+pub fn trace(data: &[u8]) {
+    let read = |mut bytes: &[u8]| Recording::read(&mut bytes, Path::new("/work"));
+    let recording = match read(data) {
+        Ok(recording) => recording,
+        Err(error) => {
+            let _ = error.to_string();
+            return;
+        }
+    };
+    let mut written = Vec::new();
+    recording.write(&mut written).expect("memory takes all");
+    let again = read(&written).expect("what was written can be read");
+    assert_eq!(again.found.len(), recording.found.len());
 }
 
 /// `slimpack.toml`, and the findings that its policy ignores.

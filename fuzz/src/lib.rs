@@ -16,7 +16,7 @@ mod registry;
 mod seeds;
 
 pub use elf::{cache, closure, elf, strip, symbols};
-pub use files::{config, gconv, needs, packages, pyinstaller, script, words};
+pub use files::{config, gconv, needs, packages, pyinstaller, script, trace, words};
 pub use images::{compression, docker, image, oci, root, tar};
 pub use mutate::Mutator;
 #[cfg(feature = "registry")]
@@ -46,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("pyinstaller", pyinstaller),
     ("config", config),
     ("words", words),
+    ("trace", trace),
     #[cfg(feature = "registry")]
     ("registry", registry),
 ];

@@ -52,6 +52,9 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         .map(|script| join(&[script, b"/usr/bin:/bin:relative:/opt/a"]))
         .to_vec(),
         "pyinstaller" => vec![pyinstaller()],
+        "trace" => [STRACE, RECORDING]
+            .map(|text| text.as_bytes().to_vec())
+            .to_vec(),
         "config" => [CONFIG, "[lint]\nfail-on = 'never'\n[[image]]\nfile = '''\na'''\n"]
             .map(|text| text.as_bytes().to_vec())
             .to_vec(),
@@ -493,3 +496,30 @@ fn registry() -> Vec<Vec<u8>> {
         join(&[b"403", b"<html>denied\n"]),
     ]
 }
+
+/// Each kind of line of strace.
+const STRACE: &str = r#"10  execve("/bin/sh", ["sh", "-c", "ls"], 0x7ff /* 9 vars */) = 0
+10  12:00:00.1 openat(AT_FDCWD</work>, "a\n\303\251", O_RDONLY|O_CREAT|O_CLOEXEC, 0666) = 3</work/a>
+10  openat2(3, "b", {flags=O_RDONLY|O_PATH, resolve=RESOLVE_IN_ROOT}, 24) = 4
+10  clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD <unfinished ...>
+[pid 11] chdir("/usr")                    = 0
+10  <... clone resumed>, child_tidptr=0x7f) = 11
+11  stat("lib", {st_mode=S_IFDIR|0755, ...}) = 0
+11  execve("/bin/echo", ["echo"], 0x7ff <pid changed to 10 ...>
+10  +++ superseded by execve in pid 11 +++
+10  <... execve resumed>)             = 0
+10  readlink("/proc/self/exe", 0x7ff, 4096) = -1 EINVAL (Invalid argument)
+10  getdents64(4, 0x55 /* 2 entries */, 32768) = 48
+10  dup2(4, 5)                        = 5
+10  close(5)                          = 0
+10  rename("c", "d")                  = -1 ENOENT (No such file or directory)
+10  --- SIGCHLD {si_signo=SIGCHLD} ---
+10  +++ killed by SIGTERM +++
+"#;
+const RECORDING: &str = r#"{"schema":1,"format":"slimpack-trace","command":["/bin/ls"],"ending":{"exit":0}}
+{"process":["/bin/ls","-l"]}
+{"path":"/etc/passwd","uses":["opened","tested"],"by":0}
+{"path":[47,255],"uses":["created"],"by":0}
+{"absent":"/etc/none"}
+{"note":{"kind":"setuid","path":"/usr/bin/su"}}
+"#;
