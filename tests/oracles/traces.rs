@@ -9,7 +9,7 @@ use std::process::Command;
 use slimpack::trace::{Recording, Uses};
 
 use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
-use crate::{machine, program_runs};
+use crate::{machine, program_runs, program_table};
 use program_runs::{Run, Stage, TREES};
 
 /// Commands that look up files in every way that there is. DIR is a directory of their own.
@@ -243,68 +243,75 @@ fn under(program: &Path, flags: &[&str], command: &Command) -> Command {
     whole
 }
 
-/// What this run looks up, by strace and by slimpack.
-fn both(directory: &Path, text: &str, user: Option<&str>) -> (BTreeSet<PathBuf>, Recording) {
+/// What a command looks up, by strace and by slimpack. `ready` makes its directory anew.
+fn looked_up(command: &Command, ready: impl Fn(&Path)) -> (BTreeSet<PathBuf>, Recording) {
     let logs = temporary();
-    let place = |name: &str| logs.path().join(name);
-    let command = command(text, user);
-    let ready = || {
+    let place = |name: &str| logs.path().join(name).to_str().unwrap().to_owned();
+    ready(logs.path());
+    let trace = "trace=%file,%process,fchdir";
+    let flags = ["-ff", "-y", "-e", trace, "-o", &place("log")];
+    let plain = output(&mut under(Path::new("strace"), &flags, command));
+    let mut expected = BTreeSet::new();
+    for file in fs::read_dir(logs.path()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_str().unwrap().starts_with("log.") {
+            by_strace(&fs::read_to_string(file.path()).unwrap(), &mut expected);
+        }
+    }
+    ready(logs.path());
+    let recording = place("trace");
+    let flags = ["trace", "--allow-failure", "-o", &recording, "--"];
+    let slimpack = Path::new(env!("CARGO_BIN_EXE_slimpack"));
+    let traced = output(&mut under(slimpack, &flags, command));
+    assert!(traced.status.success(), "{command:?}: {}", text(&traced));
+    if plain.status.success() {
+        let here = Recording::read(
+            &mut BufReader::new(fs::File::open(&recording).unwrap()),
+            Path::new("/"),
+        );
+        assert!(here.unwrap().ending.unwrap().is_success(), "{command:?}");
+    }
+    let file = fs::File::open(recording).unwrap();
+    let recording = Recording::read(&mut BufReader::new(file), Path::new("/")).unwrap();
+    (expected, recording)
+}
+
+/// What this command of the list looks up.
+fn both(directory: &Path, text: &str, user: Option<&str>) -> (BTreeSet<PathBuf>, Recording) {
+    looked_up(&command(text, user), |place| {
         fresh(directory);
         for (name, source) in PROGRAMS {
             if text.ends_with(name) {
-                fs::copy(
-                    compile(logs.path(), name, source, &["-pthread", "-w"]),
-                    directory.join(name),
-                )
-                .unwrap();
+                let program = compile(place, name, source, &["-pthread", "-w"]);
+                fs::copy(program, directory.join(name)).unwrap();
             }
         }
+    })
+}
+
+/// The paths that only strace saw, and those that only slimpack saw; without names that differ from run
+/// to run.
+fn differences(
+    directory: &Path,
+    expected: &BTreeSet<PathBuf>,
+    recording: &Recording,
+) -> [Vec<PathBuf>; 2] {
+    // Seen by other system calls than those of `by_strace`.
+    let other_calls = Uses::MAPPED.and(Uses::LISTED).and(Uses::REFUSED);
+    let other_calls = other_calls.and(Uses::CREATED).and(Uses::REMOVED);
+    let other_calls = other_calls.and(Uses::CHANGED);
+    let is_random = |path: &Path| path.starts_with("/tmp") && !path.starts_with(directory);
+    let is_compared = |path: &&PathBuf| {
+        !is_of_kernel(path) && !is_random(path) && path.symlink_metadata().is_ok()
     };
-    ready();
-    let prefix = place("log");
-    let flags = [
-        "-ff",
-        "-y",
-        "-e",
-        "trace=%file,%process,fchdir",
-        "-o",
-        prefix.to_str().unwrap(),
-    ];
-    let plain = output(&mut under(Path::new("strace"), &flags, &command));
-    let mut expected = BTreeSet::new();
-    for file in fs::read_dir(logs.path()).unwrap() {
-        let file = file.unwrap().path();
-        if file
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with("log.")
-        {
-            by_strace(&fs::read_to_string(file).unwrap(), &mut expected);
-        }
-    }
-    ready();
-    let trace = place("trace");
-    let flags = [
-        "trace",
-        "--allow-failure",
-        "-o",
-        trace.to_str().unwrap(),
-        "--",
-    ];
-    let traced = output(&mut under(
-        Path::new(env!("CARGO_BIN_EXE_slimpack")),
-        &flags,
-        &command,
-    ));
-    assert!(traced.status.success(), "{text}: {}", common::text(&traced));
-    assert_eq!(plain.stdout, traced.stdout, "{text}");
-    let file = fs::File::open(trace).unwrap();
-    (
-        expected,
-        Recording::read(&mut BufReader::new(file), Path::new("/")).unwrap(),
-    )
+    let lacks = expected.iter().filter(is_compared);
+    let lacks = lacks.filter(|path| !recording.found.contains_key(*path));
+    let found = recording.found.iter();
+    let found = found.filter(|(_, traced)| !traced.uses.without(other_calls).is_empty());
+    // What a link of /proc leads to, and calls with two paths.
+    let more = found.map(|(path, _)| path).filter(is_compared);
+    let more = more.filter(|path| !expected.contains(*path) && !path.starts_with(directory));
+    [lacks.cloned().collect(), more.cloned().collect()]
 }
 
 #[test]
@@ -321,35 +328,11 @@ fn a_trace_finds_what_strace_finds() {
         let text = text.replace("DIR", directory.to_str().unwrap());
         for user in [None, Some("65534")] {
             let (expected, recording) = both(&directory, &text, user);
-            let other_calls = Uses::MAPPED.and(Uses::LISTED).and(Uses::REFUSED);
-            let other_calls = other_calls
-                .and(Uses::CREATED)
-                .and(Uses::REMOVED)
-                .and(Uses::CHANGED);
-            let found: BTreeSet<&PathBuf> = recording.found.keys().collect();
-            // Names of temporary files are other ones each time.
-            let is_random = |path: &Path| path.starts_with("/tmp") && !path.starts_with(&directory);
-            let is_gone = |path: &Path| path.starts_with(&directory) && !path.exists();
-            let is_compared =
-                |path: &&PathBuf| !is_of_kernel(path) && !is_random(path) && !is_gone(path);
-            let lacks: Vec<_> = expected
-                .iter()
-                .filter(is_compared)
-                .filter(|path| !found.contains(path))
-                .collect();
+            let [lacks, more] = differences(&directory, &expected, &recording);
             assert!(
                 lacks.is_empty(),
                 "{text} as {user:?}: not recorded: {lacks:?}"
             );
-            let more: Vec<_> = recording
-                .found
-                .iter()
-                .filter(|(_, traced)| !traced.uses.without(other_calls).is_empty())
-                .map(|(path, _)| path)
-                .filter(is_compared)
-                // What a link of /proc leads to, and calls with two paths.
-                .filter(|path| !expected.contains(*path) && !path.starts_with(&directory))
-                .collect();
             assert!(
                 more.is_empty(),
                 "{text} as {user:?}: not in strace: {more:?}"
@@ -422,6 +405,80 @@ fn a_log_of_strace_says_what_a_trace_says() {
     }
 }
 
+/// The runs of the table under strace and under slimpack, as root and as another user; a sample of them
+/// unless all are wanted.
+#[test]
+fn programs_of_the_table_are_traced_as_strace_does() {
+    if !have(&["strace", "setpriv"]) || !common::is_root() {
+        return;
+    }
+    let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some();
+    let runs: Vec<Run> = program_runs::all()
+        .into_iter()
+        .filter(|run| !run.setup.contains(TREES) || std::env::var_os(TREES).is_some())
+        .filter(|run| run.program.starts_with("DIR") || common::find(&run.program).is_some())
+        .step_by(if all { 1 } else { 8 })
+        .collect();
+    let start = || (0, Vec::new());
+    let threads = machine::on_two_threads(&runs, start, |run, (paths, bad)| {
+        for user in [None, Some("65534")] {
+            match as_strace_does(run, user) {
+                Ok(count) => *paths += count,
+                Err(why) => bad.push(why),
+            }
+        }
+    });
+    let bad: Vec<String> = threads.iter().flat_map(|(_, bad)| bad.clone()).collect();
+    let paths: usize = threads.iter().map(|(paths, _)| paths).sum();
+    println!("{} runs, {paths} paths", 2 * runs.len());
+    assert!(bad.is_empty(), "{} differ\n{}", bad.len(), bad.join("\n"));
+    assert!(paths > 500, "{paths}");
+}
+
+/// The number of paths of a run, or how the two differ.
+fn as_strace_does(run: &Run, user: Option<&str>) -> Result<usize, String> {
+    /// Runs look up other paths when a clock or a thread is slower.
+    const TRIES: usize = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(folder.path(), permissions).unwrap();
+    let stage = Stage::of(run, &folder.path().join("dir"));
+    let mut command = match user {
+        None => Command::new("env"),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args([&format!("--reuid={user}"), &format!("--regid={user}")]);
+            command.args(["--clear-groups", "env"]);
+            command
+        }
+    };
+    command.args(["-i", &format!("PATH={PATH}")]);
+    command.args(
+        stage
+            .run
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    command
+        .args(["timeout", "60"])
+        .arg(&stage.run.program)
+        .args(&stage.run.args);
+    let mut different = Default::default();
+    for _ in 0..TRIES {
+        let (expected, recording) = looked_up(&command, |_| stage.set_up());
+        different = differences(folder.path(), &expected, &recording);
+        if different.iter().all(Vec::is_empty) {
+            return Ok(expected.len());
+        }
+    }
+    let [lacks, more] = different;
+    Err(format!(
+        "{} as {user:?}: not recorded: {lacks:?}; not in strace: {more:?}",
+        run.name
+    ))
+}
+
 /// The runs of the table, packed by what a trace found and no other flag.
 #[test]
 fn traced_programs_run_without_any_other_flag() {
@@ -436,19 +493,27 @@ fn traced_programs_run_without_any_other_flag() {
         .filter(|run| wanted.as_ref().is_none_or(|word| run.name.contains(word)))
         .filter(|run| !run.setup.contains(TREES) || std::env::var_os(TREES).is_some())
         .filter(|run| run.program.starts_with("DIR") || common::find(&run.program).is_some())
-        // Those that need flags first.
-        // The others are traced with the whole table.
-        .filter(|run| !run.trace && (all || wanted.is_some() || !run.flags().is_empty()))
+        // Rows with a trace are runs of the table; those that need flags go first.
+        .filter(|run| all || wanted.is_some() || !run.trace && !run.flags().is_empty())
         .step_by(step)
         .collect();
-    let threads = machine::on_two_threads(&runs, Vec::new, |run, bad: &mut Vec<String>| {
+    let start = || (Vec::new(), Vec::new());
+    let threads = machine::on_two_threads(&runs, start, |run, (rows, bad)| {
         let failed = |_| Err(format!("{}: the run panicked", run.name));
-        if let Err(why) = std::panic::catch_unwind(|| traced(run)).unwrap_or_else(failed) {
-            bad.push(why);
+        match std::panic::catch_unwind(|| traced(run)).unwrap_or_else(failed) {
+            Ok((plain, traced)) => rows.push((run.name.clone(), plain, traced)),
+            Err(why) => bad.push(why),
         }
     });
-    let bad: Vec<String> = threads.into_iter().flatten().collect();
-    println!("{} of {} runs", runs.len() - bad.len(), runs.len());
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    for (more, wrong) in threads {
+        rows.extend(more);
+        bad.extend(wrong);
+    }
+    println!("{} of {} runs", rows.len(), runs.len());
+    if let Some(file) = std::env::var_os("SLIMPACK_TEST_TABLE") {
+        write_table(rows, Path::new(&file));
+    }
     assert!(
         bad.is_empty(),
         "{} runs fail\n{}",
@@ -457,8 +522,24 @@ fn traced_programs_run_without_any_other_flag() {
     );
 }
 
-/// Packs a run by its trace, and runs it.
-fn traced(run: &Run) -> Result<(), String> {
+/// Writes the table of docs/src/trace.md.
+fn write_table(mut rows: Vec<(String, u64, u64)>, file: &Path) {
+    rows.sort();
+    let thousands = program_table::thousands;
+    let mut text = String::from("| run | by static rules | added by the trace |\n|---|--:|--:|\n");
+    for (name, plain, traced) in &rows {
+        let added = thousands(traced.saturating_sub(*plain));
+        text += &format!("| {name} | {} | {added} |\n", thousands(*plain));
+    }
+    let sum = |of: fn(&(String, u64, u64)) -> u64| rows.iter().map(of).sum::<u64>();
+    let (plain, traced) = (sum(|row| row.1), sum(|row| row.2));
+    let added = thousands(traced.saturating_sub(plain));
+    text += &format!("| all {} | {} | {added} |\n", rows.len(), thousands(plain));
+    fs::write(file, text).unwrap();
+}
+
+/// Packs a run by its trace, and runs it; the bytes of its image without the trace and with it.
+fn traced(run: &Run) -> Result<(u64, u64), String> {
     let folder = tempfile::tempdir().unwrap();
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     fs::set_permissions(folder.path(), permissions).unwrap();
@@ -501,13 +582,15 @@ fn traced(run: &Run) -> Result<(), String> {
         succeed(&mut command);
         flags = vec![format!("--trace-log={log}")];
     }
-    stage.pack(&flags, &image)?;
+    let bytes = |plan: serde_json::Value| plan["bytes"].as_u64().unwrap();
+    let plain = bytes(stage.pack(&[], &image)?);
+    let traced = bytes(stage.pack(&flags, &image)?);
     stage.set_up();
     let here = stage.here();
     stage.set_up();
     let there = stage.there(&image);
     match stage.is_same(&here, &there) {
-        true => Ok(()),
+        true => Ok((plain, traced)),
         false => Err(format!(
             "{}: here {}: {}\nin the image {}: {}",
             run.name,
