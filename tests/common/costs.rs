@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{compile, temporary};
+use crate::common::{compile, slimpack, temporary};
 
 /// Tools that count.
 pub const TOOLS: [&str; 3] = ["valgrind", "strace", "python3"];
@@ -120,6 +120,14 @@ pub fn calls(command: &Command) -> Calls {
         }
     }
     calls
+}
+
+/// What `inspect` of an image costs, by `measure`.
+pub fn of_inspecting(image: &[u8], measure: impl FnOnce(&Command) -> u64) -> u64 {
+    let folder = temporary();
+    fs::write(folder.path().join("image"), image).unwrap();
+    let mut command = slimpack();
+    measure(command.args(["inspect", "image"]).current_dir(&folder))
 }
 
 /// The most memory that a run held, in bytes.

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use common::{HELLO, compile, have, hello, slimpack, succeed, temporary};
+use common::{HELLO, compile, have, hello, succeed, temporary};
 use image_writer::*;
 use serde_json::{Value, json};
 use tar::EntryType;
@@ -168,11 +168,7 @@ fn limits_are_for_all_layers_together_and_named_when_they_are_reached() {
 
 /// Instructions that `inspect` of an image takes.
 fn instructions(image: &[u8]) -> u64 {
-    let folder = temporary();
-    fs::write(folder.path().join("image"), image).unwrap();
-    let mut command = slimpack();
-    command.args(["inspect", "image"]).current_dir(&folder);
-    costs::instructions(&command, None)
+    costs::of_inspecting(image, |command| costs::instructions(command, None))
 }
 
 /// Asserts that ten times the `count` cost less than `factor` times the instructions.
@@ -257,13 +253,7 @@ fn assert_read_once(image: impl Fn(usize) -> Vec<u8>) {
     if !have(&costs::TOOLS) {
         return;
     }
-    let read = |count: usize| {
-        let folder = temporary();
-        fs::write(folder.path().join("image"), image(count)).unwrap();
-        let mut command = slimpack();
-        command.args(["inspect", "image"]).current_dir(&folder);
-        costs::calls(&command).read
-    };
+    let read = |count| costs::of_inspecting(&image(count), |command| costs::calls(command).read);
     let (few, many) = (read(10), read(100));
     assert!(many < few + (1 << 20), "{few} bytes are read, then {many}");
 }

@@ -34,6 +34,7 @@ mod cross;
 mod differential;
 mod fixtures;
 mod lint_debian;
+mod lookups;
 mod needs;
 mod needs_commands;
 mod needs_programs;

@@ -1,0 +1,480 @@
+//! What a trace finds, held against strace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use slimpack::trace::{Recording, Uses};
+
+use crate::common::{self, compile, have, output, temporary, text};
+use crate::{machine, program_runs};
+use program_runs::{Run, Stage, TREES};
+
+/// Commands that look up files in every way that there is. DIR is a directory of their own.
+const COMMANDS: [&str; 15] = [
+    "DIR/daemon",
+    "ls -lR /etc/alternatives",
+    "python3 -c 'import ssl, json, ctypes'",
+    "sh -c 'cd /usr/share && cat ../lib/os-release ./base-files/motd >/dev/null; mkdir -p DIR/a/b; echo x >DIR/a/b/c; mv DIR/a/b/c DIR/a/d; rm -r DIR/a/b; ln -s d DIR/a/e; readlink -f DIR/a/e; test -e /nonexistent'",
+    "git -C DIR init -q",
+    "perl -MFile::Find -e 'find(sub {}, \"/usr/share/doc/perl\"); print -e \"/etc/passwd\"'",
+    "find /usr/share/perl5 -name '*.pm' -newer /etc/passwd",
+    "gcc -c -o DIR/probe.o DIR/probe.c",
+    "make -f /dev/null -n nothing-to-do",
+    "tar -cf DIR/x.tar -C /usr/share/doc/tar .",
+    "bash -c 'exec -a other /bin/true'",
+    "env -i /usr/bin/env",
+    "xargs -a /etc/hostname -n1 echo",
+    "DIR/threads",
+    "DIR/odd",
+];
+
+/// Threads that open files, change their user (which glibc does by real-time signals), and execute.
+const THREADS: &str = r#"
+#include <pthread.h>
+#include <unistd.h>
+#include <stdio.h>
+#include <fcntl.h>
+static void *opens(void *n) {
+    for (int i = 0; i < 20; i++) { access("/etc/passwd", R_OK); close(open("/etc/group", O_RDONLY)); }
+    return n;
+}
+static void *executes(void *n) { execl("/bin/echo", "echo", "done", (char *)0); return n; }
+int main(void) {
+    pthread_t threads[200];
+    for (long i = 0; i < 200; i++) if (pthread_create(threads + i, 0, opens, (void *)i)) return 1;
+    if (setresuid(getuid(), getuid(), getuid())) return 2;
+    for (int i = 0; i < 200; i++) pthread_join(threads[i], 0);
+    pthread_create(threads, 0, executes, 0);
+    pause();
+}
+"#;
+
+/// Calls that few programs make.
+const ODD: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+int main(void) {
+    char link[4096], *arguments[] = {"true", 0};
+    int status, usr = open("/usr", O_PATH | O_DIRECTORY), program = open("/usr/bin/true", O_PATH | O_CLOEXEC);
+    struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+    if (syscall(SYS_openat2, usr, "lib/os-release", &how, sizeof how) < 0) return 1;
+    if (openat(usr, "bin/../share/doc", O_RDONLY | O_DIRECTORY) < 0) return 2;
+    if (fork() == 0) { syscall(SYS_execveat, program, "", arguments, 0, AT_EMPTY_PATH); _exit(9); }
+    if (wait(&status) < 0 || status) return 3;
+    if (vfork() == 0) { execl("/bin/true", "true", (char *)0); _exit(9); }
+    if (wait(&status) < 0 || status) return 4;
+    if (readlink("/proc/self/exe", link, sizeof link) < 0 || open("/proc/self/exe", O_RDONLY) < 0) return 5;
+    getxattr("/etc/passwd", "user.none", link, sizeof link);
+    struct statx found;
+    if (statx(usr, "bin", AT_SYMLINK_NOFOLLOW, STATX_ALL, &found)) return 6;
+    if (chdir("/usr/lib") || access("os-release", R_OK) || fchdir(usr) || access("lib/os-release", R_OK)) return 7;
+    if (open("/etc/passwd/none", O_RDONLY) >= 0 || truncate("/nonexistent", 0) == 0) return 8;
+    return 0;
+}
+"#;
+
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A server's way of starting: the process that goes on is a child of init, in a session of its own.
+const DAEMON: &str = r#"
+#include <fcntl.h>
+#include <unistd.h>
+int main(void) {
+    int ready[2];
+    char byte;
+    if (pipe(ready)) return 1;
+    if (fork() == 0) {
+        setsid();
+        if (fork()) _exit(0);
+        open("/etc/passwd", O_RDONLY);
+        usleep(100000);
+        open("/etc/group", O_RDONLY);
+        return write(ready[1], "x", 1) != 1;
+    }
+    close(ready[1]);
+    return read(ready[0], &byte, 1) != 1;
+}
+"#;
+
+/// The programs among the commands.
+const PROGRAMS: [(&str, &str); 3] = [("threads", THREADS), ("odd", ODD), ("daemon", DAEMON)];
+
+/// The tools that most tests here need.
+fn have_tools() -> bool {
+    have(&["strace", "python3", "git", "perl", "gcc", "make"])
+}
+
+/// Makes DIR as the commands find it.
+fn fresh(directory: &Path) {
+    let _ = fs::remove_dir_all(directory);
+    fs::create_dir_all(directory).unwrap();
+    let set = |path: &Path, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(directory, 0o777);
+    fs::write(
+        directory.join("probe.c"),
+        "#include <stdio.h>\nint main(void) { return puts(\"x\"); }\n",
+    )
+    .unwrap();
+}
+
+/// System calls with one path, which strace prints first or after a descriptor.
+const ONE_PATH: [&str; 27] = [
+    "open",
+    "openat",
+    "openat2",
+    "creat",
+    "stat",
+    "lstat",
+    "newfstatat",
+    "statx",
+    "access",
+    "faccessat",
+    "faccessat2",
+    "readlink",
+    "readlinkat",
+    "statfs",
+    "getxattr",
+    "lgetxattr",
+    "chdir",
+    "execve",
+    "execveat",
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "chmod",
+    "fchmodat",
+    "utimensat",
+    "rmdir",
+];
+
+/// The paths of successful calls in a log of one thread (`strace -ff -y`).
+fn by_strace(log: &str, found: &mut BTreeSet<PathBuf>) {
+    let mut directory = PathBuf::from("/");
+    for line in log.lines() {
+        // A thread that executes a program goes on under the ID of its process, in another file.
+        let executed = line
+            .split_once(" <pid changed to")
+            .map(|(call, _)| (call, "0"));
+        let Some((call, result)) = executed.or_else(|| line.rsplit_once(" = ")) else {
+            continue;
+        };
+        let Some((name, arguments)) = call.split_once('(') else {
+            continue;
+        };
+        if let ("fchdir", Some((_, path))) = (name, arguments.split_once('<')) {
+            directory = PathBuf::from(path.split('>').next().unwrap());
+        }
+        if !ONE_PATH.contains(&name) || !result.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        // `AT_FDCWD</work>, "file"`, `3</usr>, "lib"`, `"/etc/passwd"`.
+        let (base, rest) = match arguments.starts_with('"') {
+            true => (directory.as_path(), arguments),
+            false => {
+                let (_, rest) = arguments.split_once('<').unwrap();
+                let (base, rest) = rest.split_once(">, ").unwrap();
+                (Path::new(base), rest)
+            }
+        };
+        let path = rest[1..].split('"').next().unwrap();
+        let path: PathBuf = match path.is_empty() {
+            true if name == "execveat" => base.to_path_buf(),
+            true => continue,
+            false => base.join(path).components().collect(),
+        };
+        if name == "chdir" {
+            directory.clone_from(&path);
+        }
+        found.insert(path);
+    }
+}
+
+fn is_of_kernel(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/dev/fd")
+}
+
+/// A command of the list, as this user or another.
+fn command(text: &str, user: Option<&str>) -> Command {
+    let words = shell_words::split(text).unwrap();
+    let mut command = match user {
+        None => Command::new("env"),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args([
+                &format!("--reuid={user}"),
+                &format!("--regid={user}"),
+                "--clear-groups",
+                "env",
+            ]);
+            command
+        }
+    };
+    command.args([
+        "-i",
+        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "HOME=/nonexistent",
+    ]);
+    command.args(words);
+    command
+}
+
+/// `PROGRAM FLAG… COMMAND…`, with the words of `command`.
+fn under(program: &Path, flags: &[&str], command: &Command) -> Command {
+    let mut whole = Command::new(program);
+    whole
+        .args(flags)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir("/");
+    whole
+}
+
+/// What a command looks up, by strace and by slimpack. `ready` makes its directory anew.
+fn looked_up(command: &Command, ready: impl Fn(&Path)) -> (BTreeSet<PathBuf>, Recording) {
+    let logs = temporary();
+    let place = |name: &str| logs.path().join(name).to_str().unwrap().to_owned();
+    ready(logs.path());
+    let trace = "trace=%file,%process,fchdir";
+    let flags = ["-ff", "-y", "-e", trace, "-o", &place("log")];
+    let plain = output(&mut under(Path::new("strace"), &flags, command));
+    let mut expected = BTreeSet::new();
+    for file in fs::read_dir(logs.path()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_str().unwrap().starts_with("log.") {
+            by_strace(&fs::read_to_string(file.path()).unwrap(), &mut expected);
+        }
+    }
+    ready(logs.path());
+    let recording = place("trace");
+    let flags = ["trace", "--allow-failure", "-o", &recording, "--"];
+    let slimpack = Path::new(env!("CARGO_BIN_EXE_slimpack"));
+    let traced = output(&mut under(slimpack, &flags, command));
+    assert!(traced.status.success(), "{command:?}: {}", text(&traced));
+    if plain.status.success() {
+        let here = Recording::read(
+            &mut BufReader::new(fs::File::open(&recording).unwrap()),
+            Path::new("/"),
+        );
+        assert!(here.unwrap().ending.unwrap().is_success(), "{command:?}");
+    }
+    let file = fs::File::open(recording).unwrap();
+    let recording = Recording::read(&mut BufReader::new(file), Path::new("/")).unwrap();
+    (expected, recording)
+}
+
+/// What this command of the list looks up.
+fn both(directory: &Path, text: &str, user: Option<&str>) -> (BTreeSet<PathBuf>, Recording) {
+    looked_up(&command(text, user), |place| {
+        fresh(directory);
+        for (name, source) in PROGRAMS {
+            if text.ends_with(name) {
+                let program = compile(place, name, source, &["-pthread", "-w"]);
+                fs::copy(program, directory.join(name)).unwrap();
+            }
+        }
+    })
+}
+
+/// The paths that only strace saw, and those that only slimpack saw; without names that differ from run
+/// to run.
+fn differences(
+    directory: &Path,
+    expected: &BTreeSet<PathBuf>,
+    recording: &Recording,
+) -> [Vec<PathBuf>; 2] {
+    // Seen by other system calls than those of `by_strace`.
+    let other_calls = Uses::MAPPED.and(Uses::LISTED).and(Uses::REFUSED);
+    let other_calls = other_calls.and(Uses::CREATED).and(Uses::REMOVED);
+    let other_calls = other_calls.and(Uses::CHANGED);
+    let is_random = |path: &Path| path.starts_with("/tmp") && !path.starts_with(directory);
+    let is_compared = |path: &&PathBuf| {
+        !is_of_kernel(path) && !is_random(path) && path.symlink_metadata().is_ok()
+    };
+    let lacks = expected.iter().filter(is_compared);
+    let lacks = lacks.filter(|path| !recording.found.contains_key(*path));
+    let found = recording.found.iter();
+    let found = found.filter(|(_, traced)| !traced.uses.without(other_calls).is_empty());
+    // What a link of /proc leads to, and calls with two paths.
+    let more = found.map(|(path, _)| path).filter(is_compared);
+    let more = more.filter(|path| !expected.contains(*path) && !path.starts_with(directory));
+    [lacks.cloned().collect(), more.cloned().collect()]
+}
+
+#[test]
+fn a_trace_finds_what_strace_finds() {
+    if !have_tools() || !common::is_root() {
+        return;
+    }
+    let place = temporary();
+    let directory = place.path().join("run");
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(place.path(), permissions).unwrap();
+    let mut compared = 0;
+    for text in COMMANDS {
+        let text = text.replace("DIR", directory.to_str().unwrap());
+        for user in [None, Some("65534")] {
+            let (expected, recording) = both(&directory, &text, user);
+            let [lacks, more] = differences(&directory, &expected, &recording);
+            assert!(
+                lacks.is_empty(),
+                "{text} as {user:?}: not recorded: {lacks:?}"
+            );
+            assert!(
+                more.is_empty(),
+                "{text} as {user:?}: not in strace: {more:?}"
+            );
+            compared += expected.len();
+        }
+    }
+    assert!(compared > 2_000, "{compared}");
+}
+
+#[test]
+fn a_log_of_strace_says_what_a_trace_says() {
+    if !have_tools() {
+        return;
+    }
+    let place = temporary();
+    let directory = place.path().join("run");
+    for annotate in [true, false] {
+        for text in COMMANDS {
+            let text = text.replace("DIR", directory.to_str().unwrap());
+            let (_, live) = both(&directory, &text, None);
+            fresh(&directory);
+            for (name, source) in PROGRAMS {
+                if text.ends_with(name) {
+                    fs::copy(
+                        compile(place.path(), name, source, &["-pthread", "-w"]),
+                        directory.join(name),
+                    )
+                    .unwrap();
+                }
+            }
+            let log = place.path().join("log");
+            let mut flags = vec![
+                "-f",
+                "-tt",
+                "-e",
+                "trace=file,desc,process",
+                "-o",
+                log.to_str().unwrap(),
+            ];
+            flags.extend(annotate.then_some("-y"));
+            output(&mut under(
+                Path::new("strace"),
+                &flags,
+                &command(&text, None),
+            ));
+            let read = Recording::read(
+                &mut BufReader::new(fs::File::open(&log).unwrap()),
+                Path::new("/"),
+            );
+            let read = read.unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read.ending, live.ending, "{text}");
+            let of = |recording: &Recording| -> BTreeSet<PathBuf> {
+                let found = recording.found.iter();
+                let found = found.filter(|(path, traced)| {
+                    let is_random = path.starts_with("/tmp") && !path.starts_with(&directory);
+                    let by_mapping = traced
+                        .uses
+                        .without(Uses::MAPPED.and(Uses::REFUSED))
+                        .is_empty();
+                    let is_gone = path.starts_with(&directory) && !path.exists();
+                    !is_random && !is_gone && !by_mapping && !is_of_kernel(path)
+                });
+                found.map(|(path, _)| path.clone()).collect()
+            };
+            let (read, live) = (of(&read), of(&live));
+            let different: Vec<_> = read.symmetric_difference(&live).collect();
+            assert!(different.is_empty(), "{text}, -y {annotate}: {different:?}");
+        }
+    }
+}
+
+/// The runs of the table under strace and under slimpack, as root and as another user; a sample of them
+/// unless all are wanted.
+#[test]
+fn programs_of_the_table_are_traced_as_strace_does() {
+    if !have(&["strace", "setpriv"]) || !common::is_root() {
+        return;
+    }
+    let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some();
+    let runs: Vec<Run> = program_runs::all()
+        .into_iter()
+        .filter(|run| !run.setup.contains(TREES) || std::env::var_os(TREES).is_some())
+        .filter(|run| run.program.starts_with("DIR") || common::find(&run.program).is_some())
+        .step_by(if all { 1 } else { 8 })
+        .collect();
+    let start = || (0, Vec::new());
+    let threads = machine::on_two_threads(&runs, start, |run, (paths, bad)| {
+        for user in [None, Some("65534")] {
+            match as_strace_does(run, user) {
+                Ok(count) => *paths += count,
+                Err(why) => bad.push(why),
+            }
+        }
+    });
+    let bad: Vec<String> = threads.iter().flat_map(|(_, bad)| bad.clone()).collect();
+    let paths: usize = threads.iter().map(|(paths, _)| paths).sum();
+    println!("{} runs, {paths} paths", 2 * runs.len());
+    assert!(bad.is_empty(), "{} differ\n{}", bad.len(), bad.join("\n"));
+    assert!(paths > 500, "{paths}");
+}
+
+/// The number of paths of a run, or how the two differ.
+fn as_strace_does(run: &Run, user: Option<&str>) -> Result<usize, String> {
+    /// Runs look up other paths when a clock or a thread is slower.
+    const TRIES: usize = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(folder.path(), permissions).unwrap();
+    let stage = Stage::of(run, &folder.path().join("dir"));
+    let mut command = match user {
+        None => Command::new("env"),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args([&format!("--reuid={user}"), &format!("--regid={user}")]);
+            command.args(["--clear-groups", "env"]);
+            command
+        }
+    };
+    command.args(["-i", &format!("PATH={PATH}")]);
+    command.args(
+        stage
+            .run
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    command
+        .args(["timeout", "60"])
+        .arg(&stage.run.program)
+        .args(&stage.run.args);
+    let mut different = Default::default();
+    for _ in 0..TRIES {
+        let (expected, recording) = looked_up(&command, |_| stage.set_up());
+        different = differences(folder.path(), &expected, &recording);
+        if different.iter().all(Vec::is_empty) {
+            return Ok(expected.len());
+        }
+    }
+    let [lacks, more] = different;
+    Err(format!(
+        "{} as {user:?}: not recorded: {lacks:?}; not in strace: {more:?}",
+        run.name
+    ))
+}
