@@ -182,15 +182,18 @@ fn by_strace(log: &str, found: &mut BTreeSet<PathBuf>) {
             continue;
         }
         // `AT_FDCWD</work>, "file"`, `3</usr>, "lib"`, `"/etc/passwd"`.
-        let (base, rest) = match arguments.starts_with('"') {
-            true => (directory.as_path(), arguments),
-            false => {
-                let (_, rest) = arguments.split_once('<').unwrap();
-                let (base, rest) = rest.split_once(">, ").unwrap();
+        let (base, rest) = match arguments.split_once(">, ") {
+            Some((descriptor, rest)) if !arguments.starts_with('"') => {
+                let (_, base) = descriptor.split_once('<').unwrap();
                 (Path::new(base), rest)
             }
+            _ => (directory.as_path(), arguments),
         };
-        let path = rest[1..].split('"').next().unwrap();
+        // A path of NULL is that of the descriptor.
+        let Some(path) = rest.strip_prefix('"') else {
+            continue;
+        };
+        let path = path.split('"').next().unwrap();
         let path: PathBuf = match path.is_empty() {
             true if name == "execveat" => base.to_path_buf(),
             true => continue,
