@@ -10,11 +10,10 @@ use super::subjects::Subject;
 use super::{Options, TracedRuns};
 use crate::closure::Closure;
 use crate::needs::{Addition, Cause, Hint, Ownership, Provision, TRACE};
-use crate::rootfs::Rootfs;
-use crate::rootfs::is_excluded;
+use crate::rootfs::{Reason, Rootfs, is_closed, is_excluded};
 use crate::source::Source;
-use crate::trace::{Note, Traced, Uses};
-use crate::vfs::{NodeKind, View, Walk};
+use crate::trace::{Before, Note, Traced, Uses};
+use crate::vfs::{NodeKind, Owner, View, Walk};
 
 /// Files larger than this that were only tested for existence are not packed, in bytes.
 const TESTED_MAX: u64 = 1_000_000;
@@ -98,7 +97,7 @@ pub(super) fn unexpected(options: &Options, rootfs: &Rootfs) -> Vec<String> {
     let there = absent.filter(|path| {
         let node = rootfs.node(path);
         // What slimpack makes by itself is there for another reason.
-        node.is_some_and(|node| node.reasons.iter().any(crate::rootfs::Reason::is_by_hand))
+        node.is_some_and(|node| node.reasons.iter().any(Reason::is_by_hand))
     });
     let messages = there.map(|path| {
         format!(
@@ -250,12 +249,11 @@ impl Join<'_> {
     /// Adds something; what is closed to group or others stays its owner's, who could not read it
     /// otherwise.
     fn add_for_owner(&mut self, addition: Addition, walk: &Walk, cause: &Cause) {
-        let is_closed = walk.metadata.mode & 0o044 != 0o044;
         self.result.provisions.push(Provision {
             addition,
             cause: cause.clone(),
             ownership: Ownership {
-                owner: is_closed.then_some(walk.metadata.owner),
+                owner: is_closed(self.view.mode(walk)).then_some(walk.metadata.owner),
                 mode: None,
             },
         });
@@ -266,9 +264,10 @@ impl Join<'_> {
         let before = self.runs.recording.before.get(path);
         let now = self.view.read(path, MAX_BEFORE);
         match (before, now) {
-            (Some(before), Ok(now)) if *before == now => false,
+            (Some(before), Ok(now)) if before.bytes == now => false,
             (Some(before), _) => {
-                self.before(&walk.real, before.clone(), walk, cause);
+                self.way(walk, cause);
+                self.before(walk.real.clone(), before, cause);
                 true
             }
             (None, _) => {
@@ -281,15 +280,15 @@ impl Join<'_> {
         }
     }
 
-    /// Adds a file as it was before the run.
-    fn before(&mut self, path: &Path, bytes: Vec<u8>, walk: &Walk, cause: &Cause) {
-        self.way(walk, cause);
+    /// Adds a file as it was before the run, no more open than it was.
+    fn before(&mut self, path: PathBuf, before: &Before, cause: &Cause) {
+        let Before { mode, uid, gid, .. } = *before;
         self.result.provisions.push(Provision {
-            addition: Addition::Made(path.to_path_buf(), bytes),
+            addition: Addition::Made(path, before.bytes.clone()),
             cause: cause.clone(),
             ownership: Ownership {
-                owner: None,
-                mode: Some(walk.metadata.mode & 0o777),
+                owner: is_closed(mode).then_some(Owner { uid, gid }),
+                mode: Some(mode),
             },
         });
     }
@@ -303,7 +302,7 @@ impl Join<'_> {
             self.listed.push((path.to_path_buf(), traced.process));
         }
         self.way(walk, cause);
-        let mode = walk.metadata.mode & 0o1777;
+        let mode = self.view.mode(walk) & 0o1777;
         let folder = Addition::Folder(walk.real.clone(), mode | 0o700);
         self.add_for_owner(folder, walk, cause);
     }
@@ -350,12 +349,13 @@ impl Join<'_> {
             return;
         };
         let cause = self.cause(traced, "creates files in");
+        let mode = self.view.mode(&walk) & 0o1777;
         self.result.provisions.push(Provision {
-            addition: Addition::Folder(folder.to_path_buf(), walk.metadata.mode & 0o1777),
+            addition: Addition::Folder(folder.to_path_buf(), mode),
             cause,
             ownership: Ownership {
                 owner: Some(walk.metadata.owner),
-                mode: Some(walk.metadata.mode & 0o1777),
+                mode: Some(mode),
             },
         });
     }
@@ -370,8 +370,7 @@ impl Join<'_> {
         if let (Some(before), Some(parent), Some(name)) = (before, parent, path.file_name()) {
             let cause = self.cause(traced, verb(traced.uses));
             self.way(&parent, &cause);
-            let made = Addition::Made(parent.real.join(name), before.clone());
-            return self.add(made, &cause);
+            return self.before(parent.real.join(name), before, &cause);
         }
         self.result.warnings.insert(format!(
             "{} was there when the traced run used it, but is gone",

@@ -104,7 +104,7 @@ impl fmt::Display for Reason {
 }
 
 /// Whether group or others may not read what has these permission bits.
-fn is_closed(mode: u32) -> bool {
+pub fn is_closed(mode: u32) -> bool {
     mode & 0o044 != 0o044
 }
 

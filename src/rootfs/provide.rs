@@ -76,6 +76,7 @@ impl Placer<'_> {
         match &provision.addition {
             Addition::Made(path, bytes) => {
                 let file = SourceFile::made(bytes.clone());
+                self.builder.own(path.clone(), ownership);
                 self.builder.weak_file(path.clone(), file, reason);
             }
             Addition::Folder(path, mode) => {

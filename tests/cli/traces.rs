@@ -330,6 +330,27 @@ fn what_is_closed_to_others_stays_its_owners() {
 }
 
 #[test]
+fn what_a_run_changes_or_removes_is_no_more_open_than_it_was() {
+    let place = temporary();
+    let place = place.path();
+    for name in ["changed", "opened", "removed"] {
+        fs::write(place.join(name), "s").unwrap();
+        fs::set_permissions(place.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let program = script(
+        place,
+        "echo t > DIR/changed; echo t > DIR/opened; /bin/chmod 644 DIR/opened; /bin/rm DIR/removed",
+    );
+    let (root, said) = traced(place, &program, &[]);
+    for name in ["changed", "opened", "removed"] {
+        let inside = root.join(place.strip_prefix("/").unwrap()).join(name);
+        assert_eq!(fs::read_to_string(&inside).unwrap(), "s", "{name}: {said}");
+        let mode = fs::metadata(inside).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}: {said}");
+    }
+}
+
+#[test]
 fn a_command_that_drives_the_program_is_not_packed() {
     let place = temporary();
     let place = place.path();

@@ -18,5 +18,5 @@ mod tracee;
 mod tracer;
 
 pub use log::LogError;
-pub use recording::{Ending, MAX_PATHS, Note, Recording, Traced, Uses};
+pub use recording::{Before, Ending, MAX_PATHS, Note, Recording, Traced, Uses};
 pub use run::{TraceError, TraceOptions, trace};

@@ -155,6 +155,19 @@ pub enum Note {
     Pathless(PathBuf),
 }
 
+/// A file as it was before a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Its permission bits (`0777`).
+    pub mode: u32,
+    /// The ID of the user who owned it.
+    pub uid: u32,
+    /// The ID of the group that owned it.
+    pub gid: u32,
+}
+
 /// What a run looked up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
@@ -170,8 +183,8 @@ pub struct Recording {
     pub absent: BTreeSet<PathBuf>,
     /// What it cannot show.
     pub notes: BTreeSet<Note>,
-    /// Contents, before the run, of files that it may have changed. Not part of a log.
-    pub before: BTreeMap<PathBuf, Vec<u8>>,
+    /// Files that the run may have changed, as they were before it. Not part of a log.
+    pub before: BTreeMap<PathBuf, Before>,
 }
 
 impl Recording {
@@ -188,8 +201,8 @@ impl Recording {
         }
         self.absent.extend(other.absent);
         self.notes.extend(other.notes);
-        for (path, bytes) in other.before {
-            self.before.entry(path).or_insert(bytes);
+        for (path, before) in other.before {
+            self.before.entry(path).or_insert(before);
         }
         if self.command.is_empty() {
             self.command = other.command;
@@ -214,7 +227,7 @@ impl Recording {
 pub(crate) struct RunRecorder {
     pub processes: Vec<Vec<String>>,
     pub notes: BTreeSet<Note>,
-    pub before: BTreeMap<PathBuf, Vec<u8>>,
+    pub before: BTreeMap<PathBuf, Before>,
     found: HashMap<PathBuf, Traced>,
     absent: HashSet<PathBuf>,
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use crate::calls::{self, Action, Call};
 use crate::lookup::{Lookup, has, is_of_process};
-use crate::recording::{Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
+use crate::recording::{Before, Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
 use crate::run::{TraceError, TraceOptions, Watch};
 use crate::sys::{self, Resume, Syscall, Tid};
 use crate::tracee::{Tracee, descriptor, is_there};
@@ -396,16 +396,25 @@ impl<'a> Tracer<'a> {
         if self.recorder.before.contains_key(path) || self.recorder.has_created(path) {
             return;
         }
-        let is_small = |found: &fs::Metadata| found.is_file() && found.len() <= self.unsaved;
-        if !fs::metadata(path).is_ok_and(|found| is_small(&found)) {
+        let found = fs::metadata(path);
+        let Some(found) = found
+            .ok()
+            .filter(|found| found.is_file() && found.len() <= self.unsaved)
+        else {
             return;
-        }
+        };
         let mut bytes = Vec::new();
         let read =
             fs::File::open(path).and_then(|file| file.take(self.unsaved).read_to_end(&mut bytes));
         if read.is_ok() {
             self.unsaved = self.unsaved.saturating_sub(bytes.len() as u64);
-            self.recorder.before.insert(path.to_owned(), bytes);
+            let before = Before {
+                bytes,
+                mode: found.mode() & 0o777,
+                uid: found.uid(),
+                gid: found.gid(),
+            };
+            self.recorder.before.insert(path.to_owned(), before);
         }
     }
 
