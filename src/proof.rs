@@ -151,7 +151,28 @@ pub fn prove(
             }
         }
     }
-    let answers = answers(&image);
+    same_libraries(source, &image, program, rootfs)?;
+    let binder = Binder::new(&view);
+    let missed = binds(&image, &binder)?;
+    let process = LintedProcess {
+        view: &view,
+        binder: &binder,
+        closure: &image,
+        environment,
+        path_of: &Path::to_path_buf,
+    };
+    lints(&process, may_lack_opened)?;
+    Ok(missed)
+}
+
+/// Checks that each request finds the file in `image` that it finds in `source`.
+fn same_libraries(
+    source: &Closure,
+    image: &Closure,
+    program: &Path,
+    rootfs: &Rootfs,
+) -> Result<(), Box<ProofError>> {
+    let answers = answers(image);
     for edge in &source.edges {
         let Some(expected) = edge.target else {
             continue;
@@ -176,27 +197,10 @@ pub fn prove(
                 None => "nothing".into(),
             },
             expected: expected.opened_as.clone(),
-            advice: match rootfs.node(&expected.walk.real) {
-                Some(_) => advice(expected),
-                None if expected.via.keeps_its_path() => format!(
-                    "it is not in the image: --exclude leaves {} out; narrow it",
-                    expected.walk.real.display()
-                ),
-                None => advice(expected),
-            },
+            advice: advice(expected, rootfs),
         }));
     }
-    let binder = Binder::new(&view);
-    let missed = binds(&image, &binder)?;
-    let process = LintedProcess {
-        view: &view,
-        binder: &binder,
-        closure: &image,
-        environment,
-        path_of: &Path::to_path_buf,
-    };
-    lints(&process, may_lack_opened)?;
-    Ok(missed)
+    Ok(())
 }
 
 /// Reports the first lint error, except for libraries that were left out on purpose.
@@ -260,7 +264,15 @@ fn binds(image: &Closure, binder: &Binder<'_>) -> Result<Vec<MissedCall>, Box<Pr
     Ok(missed.collect())
 }
 
-fn advice(expected: &Loaded) -> String {
+/// What to do when the image's loader does not find a library.
+fn advice(expected: &Loaded, rootfs: &Rootfs) -> String {
+    let real = &expected.walk.real;
+    if rootfs.node(real).is_none() && expected.via.keeps_its_path() {
+        return format!(
+            "it is not in the image: --exclude leaves {} out; narrow it",
+            real.display()
+        );
+    }
     let folder = expected.opened_as.parent().unwrap_or(Path::new("/"));
     format!(
         "give the program a search path to it (-Wl,-rpath), or name its directory with \

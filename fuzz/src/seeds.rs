@@ -99,6 +99,10 @@ fn objects() -> Vec<Vec<u8>> {
     objects
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "sources, and the commands that compile them"
+)]
 fn compiled() -> std::io::Result<Vec<Vec<u8>>> {
     const LIBRARY: &str = r#"
         struct note { int owner, size, kind; char name[4]; char text[52]; };

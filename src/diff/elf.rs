@@ -22,6 +22,32 @@ pub struct ElfChange {
     pub after: Option<String>,
 }
 
+/// A fact of an object as text.
+type Fact = fn(&Object) -> Option<String>;
+
+/// The facts that an object has once.
+const FACTS: [(&str, Fact); 6] = [
+    ("machine", |object| Some(object.machine_name().to_owned())),
+    ("linkage", |object| {
+        Some(object.linkage().as_str().to_owned())
+    }),
+    ("interpreter", |object| {
+        let path = object.interpreter.as_ref()?;
+        Some(path.display().to_string())
+    }),
+    ("soname", |object| {
+        object.soname().map(|name| name.display().to_string())
+    }),
+    ("rpath", |object| {
+        let path = object.dynamic.as_ref()?.rpath.as_ref()?;
+        Some(path.display().to_string())
+    }),
+    ("runpath", |object| {
+        let path = object.dynamic.as_ref()?.runpath.as_ref()?;
+        Some(path.display().to_string())
+    }),
+];
+
 /// What differs between two ELF files; empty if one of them is damaged.
 pub fn elf_changes(one: &dyn ReadAt, other: &dyn ReadAt) -> Vec<ElfChange> {
     let (Ok(before), Ok(after)) = (Object::read(one), Object::read(other)) else {
@@ -37,31 +63,7 @@ pub fn elf_changes(one: &dyn ReadAt, other: &dyn ReadAt) -> Vec<ElfChange> {
             });
         }
     };
-    type Fact = fn(&Object) -> Option<String>;
-    let facts: [(&str, Fact); 6] = [
-        ("machine", |object| Some(object.machine_name().to_owned())),
-        ("linkage", |object| {
-            Some(object.linkage().as_str().to_owned())
-        }),
-        ("interpreter", |object| {
-            object
-                .interpreter
-                .as_ref()
-                .map(|path| path.display().to_string())
-        }),
-        ("soname", |object| {
-            object.soname().map(|name| name.display().to_string())
-        }),
-        ("rpath", |object| {
-            let path = object.dynamic.as_ref()?.rpath.as_ref()?;
-            Some(path.display().to_string())
-        }),
-        ("runpath", |object| {
-            let path = object.dynamic.as_ref()?.runpath.as_ref()?;
-            Some(path.display().to_string())
-        }),
-    ];
-    for (fact, of) in facts {
+    for (fact, of) in FACTS {
         compare(fact, of(&before), of(&after));
     }
     let lists: [(&str, BTreeSet<String>, BTreeSet<String>); 3] = [

@@ -178,6 +178,30 @@ impl Loop<'_> {
         }
     }
 
+    /// Adds a directory for its own sake, unless its contents bring it in as it is.
+    fn folder(&mut self, walk: &Walk, to: Option<&Path>, is_empty: bool, whole: &Provision) {
+        // A directory that is closed to others stays so; any other comes with its contents.
+        let mode = self.context.source.mode(walk);
+        self.note_access_list(walk, whole);
+        let is_closed = mode & 0o055 != 0o055;
+        let is_for_all = mode & 0o002 != 0;
+        if !is_empty && !is_closed && !is_for_all && whole.ownership.is_usual() {
+            return;
+        }
+        // Its owner writes to it: a root directory has to be removable.
+        let mode = match is_closed || is_for_all {
+            true => (mode & 0o1777) | 0o700,
+            false => 0o755,
+        };
+        let folder = to.unwrap_or(&walk.real).to_path_buf();
+        self.note(Addition::Folder(folder, mode), whole);
+        // No file in it brings in the links that lead to it.
+        for link in walk.links.iter().filter(|_| to.is_none()) {
+            let link = Addition::Link(link.at.clone(), link.target.clone());
+            self.note(link, whole);
+        }
+    }
+
     /// Adds a file, or a directory with everything in it. A link inside stays a link, and its
     /// target is added too.
     fn tree(
@@ -220,25 +244,7 @@ impl Loop<'_> {
                     self.result.folders.insert(walk.real.clone());
                     let names = source.read_dir(&path);
                     let names = names.map_err(|errno| self.unusable(&path, &errno.message()))?;
-                    // A directory that is closed to others stays so; any other comes with its contents.
-                    let mode = source.mode(&walk);
-                    self.note_access_list(&walk, whole);
-                    let is_closed = mode & 0o055 != 0o055;
-                    let is_for_all = mode & 0o002 != 0;
-                    if names.is_empty() || is_closed || is_for_all || !whole.ownership.is_usual() {
-                        // Its owner writes to it: a root directory has to be removable.
-                        let mode = match is_closed || is_for_all {
-                            true => (mode & 0o1777) | 0o700,
-                            false => 0o755,
-                        };
-                        let folder = to.clone().unwrap_or_else(|| walk.real.clone());
-                        self.note(Addition::Folder(folder, mode), whole);
-                        // No file in it brings in the links that lead to it.
-                        for link in walk.links.iter().filter(|_| to.is_none()) {
-                            let link = Addition::Link(link.at.clone(), link.target.clone());
-                            self.note(link, whole);
-                        }
-                    }
+                    self.folder(&walk, to.as_deref(), names.is_empty(), whole);
                     let is_wanted = |name: &&OsString| {
                         let mut globs = without.iter().filter(|_| count == 1);
                         !globs.any(|glob| fast_glob::glob_match(glob.as_bytes(), name.as_bytes()))

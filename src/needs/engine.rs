@@ -318,25 +318,7 @@ impl<'a> Loop<'a> {
             let is_hint = |sign: &Sign| rule.mode == Mode::Hint || sign.is_weak;
             if let Some(sign) = sign.filter(is_hint).filter(is_there) {
                 let object = (context.shown)(&process.objects()[sign.object].opened_as);
-                let (flag, adds) = match &sign.arguments[..] {
-                    // Names that do not fit in a flag are still in the reason.
-                    names if names.iter().any(|name| !is_plain(name)) => {
-                        (format!("--with {}", rule.name), rule.adds.to_owned())
-                    }
-                    [] => (format!("--with {}", rule.name), rule.adds.to_owned()),
-                    names => (
-                        format!("--with {}={}", rule.name, names.join("+")),
-                        format!("just those, --with {} adds all", rule.name),
-                    ),
-                };
-                self.hint(Hint {
-                    need: rule.name,
-                    why: format!("{} {}", object.display(), sign.text),
-                    adds,
-                    flag,
-                    names: [sign.arguments, sign.names].concat(),
-                    more: 0,
-                });
+                self.hint(hint_of(rule, sign, &object));
             }
             return Ok(Vec::new());
         }
@@ -472,6 +454,29 @@ impl<'a> Loop<'a> {
 fn is_plain(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte);
     name.bytes().all(is_plain)
+}
+
+/// What a hint says about a sign of `object`.
+fn hint_of(rule: &NeedRule, sign: Sign, object: &Path) -> Hint {
+    let (flag, adds) = match &sign.arguments[..] {
+        // Names that do not fit in a flag are still in the reason.
+        names if names.iter().any(|name| !is_plain(name)) => {
+            (format!("--with {}", rule.name), rule.adds.to_owned())
+        }
+        [] => (format!("--with {}", rule.name), rule.adds.to_owned()),
+        names => (
+            format!("--with {}={}", rule.name, names.join("+")),
+            format!("just those, --with {} adds all", rule.name),
+        ),
+    };
+    Hint {
+        need: rule.name,
+        why: format!("{} {}", object.display(), sign.text),
+        adds,
+        flag,
+        names: [sign.arguments, sign.names].concat(),
+        more: 0,
+    }
 }
 
 fn cause(rule: &'static NeedRule, process: &Process<'_>, sign: Option<Sign>) -> Cause {

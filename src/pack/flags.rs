@@ -35,26 +35,7 @@ pub fn without_trace(options: &Options, traced: &Plan) -> Result<TraceFlags, Pac
     plain.traced = None;
     plain.wants_hints = true;
     let mut flags = Vec::new();
-    let mut plan = Plan::new(&plain)?;
-    // Needs that bring nothing but what the run used.
-    for hint in std::mem::take(&mut plan.hints) {
-        let Some(need) = hint.flag.strip_prefix("--with ") else {
-            continue;
-        };
-        let mut with = plain.clone();
-        if with.needs.add(need, true).is_err() {
-            continue;
-        }
-        let Ok(tried) = Plan::new(&with) else {
-            continue;
-        };
-        let more = difference(&tried.rootfs, &plan.rootfs);
-        let is_within = difference(&tried.rootfs, &traced.rootfs).is_empty();
-        if is_within && !more.is_empty() {
-            flags.push(format!("--with={need}"));
-            (plain, plan) = (with, tried);
-        }
-    }
+    let mut plan = fitting_needs(&mut plain, traced, &mut flags)?;
     // Files and links, or whole directories of them.
     // What is loaded comes with what loads it, so that it is only named when it did not.
     for is_loaded in [false, true] {
@@ -71,6 +52,46 @@ pub fn without_trace(options: &Options, traced: &Plan) -> Result<TraceFlags, Pac
         }
         plan = Plan::new(&plain)?;
     }
+    directories(&mut plain, traced, &plan, &mut flags);
+    plan = Plan::new(&plain)?;
+    flags.sort_by_key(|flag| (flag.len(), flag.clone()));
+    Ok(TraceFlags {
+        flags,
+        lacks: difference(&traced.rootfs, &plan.rootfs),
+        more: difference(&plan.rootfs, &traced.rootfs),
+    })
+}
+
+/// Requests the needs that bring nothing but what the run used; returns the plan with them.
+fn fitting_needs(
+    plain: &mut Options,
+    traced: &Plan,
+    flags: &mut Vec<String>,
+) -> Result<Plan, PackError> {
+    let mut plan = Plan::new(plain)?;
+    for hint in std::mem::take(&mut plan.hints) {
+        let Some(need) = hint.flag.strip_prefix("--with ") else {
+            continue;
+        };
+        let mut with = plain.clone();
+        if with.needs.add(need, true).is_err() {
+            continue;
+        }
+        let Ok(tried) = Plan::new(&with) else {
+            continue;
+        };
+        let more = difference(&tried.rootfs, &plan.rootfs);
+        let is_within = difference(&tried.rootfs, &traced.rootfs).is_empty();
+        if is_within && !more.is_empty() {
+            flags.push(format!("--with={need}"));
+            (*plain, plan) = (with, tried);
+        }
+    }
+    Ok(plan)
+}
+
+/// Makes the directories that a run used and `plan` lacks.
+fn directories(plain: &mut Options, traced: &Plan, plan: &Plan, flags: &mut Vec<String>) {
     for path in difference(&traced.rootfs, &plan.rootfs) {
         let Some(node) = traced.rootfs.node(&path) else {
             continue;
@@ -92,13 +113,6 @@ pub fn without_trace(options: &Options, traced: &Plan) -> Result<TraceFlags, Pac
             });
         }
     }
-    plan = Plan::new(&plain)?;
-    flags.sort_by_key(|flag| (flag.len(), flag.clone()));
-    Ok(TraceFlags {
-        flags,
-        lacks: difference(&traced.rootfs, &plan.rootfs),
-        more: difference(&plan.rootfs, &traced.rootfs),
-    })
 }
 
 /// What a run looked up and `plan` lacks: files, links, and directories that are there whole.

@@ -156,20 +156,22 @@ fn configuration(description: &Description, detail: Detail, out: &mut dyn Write)
     }
     let mut labels: Vec<_> = config.labels().iter().flatten().collect();
     labels.sort();
-    let env = config.env().iter().flatten().cloned().collect();
-    let labels = labels
+    let labels: Vec<String> = labels
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    for (name, values) in [("env", env), ("label", labels)] {
-        let values: Vec<String> = values;
-        let shown = if detail.all { values.len() } else { MOST };
-        for value in values.iter().take(shown) {
-            field(name, &line(value, detail), out)?;
-        }
-        more(values.len(), shown, out)?;
+    let env = config.env().as_deref().unwrap_or_default();
+    list("env", env, detail, out)?;
+    list("label", &labels, detail, out)
+}
+
+/// A field with several values, the first few unless all are wanted.
+fn list(name: &str, values: &[String], detail: Detail, out: &mut dyn Write) -> io::Result<()> {
+    let shown = if detail.all { values.len() } else { MOST };
+    for value in values.iter().take(shown) {
+        field(name, &line(value, detail), out)?;
     }
-    Ok(())
+    more(values.len(), shown, out)
 }
 
 fn more(number: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
@@ -235,6 +237,15 @@ fn layers(
             )?;
         }
     }
+    history_rows(image, description, detail, out)
+}
+
+fn history_rows(
+    image: &Image,
+    description: &Description,
+    detail: Detail,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let rows = history(description, &image.layers);
     if rows.is_empty() {
         return Ok(());

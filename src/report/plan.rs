@@ -54,9 +54,10 @@ pub(super) fn preload_warnings(plan: &Plan) -> Vec<String> {
     warnings.collect()
 }
 
+/// Number of files, or symbols, that warnings list; the rest are counted.
+const NAMED: usize = 5;
+
 fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    /// Number of symbols that are listed; the rest are counted.
-    const NAMED: usize = 5;
     needs(plan, verbose, out)?;
     stripping(plan, out)?;
     minimized(plan, out)?;
@@ -72,34 +73,7 @@ fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
             out,
         )?;
     }
-    let lost = plan.rootfs.nodes().filter(|(_, node)| match &node.content {
-        Content::File(file) => {
-            let mode = file.walk().map_or(0, |walk| walk.metadata.mode & 0o6000);
-            file.mode & mode != mode
-        }
-        Content::Directory(_) | Content::Symlink(_) => false,
-    });
-    for (path, _) in lost.take(NAMED) {
-        paragraph(
-            "note",
-            &format!(
-                "{} is setuid or setgid here but not in the image; \
-             --keep-setuid keeps it",
-                safe(path.display())
-            ),
-            out,
-        )?;
-    }
-    for path in plan.rootfs.malformed_capabilities() {
-        paragraph(
-            "warning",
-            &format!(
-                "the file capabilities of {} are malformed, and left out",
-                safe(path.display())
-            ),
-            out,
-        )?;
-    }
+    lost_privileges(plan, out)?;
     for warning in preload_warnings(plan) {
         paragraph("warning", &one_line(&warning), out)?;
     }
@@ -125,6 +99,29 @@ fn warnings(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// Privileges that programs have in the source, and not in the image.
+fn lost_privileges(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    let lost = plan.rootfs.nodes().filter(|(_, node)| match &node.content {
+        Content::File(file) => {
+            let mode = file.walk().map_or(0, |walk| walk.metadata.mode & 0o6000);
+            file.mode & mode != mode
+        }
+        Content::Directory(_) | Content::Symlink(_) => false,
+    });
+    for (path, _) in lost.take(NAMED) {
+        let path = safe(path.display());
+        let note =
+            format!("{path} is setuid or setgid here but not in the image; --keep-setuid keeps it");
+        paragraph("note", &note, out)?;
+    }
+    for path in plan.rootfs.malformed_capabilities() {
+        let path = safe(path.display());
+        let warning = format!("the file capabilities of {path} are malformed, and left out");
+        paragraph("warning", &warning, out)?;
+    }
+    Ok(())
+}
+
 /// The needs that the image meets, each with the first reason.
 pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
     let mut served: Vec<(&str, String)> = Vec::new();
@@ -144,20 +141,6 @@ pub(super) fn served(plan: &Plan) -> Vec<(&'static str, String)> {
 
 /// What programs need besides their libraries: what the image includes, and what it may lack.
 fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
-    /// Number of hints that are listed without -v.
-    const NAMED: usize = 3;
-    /// Needs without which most programs that show the sign do not do their work, first of all.
-    const LIKELY: [&str; 9] = [
-        "argument",
-        "stdlib",
-        "paths",
-        "plugins",
-        "directories",
-        "libraries",
-        "gconv",
-        "home",
-        "commands",
-    ];
     let served = served(plan);
     if verbose {
         for (_, reason) in &served {
@@ -180,7 +163,26 @@ fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     for unserved in &plan.unserved {
         paragraph("warning", &one_line(unserved), out)?;
     }
-    let named = if verbose { usize::MAX } else { NAMED };
+    hints(plan, verbose, out)
+}
+
+/// What else the programs may need, the likeliest first.
+fn hints(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    /// Number of hints that are listed without -v.
+    const HINTS: usize = 3;
+    /// Needs without which most programs that show the sign do not do their work, first of all.
+    const LIKELY: [&str; 9] = [
+        "argument",
+        "stdlib",
+        "paths",
+        "plugins",
+        "directories",
+        "libraries",
+        "gconv",
+        "home",
+        "commands",
+    ];
+    let named = if verbose { usize::MAX } else { HINTS };
     let mut hints: Vec<&Hint> = plan.hints.iter().collect();
     hints.sort_by_key(|hint| {
         let place = LIKELY.iter().position(|need| *need == hint.need);

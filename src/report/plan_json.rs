@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::plan::served;
 use crate::image::{Blob, Written};
-use crate::pack::{Census, Plan};
+use crate::needs::Hint;
+use crate::pack::{Census, MissingLibrary, PackedProgram, Plan, StrippedFile};
+use crate::proof::MissedCall;
 use crate::rootfs::{Content, RootfsNode};
 
 #[derive(Serialize)]
@@ -132,7 +134,6 @@ pub fn plan_json(
     plan: &Plan,
     written: Option<(&Written, usize, &Path)>,
 ) -> serde_json::Result<String> {
-    let text = |path: &Path| path.display().to_string();
     let entries: Vec<PlanEntry> = plan
         .rootfs
         .nodes()
@@ -140,6 +141,7 @@ pub fn plan_json(
         .collect();
     let count = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).count();
     let settings = &plan.settings;
+    let stripping = &plan.stripping;
     let document = PlanDocument {
         schema: 1,
         tags: settings
@@ -148,19 +150,7 @@ pub fn plan_json(
             .map(|tag| tag.familiar.clone())
             .collect(),
         platform: settings.platform.to_string(),
-        programs: plan
-            .programs
-            .iter()
-            .map(|program| PlanProgram {
-                file: text(&program.typed),
-                path: text(&program.path),
-                linkage: match program.is_script {
-                    true => "script",
-                    false => program.closure.program().object.linkage().as_str(),
-                },
-                libc: program.closure.rules.as_ref().map(|rules| rules.libc()),
-            })
-            .collect(),
+        programs: plan.programs.iter().map(PlanProgram::from).collect(),
         files: count("file"),
         links: count("link"),
         bytes: plan.rootfs.bytes(),
@@ -168,36 +158,15 @@ pub fn plan_json(
             .into_iter()
             .map(|(need, reason)| PlanNeed { need, reason })
             .collect(),
-        hints: plan
-            .hints
-            .iter()
-            .map(|hint| PlanHint {
-                need: hint.need,
-                why: hint.why.clone(),
-                adds: hint.adds.clone(),
-                names: hint.names.clone(),
-                flag: hint.flag.clone(),
-                more_programs: hint.more,
-            })
-            .collect(),
+        hints: plan.hints.iter().map(PlanHint::from).collect(),
         warnings: [plan.unserved.clone(), super::plan::preload_warnings(plan)].concat(),
         from: plan.minimized.as_ref().map(|minimized| PlanMinimized {
             image: text(&minimized.image),
             before: &minimized.before,
             after: &minimized.after,
         }),
-        stripped: plan
-            .stripping
-            .files
-            .iter()
-            .map(|file| PlanStripped {
-                path: text(&file.path),
-                before: file.strip.before(),
-                after: file.strip.after(),
-            })
-            .collect(),
-        not_stripped: plan
-            .stripping
+        stripped: stripping.files.iter().map(PlanStripped::from).collect(),
+        not_stripped: stripping
             .left_alone
             .iter()
             .map(|(path, why)| PlanNotStripped {
@@ -205,39 +174,88 @@ pub fn plan_json(
                 why: why.to_string(),
             })
             .collect(),
-        strippable_bytes: plan.stripping.could_save,
+        strippable_bytes: stripping.could_save,
         linked_bytes: plan.linked,
-        missing: plan
-            .missing
-            .iter()
-            .map(|missing| PlanMissing {
-                name: missing.name.display().to_string(),
-                program: text(&missing.program),
-                needed_by: missing.requesters.iter().map(|path| text(path)).collect(),
-            })
-            .collect(),
-        missed_calls: plan
-            .missed_calls
-            .iter()
-            .map(|call| PlanMissedCall {
-                symbol: call.symbol.to_string(),
-                caller: text(&call.caller),
-            })
-            .collect(),
-        written: written.map(|(written, number, path)| {
-            let image = &written.images[number];
-            PlanOutput {
-                path: text(path),
-                bytes: written.size,
-                image_id: image.config.as_ref().map(Blob::digest),
-                manifest: image.manifest.as_ref().map(Blob::digest),
-                layer: image.layer.blob.digest(),
-                diff_id: image.layer.plain.digest(),
-            }
-        }),
+        missing: plan.missing.iter().map(PlanMissing::from).collect(),
+        missed_calls: plan.missed_calls.iter().map(PlanMissedCall::from).collect(),
+        written: written.map(|(written, number, path)| PlanOutput::of(written, number, path)),
         entries,
     };
     serde_json::to_string(&document)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+impl From<&PackedProgram> for PlanProgram {
+    fn from(program: &PackedProgram) -> Self {
+        Self {
+            file: text(&program.typed),
+            path: text(&program.path),
+            linkage: match program.is_script {
+                true => "script",
+                false => program.closure.program().object.linkage().as_str(),
+            },
+            libc: program.closure.rules.as_ref().map(|rules| rules.libc()),
+        }
+    }
+}
+
+impl From<&Hint> for PlanHint {
+    fn from(hint: &Hint) -> Self {
+        Self {
+            need: hint.need,
+            why: hint.why.clone(),
+            adds: hint.adds.clone(),
+            names: hint.names.clone(),
+            flag: hint.flag.clone(),
+            more_programs: hint.more,
+        }
+    }
+}
+
+impl From<&StrippedFile> for PlanStripped {
+    fn from(file: &StrippedFile) -> Self {
+        Self {
+            path: text(&file.path),
+            before: file.strip.before(),
+            after: file.strip.after(),
+        }
+    }
+}
+
+impl From<&MissingLibrary> for PlanMissing {
+    fn from(missing: &MissingLibrary) -> Self {
+        Self {
+            name: missing.name.display().to_string(),
+            program: text(&missing.program),
+            needed_by: missing.requesters.iter().map(|path| text(path)).collect(),
+        }
+    }
+}
+
+impl From<&MissedCall> for PlanMissedCall {
+    fn from(call: &MissedCall) -> Self {
+        Self {
+            symbol: call.symbol.to_string(),
+            caller: text(&call.caller),
+        }
+    }
+}
+
+impl PlanOutput {
+    fn of(written: &Written, number: usize, path: &Path) -> Self {
+        let image = &written.images[number];
+        Self {
+            path: text(path),
+            bytes: written.size,
+            image_id: image.config.as_ref().map(Blob::digest),
+            manifest: image.manifest.as_ref().map(Blob::digest),
+            layer: image.layer.blob.digest(),
+            diff_id: image.layer.plain.digest(),
+        }
+    }
 }
 
 /// Whether an ID is root's, which is not written.

@@ -81,7 +81,6 @@ pub fn tree_json(
     let dynamic = program.object.dynamic.as_ref();
     let text = |value: &std::ffi::OsString| value.display().to_string();
     let linkage = program.object.linkage();
-    let requesters = closure.requesters();
     let tree = TreeDocument {
         schema: 1,
         program: shown(&program.opened_as),
@@ -95,22 +94,7 @@ pub fn tree_json(
         rpath: dynamic.and_then(|d| d.rpath.as_ref()).map(text),
         runpath: dynamic.and_then(|d| d.runpath.as_ref()).map(text),
         flags: program.object.flags(),
-        objects: closure
-            .listed()
-            .map(|index| {
-                let object = &objects[index];
-                let requester = object.requester.unwrap_or(0);
-                TreeObject {
-                    path: shown(&object.walk.real),
-                    opened_as: shown(&object.opened_as),
-                    soname: object.object.soname().map(text),
-                    needed_by: requesters[index].iter().map(opened).collect(),
-                    found_via: object
-                        .via
-                        .rule(requester, &|index| source.shown(&objects[index].opened_as)),
-                }
-            })
-            .collect(),
+        objects: tree_objects(source, closure),
         missing: closure
             .missing
             .iter()
@@ -138,6 +122,29 @@ pub fn tree_json(
             .collect(),
     };
     serde_json::to_string(&tree)
+}
+
+/// The libraries that the loader would map.
+fn tree_objects(source: &Source, closure: &Closure) -> Vec<TreeObject> {
+    let shown = |path: &Path| source.shown(path).display().to_string();
+    let objects = closure.map.objects();
+    let opened = |index: &usize| shown(&objects[*index].opened_as);
+    let requesters = closure.requesters();
+    let listed = closure.listed().map(|index| {
+        let object = &objects[index];
+        let requester = object.requester.unwrap_or(0);
+        let soname = object.object.soname();
+        TreeObject {
+            path: shown(&object.walk.real),
+            opened_as: shown(&object.opened_as),
+            soname: soname.map(|name| name.display().to_string()),
+            needed_by: requesters[index].iter().map(opened).collect(),
+            found_via: object
+                .via
+                .rule(requester, &|index| source.shown(&objects[index].opened_as)),
+        }
+    });
+    listed.collect()
 }
 
 /// The interpreter of a program; `None` for a library, whose loader is not a property of

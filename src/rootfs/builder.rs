@@ -115,14 +115,7 @@ impl Builder {
     /// When two entries conflict, links form a loop, or a name is a whiteout.
     pub fn finish(mut self, source: &View) -> Result<Rootfs, RootfsError> {
         let mut rootfs = Rootfs::default();
-        for (path, target, reason) in std::mem::take(&mut self.moved_links) {
-            let folder = path.parent().unwrap_or(Path::new("/"));
-            let (folder, left) = self.route(folder)?;
-            self.folders.extend(left);
-            let name = path.file_name().unwrap_or_default();
-            let at = folder.join(name);
-            self.link(&Link { at, target }, reason)?;
-        }
+        self.route_moved_links()?;
         for (at, (target, reasons)) in &self.links {
             let node = RootfsNode {
                 content: Content::Symlink(target.clone()),
@@ -149,19 +142,54 @@ impl Builder {
         if self.keeps_owners {
             rootfs.restore(source)?;
         }
-        // Those above first, so that none is made on the way to another.
+        self.finish_missing(&mut rootfs)?;
+        self.finish_owners(&mut rootfs)?;
+        for node in rootfs.nodes.values_mut() {
+            drop_repeats(&mut node.reasons);
+        }
+        let is_whiteout = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes())
+        };
+        match rootfs.nodes.keys().find(is_whiteout) {
+            Some(path) => Err(RootfsError::Whiteout(path.clone())),
+            None => Ok(rootfs),
+        }
+    }
+
+    /// Turns links whose directories may be other links into links at their real paths.
+    fn route_moved_links(&mut self) -> Result<(), RootfsError> {
+        for (path, target, reason) in std::mem::take(&mut self.moved_links) {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let (folder, left) = self.route(folder)?;
+            self.folders.extend(left);
+            let name = path.file_name().unwrap_or_default();
+            let at = folder.join(name);
+            self.link(&Link { at, target }, reason)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the directories that yield to anything else at their paths.
+    fn finish_missing(&mut self, rootfs: &mut Rootfs) -> Result<(), RootfsError> {
+        // Parents first, so that none is made on the way to another.
         self.missing_folders.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         for (path, owner, reason) in &self.missing_folders {
             let (real, _) = self.route(path)?;
             if rootfs.nodes.contains_key(&real) {
                 continue;
             }
-            self.folder_at(&mut rootfs, &real)?;
+            self.folder_at(rootfs, &real)?;
             if let Some(node) = rootfs.nodes.get_mut(&real) {
                 node.owner = *owner;
                 node.reasons.push(reason.clone());
             }
         }
+        Ok(())
+    }
+
+    /// Sets the owners and modes that nodes have been given.
+    fn finish_owners(&self, rootfs: &mut Rootfs) -> Result<(), RootfsError> {
         for (path, owner) in &self.kept_owners {
             let (folder, _) = self.route(path.parent().unwrap_or(Path::new("/")))?;
             let at = folder.join(path.file_name().unwrap_or_default());
@@ -175,17 +203,7 @@ impl Builder {
                 node.own(*ownership);
             }
         }
-        for node in rootfs.nodes.values_mut() {
-            drop_repeats(&mut node.reasons);
-        }
-        let is_whiteout = |path: &&PathBuf| {
-            let name = path.file_name().unwrap_or_default();
-            name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes())
-        };
-        match rootfs.nodes.keys().find(is_whiteout) {
-            Some(path) => Err(RootfsError::Whiteout(path.clone())),
-            None => Ok(rootfs),
-        }
+        Ok(())
     }
 
     fn finish_file(

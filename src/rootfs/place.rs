@@ -125,33 +125,7 @@ impl<'a> Placer<'a> {
         destination: Option<&Path>,
         reason: &Reason,
     ) -> Result<Placement, RootfsError> {
-        let program = closure.program();
-        let is_executable =
-            program.object.linkage() != Linkage::Library || program.walk.metadata.mode & 0o111 != 0;
-        let mut file = match reason.is_by_hand() {
-            true => SourceFile::added(program.walk.clone(), self.source),
-            false => SourceFile::of(program.walk.clone(), is_executable),
-        };
-        let is_program = program.object.linkage() != Linkage::Library;
-        // Where all keep what they have in the source, so do programs.
-        let keeps_capabilities = self.keeps_capabilities && !self.builder.keeps_owners;
-        if is_program && keeps_capabilities && !file.keep_capabilities(self.source) {
-            self.builder.malformed.push(program.walk.real.clone());
-        }
-        let found = program.walk.metadata;
-        let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;
-        if is_setuid || file.capabilities.is_some() {
-            // Whoever may not start it there does not get its privileges here.
-            file.mode = self.source.mode(&program.walk) & 0o755;
-        }
-        if is_setuid {
-            file.mode |= found.mode & 0o6000;
-        }
-        let started = &program.opened_as;
-        let (path, real) = self.place_program(started, &program.walk, file, destination, reason)?;
-        if is_setuid {
-            self.builder.keep_owner(real.clone(), found.owner);
-        }
+        let (path, real) = self.place_started(closure.program(), destination, reason)?;
         let objects = closure.map.objects();
         let mut opened = vec![path.clone()];
         for object in &objects[1..] {
@@ -160,32 +134,7 @@ impl<'a> Placer<'a> {
                 None => object.opened_as.clone(),
             });
         }
-        let mut reasons = vec![Vec::new(); objects.len()];
-        for edge in &closure.edges {
-            let Some(target) = edge.target.filter(|&target| target != 0) else {
-                continue;
-            };
-            let object = &objects[target];
-            if let Request::Opened(need) = edge.request {
-                reasons[target].push(Reason::Need {
-                    need,
-                    object: Some(opened[edge.requester].clone()),
-                    sign: format!("loads {} at run time", edge.name.display()),
-                });
-                continue;
-            }
-            let rule = if object.requester == Some(edge.requester) {
-                object
-                    .via
-                    .rule(edge.requester, &|index| opened[index].clone())
-            } else {
-                "an already loaded name".to_owned()
-            };
-            reasons[target].push(Reason::NeededBy {
-                requester: opened[edge.requester].clone(),
-                rule,
-            });
-        }
+        let mut reasons = reasons_to_load(closure, &opened);
         for extra in closure.aliases().chain(&closure.variants) {
             let (Some(rules), Some(by)) = (&closure.rules, extra.requester) else {
                 continue;
@@ -212,6 +161,40 @@ impl<'a> Placer<'a> {
                 .or_insert_with(|| image.clone());
         }
         Ok(Placement { program: path })
+    }
+
+    /// Places the program itself; returns its path as it is started, and without links.
+    fn place_started(
+        &mut self,
+        program: &Loaded,
+        destination: Option<&Path>,
+        reason: &Reason,
+    ) -> Result<(PathBuf, PathBuf), RootfsError> {
+        let found = program.walk.metadata;
+        let is_program = program.object.linkage() != Linkage::Library;
+        let mut file = match reason.is_by_hand() {
+            true => SourceFile::added(program.walk.clone(), self.source),
+            false => SourceFile::of(program.walk.clone(), is_program || found.mode & 0o111 != 0),
+        };
+        // Where all keep what they have in the source, so do programs.
+        let keeps_capabilities = self.keeps_capabilities && !self.builder.keeps_owners;
+        if is_program && keeps_capabilities && !file.keep_capabilities(self.source) {
+            self.builder.malformed.push(program.walk.real.clone());
+        }
+        let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;
+        if is_setuid || file.capabilities.is_some() {
+            // Whoever may not start it there does not get its privileges here.
+            file.mode = self.source.mode(&program.walk) & 0o755;
+        }
+        if is_setuid {
+            file.mode |= found.mode & 0o6000;
+        }
+        let started = &program.opened_as;
+        let (path, real) = self.place_program(started, &program.walk, file, destination, reason)?;
+        if is_setuid {
+            self.builder.keep_owner(real.clone(), found.owner);
+        }
+        Ok((path, real))
     }
 
     /// Keeps the loader's configuration files that affect how the libraries are found.
@@ -425,6 +408,37 @@ impl<'a> Placer<'a> {
         }
         Ok(())
     }
+}
+
+/// Why each object of a closure is loaded; `opened` are their paths in the image.
+fn reasons_to_load(closure: &Closure, opened: &[PathBuf]) -> Vec<Vec<Reason>> {
+    let objects = closure.map.objects();
+    let mut reasons = vec![Vec::new(); objects.len()];
+    for edge in &closure.edges {
+        let Some(target) = edge.target.filter(|&target| target != 0) else {
+            continue;
+        };
+        let object = &objects[target];
+        let requester = opened[edge.requester].clone();
+        reasons[target].push(match edge.request {
+            Request::Opened(need) => Reason::Need {
+                need,
+                object: Some(requester),
+                sign: format!("loads {} at run time", edge.name.display()),
+            },
+            _ if object.requester == Some(edge.requester) => Reason::NeededBy {
+                requester,
+                rule: object
+                    .via
+                    .rule(edge.requester, &|index| opened[index].clone()),
+            },
+            _ => Reason::NeededBy {
+                requester,
+                rule: "an already loaded name".to_owned(),
+            },
+        });
+    }
+    reasons
 }
 
 /// The links from a library's name to its file, if all of them stay in one directory

@@ -382,6 +382,7 @@ fn no_path_of_this_machine_is_in_an_image() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn what_is_closed_to_others_stays_closed() {
     let folder = common::temporary();
     let at = |name: &str| folder.path().join(name);

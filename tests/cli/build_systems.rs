@@ -118,6 +118,7 @@ fn cmake_packs_a_program_that_it_builds() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn a_stage_of_a_dockerfile_makes_an_image_of_its_root_folder() {
     if !common::is_root() || !have(&["buildah", "skopeo", "umoci", "runc", "busybox"]) {
         return;

@@ -304,6 +304,7 @@ fn the_tree_is_what_docker_exports() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn docker_tells_the_same_figures_and_configuration() {
     if !have(&["dockerd", "docker", "containerd", "tar"]) || !is_root() {
         return;
@@ -437,6 +438,7 @@ fn add_blob(layout: &Path, media_type: &str, content: &Value) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn the_images_of_an_index_are_shown_in_turn_or_by_platform() {
     if !have(&["umoci", "skopeo"]) || !is_root() {
         return;

@@ -53,6 +53,7 @@ fn traced(directory: &Path, program: &Path, flags: &[&str]) -> (PathBuf, String)
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_run_that_cannot_be_used_writes_nothing() {
     let place = temporary();
     let place = place.path();
@@ -147,6 +148,7 @@ fn a_run_that_cannot_be_used_writes_nothing() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_damaged_or_foreign_log_is_refused_with_its_line() {
     let place = temporary();
     let place = place.path();

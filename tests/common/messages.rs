@@ -254,6 +254,7 @@ fn no_json() -> serde_json::Error {
     serde_json::from_str::<u8>("{}").unwrap_err()
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of examples")]
 fn writing() -> Vec<Told> {
     vec![
         told(LayerError::Open {

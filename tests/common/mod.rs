@@ -390,8 +390,14 @@ pub fn in_chroot(root: &Path, program: &Path) -> Command {
         std::os::unix::fs::chroot(&root)?;
         std::env::set_current_dir("/")
     };
+    #[expect(
+        unsafe_code,
+        reason = "the standard library has no stable way to change the root"
+    )]
     // SAFETY: between fork and exec only two system calls are made.
-    unsafe { command.pre_exec(enter) };
+    unsafe {
+        command.pre_exec(enter)
+    };
     command
 }
 

@@ -150,6 +150,7 @@ fn has_unnamed_files(folder: &Path) -> bool {
 const DELAYS: [u64; 12] = [0, 3, 7, 11, 16, 22, 29, 37, 46, 60, 90, 160];
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn a_signal_at_any_moment_leaves_the_output_before_or_the_whole_new_one() {
     let folder = temporary();
     let at = |name: &str| folder.path().join(name);

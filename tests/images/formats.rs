@@ -272,6 +272,7 @@ fn compression_is_that_of_the_tools() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn a_layout_keeps_its_other_images() {
     let folder = temporary();
     let layout = folder.path().join("layout");

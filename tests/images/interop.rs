@@ -13,6 +13,7 @@ use docker::Docker;
 use podman::Podman;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn docker_loads_shows_and_runs_what_was_packed() {
     if !have(&["dockerd", "docker", "containerd"]) || !is_root() {
         return;

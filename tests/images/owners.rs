@@ -310,6 +310,7 @@ fn from(
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn what_comes_from_an_image_keeps_owner_mode_and_capabilities() {
     let root = Root::glibc();
     root.program("usr/bin/app", &[], &[]);

@@ -18,6 +18,7 @@ const PSQL: &str = "/usr/lib/postgresql/15/bin/psql";
 const DATA: &str = "/var/lib/postgresql/data";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn postgres_keeps_its_data_in_a_volume_as_its_own_user() {
     let Some(podman) = Podman::start().filter(|_| Path::new(POSTGRES).exists()) else {
         return;

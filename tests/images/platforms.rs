@@ -88,6 +88,7 @@ fn skopeo_copies_all_platforms_and_each() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn each_platform_runs_and_is_what_it_is_alone() {
     if !have(&[CROSS, "umoci", "runc", "qemu-aarch64-static"]) || !is_root() {
         return;

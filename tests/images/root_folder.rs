@@ -130,6 +130,7 @@ fn a_pack_that_fails_leaves_no_folder() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn outputs_that_contradict_each_other_are_refused_and_nothing_is_written() {
     let folder = temporary();
     let at = |name: &str| folder.path().join(name);

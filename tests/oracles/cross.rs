@@ -282,6 +282,7 @@ fn a_root_that_does_not_exist_or_has_no_loader_is_said_so() {
 /// Libraries of further machines, among them a big-endian one and two of 32 bits: what
 /// their own loader lists under qemu, and nothing missing in versions and symbols.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases and their check")]
 fn libraries_of_every_machine_are_resolved_as_their_loader_does() {
     for (root, qemu, loader) in [
         (

@@ -99,6 +99,7 @@ enum Step {
 }
 
 impl Fixture {
+    #[expect(clippy::too_many_lines, reason = "one arm for each directive")]
     fn read(path: &Path) -> Result<Self, Failed> {
         let mut fixture = Self {
             source: path.to_path_buf(),
@@ -423,6 +424,10 @@ impl Fixture {
         Ok(())
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one check for each expectation of a fixture"
+    )]
     fn check_pack(
         &self,
         folder: &Path,

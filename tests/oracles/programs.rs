@@ -18,6 +18,7 @@ use serde_json::Value;
 const TABLE: &str = "SLIMPACK_TEST_TABLE";
 
 /// Packs and runs one line of the table; what is wrong with it, or how it went.
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn done(run: &Run) -> Result<Done, String> {
     let folder = match run.user.is_empty() {
         true => temporary(),

@@ -312,6 +312,7 @@ fn gdb(arguments: &[&str], program: &Path) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn a_debugger_walks_the_stack_without_symbols_and_knows_all_with_the_debug_file() {
     if !have(&["gdb", "eu-strip"]) {
         return;

@@ -71,6 +71,15 @@ pub struct Dynamic {
     pub(super) tables: Tables,
 }
 
+/// Where the texts of a dynamic table start in its string table.
+#[derive(Default)]
+struct TextOffsets {
+    dependencies: Vec<(DependencyKind, u64)>,
+    soname: Option<u64>,
+    rpath: Option<u64>,
+    runpath: Option<u64>,
+}
+
 impl Dynamic {
     pub(super) fn read(
         file: &dyn ReadAt,
@@ -78,51 +87,15 @@ impl Dynamic {
         segments: &[ProgramHeader],
         segment: &ProgramHeader,
     ) -> Result<Option<Self>, ElfError> {
-        let malformed = |what| ElfError::malformed(header, what);
-        let context = context(header)?;
         if segment.p_filesz == 0 {
             return Ok(None);
         }
-        // The loader reads the table where it is mapped, not at p_offset.
-        let offset =
-            file_range(segments, segment.p_vaddr).map_or(segment.p_offset, |range| range.0);
-        let bytes = (segment.p_filesz <= MAX_TABLE)
-            .then(|| file.range(offset, segment.p_filesz))
-            .transpose()?
-            .flatten()
-            .ok_or_else(|| malformed(Malformed::DynamicTable))?;
-
-        let mut table = Self::default();
-        let mut names = Vec::new();
-        let (mut soname, mut rpath, mut runpath) = (None, None, None);
-        let mut position = 0;
-        // As in the loader, the last entry of a kind counts.
-        while let Ok(entry) = bytes.gread_with::<Dyn>(&mut position, context) {
-            let value = entry.d_val;
-            match entry.d_tag {
-                DT_NULL => break,
-                DT_NEEDED => names.push((DependencyKind::Needed, value)),
-                DT_AUXILIARY => names.push((DependencyKind::Auxiliary, value)),
-                DT_FILTER => names.push((DependencyKind::Filter, value)),
-                DT_SONAME => soname = Some(value),
-                DT_RPATH => rpath = Some(value),
-                DT_RUNPATH => runpath = Some(value),
-                DT_FLAGS => table.flags |= value,
-                DT_FLAGS_1 => table.flags_1 = value,
-                DT_BIND_NOW => table.flags |= DF_BIND_NOW,
-                DT_TEXTREL => table.flags |= DF_TEXTREL,
-                tag => table.tables.note(tag, value),
-            }
-            if names.len() > MAX_DEPENDENCIES {
-                return Err(malformed(Malformed::TooManyDependencies(MAX_DEPENDENCIES)));
-            }
-        }
-
-        let tables = &table.tables;
+        let (mut table, texts) = Self::entries(file, header, segments, segment)?;
         let mut pages = Pages::new(file);
         let mut text = |offset, what, limit| -> Result<OsString, ElfError> {
-            let Some((start, end)) = tables.string(segments, offset) else {
-                return Err(malformed(match tables.strings {
+            let malformed = |what| ElfError::malformed(header, what);
+            let Some((start, end)) = table.tables.string(segments, offset) else {
+                return Err(malformed(match table.tables.strings {
                     Some(_) => Malformed::StringOffset(what),
                     None => Malformed::StringTable,
                 }));
@@ -135,24 +108,68 @@ impl Dynamic {
                 })
             })
         };
-        let mut dependencies = Vec::with_capacity(names.len());
-        for (kind, offset) in names {
+        let mut dependencies = Vec::with_capacity(texts.dependencies.len());
+        for (kind, offset) in texts.dependencies {
             let name = text(offset, kind.tag(), MAX_NAME)?;
             dependencies.push(Dependency { kind, name });
         }
         let mut optional = |offset: Option<u64>, what, limit| {
             offset.map(|offset| text(offset, what, limit)).transpose()
         };
-        let soname = optional(soname, "DT_SONAME", MAX_NAME)?;
-        let rpath = optional(rpath, "DT_RPATH", MAX_SEARCH_PATH)?;
-        let runpath = optional(runpath, "DT_RUNPATH", MAX_SEARCH_PATH)?;
-        Ok(Some(Self {
-            dependencies,
-            soname,
-            rpath,
-            runpath,
-            ..table
-        }))
+        let soname = optional(texts.soname, "DT_SONAME", MAX_NAME)?;
+        let rpath = optional(texts.rpath, "DT_RPATH", MAX_SEARCH_PATH)?;
+        let runpath = optional(texts.runpath, "DT_RUNPATH", MAX_SEARCH_PATH)?;
+        table.dependencies = dependencies;
+        table.soname = soname;
+        table.rpath = rpath;
+        table.runpath = runpath;
+        Ok(Some(table))
+    }
+
+    /// The entries of the table: those that stand for themselves, and where the texts of the others
+    /// start in `DT_STRTAB`, which may come after them.
+    fn entries(
+        file: &dyn ReadAt,
+        header: &Header,
+        segments: &[ProgramHeader],
+        segment: &ProgramHeader,
+    ) -> Result<(Self, TextOffsets), ElfError> {
+        let malformed = |what| ElfError::malformed(header, what);
+        let context = context(header)?;
+        // The loader reads the table where it is mapped, not at p_offset.
+        let offset =
+            file_range(segments, segment.p_vaddr).map_or(segment.p_offset, |range| range.0);
+        let bytes = (segment.p_filesz <= MAX_TABLE)
+            .then(|| file.range(offset, segment.p_filesz))
+            .transpose()?
+            .flatten()
+            .ok_or_else(|| malformed(Malformed::DynamicTable))?;
+
+        let mut table = Self::default();
+        let mut texts = TextOffsets::default();
+        let mut position = 0;
+        // As in the loader, the last entry of a kind counts.
+        while let Ok(entry) = bytes.gread_with::<Dyn>(&mut position, context) {
+            let value = entry.d_val;
+            match entry.d_tag {
+                DT_NULL => break,
+                DT_NEEDED => texts.dependencies.push((DependencyKind::Needed, value)),
+                DT_AUXILIARY => texts.dependencies.push((DependencyKind::Auxiliary, value)),
+                DT_FILTER => texts.dependencies.push((DependencyKind::Filter, value)),
+                DT_SONAME => texts.soname = Some(value),
+                DT_RPATH => texts.rpath = Some(value),
+                DT_RUNPATH => texts.runpath = Some(value),
+                DT_FLAGS => table.flags |= value,
+                DT_FLAGS_1 => table.flags_1 = value,
+                DT_BIND_NOW => table.flags |= DF_BIND_NOW,
+                DT_TEXTREL => table.flags |= DF_TEXTREL,
+                tag => table.tables.note(tag, value),
+            }
+            if texts.dependencies.len() > MAX_DEPENDENCIES {
+                return Err(malformed(Malformed::TooManyDependencies(MAX_DEPENDENCIES)));
+            }
+        }
+        Ok((table, texts))
     }
 
     /// Whether the object is marked as a position-independent executable.

@@ -35,6 +35,10 @@ const PF_R: u32 = 4;
 
 impl Elf {
     /// The bytes of a file that holds just this.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the parts of a file, in the order in which they are written"
+    )]
     pub fn bytes(&self) -> Vec<u8> {
         let mut strings = vec![0];
         let mut tags: Vec<(u64, u64)> = Vec::new();

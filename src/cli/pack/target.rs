@@ -59,21 +59,8 @@ impl OutputTarget {
             format,
             compression: args.compress.unwrap_or_default(),
         };
-        if format == Format::Rootfs && style.compression != Compression::None {
-            return usage("a root directory has no layer to compress; drop --compress");
-        }
-        if args.force && format != Format::Rootfs {
-            return usage(
-                "--force applies only to root directories; other outputs are replaced anyway",
-            );
-        }
+        refuse_unfit_format(args, style)?;
         let target = |place| Self { place, style };
-        if args.load && !matches!(format, Format::Image | Format::Docker) {
-            return usage("--load supports only --format image and docker; drop --load");
-        }
-        if !args.push.is_empty() && !format.is_image() {
-            return usage("registries accept images; drop --push, or --format");
-        }
         let Some(output) = &args.output else {
             let is_elsewhere = args.load || !args.push.is_empty();
             if is_elsewhere && args.depfile.is_none() && !args.if_changed {
@@ -104,24 +91,7 @@ impl OutputTarget {
                 "--if-changed works only with files; a directory is always rewritten, so drop it",
             );
         }
-        let depfile = args.depfile.as_ref().map(|named| match named {
-            Some(named) => named.clone(),
-            None => {
-                let plain: PathBuf = output.components().collect();
-                let mut name = plain.into_os_string();
-                name.push(".d");
-                PathBuf::from(name)
-            }
-        });
-        if depfile
-            .as_ref()
-            .is_some_and(|depfile| place(depfile) == place(output))
-        {
-            return Err(CliError::Usage(format!(
-                "the image and its dependency file cannot both be {}; name another --depfile",
-                output.display()
-            )));
-        }
+        let depfile = dependency_file(args, output)?;
         refuse_misleading_name(output, style)?;
         refuse_to_replace_input(output, &args.files)?;
         Ok(target(Place::Path(output.clone(), depfile)))
@@ -217,6 +187,47 @@ impl OutputTarget {
             _ => write_file(plans, self.style, path, depfile, args),
         }
     }
+}
+
+/// Refuses options that the format of the output has no place for.
+fn refuse_unfit_format(args: &PackArgs, style: Style) -> Result<(), CliError> {
+    let Style {
+        format,
+        compression,
+    } = style;
+    let message = if format == Format::Rootfs && compression != Compression::None {
+        "a root directory has no layer to compress; drop --compress"
+    } else if args.force && format != Format::Rootfs {
+        "--force applies only to root directories; other outputs are replaced anyway"
+    } else if args.load && !matches!(format, Format::Image | Format::Docker) {
+        "--load supports only --format image and docker; drop --load"
+    } else if !args.push.is_empty() && !format.is_image() {
+        "registries accept images; drop --push, or --format"
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Usage(message.into()))
+}
+
+/// The dependency file that goes with an output: the one that `--depfile` names, or the output
+/// with `.d` after it.
+fn dependency_file(args: &PackArgs, output: &Path) -> Result<Option<PathBuf>, CliError> {
+    let Some(named) = &args.depfile else {
+        return Ok(None);
+    };
+    let depfile = named.clone().unwrap_or_else(|| {
+        let plain: PathBuf = output.components().collect();
+        let mut name = plain.into_os_string();
+        name.push(".d");
+        PathBuf::from(name)
+    });
+    if place(&depfile) == place(output) {
+        return Err(CliError::Usage(format!(
+            "the image and its dependency file cannot both be {}; name another --depfile",
+            output.display()
+        )));
+    }
+    Ok(Some(depfile))
 }
 
 /// Refuses an image that slimpack could not read again: one over its limit on unpacked bytes.

@@ -61,7 +61,7 @@ pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
             .split(|&byte| byte == b':')
             .take(MAX_ELEMENTS);
         for element in elements {
-            findings.extend(element_findings(
+            findings.extend(element_finding(
                 context,
                 file,
                 tag,
@@ -78,12 +78,13 @@ pub(super) fn of_object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     findings
 }
 
-fn element_findings(
+/// The first thing wrong with an element of a search path.
+fn element_finding(
     context: &Context<'_>,
     file: &ElfFile,
     tag: &str,
     element: &OsStr,
-) -> Vec<Finding> {
+) -> Option<Finding> {
     let path = context.source.shown(&file.path);
     let text = element.display().to_string();
     let finding = |rule, message: String| {
@@ -91,7 +92,6 @@ fn element_findings(
             .evidence("tag", tag)
             .evidence("element", text.clone())
     };
-    let mut findings = Vec::new();
     let bytes = element.as_bytes();
     let origin = file.walk.real.parent().unwrap_or(Path::new("/"));
     let is_musl = is_musl(context, file);
@@ -101,68 +101,51 @@ fn element_findings(
             "{tag} {text} of {} has {token}, which {libc} does not expand",
             path.display()
         );
-        findings.push(finding(&SP105, message));
-        return findings;
+        return Some(finding(&SP105, message));
     }
     let starts_at_origin = bytes.starts_with(b"$ORIGIN") || bytes.starts_with(b"${ORIGIN}");
     if !bytes.starts_with(b"/") && !starts_at_origin {
         // musl skips empty elements.
         if bytes.is_empty() && is_musl {
-            return findings;
+            return None;
         }
-        let what = if bytes.is_empty() {
-            "an empty element"
-        } else {
-            "a relative element"
+        let what = match bytes.is_empty() {
+            true => "an empty element".to_owned(),
+            false => format!("a relative element ({text})"),
         };
         let severity = match file.walk.metadata.changes_identity() {
             true => Severity::Error,
             false => Severity::Warning,
         };
-        let shown = if bytes.is_empty() {
-            String::new()
-        } else {
-            format!(" ({text})")
-        };
         let message = format!(
-            "{tag} of {} has {what}{shown}: the current directory is searched",
+            "{tag} of {} has {what}: the current directory is searched",
             path.display()
         );
-        findings.push(finding(&SP101, message).severity(severity));
-        return findings;
+        return Some(finding(&SP101, message).severity(severity));
     }
     let folder = expanded(&text, origin);
     match context.source.view.walk(&folder) {
         Ok(walk) if walk.metadata.kind == NodeKind::Directory => {
-            if walk.metadata.mode & 0o002 != 0 {
+            let mode = walk.metadata.mode;
+            (mode & 0o002 != 0).then(|| {
                 let message = format!(
                     "{} searches {}, which is world-writable",
                     path.display(),
                     folder.display()
                 );
-                findings.push(
-                    finding(&SP102, message)
-                        .evidence("mode", format!("{:04o}", walk.metadata.mode)),
-                );
-            }
+                finding(&SP102, message).evidence("mode", format!("{mode:04o}"))
+            })
         }
+        // A directory relative to the object, or to be mounted, may be absent on purpose.
         _ => {
-            let is_build_tree = !starts_at_origin && looks_like_build_tree(&folder);
-            // A directory relative to the object, or to be mounted, may be absent on purpose.
-            let severity = match is_build_tree {
-                true => Severity::Warning,
-                false => Severity::Info,
-            };
-            let what = if is_build_tree {
-                "a build tree"
-            } else {
-                "a directory that does not exist"
+            let (severity, what) = match !starts_at_origin && looks_like_build_tree(&folder) {
+                true => (Severity::Warning, "a build tree"),
+                false => (Severity::Info, "a directory that does not exist"),
             };
             let message = format!("{tag} of {} leads to {what}: {text}", path.display());
-            findings.push(finding(&SP103, message).severity(severity));
+            Some(finding(&SP103, message).severity(severity))
         }
     }
-    findings
 }
 
 fn looks_like_build_tree(folder: &Path) -> bool {

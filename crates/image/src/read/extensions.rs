@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use slimpack_vfs::{AccessList, MAX_ACCESS_LIST, MAX_CAPABILITIES};
-use tar::EntryType;
+use tar::{EntryType, Header};
 
 use super::names::MAX_PATH;
 use super::sparse::number;
@@ -80,6 +80,19 @@ impl Extensions {
             }
         }
         Some(())
+    }
+
+    /// The name and the link target of the member with this header.
+    pub fn names(&mut self, header: &Header) -> (Vec<u8>, Vec<u8>) {
+        let name = (self.pax.sparse_name.take())
+            .or_else(|| self.gnu_name.take())
+            .or_else(|| self.pax.name.take())
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let in_header = || header.link_name_bytes().map(|link| link.into_owned());
+        let link = (self.gnu_link.take())
+            .or_else(|| self.pax.link.take())
+            .or_else(in_header);
+        (name, link.unwrap_or_default())
     }
 }
 

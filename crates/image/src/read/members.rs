@@ -67,6 +67,16 @@ pub(super) struct Member {
     pub capabilities: Option<Box<[u8]>>,
 }
 
+impl Member {
+    /// Notes where the parts of a sparse file are in its data.
+    fn set_sparse(&mut self, header_at: u64, parts: &[(u64, u64)]) -> Result<(), TarError> {
+        let map = SparseMap::new(parts, self.size, self.stored)
+            .ok_or_else(|| damaged(header_at, "the map of a sparse file is malformed"))?;
+        self.sparse = Some(Arc::new(map));
+        Ok(())
+    }
+}
+
 /// Walks the members of a tar.
 pub(super) struct Members<I> {
     input: I,
@@ -214,23 +224,15 @@ impl<I: Input> Members<I> {
         header_at: u64,
         header: &Header,
         stored: u64,
-        extensions: Extensions,
+        mut extensions: Extensions,
     ) -> Result<Member, TarError> {
         let bytes = header.as_bytes();
         let owner = |field: Range<usize>| {
             number_field(&bytes[field])
                 .ok_or_else(|| damaged(header_at, "an owner is not a number"))
         };
-        let Extensions {
-            gnu_name,
-            gnu_link,
-            pax,
-        } = extensions;
-        let name = pax.sparse_name.clone().or(gnu_name).or(pax.name.clone());
-        let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
-        let in_header = || header.link_name_bytes().map(|link| link.into_owned());
-        let link = gnu_link.or(pax.link.clone()).or_else(in_header);
-        let link = link.unwrap_or_default();
+        let (name, link) = extensions.names(header);
+        let pax = extensions.pax;
         let kind = kind(header, &name);
         let mut stored = pax.size.unwrap_or(stored);
         // Only files have data, whatever size another header has.
@@ -260,30 +262,22 @@ impl<I: Input> Members<I> {
             sparse: None,
             capabilities: pax.capabilities,
         };
-        let map = if header.entry_type() == EntryType::GNUSparse {
+        if header.entry_type() == EntryType::GNUSparse {
             let map = self.old_map(header_at, header)?;
             member.size = number_field(&bytes[REAL_SIZE])
                 .ok_or_else(|| damaged(header_at, "a size is not a number"))?;
             self.begin(stored);
-            Some(map)
+            member.set_sparse(header_at, &map)?;
         } else {
             self.begin(stored);
-            match pax.sparse_size {
-                Some(size) => {
-                    member.size = size;
-                    if pax.sparse_in_data {
-                        Some(self.map_in_data(header_at, &mut member.stored)?)
-                    } else {
-                        Some(pax.sparse_map)
-                    }
-                }
-                None => None,
+            if let Some(size) = pax.sparse_size {
+                member.size = size;
+                let map = match pax.sparse_in_data {
+                    true => self.map_in_data(header_at, &mut member.stored)?,
+                    false => pax.sparse_map,
+                };
+                member.set_sparse(header_at, &map)?;
             }
-        };
-        if let Some(map) = map {
-            let map = SparseMap::new(&map, member.size, member.stored)
-                .ok_or_else(|| damaged(header_at, "the map of a sparse file is malformed"))?;
-            member.sparse = Some(Arc::new(map));
         }
         member.data_at = self.input.position();
         Ok(member)
