@@ -9,7 +9,6 @@ use super::plan::served;
 use crate::image::{Blob, Written};
 use crate::needs::Hint;
 use crate::pack::{Census, MissingLibrary, PackedProgram, Plan, StrippedFile};
-use crate::proof::MissedCall;
 use crate::rootfs::{Content, RootfsNode};
 
 #[derive(Serialize)]
@@ -177,7 +176,14 @@ pub fn plan_json(
         strippable_bytes: stripping.could_save,
         linked_bytes: plan.linked,
         missing: plan.missing.iter().map(PlanMissing::from).collect(),
-        missed_calls: plan.missed_calls.iter().map(PlanMissedCall::from).collect(),
+        missed_calls: plan
+            .missed_calls
+            .iter()
+            .map(|call| PlanMissedCall {
+                symbol: call.symbol.to_string(),
+                caller: text(&call.caller),
+            })
+            .collect(),
         written: written.map(|(written, number, path)| PlanOutput::of(written, number, path)),
         entries,
     };
@@ -231,15 +237,6 @@ impl From<&MissingLibrary> for PlanMissing {
             name: missing.name.display().to_string(),
             program: text(&missing.program),
             needed_by: missing.requesters.iter().map(|path| text(path)).collect(),
-        }
-    }
-}
-
-impl From<&MissedCall> for PlanMissedCall {
-    fn from(call: &MissedCall) -> Self {
-        Self {
-            symbol: call.symbol.to_string(),
-            caller: text(&call.caller),
         }
     }
 }
