@@ -5,14 +5,15 @@
 //! them once here, and what it reads is kept.
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::compression::Exceeded;
 use super::members::Member;
 use super::node::Head;
+use super::spool::Spool;
 use crate::{MAX_RECORD_FILE, RECORD_FILE};
-use slimpack_vfs::bytes::ReadAt;
+use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
 
 /// Bytes kept of a script: its first line, which Linux truncates at 255.
 const SCRIPT: u64 = 256;
@@ -20,6 +21,8 @@ const SCRIPT: u64 = 256;
 const CONFIGURATION: u64 = 1 << 20;
 /// Parts closer to each other than this are kept as one, in bytes.
 const GAP: u64 = 512;
+/// Most bytes of a file that are kept in memory; more go to a temporary file.
+const IN_MEMORY: u64 = 1024;
 
 /// What will be read of the files of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,18 +80,42 @@ fn is_record(name: &[u8]) -> bool {
 }
 
 /// The kept parts of a file, by offset.
-#[derive(Debug)]
 pub(super) struct Kept {
     size: u64,
-    parts: Vec<(u64, Vec<u8>)>,
+    parts: Vec<KeptPart>,
+    /// The bytes of all parts, one after the other.
+    data: Slice,
+}
+
+/// A part of a file, and where its bytes are among those that are kept.
+#[derive(Clone, Copy)]
+struct KeptPart {
+    offset: u64,
+    length: u64,
+    at: u64,
 }
 
 impl Kept {
     /// The first bytes of a file.
     pub fn start(size: u64, bytes: Vec<u8>) -> Self {
+        Self::new(size, vec![(0, bytes)])
+    }
+
+    fn new(size: u64, kept: Vec<(u64, Vec<u8>)>) -> Self {
+        let mut parts = Vec::with_capacity(kept.len());
+        let mut data = Vec::with_capacity(kept.iter().map(|(_, bytes)| bytes.len()).sum());
+        for (offset, bytes) in kept {
+            parts.push(KeptPart {
+                offset,
+                length: bytes.len() as u64,
+                at: data.len() as u64,
+            });
+            data.extend(bytes);
+        }
         Self {
             size,
-            parts: vec![(0, bytes)],
+            parts,
+            data: Slice::whole(Arc::new(data)),
         }
     }
 
@@ -108,12 +135,26 @@ impl Kept {
         for (start, end) in merged(ranges) {
             parts.push((start, file.prefix(start, end - start)?));
         }
-        Ok(Self { size, parts })
+        Ok(Self::new(size, parts))
     }
 
-    /// Memory used, in bytes.
+    /// Number of bytes that are kept.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+        self.data.size()
+    }
+
+    /// Moves the bytes to a temporary file, when they are many. Without such a file they stay in
+    /// memory.
+    pub fn spooled(mut self, spool: impl FnOnce() -> io::Result<Arc<Spool>>) -> Self {
+        let size = self.bytes();
+        if size > IN_MEMORY
+            && let Ok(spool) = spool()
+            && let Ok(moved) =
+                spool.store(&mut Sequential::new(self.data.clone()), size, &mut |_| {})
+        {
+            self.data = moved;
+        }
+        self
     }
 }
 
@@ -135,22 +176,17 @@ impl ReadAt for Kept {
         let wanted = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
-        let behind = self.parts.partition_point(|(start, _)| *start <= offset);
-        let part = behind.checked_sub(1).map(|index| &self.parts[index]);
-        let found = part.and_then(|(start, bytes)| bytes.get((offset - start) as usize..));
-        match found {
-            Some(bytes) if !bytes.is_empty() || wanted == 0 => {
-                // What is requested beyond the part is read by the next call, if it was kept.
-                let count = wanted.min(bytes.len());
-                buffer[..count].copy_from_slice(&bytes[..count]);
-                if count < wanted {
-                    return Err(not_kept());
-                }
-                Ok(count)
-            }
-            _ if wanted == 0 => Ok(0),
-            _ => Err(not_kept()),
+        if wanted == 0 {
+            return Ok(0);
         }
+        let behind = self.parts.partition_point(|part| part.offset <= offset);
+        let part = behind.checked_sub(1).map(|index| self.parts[index]);
+        let part = part.ok_or_else(not_kept)?;
+        let from = offset - part.offset;
+        if part.length.saturating_sub(from) < wanted as u64 {
+            return Err(not_kept());
+        }
+        self.data.read_at(&mut buffer[..wanted], part.at + from)
     }
 
     fn size(&self) -> u64 {
@@ -247,10 +283,7 @@ mod tests {
 
     #[test]
     fn reads_outside_what_was_kept_fail_and_never_return_something_else() {
-        let kept = Kept {
-            size: 100,
-            parts: vec![(10, vec![1; 10]), (50, vec![2; 10])],
-        };
+        let kept = Kept::new(100, vec![(10, vec![1; 10]), (50, vec![2; 10])]);
         assert_eq!(kept.range(12, 4).unwrap(), Some(vec![1; 4]));
         assert_eq!(kept.range(55, 5).unwrap(), Some(vec![2; 5]));
         for offset in [0, 9, 20, 49, 60, 99] {

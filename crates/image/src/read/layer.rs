@@ -26,6 +26,8 @@ use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
 pub(super) const COMPARED_FROM: u64 = 4096;
 /// Largest sparse file in a compressed layer that is examined, in bytes.
 const MAX_SPARSE: u64 = 256 << 20;
+/// Size from which a whole file goes to the temporary file rather than through memory, in bytes.
+const SPOOLED_FROM: u64 = 4 << 20;
 /// First bytes of a member that determine what it is: one tar block.
 const START: usize = 512;
 /// Bytes read at a time.
@@ -280,7 +282,11 @@ fn keep(
     if let Some(map) = member.sparse.clone() {
         return keep_sparse(entry, map, data, shared);
     }
-    let limit = match shared.interest.wants(member, head) {
+    let wanted = shared.interest.wants(member, head);
+    if wanted == Wanted::Whole && member.size > SPOOLED_FROM && shared.spool().is_ok() {
+        return spool(entry, data, shared);
+    }
+    let limit = match wanted {
         Wanted::Whole if !shared.room.admits(member.size) => 0,
         Wanted::Start(limit) => limit.min(member.size),
         Wanted::Whole => member.size,
@@ -361,6 +367,7 @@ fn keep_sparse(
 
 fn hold(entry: &mut IndexedMember, kept: Kept, shared: &Shared) -> Result<(), TarError> {
     shared.room.take(kept.bytes())?;
+    let kept = kept.spooled(|| shared.spool());
     entry.data = Data::Kept(Arc::new(kept));
     Ok(())
 }
