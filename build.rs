@@ -1,8 +1,8 @@
-//! Tells the crate which target it is built for, and finds the C and C++ compilers for the fixtures of `c-tests/`.
+//! Tells the crate which target it is built for, and finds the C and C++ compilers for the fixtures in `c-tests/`.
 //!
-//! Compiles nothing: the test harness does, so that a broken fixture fails its own test
-//! and a missing compiler never fails the build. Without the feature `c-tests`, which
-//! only the crate's own dev-dependency turns on, it looks for none.
+//! Compiles nothing: the test harness does that, so that a broken fixture fails its own test and a
+//! missing compiler never fails the build. Compilers are searched for only with the feature
+//! `c-tests`, which only the crate's own dev-dependency turns on.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -15,7 +15,7 @@ fn main() {
     }
 }
 
-/// Writes a test for each file of `c-tests/`, so that each has a name of its own.
+/// Writes one test for each file of `c-tests/`, so that each has its own name.
 #[cfg(feature = "c-tests")]
 fn list_fixtures() {
     use std::fmt::Write;
@@ -56,7 +56,7 @@ fn find_compilers() {
             .try_get_compiler();
         let path = match &compiler {
             Ok(compiler) => compiler.path().display().to_string(),
-            // The harness fails each fixture that wants it, with the reason.
+            // The harness then fails each fixture that needs it, and gives the reason.
             Err(error) => format!("!{error}"),
         };
         println!("cargo::rustc-env={name}={}", path.replace('\n', " "));

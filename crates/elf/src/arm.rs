@@ -1,8 +1,8 @@
 //! The architecture version of a 32-bit ARM program.
 //!
-//! In: the section `.ARM.attributes`, the one fact of an image's platform that no
-//! program header holds. Out: the `variant` of the image configuration. Source: ELF for
-//! the Arm Architecture, "Addenda: Build Attributes", `Tag_CPU_arch`.
+//! In: the section `.ARM.attributes`, the only part of an image's platform that no program header
+//! holds. Out: the `variant` of the image configuration. Source: ELF for the Arm Architecture,
+//! "Addenda: Build Attributes", `Tag_CPU_arch`.
 
 use goblin::elf::header::Header;
 use object::Endianness;
@@ -23,8 +23,8 @@ const TAG_CPU_ARCH: u64 = 6;
 /// Largest attributes section that is read, in bytes; real ones have about 50.
 const MAX_SECTION: u64 = 64 << 10;
 
-/// The variant that an ARM program needs. Without the section, which is not required to
-/// run, it is `v7`: the engines' default for `arm` without a variant.
+/// The variant that an ARM program needs. Without the section, which is not required at run time,
+/// it is `v7`: the engines' default for `arm` without a variant.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -75,7 +75,7 @@ fn cpu_architecture(endian: Endianness, section: &[u8]) -> Option<u64> {
                 match tag {
                     TAG_CPU_RAW_NAME | TAG_CPU_NAME => drop(attributes.read_string().ok()?),
                     TAG_CPU_ARCH => return attributes.read_integer().ok(),
-                    // Tags are in ascending order: the file does not have it.
+                    // Tags are in ascending order, so the file does not have it.
                     _ => return None,
                 }
             }

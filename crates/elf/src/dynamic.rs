@@ -1,9 +1,9 @@
 //! The dynamic table: what an object requests from the loader.
 //!
-//! In: the segment `PT_DYNAMIC` and the string table it points to. Out: needed
-//! names in order, search paths and flags. Strings are read one by one: the string table
-//! of a large program takes megabytes, and only a few names in it are needed. Of all other
-//! tables only the location is recorded.
+//! In: the segment `PT_DYNAMIC` and the string table it points to. Out: needed names in order,
+//! search paths and flags. Strings are read one by one: the string table of a large program takes
+//! megabytes, and only a few names in it are needed. Of all other tables, only the location is
+//! recorded.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -29,7 +29,7 @@ const DT_FILTER: u64 = 0x7fff_ffff;
 const MAX_TABLE: u64 = 16 << 20;
 /// Longest search path that is read, in bytes.
 const MAX_SEARCH_PATH: u64 = 4 << 20;
-/// Most libraries that one object may name.
+/// Maximum number of libraries that one object may name.
 const MAX_DEPENDENCIES: usize = 16_384;
 
 /// How an object requests a library.

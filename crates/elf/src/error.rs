@@ -14,7 +14,7 @@ pub enum ElfError {
     /// The file has no bytes.
     #[error("it is empty")]
     Empty,
-    /// The file does not begin with the ELF magic number. True when it begins
+    /// The file does not begin with the ELF magic number; true if it begins
     /// with `#!`.
     #[error("{}", if *.0 { "it is a script, not an ELF file" } else { "it is not an ELF file" })]
     NotElf(bool),

@@ -62,7 +62,7 @@ pub enum Linkage {
 }
 
 impl Linkage {
-    /// The word used in reports and in JSON.
+    /// The name used in reports and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Static => "static",
@@ -263,8 +263,8 @@ impl Object {
         self.dynamic.as_ref()?.soname.as_ref()
     }
 
-    /// Whether it has relative relocations in the packed form (`DT_RELR`), which a loader that does
-    /// not know them leaves undone.
+    /// Whether it has packed relative relocations (`DT_RELR`), which a loader that does not support
+    /// them leaves undone.
     pub fn has_packed_relocations(&self) -> bool {
         let dynamic = self.dynamic.as_ref();
         dynamic.is_some_and(|dynamic| dynamic.tables.is_packed)
@@ -286,7 +286,8 @@ impl Object {
         names
     }
 
-    /// Unsafe memory permissions: an executable stack, a writable and executable segment.
+    /// Unsafe memory permissions: an executable stack, or a segment that is writable and
+    /// executable.
     pub fn unsafe_segments(&self) -> Vec<&'static str> {
         let both = PF_W | PF_X;
         let mut found = Vec::new();
@@ -315,8 +316,8 @@ impl Object {
         .collect()
     }
 
-    /// File ranges of constants that the loader maps without write permission; includes code
-    /// unless the object keeps its constants in segments of their own.
+    /// File ranges of constants that the loader maps without write permission; includes code unless
+    /// the object keeps its constants in separate segments.
     pub fn constant_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let is_constant =
             |s: &&ProgramHeader| s.p_type == PT_LOAD && s.p_flags & (PF_W | PF_X) == 0;
@@ -330,7 +331,7 @@ impl Object {
             .map(|s| (s.p_offset, s.p_filesz))
     }
 
-    /// File ranges of initialized data: what a loader maps with write permission.
+    /// File ranges of initialized data, which a loader maps with write permission.
     pub fn data_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.segments
             .iter()
@@ -370,7 +371,7 @@ fn read_header(file: &dyn ReadAt) -> Result<Header, ElfError> {
         return Err(ElfError::Empty);
     }
     if !bytes.starts_with(header::ELFMAG) {
-        // A prefix of the magic number is a cut-off ELF file; all else is not ELF.
+        // A prefix of the magic number is a truncated ELF file; anything else is not ELF.
         return Err(if header::ELFMAG.starts_with(&bytes) {
             ElfError::TooShort(file.size())
         } else {
@@ -422,7 +423,7 @@ fn read_interpreter(
     let bytes = file
         .range(segment.p_offset, segment.p_filesz)?
         .ok_or_else(|| malformed(Malformed::Interpreter))?;
-    // The kernel wants the NUL at the segment's end; the name ends at the first.
+    // The kernel requires a NUL at the end of the segment; the name ends at the first NUL.
     match bytes.iter().position(|&b| b == 0) {
         Some(end) if end > 0 => Ok(OsString::from_vec(bytes[..end].to_vec())),
         _ => Err(malformed(Malformed::Interpreter)),

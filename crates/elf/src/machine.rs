@@ -16,7 +16,7 @@ use slimpack_vfs::bytes::ReadAt;
 /// `e_flags` of the MIPS n32 ABI (`<elf.h>`).
 const EF_MIPS_ABI2: u32 = 0x20;
 
-/// A machine in the names of Go, which images use.
+/// A machine by Go's names, which images use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoMachine {
     /// `GOARCH`.
@@ -61,8 +61,7 @@ pub fn machine_name(header: &Header) -> &'static str {
     }
 }
 
-/// The machine of this program; `None` when there is no `GOARCH` name
-/// for its machine.
+/// The machine of this program; `None` if `GOARCH` has no name for it.
 ///
 /// # Errors
 /// When the file cannot be read: the variant of an ARM program is in a section.

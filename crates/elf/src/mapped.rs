@@ -22,7 +22,7 @@ pub(super) fn file_range(segments: &[ProgramHeader], address: u64) -> Option<(u6
         .find_map(|segment| {
             let inside = address.checked_sub(segment.p_vaddr)?;
             let end = segment.p_offset.checked_add(segment.p_filesz)?;
-            // Only inside the segment can the sum not overflow.
+            // The sum cannot overflow once the address is known to be inside the segment.
             (inside < segment.p_filesz).then(|| (segment.p_offset + inside, end))
         })
 }
@@ -62,7 +62,8 @@ impl<'f> Pages<'f> {
         let end = self.start + self.page.len() as u64;
         let is_here = offset >= self.start && offset.saturating_add(wanted) <= end;
         if !is_here {
-            // Read in place, and no more than there is: what is new would be zeroed first, each time.
+            // Read in place, and only as much as the file has: new memory would be zeroed first,
+            // each time.
             let left = self.file.size().saturating_sub(offset);
             self.page
                 .resize(usize::try_from(left).unwrap_or(PAGE).min(PAGE), 0);
@@ -73,8 +74,8 @@ impl<'f> Pages<'f> {
         Ok(&self.page[(offset - self.start) as usize..])
     }
 
-    /// Reads `[start, end)` at once if that is no more than `pages` pages would be: for a table whose
-    /// entries are wanted in no order.
+    /// Reads `[start, end)` at once if that takes no more bytes than `pages` pages: for a table
+    /// whose entries are read in random order.
     ///
     /// # Errors
     /// When it cannot be read.

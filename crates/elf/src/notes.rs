@@ -1,4 +1,4 @@
-//! Notes: what an object declares about itself besides its tables.
+//! Notes: what an object declares about itself in addition to its tables.
 //!
 //! In: `PT_NOTE` and `PT_GNU_PROPERTY`. Out: the libraries that it opens with `dlopen`, and the
 //! processor it needs. Malformed notes are ignored. Source: the ELF specification ("Note
@@ -15,7 +15,8 @@ use slimpack_vfs::bytes::ReadAt;
 
 /// Largest note segment that is read, in bytes.
 const MAX_SEGMENT: u64 = 1 << 20;
-/// Most note segments that are read, and most libraries that one object may name in notes.
+/// Maximum number of note segments that are read, and of libraries that one object may name in
+/// notes.
 const MAX_SEGMENTS: usize = 64;
 const MAX_ENTRIES: usize = 500;
 /// Owner and type of a `dlopen` note.
@@ -75,7 +76,7 @@ impl Notes {
         let Ok(context) = context(&object.header) else {
             return notes;
         };
-        // Segments may name the same bytes again and again.
+        // Several segments may name the same bytes.
         let mut read = HashSet::new();
         for segment in &object.segments {
             let is_note = matches!(segment.p_type, PT_NOTE | PT_GNU_PROPERTY);
@@ -109,7 +110,7 @@ impl Notes {
     fn add_dlopen(&mut self, text: &[u8]) {
         let end = memchr::memchr(0, text).unwrap_or(text.len());
         if let Ok(entries) = serde_json::from_slice::<Vec<DlopenNote>>(&text[..end]) {
-            // The note may be in a segment of its own and in a larger one.
+            // The same note may be in its own segment and in a larger one.
             for entry in entries {
                 let is_new = self.dlopen.len() < MAX_ENTRIES && !self.dlopen.contains(&entry);
                 if !entry.soname.is_empty() && is_new {

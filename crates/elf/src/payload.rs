@@ -1,19 +1,19 @@
-//! What a program carries that no loader maps: an archive of its own.
+//! What a program contains that no loader maps: an archive of its own.
 //!
-//! In: an object and its file. Out: which kind of archive, told by the magic numbers of the tools that
-//! build such programs. Only the last bytes of the file are read, and only where something is there
-//! that is not loaded.
+//! In: an object and its file. Out: the kind of archive, identified by the magic numbers of the
+//! tools that build such programs. Only the last bytes of the file are read, and only if the file
+//! has bytes that are not loaded.
 
 use goblin::elf::program_header::PT_LOAD;
 
 use super::Object;
 use slimpack_vfs::bytes::ReadAt;
 
-/// Unloaded bytes from which on a file may hold an archive: section names and symbols are smaller in
-/// most programs.
+/// A file may hold an archive if it has at least this many unloaded bytes: in most programs,
+/// section names and symbols are smaller.
 const LEAST: u64 = 64 << 10;
-/// Bytes at the end of a file in which the mark of an archive is looked for: a section table, section
-/// names or a signature may follow it.
+/// How many bytes at the end of a file are searched for the mark of an archive: a section table,
+/// section names or a signature may follow it.
 const TAIL: u64 = 8 << 10;
 /// PyInstaller's mark (`CArchive`, `PyInstaller/archive/writers.py`).
 const PYINSTALLER: &[u8] = b"MEI\x0c\x0b\x0a\x0b\x0e";
@@ -31,17 +31,17 @@ pub enum Payload {
     AppImage,
     /// A zip archive.
     Zip,
-    /// So many bytes after all sections.
+    /// This many bytes after all sections.
     Unknown(u64),
 }
 
 impl Payload {
-    /// Whether `object`, whose file has `size` bytes, may carry something: no file is read to know.
+    /// Whether `object`, whose file has `size` bytes, may contain an archive; reads nothing.
     pub fn may_be_in(object: &Object, size: u64) -> bool {
         is_appimage(object) || size.saturating_sub(loaded(object)) >= LEAST
     }
 
-    /// What `object` carries, whose bytes are `file`.
+    /// What `object` contains besides the loaded part; its bytes are `file`.
     pub fn of(object: &Object, file: &dyn ReadAt) -> Option<Self> {
         let size = file.size();
         if is_appimage(object) {
@@ -73,7 +73,7 @@ fn is_appimage(object: &Object) -> bool {
     APPIMAGE.contains(&&object.header.e_ident[8..11])
 }
 
-/// Where in its file the loaded part of an object ends.
+/// Where the loaded part of an object ends in its file.
 fn loaded(object: &Object) -> u64 {
     let segments = object.segments.iter().filter(|s| s.p_type == PT_LOAD);
     let ends = segments.map(|s| s.p_offset.saturating_add(s.p_filesz));

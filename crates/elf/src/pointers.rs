@@ -1,9 +1,9 @@
-//! Which addresses the data and code of an object point at.
+//! Which addresses the data and code of an object point to.
 //!
 //! In: the address range that a heuristic asks about. Out: the addresses in it that a data word
 //! contains or an instruction computes. Linkers merge strings with common ends (`SHF_MERGE` with
-//! `SHF_STRINGS` in the gABI), so the middle of a string is a string of its own exactly where
-//! something points at it.
+//! `SHF_STRINGS` in the gABI), so the middle of a string is a separate string exactly where
+//! something points to it.
 
 use std::io;
 use std::ops::Range;
@@ -14,13 +14,13 @@ use goblin::elf::program_header::{PF_X, PT_LOAD, ProgramHeader};
 use super::Object;
 use slimpack_vfs::bytes::ReadAt;
 
-/// Most bytes of an object that are scanned.
+/// Maximum number of bytes of an object that are scanned.
 const MAX_SCAN: u64 = 64 << 20;
 /// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
-/// Bytes that two pieces share: longer than two instructions that compute one address.
+/// Bytes that two consecutive pieces share: more than two instructions that compute one address.
 const OVERLAP: u64 = 64;
-/// Most AArch64 instructions between the two that compute one address.
+/// Maximum number of AArch64 instructions between the two that compute one address.
 const MAX_GAP: usize = 8;
 
 impl Object {
@@ -40,7 +40,7 @@ impl Object {
         matches!(self.header.e_machine, EM_X86_64 | EM_AARCH64)
     }
 
-    /// The addresses in `wanted` that something in the object points at, in order, as far as can be
+    /// The addresses in `wanted` that something in the object points to, in order, as far as can be
     /// determined: in code from x86-64 and AArch64 instructions, in data from every aligned word,
     /// so that relocation addends of any kind count. Uses one bit of memory for each address in
     /// `wanted`.

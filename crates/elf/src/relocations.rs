@@ -24,7 +24,7 @@ pub enum Binding {
     Lazy,
     /// When the object is loaded.
     Now,
-    /// When the program is loaded, by copying a library's variable (copy relocation). One
+    /// When the program is loaded, by copying a library's variable (copy relocation). A reference
     /// without a definition is skipped.
     Copy,
 }
@@ -46,7 +46,7 @@ pub(super) fn references(
     let Some(dynamic) = &object.dynamic else {
         return Ok(found);
     };
-    // MIPS binds through its global offset table, without relocations for it.
+    // MIPS binds through its global offset table, without relocations.
     if object.header.e_machine == EM_MIPS {
         return Ok(found);
     }
@@ -91,8 +91,8 @@ pub(super) fn references(
     Ok(found)
 }
 
-/// The type number of the copy relocation, with which a program takes over a library's
-/// variable (`<elf.h>`).
+/// The type number of the copy relocation, by which a program takes over a library's variable
+/// (`<elf.h>`).
 fn copy_relocation(machine: u16) -> Option<u32> {
     match machine {
         EM_386 | EM_X86_64 => Some(5),

@@ -20,7 +20,8 @@ use slimpack_vfs::bytes::ReadAt;
 
 /// Longest symbol name that is read, in bytes. C++ template names are long.
 const MAX_SYMBOL: u64 = 1 << 20;
-/// Most bytes of names that one object may refer to: many symbols may share one long name.
+/// Maximum number of bytes of names that one object may refer to: many symbols may share one long
+/// name.
 const MAX_NAMES: usize = 256 << 20;
 /// `STB_GNU_UNIQUE`.
 const STB_GNU_UNIQUE: u8 = 10;
@@ -74,7 +75,8 @@ impl References {
         let mut symbol_pages = Pages::new(file);
         let mut version_pages = Pages::new(file);
         let mut names = Pages::new(file);
-        // Linkers sort names by their ends: those of neighbours are not near each other.
+        // Linkers sort names by their ends, so the names of adjacent symbols are not near each
+        // other.
         if let Some((first, last)) = tables.string(&object.segments, 0) {
             names.read_table(first, last, numbers.len())?;
         }
@@ -117,8 +119,8 @@ impl References {
     }
 }
 
-/// Local and hidden symbols resolve to themselves. So does everything that the object defines:
-/// even if another definition takes precedence, one is found.
+/// Local and hidden symbols resolve to themselves. So does everything that the object defines: even
+/// if another definition takes precedence, there is one.
 fn is_looked_up(symbol: &Sym, binding: Binding) -> bool {
     symbol.st_bind() != STB_LOCAL
         && matches!(symbol.st_visibility(), STV_DEFAULT | STV_PROTECTED)
@@ -202,7 +204,7 @@ impl Definitions {
     /// Whether this object satisfies a reference (`do_lookup_x` and `check_match`). `versions` are
     /// its own; without them, as for musl, any version matches.
     pub fn satisfies(&self, reference: &Reference, versions: Option<&Versions>) -> bool {
-        // A reference without a version takes the base version or the only default one.
+        // A reference without a version takes the base version, or the only default one.
         let mut defaults = 0;
         let mut is_found = false;
         self.for_each_candidate(reference, |number| {
@@ -244,8 +246,8 @@ impl Definitions {
             .ok()
     }
 
-    /// Whether a symbol has this name. Its text is not searched for an end, which a hostile table
-    /// can put far away.
+    /// Whether a symbol has this name. Does not search for the end of the name, which a hostile
+    /// table can put far away.
     fn has_name(&self, symbol: &Sym, name: &[u8]) -> bool {
         let text = self.strings.get(symbol.st_name..);
         let rest = text.and_then(|text| text.strip_prefix(name));
@@ -337,7 +339,7 @@ fn read_gnu_hash(
     let [bucket_count, first, bloom_count, shift] = header[..] else {
         return Err(malformed());
     };
-    // The loader masks with the count less one.
+    // The loader uses the count minus one as a mask.
     if !bloom_count.is_power_of_two() {
         return Err(malformed());
     }

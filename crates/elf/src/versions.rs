@@ -12,7 +12,7 @@ use super::mapped::{Pages, file_range};
 use super::{ElfError, MAX_NAME, Malformed, Object, context};
 use slimpack_vfs::bytes::ReadAt;
 
-/// Most entries of one table; libstdc++ has about 50.
+/// Maximum number of entries of one table; libstdc++ has about 50.
 const MAX_ENTRIES: usize = 16_384;
 /// `VER_FLG_BASE`: the entry is for the file itself.
 const BASE: u16 = 1;

@@ -24,7 +24,7 @@ impl<T: Write + Seek> WriteSeek for T {}
 
 /// Where an archive is written.
 pub enum Destination<'a> {
-    /// An empty file of its own.
+    /// A new empty file.
     File(&'a mut dyn WriteSeek),
     /// A pipe, terminal or device.
     Stream(&'a mut dyn Write),
@@ -135,7 +135,7 @@ pub fn write(
 
 /// Upper bound for the size of an uncompressed archive, in bytes; 0 for a compressed one.
 pub fn size_hint(parts: &[Part<'_>], style: Style) -> u64 {
-    /// Allowance for the documents, in bytes; the record of reasons is the largest part.
+    /// Bytes allowed for the documents; the record of reasons is the largest part.
     const DOCUMENTS: u64 = 18 * BLOCK;
     if style.compression != Compression::None {
         return 0;
@@ -225,8 +225,8 @@ impl Archive<'_> {
                 self.pad(layer)
             }
             Destination::Stream(out) => {
-                // The name of a layer is before its bytes. That the second pass has read the same is
-                // told by a fast checksum: whoever reads the image compares the digest.
+                // The header of a layer precedes its bytes. A fast checksum shows that the second
+                // pass read the same bytes; readers of the image check the digest itself.
                 let mut first = Checksum::new(io::sink());
                 let layer = part.plain_layer(&mut first)?;
                 out.write_all(header(&layer)?.as_bytes())?;
@@ -355,7 +355,7 @@ mod tests {
     use crate::layer::{LayerEntry, LayerFile, LayerNode, LayerSource};
     use crate::{Configured, Platform, Tag};
 
-    /// A tree of one file, whose only byte is another one each time it is opened, or the same.
+    /// A tree of one file, whose single byte differs each time it is opened, or is always the same.
     struct Tree {
         opened: AtomicU8,
         turns: u8,

@@ -77,7 +77,8 @@ impl Compression {
             }
             Self::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(target, level)?;
-                // Without a thread to be had this one compresses, in other blocks: other bytes.
+                // Without worker threads, this thread would compress in other blocks, which gives
+                // other bytes.
                 if can_start(cores) {
                     encoder.multithread(u32::try_from(cores).unwrap_or(1))?;
                     if level <= Self::SHORT_JOBS {

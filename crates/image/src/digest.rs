@@ -71,8 +71,8 @@ impl Blob {
     }
 }
 
-/// A writer with a fast checksum (XXH3) of the bytes it passes on: enough to tell an accident, not to
-/// tell who did it.
+/// A writer with a fast checksum (XXH3) of the bytes it passes on: it detects accidental changes,
+/// not malicious ones.
 pub(super) struct Checksum<W> {
     out: W,
     hash: Box<Xxh3Default>,
@@ -180,12 +180,12 @@ impl<W: Write> Write for Digester<W> {
 }
 
 impl Thread {
-    /// `None` where the system gives no more threads: then this one hashes.
+    /// `None` if the system gives no more threads: then this thread hashes.
     fn start() -> Option<Self> {
         let (full, incoming) = channel::<Vec<u8>>();
         let (done, empty) = channel();
         for _ in 1..CHUNKS {
-            // Cannot fail: the receiver is right here.
+            // Cannot fail: the receiver is in scope.
             let _ = done.send(Vec::with_capacity(CHUNK));
         }
         let work = move || {

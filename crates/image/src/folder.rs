@@ -1,8 +1,8 @@
 //! The tree as a directory on disk.
 //!
 //! In: a tree and an empty directory that other users cannot enter. Out: its nodes, with the
-//! modes and time stamp that a layer has. Root gives them their owners and capabilities, too; what
-//! anybody else writes is owned by that user.
+//! modes and time stamp that a layer has. Root also gives them their owners and capabilities; what
+//! another user writes is owned by that user.
 
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes, Permissions};
@@ -35,13 +35,13 @@ pub fn write_folder(
         true => lchown(at, Some(owner.uid), Some(owner.gid)),
         false => Ok(()),
     };
-    // Whoever is not root owns it all: a setuid bit would give away that user's rights, and what that
-    // user cannot read or remove cannot be replaced.
+    // A user other than root owns every file: a setuid bit would give away that user's rights, and
+    // files that the user cannot read or remove cannot be replaced.
     let of_file = |mode: u32| if is_root { mode } else { mode & 0o777 | 0o400 };
     let of_folder = |mode: u32| if is_root { mode } else { mode | 0o700 };
     for LayerNode { path, owner, entry } in tree.nodes() {
         go_on()?;
-        // No component of a path in the tree is a link, so none leads out of the directory.
+        // No component of a path in the tree is a link, so no path leads out of the directory.
         let at = folder.join(path.strip_prefix("/").unwrap_or(path));
         match entry {
             LayerEntry::Directory(mode) => {
@@ -63,7 +63,7 @@ pub fn write_folder(
                 let mut out = File::create_new(&at)?;
                 copy(file, &at, &mut out)?;
                 out.flush()?;
-                // A new owner takes the setuid bit and the capabilities away.
+                // Changing the owner removes the setuid bit and the capabilities.
                 own(&at, owner)?;
                 out.set_permissions(Permissions::from_mode(of_file(mode)))?;
                 if let Some(capabilities) = file.capabilities().filter(|_| is_root) {
@@ -76,7 +76,7 @@ pub fn write_folder(
             }
         }
     }
-    // The innermost first: writing into a directory changes its time.
+    // Innermost first: writing into a directory changes its time.
     for (at, mode) in folders.into_iter().rev() {
         let folder = File::open(&at)?;
         folder.set_permissions(Permissions::from_mode(mode))?;

@@ -1,7 +1,7 @@
 //! gzip on all cores, or on one where the system gives no threads: the same bytes either way.
 //!
-//! In: bytes. Out: one gzip member whose blocks are compressed by themselves, each with the end of the
-//! block before as its dictionary, as pigz does.
+//! In: bytes. Out: one gzip member whose blocks are compressed separately, each with the end of the
+//! previous block as its dictionary, as pigz does.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ use gzp::{BUFSIZE, Compression, DICT_SIZE, FormatSpec, GzpError, ZWriter};
 use super::compression::BoxedWriter;
 use super::threads::can_start;
 
-/// A gzip stream in the making.
+/// A gzip stream being written.
 pub struct Writer(Option<GzipEncoder>);
 
 enum GzipEncoder {
@@ -29,7 +29,8 @@ impl Writer {
     /// When the compressor cannot be created or the header cannot be written.
     pub fn new(target: BoxedWriter, level: u32, threads: usize) -> io::Result<Self> {
         let level = Compression::new(level);
-        // The library panics when a thread cannot be started: its own, and one that writes.
+        // The library panics when it cannot start a thread: its compressors, or the one that
+        // writes.
         if !can_start(threads + 1) {
             return Ok(Self(Some(GzipEncoder::Sequential(SequentialEncoder::new(
                 target, level,
@@ -41,7 +42,7 @@ impl Writer {
         Ok(Self(Some(GzipEncoder::Parallel(writer))))
     }
 
-    /// Writes what is left.
+    /// Writes the remaining output.
     ///
     /// # Errors
     /// When the target fails.
@@ -61,7 +62,7 @@ impl Write for Writer {
             GzipEncoder::Sequential(writer) => writer.write(bytes),
         };
         if written.is_err() {
-            // It has stopped its threads: its own methods would panic from now on.
+            // It has stopped its threads; calling its methods would panic.
             self.0 = None;
         }
         written
@@ -74,12 +75,12 @@ impl Write for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Whoever drops it unfinished has an error to report already.
+        // Dropping it unfinished means that there is already an error to report.
         let _ = self.finish();
     }
 }
 
-/// The blocks of [`ParCompress`], one after the other on this thread.
+/// The blocks of [`ParCompress`], compressed one after another on this thread.
 struct SequentialEncoder {
     target: BoxedWriter,
     level: Compression,

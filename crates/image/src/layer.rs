@@ -1,7 +1,8 @@
 //! The layer: the tree as one deterministic tar.
 //!
-//! In: a [`Rootfs`] and the tree that its files come from. Out: a tar stream whose
-//! bytes depend only on what is in the tree: sorted, with one time stamp for everything. Source: the OCI image specification, `layer.md`.
+//! In: a [`Rootfs`] and the tree that its files come from. Out: a tar stream whose bytes depend
+//! only on what is in the tree: sorted, with one time stamp for everything. Source: the OCI image
+//! specification, `layer.md`.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -55,13 +56,13 @@ pub trait LayerSource {
 pub struct LayerNode<'t> {
     /// Its absolute path.
     pub path: &'t Path,
-    /// Who owns it.
+    /// Its owner.
     pub owner: Owner,
-    /// What it is.
+    /// Its type and content.
     pub entry: LayerEntry<'t>,
 }
 
-/// What a node of a layer is.
+/// The type of a node of a layer.
 pub enum LayerEntry<'t> {
     /// A directory with these permission bits.
     Directory(u32),
@@ -73,7 +74,7 @@ pub enum LayerEntry<'t> {
 
 /// A regular file of a layer.
 pub trait LayerFile {
-    /// Its identity: files with the same one are written once, the others as hard links.
+    /// Its identity: files with the same identity are written once, the others as hard links.
     fn id(&self) -> FileId;
 
     /// Its size in bytes.
@@ -92,21 +93,22 @@ pub trait LayerFile {
     fn open(&self) -> Result<Box<dyn ReadAt>, Errno>;
 }
 
-/// What makes two paths one file: the same bytes, and all that a file has only one of.
+/// What makes two paths one file: the same bytes, and the same value of everything that an inode
+/// has only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inode {
     /// The identity of its bytes.
     pub id: FileId,
     /// Its permission bits.
     pub mode: u32,
-    /// Who owns it.
+    /// Its owner.
     pub owner: Owner,
     /// Its capabilities.
     pub capabilities: Option<Capabilities>,
 }
 
 impl Inode {
-    /// That of a file of a layer.
+    /// The key of a file of a layer.
     pub(super) fn of(file: &dyn LayerFile, mode: u32, owner: Owner) -> Self {
         Self {
             id: file.id(),
@@ -139,8 +141,8 @@ pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<
                 tar.append_link(&mut header, name, target)?;
             }
             LayerEntry::File(mode, file) => {
-                // Two paths that are one file on the source stay one object to the
-                // loader, if they have one mode and owner: a file has one of each.
+                // Two paths that are one file in the source stay one object for the loader if they
+                // have the same mode and owner, which are properties of the inode.
                 let inode = Inode::of(file, mode, owner);
                 if let Some(first) = first_path.get(&inode) {
                     let mut header = header(EntryType::Link, mode);
@@ -191,12 +193,12 @@ fn append_file(
     let opened = open(file, name)?;
     header.set_size(file.size());
     if let Some(capabilities) = file.capabilities() {
-        // As docker, podman and star write it.
+        // As docker, podman and star do.
         let key = format!("SCHILY.xattr.{CAPABILITIES}");
         tar.append_pax_extensions([(&*key, &capabilities.to_bytes()[..])])?;
     }
-    // The header goes through the library, the bytes do not: it would copy them in pieces
-    // of 8 KiB, and an error could be the reader's as well as the writer's.
+    // The header goes through the library, the bytes do not: it would copy them in pieces of 8 KiB,
+    // and would not tell an error of the reader from one of the writer.
     tar.append_data(header, name, io::empty())?;
     let out = tar.get_mut();
     copy_bytes(opened.as_ref(), file, name, out)?;
@@ -205,7 +207,7 @@ fn append_file(
     Ok(())
 }
 
-/// Copies the bytes of the file that is called `name` in the image.
+/// Copies the bytes of the file that is named `name` in the image.
 ///
 /// # Errors
 /// When it cannot be read or has changed its size, and when `out` fails.
@@ -258,7 +260,7 @@ fn copy_bytes(
         out.write_all(&part[..count])?;
         offset += count as u64;
         if is_zero(&part[..count]) {
-            // Perhaps in a hole, whose bytes need not be read.
+            // Perhaps part of a hole, whose bytes need not be read.
             let data = opened.next_data(offset).min(file.size());
             offset = fill(out, offset, data)?;
         }
@@ -266,13 +268,13 @@ fn copy_bytes(
     Ok(())
 }
 
-/// Whether a piece may be of a hole: its ends are looked at first, which most data fail.
+/// Whether a piece may be part of a hole: its ends are checked first, which rules out most data.
 fn is_zero(piece: &[u8]) -> bool {
     let ends = [piece.first(), piece.last()];
     ends.iter().all(|end| *end == Some(&0)) && piece.iter().all(|&byte| byte == 0)
 }
 
-/// Writes zeros from one offset up to another; returns that.
+/// Writes zeros from one offset up to another; returns the latter.
 fn fill(out: &mut dyn Write, mut from: u64, to: u64) -> io::Result<u64> {
     static ZEROS: [u8; CHUNK] = [0; CHUNK];
     while from < to {

@@ -35,7 +35,7 @@ pub fn write_layout(
     folder: &Path,
     go_on: &dyn Fn() -> io::Result<()>,
 ) -> Result<Written, ImageError> {
-    // Compressed first, into files without a name: nothing is left if the process ends meanwhile.
+    // Compressed first, into unnamed files: nothing is left if the process ends meanwhile.
     let mut spooled = Vec::new();
     for part in parts {
         go_on()?;
@@ -95,7 +95,8 @@ impl LockedLayout {
             existed,
             _lock: lock,
         };
-        // Asked only now: until it had the lock, another run may have filled the directory.
+        // Checked only now: before this run had the lock, another one may have filled the
+        // directory.
         layout.is_new = fs::read_dir(folder)?.next().is_none();
         if layout.is_new {
             write_new(folder, "oci-layout", LAYOUT)?;
@@ -177,7 +178,7 @@ fn annotation<'d>(descriptor: &'d Descriptor, key: &str) -> Option<&'d String> {
     descriptor.annotations().as_ref()?.get(key)
 }
 
-/// Whether two descriptors have one name: the full one where both have it, else the tag.
+/// Whether two descriptors have the same name: the full name if both have it, else the tag.
 fn replaces(new: &Descriptor, old: &Descriptor) -> bool {
     let both = |key| (annotation(new, key), annotation(old, key));
     match both(IMAGE_NAME) {
@@ -186,7 +187,7 @@ fn replaces(new: &Descriptor, old: &Descriptor) -> bool {
     }
 }
 
-/// Gives a descriptor its whole name as the reference if an image of another name has its tag:
+/// Gives a descriptor its full name as the reference if an image with another name has its tag:
 /// readers find an image of a layout by its reference.
 fn name_apart(descriptor: &mut Descriptor, others: &[Descriptor]) {
     let reference = annotation(descriptor, REF_NAME);
@@ -203,11 +204,11 @@ fn name_apart(descriptor: &mut Descriptor, others: &[Descriptor]) {
 
 impl Drop for LockedLayout {
     fn drop(&mut self) {
-        // Only what was made here: another run may have added an image meanwhile.
+        // Only what this run created: another run may have added an image meanwhile.
         if self.is_new && !self.folder.join("index.json").exists() {
             let blobs = self.folder.join("blobs");
             if fs::remove_dir_all(&blobs).is_err() {
-                // Needs no descriptors, of which there may be too few.
+                // Needs no file descriptors, which may have run out.
                 let _ = fs::remove_dir(self.blobs());
                 let _ = fs::remove_dir(blobs);
             }
@@ -219,8 +220,8 @@ impl Drop for LockedLayout {
     }
 }
 
-/// The directory, created if it is absent and locked, and whether it existed. Its own lock is the only
-/// one that is there before the first file of a layout.
+/// The directory, created if absent, and locked; and whether it existed. Before the first file of a
+/// layout is written, the lock on the directory is the only one.
 fn locked(folder: &Path) -> io::Result<(File, bool)> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     loop {
@@ -233,7 +234,7 @@ fn locked(folder: &Path) -> io::Result<(File, bool)> {
         };
         let lock = File::from(lock);
         flock(&lock, FlockOperation::LockExclusive)?;
-        // A run that failed meanwhile has removed the directory that it made.
+        // A run that failed meanwhile has removed the directory that it created.
         let now = fs::metadata(folder).map(|now| (now.dev(), now.ino()));
         let held = lock.metadata()?;
         if now.is_ok_and(|now| now == (held.dev(), held.ino())) {

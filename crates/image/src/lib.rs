@@ -1,4 +1,4 @@
-//! The image around the layer.
+//! Container images: reading any, and writing deterministic ones.
 //!
 //! In: the tree, the platform and what the user wants configured. Out: an archive
 //! that docker, podman, skopeo, umoci and containerd can read.

@@ -39,7 +39,8 @@ impl Part<'_> {
         })
     }
 
-    /// Compresses the layer into an unnamed temporary file: only then is its size known.
+    /// Compresses the layer into an unnamed temporary file, because its size is known only
+    /// afterwards.
     pub(super) fn spooled_layer(
         &self,
         compression: Compression,

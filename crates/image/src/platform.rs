@@ -18,7 +18,7 @@ impl Platform {
     pub fn linux(architecture: &str, variant: Option<&'static str>) -> Self {
         Self {
             architecture: match architecture {
-                // The specification's types read this name as another one.
+                // The types of `oci-spec` parse this name as another one.
                 "armbe" => Arch::ARMbe,
                 name => Arch::from(name),
             },

@@ -1,13 +1,13 @@
-//! Threads where there are any to be had: `RLIMIT_NPROC`, `pids.max` and a small address space refuse
-//! them, and libraries panic then.
+//! Whether threads can be started: `RLIMIT_NPROC`, `pids.max` and a small address space can prevent
+//! it, and libraries panic then.
 //!
-//! In: how many are wanted. Out: whether the system gives them.
+//! In: how many are wanted. Out: whether the system allows them.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 
-/// Whether the system gives this process so many more threads.
+/// Whether the system lets this process start this many more threads.
 pub fn can_start(threads: usize) -> bool {
     let (hold, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
@@ -18,7 +18,7 @@ pub fn can_start(threads: usize) -> bool {
             Builder::new().spawn(wait).ok()
         })
         .collect();
-    // They end when there is nothing to wait for any more.
+    // The threads end once `hold` is dropped.
     drop(hold);
     let count = started.len();
     for thread in started {

@@ -1,9 +1,8 @@
 //! The verdict on one candidate file.
 //!
-//! In: a path produced by a search rule. Out: take it, skip it, or stop.
-//! Loaders skip some files and abort on others; which is which decides whether a
-//! broken file shadows a good one. Source: glibc `open_verify` and `open_path`, musl
-//! `path_open` and `map_library`.
+//! In: a path produced by a search rule. Out: take it, skip it, or stop. Loaders skip some files
+//! and abort on others; this determines whether a broken file shadows a good one. Source: glibc
+//! `open_verify` and `open_path`, musl `path_open` and `map_library`.
 
 use super::Objects;
 use std::fmt;

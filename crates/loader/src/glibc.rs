@@ -166,8 +166,8 @@ impl Glibc {
             Listed::Nothing => {}
             Listed::Dead => return None,
         }
-        // The image shall run on the baseline machine, which would fail here. A library
-        // that exists for better machines alone is better than none.
+        // The image has to run on the baseline machine, where this would fail. But a library that
+        // exists only for newer machines is better than none.
         let lists = [
             &paths.inherited[..],
             &environment[..],
@@ -272,7 +272,7 @@ impl Glibc {
         }
         SearchPaths {
             own: Arc::default(),
-            // An object with DT_RUNPATH contributes nothing, but the walk goes on past it.
+            // An object with DT_RUNPATH contributes nothing, but the walk continues past it.
             inherited: chain(map, by, |owner| self.rpath(scene, map, owner)),
         }
     }
@@ -370,7 +370,7 @@ fn search_list(scene: &Scene<'_>, list: &[Folder], name: &OsStr, tried: &mut Tri
             continue;
         }
         let candidate = folder.path.join(name);
-        // A missing directory is looked up once, whatever is searched in it.
+        // A missing directory is looked up once, whatever is searched for in it.
         if let Err(errno) = folder_at(scene.view, &folder.path) {
             tried.push(candidate, Outcome::Absent(errno));
             continue;

@@ -1,6 +1,6 @@
 //! Hardware capability subdirectories.
 //!
-//! In: a target. Out: the `glibc-hwcaps` subdirectories that its loader knows, best first.
+//! In: a target. Out: the `glibc-hwcaps` subdirectories that its loader searches, best first.
 //! Source: glibc `sysdeps/*/dl-hwcaps-subdirs.c`.
 //!
 //! The legacy subdirectories that loaders before glibc 2.37 also searched (`tls`, `haswell`)

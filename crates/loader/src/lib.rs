@@ -105,7 +105,7 @@ pub enum Answer {
 
 impl Answer {
     /// The answer of a search that tried these paths: a file that is already loaded is not loaded
-    /// again, under whatever name it was found.
+    /// again, whatever name it was found by.
     fn of_search(map: &LinkMap, found: Option<Box<Found>>, tried: Tried) -> Self {
         let Some(mut found) = found else {
             return Self::Missing(tried);
@@ -200,7 +200,7 @@ impl Rules {
         }
     }
 
-    /// The configuration files that this loader reads, besides the cache.
+    /// The configuration files that this loader reads, other than the cache.
     pub fn configuration(&self) -> Vec<&Path> {
         match self {
             Self::Glibc(_) => vec![Path::new(glibc::PRELOAD_FILE)],

@@ -19,9 +19,9 @@ use slimpack_vfs::{FileId, Walk};
 /// The rule that found an object. Indices are those of the [`LinkMap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundVia {
-    /// It is the program itself.
+    /// The object is the program itself.
     Program,
-    /// It is the file that `PT_INTERP` names.
+    /// The object is the file that `PT_INTERP` names.
     Interpreter,
     /// The name contains a `/`: a path, opened as it is.
     Path,

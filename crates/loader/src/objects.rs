@@ -1,6 +1,7 @@
-//! The ELF facts of files in a tree: read once per process, whoever asks.
+//! The ELF facts of files in a tree, read once per process.
 //!
-//! In: a walked file of a [`View`]. Out: its facts, versions, symbols, notes, or what is wrong with it.
+//! In: a walked file of a [`View`]. Out: its facts, versions, symbols and notes, or what is wrong
+//! with it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use slimpack_vfs::{Errno, View, Walk};
 /// The facts of one file, or why it has none.
 pub type Facts = Result<Arc<Object>, ElfError>;
 
-/// What a view knows of ELF files.
+/// Access to the ELF facts of a view's files.
 pub trait Objects {
     /// The ELF facts of a walked file.
     ///
@@ -21,8 +22,8 @@ pub trait Objects {
     /// The error number of `open(2)`.
     fn facts(&self, walk: &Walk) -> Result<Facts, Errno>;
 
-    /// What is compiled into the glibc loader `interpreter`, which is the walked file; the defaults of
-    /// an unconfigured glibc when it cannot be opened any more.
+    /// The values compiled into the glibc loader `interpreter`, which is the walked file; the
+    /// defaults of an unconfigured glibc if it can no longer be opened.
     fn system_folders(&self, walk: &Walk, interpreter: &Object) -> Arc<SystemFolders>;
 
     /// The symbol versions of `object`, which is the walked file.
@@ -47,15 +48,15 @@ pub trait Objects {
     /// The notes of `object`, which is the walked file; none when it cannot be read.
     fn notes(&self, walk: &Walk, object: &Object) -> Arc<Notes>;
 
-    /// The version of the musl loader `object`, which is the walked file; `None` if it does not tell.
+    /// The version of the musl loader `object`, which is the walked file; `None` if it has none.
     fn musl_version(&self, walk: &Walk, object: &Object) -> Option<MuslVersion>;
 
-    /// The functions in the symbol table of `object`, which is the walked file; none when it has no
-    /// such table.
+    /// The functions in the symbol table of `object`, which is the walked file; empty if it has no
+    /// symbol table.
     fn functions(&self, walk: &Walk, object: &Object) -> Arc<Functions>;
 }
 
-/// The names in a symbol table that are functions.
+/// The names of the functions in a symbol table.
 #[derive(Debug, Default)]
 pub struct Functions(pub HashSet<String>);
 

@@ -13,8 +13,8 @@ use memchr::{memmem, memrchr};
 use slimpack_elf::Object;
 use slimpack_vfs::bytes::ReadAt;
 
-/// Most read-only data of a loader that is scanned, in bytes. Real loaders have about
-/// 200 KB.
+/// Maximum size of a loader's read-only data that is scanned, in bytes. Real loaders have about 200
+/// KB.
 const MAX_SCAN: u64 = 8 << 20;
 /// Most system directories that are read from a loader; real ones have one to four.
 const MAX_FOLDERS: usize = 16;
@@ -43,7 +43,7 @@ impl SystemFolders {
                 file.prefix(offset, length).ok()
             })
             .collect();
-        // glibc's `system_dirs` is several strings in a row: the longest run it is.
+        // glibc's `system_dirs` is several adjacent strings: the longest run is taken.
         let mut folders: Vec<&[u8]> = Vec::new();
         for run in data.iter().flat_map(|segment| runs(segment)) {
             if run.len() > folders.len() && run.len() <= MAX_FOLDERS {
@@ -119,8 +119,8 @@ fn lib_part(folder: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(move |at| &inner[at + 1..])
 }
 
-/// The suffix of `folder` that the loader also contains as a separate string, which only
-/// `$LIB` needs.
+/// The suffix of `folder` that the loader also contains as a separate string, which only `$LIB`
+/// requires.
 fn lib_token<'f>(folder: &'f [u8], data: &[Vec<u8>]) -> Option<&'f [u8]> {
     lib_part(folder).find(|part| {
         let alone = [b"\0", *part, b"\0"].concat();

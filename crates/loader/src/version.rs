@@ -1,14 +1,14 @@
 //! The version of a musl loader, which decides what it can load.
 //!
-//! In: the bytes of `ld-musl-ARCH.so.1`. Out: its version, without running it. glibc's libraries tell
-//! theirs by the symbol versions that they define.
+//! In: the bytes of `ld-musl-ARCH.so.1`. Out: its version, without running it. The versions of
+//! glibc's libraries are given by the symbol versions that they define.
 
 use memchr::{memchr_iter, memmem};
 
 use slimpack_elf::Object;
 use slimpack_vfs::bytes::ReadAt;
 
-/// What musl's loader prints when it is started by itself (`ldso/dynlink.c`).
+/// What musl's loader prints when it is run directly (`ldso/dynlink.c`).
 const BANNER: &[u8] = b"musl libc (";
 /// Most read-only data that is scanned, in bytes; musl has about 200 KB.
 const MAX_SCAN: u64 = 8 << 20;
@@ -18,12 +18,12 @@ const MAX_SCAN: u64 = 8 << 20;
 pub struct MuslVersion(pub [u32; 3]);
 
 impl MuslVersion {
-    /// The first that applies packed relative relocations (`DT_RELR`).
+    /// The first version that applies packed relative relocations (`DT_RELR`).
     pub const PACKED_RELOCATIONS: Self = Self([1, 2, 4]);
-    /// The first that looks symbols up by `DT_GNU_HASH`.
+    /// The first version that looks up symbols by `DT_GNU_HASH`.
     pub const GNU_HASH: Self = Self([0, 9, 5]);
 
-    /// Reads it from the loader; `None` if it is not musl's, or does not tell.
+    /// Reads it from the loader; `None` if it is not musl's, or contains no version.
     pub fn read(loader: &Object, file: &dyn ReadAt) -> Option<Self> {
         let mut left = MAX_SCAN;
         let ranges = loader.read_only_ranges().filter_map(|(offset, length)| {

@@ -1,8 +1,8 @@
-//! `#[test]` for test targets with `harness = false`: in comes a function, out goes the same function
-//! and its entry in the list that `tests/common/harness.rs` runs.
+//! `#[test]` for test targets with `harness = false`: takes a function, and returns the same
+//! function with an entry in the list that `tests/common/harness.rs` runs.
 //!
-//! The one of the standard library cannot be ignored once it runs, and only then is known what the
-//! machine lacks.
+//! The standard library's attribute cannot mark a test as ignored once it runs, and only then is it
+//! known what the machine lacks.
 
 use proc_macro::{TokenStream, TokenTree};
 
@@ -10,7 +10,7 @@ use proc_macro::{TokenStream, TokenTree};
 ///
 /// # Panics
 ///
-/// Where it stands on something that is not a function.
+/// If it is applied to something that is not a function.
 #[proc_macro_attribute]
 pub fn test(_: TokenStream, item: TokenStream) -> TokenStream {
     let mut tokens = item.clone().into_iter();

@@ -1,10 +1,10 @@
-//! ELF objects made in a test: in comes what a loader shall read, out go the bytes of a file with
+//! ELF objects made by a test: takes what a loader will read, and returns the bytes of a file with
 //! headers and a dynamic table, and no code.
 
 /// An x86-64 object.
 #[derive(Clone, Debug, Default)]
 pub struct Elf {
-    /// `PT_INTERP`; with one it is a program.
+    /// `PT_INTERP`; makes the object a program.
     pub interpreter: Option<String>,
     /// `DT_SONAME`.
     pub soname: Option<String>,
@@ -34,7 +34,7 @@ const PF_RW: u32 = 6;
 const PF_R: u32 = 4;
 
 impl Elf {
-    /// The bytes of a file that holds just this.
+    /// The bytes of a file with exactly these contents.
     #[expect(
         clippy::too_many_lines,
         reason = "the parts of a file, in the order in which they are written"
@@ -94,7 +94,8 @@ impl Elf {
             }
         };
         segment(1, PF_RW, 0, data_at);
-        // The real loader wants pages of their own for each segment: objects that it reads have no data.
+        // The real loader requires separate pages for each segment: objects that it reads have no
+        // data.
         if !self.data.is_empty() {
             segment(1, PF_R, data_at, self.data.len());
         }

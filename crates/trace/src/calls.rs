@@ -1,7 +1,7 @@
 //! The system calls that look up, map, list or change files, and the filter that stops at them.
 //!
-//! In: nothing. Out: for a call's number, where its paths and flags are; the seccomp filter. Source: the
-//! manual page of each call, and strace's classes `%file` and `%process`.
+//! In: nothing. Out: for each call's number, where its paths and flags are; the seccomp filter.
+//! Source: the manual page of each call, and strace's classes `%file` and `%process`.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub(crate) enum Action {
     OpenHow,
     /// Creates a file to write to (`creat`).
     Create,
-    /// Asks for it: status, permissions, attributes.
+    /// Queries it: status, permissions, attributes.
     Test,
-    /// The same for the link itself, if it is one.
+    /// Queries the link itself, if it is a link.
     TestLink,
     /// Reads a link.
     ReadLink,
@@ -29,7 +29,7 @@ pub(crate) enum Action {
     Execute,
     /// Makes it the working directory.
     Enter,
-    /// The same for the directory of a descriptor (`fchdir`).
+    /// Makes the directory of a descriptor the working directory (`fchdir`).
     EnterOpen,
     /// Makes it the root directory.
     Chroot,
@@ -37,23 +37,23 @@ pub(crate) enum Action {
     List,
     /// Maps the file of a descriptor to execute it.
     Map,
-    /// Makes a directory, node or link.
+    /// Creates a directory, node or link.
     Make,
-    /// Makes a second name for the first path (`link`).
+    /// Creates a second name for the first path (`link`).
     Link,
-    /// Moves the first path to the second.
+    /// Renames the first path to the second.
     Rename,
     /// Changes its contents, owner, mode, times or attributes.
     Change,
     /// Removes it.
     Remove,
-    /// Leaves the mounts of this machine for others, if the flags in an argument say so.
+    /// Leaves the mount namespace of this machine, if the flags in an argument say so.
     Unshare,
     /// The same with `struct clone_args` in memory.
     Clone3,
     /// Changes what is mounted.
     Mount,
-    /// Asks for io_uring, whose calls nobody sees.
+    /// Sets up io_uring, whose operations cannot be observed.
     IoUring,
 }
 
@@ -160,9 +160,9 @@ const CALLS: &[Call] = &[
     call("pivot_root", Some(libc::SYS_pivot_root), Action::Mount, NONE, None),
     call("move_mount", Some(libc::SYS_move_mount), Action::Mount, NONE, None),
     call("io_uring_setup", Some(libc::SYS_io_uring_setup), Action::IoUring, NONE, None),
-    // Not on the newest architectures.
+    // Missing on the newest architectures.
     call("renameat", RENAMEAT, Action::Rename, TWO_AT, None),
-    // Only x86 has the rest.
+    // The rest exists only on x86.
     call("open", older!(SYS_open), Action::Open, FIRST, Some(1)),
     call("creat", older!(SYS_creat), Action::Create, FIRST, None),
     call("stat", older!(SYS_stat), Action::Test, FIRST, None),
@@ -207,7 +207,7 @@ pub(crate) fn by_number() -> BTreeMap<i64, Call> {
         .collect()
 }
 
-/// The call that strace prints under a name. Those of 32-bit programs end in a number.
+/// The call that strace prints by a name. The names of 32-bit calls end in a number.
 pub(crate) fn named(name: &str) -> Option<Call> {
     let plain = name.strip_suffix("64").or_else(|| name.strip_suffix("32"));
     let plain = match plain.unwrap_or(name) {
@@ -218,7 +218,7 @@ pub(crate) fn named(name: &str) -> Option<Call> {
     find(name).or_else(|| find(plain))
 }
 
-/// When a call stops; an empty list: always; none: never.
+/// When a call stops: always for an empty list, never for `None`.
 fn rules(call: &Call) -> Result<Option<Vec<SeccompRule>>, seccompiler::BackendError> {
     use SeccompCmpArgLen::{Dword, Qword};
     use SeccompCmpOp::{MaskedEq, Ne};
@@ -228,7 +228,7 @@ fn rules(call: &Call) -> Result<Option<Vec<SeccompRule>>, seccompiler::BackendEr
         SeccompRule::new(vec![condition])
     };
     Ok(Some(match (call.action, call.flags) {
-        // Only a file that is mapped to be executed; anonymous memory has the descriptor -1.
+        // Only a file that is mapped executable; anonymous memory has the descriptor -1.
         (Action::Map, _) => {
             let executable = u64::from(libc::PROT_EXEC.cast_unsigned());
             vec![SeccompRule::new(vec![
@@ -236,15 +236,15 @@ fn rules(call: &Call) -> Result<Option<Vec<SeccompRule>>, seccompiler::BackendEr
                 SeccompCondition::new(4, Dword, Ne, u64::from(u32::MAX))?,
             ])?]
         }
-        // A live tracer asks the kernel for the working directory.
+        // A live tracer queries the kernel for the working directory.
         (Action::EnterOpen, _) => return Ok(None),
-        // Each thread of a process is cloned, too.
+        // Threads of a process are also created by clone.
         (Action::Unshare, Some(0)) => vec![only(0, libc::CLONE_NEWNS)?],
         _ => Vec::new(),
     }))
 }
 
-/// The filter: stops at the calls of [`by_number`], lets all others through, and stops at every call of
+/// The filter: stops at the calls of [`by_number`], allows all others, and stops at every call of
 /// another ABI, such as that of 32-bit programs.
 pub(crate) fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     /// `SECCOMP_RET_KILL_PROCESS` and `SECCOMP_RET_TRACE` (`linux/seccomp.h`).
@@ -264,7 +264,7 @@ pub(crate) fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         architecture,
     )?;
     let mut program = BpfProgram::try_from(filter)?;
-    // The library kills a process whose calls are of another ABI.
+    // The library's own filter kills a process that makes calls of another ABI.
     for step in &mut program {
         if step.k == KILL {
             step.k = TRACE;

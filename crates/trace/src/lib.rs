@@ -1,9 +1,9 @@
 //! Which files a command and its descendants look up, and what they do to them.
 //!
-//! [`trace`] runs a command; nothing else here does. It needs no privileges and no other program: a filter
-//! of seccomp(2) stops the processes only at the system calls that matter, and ptrace(2) reads their
-//! paths. The [`Recording`] has each path once; it is written to a file and read again, and so are the logs of
-//! strace.
+//! [`trace`] runs a command; nothing else in this crate does. It needs no privileges and no other
+//! program: a seccomp(2) filter stops the processes only at the relevant system calls, and
+//! ptrace(2) reads their paths. The [`Recording`] has each path once; it can be written to a file
+//! and read back. Logs of strace can be read, too.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 

@@ -1,7 +1,7 @@
 //! Recordings as files.
 //!
-//! In: a recording, or a file that holds one. Out: JSON, one object a line, so that it can be cut, joined
-//! and searched with the tools for lines; logs of strace are read, too.
+//! In: a recording, or a file that holds one. Out: JSON, one object per line, so that line-oriented
+//! tools can split, join and search it. Logs of strace are read, too.
 
 use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::strace::Strace;
 
 /// The version of the format.
 const SCHEMA: u32 = 1;
-/// What the first line calls it.
+/// The name of the format in the first line.
 const FORMAT: &str = "slimpack-trace";
 /// Longest line that is read, in bytes.
 const LINE_MAX: u64 = 1 << 20;
@@ -27,7 +27,7 @@ pub enum LogError {
     /// The file cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// A line is not what it should be.
+    /// A line is not as expected.
     #[error("line {line}, column {column}: {what}")]
     Line {
         /// The number of the line, from 1.
@@ -37,7 +37,7 @@ pub enum LogError {
         /// What is wrong.
         what: String,
     },
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("it is empty; expected a recording of slimpack trace, or the output of strace -f")]
     Empty,
 }
@@ -96,10 +96,10 @@ impl From<PathText> for PathBuf {
 }
 
 impl Recording {
-    /// Writes it as lines of JSON, in the order of the paths.
+    /// Writes it as lines of JSON, sorted by path.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// When `out` fails.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut line = |line: LogEntry| {
             serde_json::to_writer(&mut *out, &line)?;
@@ -132,7 +132,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Reads a recording, or the output of strace. `directory` is where relative paths of strace begin.
+    /// Reads a recording, or the output of strace. `directory` is what relative paths of strace are
+    /// relative to.
     ///
     /// # Errors
     /// [`LogError`]; its line and column say where.
@@ -145,7 +146,7 @@ impl Recording {
                 let mut strace = Strace::new(directory);
                 while let Some(line) = lines.next()? {
                     if let Err((column, what)) = strace.line(&line.bytes) {
-                        // A log that was cut off while it was written.
+                        // A log that was truncated while being written.
                         if line.is_whole {
                             return Err(lines.error(column, what));
                         }
@@ -168,7 +169,7 @@ impl Recording {
 fn json(lines: &mut Lines<'_>) -> Result<Recording, LogError> {
     let mut recording = Recording::default();
     while let Some(line) = lines.next()? {
-        // Of an untagged enum, serde says only that nothing matched.
+        // For an untagged enum, serde reports only that nothing matched.
         let value: serde_json::Value = serde_json::from_slice(&line.bytes)
             .map_err(|error| lines.error(error.column(), error.to_string()))?;
         let line = LogEntry::deserialize(value).map_err(|_| {
@@ -190,7 +191,7 @@ fn json(lines: &mut Lines<'_>) -> Result<Recording, LogError> {
             LogEntry::Header {
                 command, ending, ..
             } => {
-                // Several recordings in one file.
+                // A file may contain several recordings.
                 let before = Recording {
                     command,
                     ending,
@@ -229,7 +230,7 @@ struct Lines<'a> {
 
 struct LogLine {
     bytes: Vec<u8>,
-    /// Whether a newline ends it.
+    /// Whether it ends in a newline.
     is_whole: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a call says of its paths.
+//! What a call does to its paths.
 //!
 //! In: a call that has returned, whether it was traced or read from a log. Out: entries of a recording.
 
@@ -11,11 +11,11 @@ use crate::recording::{RunRecorder, Uses};
 #[derive(Debug)]
 pub(crate) struct Lookup {
     pub action: Action,
-    /// Absolute paths; of two, the last is the one that is made.
+    /// Absolute paths; of two, the last is the one that is created.
     pub paths: Vec<PathBuf>,
     /// `O_` or `AT_` flags, by action.
     pub flags: u64,
-    /// Whether the last path was there before. Asked only of calls that may create or change it.
+    /// Whether the last path existed before; queried only for calls that may create or change it.
     pub existed: bool,
 }
 
@@ -33,13 +33,13 @@ impl Lookup {
         }
     }
 
-    /// Whether what was there before may be lost.
+    /// Whether previous content may be lost.
     pub fn overwrites(action: Action, flags: u64) -> bool {
         let is_write = matches!(action, Action::Change | Action::Remove);
         is_write || Self::may_change(action, flags)
     }
 
-    /// What a success did to its last path.
+    /// What a successful call did to its last path.
     fn uses(&self) -> Uses {
         let flags = self.flags;
         match self.action {
@@ -70,7 +70,7 @@ impl Lookup {
         }
     }
 
-    /// Records a success.
+    /// Records a successful call.
     pub fn succeeded(&self, recorder: &mut RunRecorder, process: usize) {
         let Some(last) = self.paths.last() else {
             return;
@@ -83,7 +83,7 @@ impl Lookup {
             recorder.found(first, uses, process);
         }
         let uses = self.uses();
-        // What the run created itself was not there before.
+        // What the run itself created did not exist before.
         let uses = match recorder.has_created(last) {
             true => uses.without(Uses::CHANGED),
             false => uses,
@@ -93,9 +93,9 @@ impl Lookup {
         }
     }
 
-    /// Records a failure with this error number.
+    /// Records a call that failed with this error number.
     pub fn failed(&self, recorder: &mut RunRecorder, error: i32, process: usize) {
-        // Of two paths, nobody knows which one is not there.
+        // Of two paths, it is unknown which one is missing.
         let [path] = &self.paths[..] else { return };
         if is_of_process(path) {
             return;
@@ -107,7 +107,7 @@ impl Lookup {
             libc::EINVAL if self.action == Action::ReadLink => {
                 recorder.found(path, Uses::REFUSED, process);
             }
-            // It has no such attribute, or none at all.
+            // It lacks this attribute, or has none.
             libc::ENODATA | libc::EOPNOTSUPP | libc::ERANGE if is_test => {
                 recorder.found(path, Uses::REFUSED, process);
             }
@@ -128,7 +128,7 @@ pub(crate) fn has(flags: u64, flag: libc::c_int) -> bool {
     flags & u64::from(flag.cast_unsigned()) != 0
 }
 
-/// Whether a path is one of the kernel's, whose links lead to files of processes.
+/// Whether a path belongs to the kernel, with links that lead to files of processes.
 pub(crate) fn is_of_process(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/dev/fd")
 }

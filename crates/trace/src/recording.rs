@@ -1,7 +1,7 @@
 //! What a traced run looked up.
 //!
-//! In: one lookup after the other. Out: each distinct path once, with what was done to it, and the process
-//! that did so first.
+//! In: lookups in sequence. Out: each distinct path once, with what was done to it, and the first
+//! process that did it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Maximum number of distinct paths of a recording, found or not.
 pub const MAX_PATHS: usize = 2_000_000;
 
-/// What a run did to a path, once or more often.
+/// What a run did to a path, at least once.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -27,17 +27,17 @@ impl Uses {
     pub const OPENED: Self = Self(1 << 2);
     /// Read the names in the directory.
     pub const LISTED: Self = Self(1 << 3);
-    /// Asked for its status or permissions, or made it the working directory.
+    /// Queried its status or permissions, or made it the working directory.
     pub const TESTED: Self = Self(1 << 4);
-    /// Asked for the link itself, or read it.
+    /// Queried the link itself, or read it.
     pub const LINK: Self = Self(1 << 5);
-    /// Opened for writing, replaced or changed what had been there before.
+    /// Opened for writing, replaced or changed what existed before.
     pub const CHANGED: Self = Self(1 << 6);
     /// Created it.
     pub const CREATED: Self = Self(1 << 7);
     /// Removed it, or moved it away.
     pub const REMOVED: Self = Self(1 << 8);
-    /// A call failed because it is there: `mkdir` of a directory, `readlink` of a file.
+    /// A call failed because it exists: `mkdir` of a directory, `readlink` of a file.
     pub const REFUSED: Self = Self(1 << 9);
 
     const WORDS: [(Self, &'static str); 10] = [
@@ -53,7 +53,7 @@ impl Uses {
         (Self::REFUSED, "refused"),
     ];
 
-    /// Whether any of `others` is among them.
+    /// Whether it includes any of `others`.
     pub fn has(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
@@ -70,12 +70,12 @@ impl Uses {
         Self(self.0 & !others.0)
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Their words, as in a recording.
+    /// Their names, as in a recording.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         let words = Self::WORDS.into_iter();
         words
@@ -104,7 +104,7 @@ impl TryFrom<Vec<String>> for Uses {
     }
 }
 
-/// A path that was found.
+/// A path that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traced {
     /// What was done to it.
@@ -124,7 +124,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Whether it ended with status 0.
+    /// Whether it exited with status 0.
     pub fn is_success(self) -> bool {
         self == Self::Exit(0)
     }
@@ -149,9 +149,9 @@ pub enum Note {
     OtherAbi,
     /// A setuid or setgid program ran without its privileges.
     Setuid(PathBuf),
-    /// A program for another architecture ran in an emulator, whose own files are recorded, too.
+    /// A program for another architecture ran in an emulator, whose own files are recorded as well.
     Emulated(PathBuf),
-    /// A program was executed that has no path: it is in memory, or was deleted.
+    /// A program without a path was executed: it is in memory, or was deleted.
     Pathless(PathBuf),
 }
 
@@ -162,9 +162,9 @@ pub struct Before {
     pub bytes: Vec<u8>,
     /// Its permission bits (`0777`).
     pub mode: u32,
-    /// The ID of the user who owned it.
+    /// User ID of its owner.
     pub uid: u32,
-    /// The ID of the group that owned it.
+    /// Group ID of its owner.
     pub gid: u32,
 }
 
@@ -173,13 +173,13 @@ pub struct Before {
 pub struct Recording {
     /// The command with its arguments.
     pub command: Vec<String>,
-    /// How it ended; `None` if the recording does not tell.
+    /// How it ended; `None` if the recording does not contain it.
     pub ending: Option<Ending>,
     /// The arguments of each process that executed something, shortened.
     pub processes: Vec<Vec<String>>,
     /// Every path that was found, as it was looked up.
     pub found: BTreeMap<PathBuf, Traced>,
-    /// Every path that was looked for and is absent.
+    /// Every path that was looked up and does not exist.
     pub absent: BTreeSet<PathBuf>,
     /// What it cannot show.
     pub notes: BTreeSet<Note>,
@@ -188,7 +188,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Adds another run.
+    /// Merges the recording of another run.
     pub fn merge(&mut self, other: Self) {
         let before = self.processes.len();
         self.processes.extend(other.processes);
@@ -213,7 +213,7 @@ impl Recording {
         }
     }
 
-    /// The arguments of a process, in one line.
+    /// The arguments of a process on one line.
     pub fn process(&self, index: usize) -> String {
         self.processes
             .get(index)
@@ -222,7 +222,7 @@ impl Recording {
     }
 }
 
-/// A recording in the making.
+/// A recording in progress.
 #[derive(Debug, Default)]
 pub(crate) struct RunRecorder {
     pub processes: Vec<Vec<String>>,
@@ -233,13 +233,13 @@ pub(crate) struct RunRecorder {
 }
 
 impl RunRecorder {
-    /// A process that executes something; returns its index.
+    /// Records a process that executes something; returns its index.
     pub fn process(&mut self, words: Vec<String>) -> usize {
         self.processes.push(words);
         self.processes.len() - 1
     }
 
-    /// `process` did something to a path.
+    /// Records that `process` did something to a path.
     pub fn found(&mut self, path: &Path, uses: Uses, process: usize) {
         match self.found.get_mut(path) {
             Some(known) => known.uses = known.uses.and(uses),
@@ -250,7 +250,7 @@ impl RunRecorder {
         }
     }
 
-    /// Whether a path was found.
+    /// Whether a path is known to exist.
     pub fn has_found(&self, path: &Path) -> bool {
         let known = self.found.get(path);
         known.is_some_and(|known| !known.uses.has(Uses::CREATED))
@@ -262,7 +262,7 @@ impl RunRecorder {
         known.is_some_and(|known| known.uses.has(Uses::CREATED))
     }
 
-    /// A path that is not there.
+    /// Records a path that does not exist.
     pub fn absent(&mut self, path: &Path) {
         if !self.absent.contains(path) {
             self.absent.insert(path.to_owned());
@@ -277,7 +277,7 @@ impl RunRecorder {
     /// The finished recording.
     pub fn finish(self, command: Vec<String>, ending: Option<Ending>) -> Recording {
         let found: BTreeMap<PathBuf, Traced> = self.found.into_iter().collect();
-        // What was there at one time was not absent for good.
+        // A path that existed at some time was not absent throughout the run.
         let absent = self.absent.into_iter();
         let absent = absent.filter(|path| !found.contains_key(path)).collect();
         Recording {

@@ -1,7 +1,8 @@
 //! Running a command under the tracer.
 //!
-//! In: a command. Out: a [`Recording`]; nothing of the command runs on, however it ends. The command waits
-//! until it is traced, so that its first call is seen, and a second thread watches the time.
+//! In: a command. Out: a [`Recording`]; no process of the command survives, however it ends. The
+//! command waits until it is traced, so that its first call is seen, and a second thread enforces
+//! the time limit.
 
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -18,15 +19,15 @@ use crate::recording::{MAX_PATHS, Recording};
 use crate::sys::{self, Tid};
 use crate::tracer::Tracer;
 
-/// How often it is looked whether the run has to end.
+/// How often to check whether the run has to end.
 const GLANCE: Duration = Duration::from_millis(50);
-/// How long a command has to end in order when its time is up.
+/// How long a command has to exit after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a command could not be traced.
 #[derive(Debug, Error)]
 pub enum TraceError {
-    /// This architecture has no table of calls.
+    /// There is no table of system calls for this architecture.
     #[error(
         "slimpack cannot trace on {}; record on another machine, or with strace, and use --trace-log",
         std::env::consts::ARCH
@@ -49,13 +50,13 @@ pub enum TraceError {
     Refused {
         /// The command.
         command: PathBuf,
-        /// The answer of the kernel.
+        /// The kernel's error.
         error: io::Error,
     },
     /// Something in this process failed.
     #[error("cannot trace: {0}")]
     Io(#[from] io::Error),
-    /// A process leaves the mounts of this machine.
+    /// A process leaves the mount namespace of this machine.
     #[error(
         "cannot trace {0}: it uses a mount namespace of its own or mounts file systems, so its paths \
          are not those of this machine; trace the program inside it with slimpack trace, and use \
@@ -95,17 +96,17 @@ pub struct TraceOptions<'a> {
     /// How long the command may run; then it gets SIGTERM, and SIGKILL two seconds later. What was
     /// recorded until then is kept.
     pub timeout: Option<Duration>,
-    /// Asked every 50 ms: whether to kill the command, with [`TraceError::Stopped`].
+    /// Called every 50 ms: whether to kill the command, with [`TraceError::Stopped`].
     pub is_stopped: &'a (dyn Fn() -> bool + Sync),
     /// Counts the distinct paths while the command runs.
     pub paths: &'a AtomicUsize,
 }
 
-/// Runs a command until it ends, and records what it and its descendants look up. It is named by a path
-/// with a slash. Descendants that are still there at its end are killed, as in a container.
+/// Runs a command until it ends, and records what it and its descendants look up. The command is a
+/// path with a slash. Descendants that are still running at its end are killed, as in a container.
 ///
 /// # Errors
-/// [`TraceError`]; nothing of the command runs on.
+/// [`TraceError`]; no process of the command survives.
 pub fn trace(mut command: Command, options: &TraceOptions<'_>) -> Result<Recording, TraceError> {
     if calls::NATIVE == 0 {
         return Err(TraceError::Unsupported);
@@ -117,7 +118,7 @@ pub fn trace(mut command: Command, options: &TraceOptions<'_>) -> Result<Recordi
         .collect();
     let name = PathBuf::from(command.get_program());
     if name.components().count() < 2 {
-        // A search in PATH would execute several files, of which most are not there.
+        // A search in PATH would try several files, most of which do not exist.
         return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
     }
     let (mut ready, child_ready) = io::pipe()?;
@@ -127,10 +128,10 @@ pub fn trace(mut command: Command, options: &TraceOptions<'_>) -> Result<Recordi
     std::thread::scope(|scope| {
         let watcher = std::thread::Builder::new().spawn_scoped(scope, || watch.run(options))?;
         let _over = Over(&watch, watcher.thread());
-        // `spawn` returns when the command executes, which it does not before it is traced.
+        // `spawn` returns when the command executes, which is only after it is traced.
         let spawned = std::thread::Builder::new().spawn_scoped(scope, move || {
             let spawned = command.spawn();
-            // With the pipes of the closure.
+            // Also drops the pipes in the closure.
             drop(command);
             spawned
         })?;
@@ -168,7 +169,7 @@ pub fn trace(mut command: Command, options: &TraceOptions<'_>) -> Result<Recordi
     })
 }
 
-/// Waits for the child, and traces it from its first call on. `None` if it did not come up.
+/// Waits for the child, and traces it from its first call on. `None` if it did not start.
 fn seize(ready: &mut PipeReader, mut go: PipeWriter) -> io::Result<Option<Tid>> {
     let mut id = [0; 4];
     if ready.read_exact(&mut id).is_err() {
@@ -178,7 +179,7 @@ fn seize(ready: &mut PipeReader, mut go: PipeWriter) -> io::Result<Option<Tid>> 
     let seized = sys::seize(tid);
     go.write_all(&[u8::from(seized.is_ok())])?;
     if seized.is_err() {
-        // Still a child of this process.
+        // It is still a child of this process.
         let _ = Pid::from_raw(tid).map(|pid| waitpid(Some(pid), WaitOptions::empty()));
     }
     seized.map(|()| Some(tid))

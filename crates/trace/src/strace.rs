@@ -1,8 +1,8 @@
 //! The output of strace.
 //!
-//! In: lines of `strace -f -e trace=file,desc,process`, to a file or not, with or without `-y`, `-t` and
-//! the like. Out: what a tracer would have recorded. Without `-y`, descriptors and working directories are
-//! followed from call to call. Source: strace(1).
+//! In: lines of `strace -f -e trace=file,desc,process`, to a file or not, with or without `-y`,
+//! `-t` and the like. Out: what a tracer would have recorded. Without `-y`, descriptors and working
+//! directories are tracked from call to call. Source: strace(1).
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -14,10 +14,10 @@ use crate::calls::{self, Action, Call};
 use crate::lookup::{Lookup, is_of_process};
 use crate::recording::{Ending, Note, Recording, RunRecorder, Uses};
 
-/// What is wrong with a line, and the number of the byte where, from 1.
+/// What is wrong with a line, and the position of the byte, from 1.
 type LineFault = (usize, String);
 
-/// Symbols of flags that matter, and their bits.
+/// Names of relevant flags, and their bits.
 const FLAGS: [(&str, libc::c_int); 8] = [
     ("O_WRONLY", libc::O_WRONLY),
     ("O_RDWR", libc::O_RDWR),
@@ -29,7 +29,7 @@ const FLAGS: [(&str, libc::c_int); 8] = [
     ("CLONE_NEWNS", libc::CLONE_NEWNS),
 ];
 
-/// Error names that matter, and their numbers.
+/// Names of relevant errors, and their numbers.
 const ERRORS: [(&str, i32); 11] = [
     ("ENOENT", libc::ENOENT),
     ("ENOTDIR", libc::ENOTDIR),
@@ -44,8 +44,8 @@ const ERRORS: [(&str, i32); 11] = [
     ("ETXTBSY", libc::ETXTBSY),
 ];
 
-/// What a thread of the log has open. Threads of a process have copies, too: what one of them opens or
-/// enters, others learn by `-y` only.
+/// The open descriptors of a thread in the log. Threads of a process have copies: what one of them
+/// opens or enters is known to the others only with `-y`.
 #[derive(Clone, Debug)]
 struct LoggedThread {
     process: usize,
@@ -101,7 +101,7 @@ impl Strace {
             return Ok(());
         }
         if let Some(ended) = text.strip_prefix(b"+++ ") {
-            // It goes on as the thread that executes a program.
+            // It continues as the thread that executes a program.
             if ended.starts_with(b"superseded") {
                 return Ok(());
             }
@@ -120,14 +120,14 @@ impl Strace {
                 Some(thread) => std::mem::take(&mut thread.begun),
                 None => Vec::new(),
             };
-            // Its begin is not in the log, or was of no interest.
+            // Its beginning is not in the log, or was not relevant.
             if whole.is_empty() {
                 return Ok(());
             }
             whole.extend_from_slice(&rest[end + 1..]);
             return self.call(id, &whole, start);
         }
-        // `<pid changed to 7 ...>`: a thread that is not the first one executes a program.
+        // `<pid changed to 7 ...>`: a thread other than the first executes a program.
         if let Some(begun) = text.strip_suffix(b" ...>")
             && let Some(at) = find(b" <pid changed to ", begun)
         {
@@ -152,7 +152,7 @@ impl Strace {
 
     fn thread(&mut self, id: u32) -> &mut LoggedThread {
         let known = self.threads.get(&id);
-        // The first line of a child may come before its parent's call returns.
+        // The first line of a child may precede the return of its parent's call.
         let parent = || self.threads.values().find(|thread| is_clone(&thread.begun));
         let fresh = match known.is_none().then(parent).flatten() {
             Some(parent) => LoggedThread {
@@ -169,7 +169,7 @@ impl Strace {
         self.threads.entry(id).or_insert(fresh)
     }
 
-    /// A whole call: `NAME(ARGUMENT, …) = RESULT`.
+    /// A complete call: `NAME(ARGUMENT, …) = RESULT`.
     fn call(&mut self, id: u32, text: &[u8], start: usize) -> Result<(), LineFault> {
         let expected = || {
             let what = "expected a call of strace, such as openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3";
@@ -195,7 +195,7 @@ impl Strace {
         Ok(())
     }
 
-    /// Follows descriptors and new threads.
+    /// Tracks descriptors and new threads.
     fn follow(&mut self, id: u32, name: &str, arguments: &[&[u8]], result: &CallResult) {
         let CallResult::Done(value) = *result else {
             return;
@@ -288,7 +288,7 @@ impl Strace {
             return;
         };
         if Lookup::may_change(call.action, flags) {
-            // Whether it was there before can only be told by earlier lines.
+            // Whether it existed before is known only from earlier lines.
             let may_create = call.action == Action::Rename || flags & flags_of(&["O_CREAT"]) != 0;
             lookup.existed = !may_create || self.recorder.has_found(&last);
         }
@@ -353,7 +353,7 @@ impl Strace {
 enum CallResult {
     Done(i64),
     Failed(i32),
-    /// `?`, or an error that says nothing of the path.
+    /// `?`, or an error that does not depend on the path.
     Unknown,
 }
 
@@ -380,7 +380,7 @@ impl CallResult {
         match i64::from_str_radix(number, radix) {
             Ok(value) => Some(Self::Done(value)),
             Err(_) if text.starts_with(b"?") || text.starts_with(b"-") => Some(Self::Unknown),
-            // An address of the upper half.
+            // An address in the upper half.
             Err(_) => (!number.is_empty()).then_some(Self::Done(0)),
         }
     }
@@ -422,7 +422,7 @@ fn prefix(line: &[u8]) -> (u32, usize) {
     (id.unwrap_or_default(), at)
 }
 
-/// The arguments of a call, and what follows the closing bracket; `None` if there is none.
+/// The arguments of a call, and what follows the closing parenthesis; `None` if there is none.
 fn arguments(text: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     let (mut arguments, mut begin, mut depth, mut at) = (Vec::new(), 0, 0_usize, 0);
     while let Some(byte) = text.get(at) {
@@ -433,7 +433,7 @@ fn arguments(text: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
                     at += if *byte == b'\\' { 2 } else { 1 };
                 }
             }
-            // A path of `-y`, or `<pipe:[1]>`. Shifts and comparisons are not printed.
+            // A path of `-y`, or `<pipe:[1]>`. strace prints no shifts or comparisons.
             b'<' => at += memchr(b'>', &text[at..])?,
             b'(' | b'[' | b'{' => depth += 1,
             b')' if depth == 0 => {
@@ -452,7 +452,7 @@ fn arguments(text: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     None
 }
 
-/// A string of C, as strace prints it; `None` if the argument is not one, or is cut off.
+/// A C string, as strace prints it; `None` if the argument is not a string, or is truncated.
 fn string(argument: &[u8]) -> Option<Vec<u8>> {
     let mut rest = argument.strip_prefix(b"\"")?.iter().copied().peekable();
     let mut string = Vec::new();
@@ -542,7 +542,7 @@ fn flags_of(names: &[&str]) -> u64 {
     flags(names.join("|").as_bytes())
 }
 
-/// Whether a call that has begun makes a thread.
+/// Whether a call that has begun creates a thread.
 fn is_clone(begun: &[u8]) -> bool {
     let names: [&[u8]; 4] = [b"clone(", b"clone3(", b"fork(", b"vfork("];
     names.iter().any(|name| begun.starts_with(name))

@@ -15,7 +15,7 @@ use seccompiler::BpfProgram;
 /// A thread of a traced process.
 pub(crate) type Tid = libc::pid_t;
 
-/// `PTRACE_GET_SYSCALL_INFO` (Linux 5.3). Not all C libraries that Rust knows declare it.
+/// `PTRACE_GET_SYSCALL_INFO` (Linux 5.3). Not all C libraries that Rust supports declare it.
 const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 const INFO_EXIT: u8 = 2;
 const INFO_SECCOMP: u8 = 3;
@@ -42,27 +42,27 @@ pub(crate) enum Syscall {
         number: i64,
         arguments: [u64; 6],
     },
-    /// It has left one: the result, or the negative error number.
+    /// It has left one: the result, or the negated error number.
     Exit(i64),
     /// Neither.
     Other,
 }
 
-/// How a stopped thread goes on.
+/// How a stopped thread continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// Until the next call that the filter names.
     Go,
     /// Until the current call returns.
     ToExit,
-    /// Not at all: it stays stopped by a job-control signal until one continues it.
+    /// Not at all: it stays stopped by a job-control signal until SIGCONT.
     Listen,
 }
 
 /// Calls ptrace with a request that takes numbers.
 fn ptrace(request: libc::c_uint, tid: Tid, address: usize, data: usize) -> io::Result<()> {
-    // SAFETY: the requests used with this function read no memory of this process: `address` and `data`
-    // are numbers to them.
+    // SAFETY: the requests used with this function access no memory of this process: for them
+    // `address` and `data` are numbers.
     let done = unsafe { libc::ptrace(request as _, tid, address, data) };
     match done {
         -1 => Err(io::Error::last_os_error()),
@@ -82,7 +82,7 @@ pub(crate) fn seize(tid: Tid) -> io::Result<()> {
     ptrace(libc::PTRACE_SEIZE as _, tid, 0, options as usize)
 }
 
-/// Lets a stopped thread go on, with `signal` unless that is 0.
+/// Resumes a stopped thread, with `signal` unless that is 0.
 pub(crate) fn resume(tid: Tid, how: Resume, signal: i32) -> io::Result<()> {
     let request = match how {
         Resume::Go => libc::PTRACE_CONT,
@@ -93,7 +93,7 @@ pub(crate) fn resume(tid: Tid, how: Resume, signal: i32) -> io::Result<()> {
     ptrace(request as _, tid, 0, signal)
 }
 
-/// Ends tracing a stopped thread, which goes on.
+/// Detaches from a stopped thread, which continues.
 pub(crate) fn detach(tid: Tid) -> io::Result<()> {
     ptrace(libc::PTRACE_DETACH as _, tid, 0, 0)
 }

@@ -15,10 +15,11 @@ use crate::sys::{self, Tid};
 const PATH_MAX: usize = 4096;
 /// Paths are read in pieces of this many bytes; most fit into one.
 const PIECE: usize = 256;
-/// Longest argument that is kept of a process, in bytes, and how many.
+/// Maximum length of an argument that is kept of a process, in bytes, and maximum number of
+/// arguments.
 const WORD_MAX: usize = 200;
 const WORDS_MAX: usize = 20;
-/// How many bytes are read of the arguments of a process.
+/// How many bytes of a process's arguments are read.
 const ARGUMENTS_MAX: u64 = 16 << 10;
 
 /// A stopped thread.
@@ -54,13 +55,13 @@ impl Tracee {
             true => PathBuf::new(),
             false => self.directory(directory)?,
         };
-        // `join` would drop the base for an absolute name. Dots and doubled slashes go, `..` stays: what
-        // it leads to depends on links.
+        // `join` would drop the base for an absolute name. `.` and double slashes are removed, but
+        // `..` is kept: what it leads to depends on links.
         let name = name.strip_prefix("/").unwrap_or(name);
         Some(Path::new("/").join(base).join(name).components().collect())
     }
 
-    /// The directory that relative paths begin in.
+    /// The directory that relative paths start from.
     fn directory(self, argument: Option<u64>) -> Option<PathBuf> {
         match argument.map(descriptor) {
             None | Some(libc::AT_FDCWD) => self.link("cwd").filter(|path| is_there(path)),
@@ -74,7 +75,7 @@ impl Tracee {
         let mut string = Vec::new();
         let mut piece = [0; PIECE];
         while string.len() < PATH_MAX {
-            // Up to the end of a page: the next one may not be there.
+            // Up to the end of the page: the next one may not be mapped.
             let left = usize::try_from(PAGE - address % PAGE).ok()?.min(PIECE);
             let read = sys::read_memory(self.tid, address, &mut piece[..left]).ok()?;
             let piece = piece.get(..read).filter(|piece| !piece.is_empty())?;
@@ -117,7 +118,7 @@ fn shortened(word: &[u8]) -> String {
     }
 }
 
-/// A file descriptor in an argument: the kernel looks at its lower half only.
+/// A file descriptor in an argument: the kernel uses only its lower half.
 pub(crate) fn descriptor(argument: u64) -> i32 {
     (argument as u32).cast_signed()
 }

@@ -1,8 +1,9 @@
 //! What each thread of a run does, from stop to stop.
 //!
-//! In: the stops of traced threads. Out: entries of a recording. The command and its descendants run under
-//! ptrace(2), with a seccomp(2) filter that stops them only at calls with paths: the kernel runs all others
-//! at full speed. Paths are read when a call begins, and count when it returns.
+//! In: the stops of traced threads. Out: entries of a recording. The command and its descendants
+//! run under ptrace(2), with a seccomp(2) filter that stops them only at calls with paths: the
+//! kernel runs all others at full speed. Paths are read when a call begins, and recorded when it
+//! returns.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -20,17 +21,17 @@ use crate::run::{TraceError, TraceOptions, Watch};
 use crate::sys::{self, Resume, Syscall, Tid};
 use crate::tracee::{Tracee, descriptor, is_there};
 
-/// How much is kept of files as they were before the run, in bytes.
+/// How many bytes are kept of files as they were before the run.
 const SAVED_MAX: u64 = 64 << 20;
 
 /// A thread of the run.
 #[derive(Debug, Default)]
 struct TracedThread {
-    /// Index of the process that it belongs to.
+    /// Index of its process.
     process: usize,
     /// Whether its lookups are recorded.
     is_recorded: bool,
-    /// The call that it is in.
+    /// The call in progress.
     pending: Option<Lookup>,
 }
 
@@ -38,7 +39,7 @@ struct TracedThread {
 pub(crate) struct Tracer<'a> {
     table: BTreeMap<i64, Call>,
     threads: HashMap<Tid, TracedThread>,
-    /// Threads that stopped before the event that tells of them.
+    /// Threads that stopped before the event that announces them.
     waiting: HashSet<Tid>,
     recorder: RunRecorder,
     root: Tid,
@@ -48,7 +49,7 @@ pub(crate) struct Tracer<'a> {
     /// Whether the command has been executed.
     is_running: bool,
     has_started: bool,
-    /// Why it has not.
+    /// Why it was not.
     pub execution_error: Option<io::Error>,
     /// How many bytes of files may still be saved.
     unsaved: u64,
@@ -119,7 +120,7 @@ impl<'a> Tracer<'a> {
         Ok(self.recorder.finish(self.command, self.ending))
     }
 
-    /// Kills what is left, and waits until it is gone.
+    /// Kills what is left, and waits until it has exited.
     pub fn kill_all(&mut self) {
         let mut left: HashSet<Tid> = self.threads.keys().copied().collect();
         left.extend(self.waiting.drain());
@@ -137,7 +138,7 @@ impl<'a> Tracer<'a> {
                 left.remove(&tid);
                 continue;
             }
-            // A thread that was born meanwhile.
+            // A thread that was created meanwhile.
             left.insert(tid);
             let _ = sys::resume(tid, Resume::Go, 0);
         }
@@ -155,7 +156,7 @@ impl<'a> Tracer<'a> {
             }
             return Ok(());
         }
-        // The event is above the signal: ptrace(2), "Stopped tracees".
+        // The event is in the bits above the signal: ptrace(2), "Stopped tracees".
         let (signal, event) = ((status.as_raw() >> 8) & 0xff, status.as_raw() >> 16);
         if !self.threads.contains_key(&tid) {
             self.waiting.insert(tid);
@@ -192,7 +193,8 @@ impl<'a> Tracer<'a> {
         if signal == libc::SIGTRAP | 0x80 {
             self.end(tid)?;
             if tid == self.root && !self.is_running {
-                // It could not be executed. Whoever started it waits for it, and tells why.
+                // It could not be executed. The process that spawned it waits for it, and reports
+                // why.
                 self.threads.remove(&tid);
                 return Ok(sys::detach(tid)?);
             }
@@ -201,7 +203,7 @@ impl<'a> Tracer<'a> {
         resume(tid, self.go_on(tid), signal)
     }
 
-    /// Until the end of its call if it is in one that matters.
+    /// Until the end of its call, if that is a relevant one.
     fn go_on(&self, tid: Tid) -> Resume {
         match self.threads.get(&tid) {
             Some(TracedThread {
@@ -211,7 +213,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A thread has a child, or a further thread.
+    /// Handles a new child or thread of a thread.
     fn cloned(&mut self, tid: Tid) -> Result<(), TraceError> {
         let Ok(child) = sys::event_message(tid) else {
             return Ok(());
@@ -238,7 +240,7 @@ impl<'a> Tracer<'a> {
         Ok(())
     }
 
-    /// A thread has executed a program. Its other threads are gone, and it has the ID of the process.
+    /// Handles `execve` of a thread: its other threads are gone, and it has the ID of the process.
     fn executed(&mut self, tid: Tid) {
         self.is_running = true;
         let former = sys::event_message(tid).unwrap_or(tid);
@@ -254,7 +256,7 @@ impl<'a> Tracer<'a> {
         let tracee = self.tracee(tid);
         let program = tracee.link("exe");
         if let Some(only) = self.options.only {
-            // Of a script, the kernel runs the interpreter.
+            // For a script, the kernel runs the interpreter.
             let mut names = program
                 .iter()
                 .chain(call.iter().flat_map(|call| &call.paths));
@@ -281,7 +283,7 @@ impl<'a> Tracer<'a> {
         self.threads.insert(tid, thread);
     }
 
-    /// Notes what a recording cannot show of a program.
+    /// Records what a recording cannot show of a program.
     fn note_program(&mut self, path: &Path, runs: Option<&Path>) {
         let mode = fs::metadata(path).map(|found| found.permissions().mode());
         if mode.is_ok_and(|mode| mode & 0o6000 != 0) {
@@ -300,7 +302,7 @@ impl<'a> Tracer<'a> {
         TraceError::Mounts(self.tracee(tid).arguments().join(" "))
     }
 
-    /// A thread begins a call.
+    /// Handles the beginning of a call.
     fn begin(&mut self, tid: Tid) -> Result<Resume, TraceError> {
         let Ok(Syscall::Entry {
             arch,
@@ -328,7 +330,7 @@ impl<'a> Tracer<'a> {
         let mut flags = call.flags.map(argument).unwrap_or_default();
         let mut paths = Vec::new();
         match call.action {
-            // Whoever starts the program that is recorded may change its root directory before.
+            // Whatever starts the recorded program may change its root directory before.
             Action::Execute | Action::Chroot | Action::Unshare | Action::Clone3 | Action::Mount => {
             }
             _ if !is_recorded => return Ok(Resume::Go),
@@ -391,7 +393,7 @@ impl<'a> Tracer<'a> {
         Ok(Resume::ToExit)
     }
 
-    /// Saves the content of a file that was there before the run and may change.
+    /// Saves the content of a file that existed before the run and may change.
     fn save(&mut self, path: &Path) {
         if self.recorder.before.contains_key(path) || self.recorder.has_created(path) {
             return;
@@ -418,7 +420,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A thread returns from a call.
+    /// Handles the return of a call.
     fn end(&mut self, tid: Tid) -> Result<(), TraceError> {
         let Some(thread) = self.threads.get_mut(&tid) else {
             return Ok(());
@@ -448,14 +450,14 @@ impl<'a> Tracer<'a> {
             call.failed(&mut self.recorder, error, process);
             return Ok(());
         }
-        // Executions count when the program begins.
+        // Executions are recorded when the program starts.
         if call.action == Action::Execute {
             return Ok(());
         }
         if let Action::Open | Action::OpenHow | Action::Create = call.action
             && call.paths.iter().any(|path| is_of_process(path))
         {
-            // Links of /proc lead anywhere; what they lead to is what was opened.
+            // Links of /proc lead anywhere; their target is what was opened.
             let opened = i32::try_from(result).ok();
             let opened = opened.and_then(|opened| self.tracee(tid).file(opened));
             call.paths = opened.into_iter().collect();
@@ -465,7 +467,8 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// Whether `unshare`, `clone` or `setns` leaves the mount namespace. With 0, `setns` takes any kind.
+/// Whether `unshare`, `clone` or `setns` leaves the mount namespace. With 0, `setns` accepts any
+/// kind.
 fn is_new_namespace(name: &str, flags: u64) -> bool {
     has(flags, libc::CLONE_NEWNS) || (name == "setns" && flags == 0)
 }
@@ -477,7 +480,7 @@ fn error_of(result: i64) -> Option<i32> {
         .then(|| i32::try_from(-result).unwrap_or_default())
 }
 
-/// Lets a thread go on; one that is gone was killed meanwhile.
+/// Resumes a thread; ignores one that was killed meanwhile.
 fn resume(tid: Tid, how: Resume, signal: i32) -> Result<(), TraceError> {
     match sys::resume(tid, how, signal) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),

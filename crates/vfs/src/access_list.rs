@@ -1,4 +1,4 @@
-//! POSIX access control lists (`acl(5)`): rights of users and groups by name, beside those of the
+//! POSIX access control lists (`acl(5)`): rights of named users and groups, in addition to the
 //! permission bits.
 //!
 //! In: the value of the attribute `system.posix_acl_access`. Out: what the owning group may do; where
@@ -7,7 +7,7 @@
 
 /// The name of the extended attribute.
 pub const ACCESS_LIST: &str = "system.posix_acl_access";
-/// Longest value that is read, in bytes: those of 500 users.
+/// Longest value that is read, in bytes: enough for 500 users.
 pub const MAX_ACCESS_LIST: usize = 4096;
 
 /// `POSIX_ACL_XATTR_VERSION`.
@@ -20,7 +20,7 @@ const GROUP_OBJ: u16 = 0x04;
 const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 
-/// What an access control list says beside the permission bits.
+/// What an access control list grants in addition to the permission bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessList {
     /// What the owning group may do, as the last octal digit of a mode.
@@ -30,8 +30,7 @@ pub struct AccessList {
 }
 
 impl AccessList {
-    /// Parses the value of the attribute. Of one that is malformed or too long, the group may do
-    /// nothing.
+    /// Parses the value of the attribute. If it is malformed or too long, the group gets no rights.
     pub fn parse(value: &[u8]) -> Self {
         let mut list = Self {
             group: 0,
@@ -58,7 +57,7 @@ impl AccessList {
         list
     }
 
-    /// The permission bits without the list: those of the owning group are what it may do with the
+    /// The permission bits without the list: those of the owning group are its rights under the
     /// list.
     pub fn mode(self, mode: u32) -> u32 {
         mode & (!0o070 | self.group << 3)

@@ -13,15 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Random access to the bytes of one file.
 pub trait ReadAt: Send + Sync {
-    /// Reads into `buffer` from `offset` (bytes), returns how many bytes were
-    /// read; fewer than asked for only at the end of the file.
+    /// Reads into `buffer` from `offset` (bytes), and returns how many bytes were read; fewer than
+    /// requested only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Size of the file in bytes.
     fn size(&self) -> u64;
 
-    /// Where bytes that may not be zero begin, at `offset` or after it; the size of the file where there
-    /// are none. A file may have holes, and then its size says nothing of what it holds (`lseek(2)`).
+    /// The first offset at or after `offset` where bytes may not be zero; the size of the file if
+    /// there is none. A file may have holes, so its size says nothing about its content
+    /// (`lseek(2)`).
     fn next_data(&self, offset: u64) -> u64 {
         offset.min(self.size())
     }
@@ -79,10 +80,10 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
     Ok(done)
 }
 
-/// Bytes that [`read_at`] has read in this process: how far a long operation has come.
+/// Bytes that [`read_at`] has read in this process: the progress of a long operation.
 static READ: AtomicU64 = AtomicU64::new(0);
 
-/// Number of bytes that this process has read of files, for a display of progress.
+/// Number of bytes that this process has read from files, to display progress.
 pub fn bytes_read() -> u64 {
     READ.load(Ordering::Relaxed)
 }
@@ -112,7 +113,7 @@ pub fn is_same(one: &dyn ReadAt, other: &dyn ReadAt) -> io::Result<bool> {
     let mut buffers = [CHUNK.min(one.size()); 2].map(|length| vec![0; length as usize]);
     let mut offset = 0;
     loop {
-        // What is a hole in both is equal.
+        // Holes in both files are equal.
         offset = one.next_data(offset).min(other.next_data(offset));
         if offset >= one.size() {
             return Ok(true);

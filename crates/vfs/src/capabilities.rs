@@ -67,7 +67,7 @@ pub struct Capabilities {
     is_effective: bool,
     permitted: u64,
     inheritable: u64,
-    /// The user that is root in the namespace where they count; `None` where it is root itself.
+    /// The user that is root in the namespace where they apply; `None` for root itself.
     root: Option<u32>,
 }
 

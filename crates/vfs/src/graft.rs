@@ -26,7 +26,8 @@ impl Grafted {
     fn point() -> &'static Path {
         static POINT: OnceLock<PathBuf> = OnceLock::new();
         POINT.get_or_init(|| {
-            // The standard library's one source of randomness, made for hostile input.
+            // The standard library's only source of randomness; it is meant to resist hostile
+            // input.
             let random = RandomState::new().build_hasher().finish();
             PathBuf::from(format!("/\u{1}host-{random:016x}"))
         })
@@ -83,7 +84,7 @@ impl Vfs for Grafted {
         let grafted = Self::is_grafted(path);
         let (tree, path) = self.at(path);
         let target = tree.read_link(&path)?;
-        // An absolute link of the host means the host's root.
+        // An absolute link on the host is relative to the host's root.
         Ok(if grafted && target.is_absolute() {
             Self::path_of(&target)
         } else {

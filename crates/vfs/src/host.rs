@@ -26,19 +26,19 @@ use super::{
 };
 use crate::bytes::{self, ReadAt};
 
-/// Bytes of the names of a file's extended attributes that are read; a file has few.
+/// Maximum size of the list of a file's extended attributes, in bytes; a file has few.
 const MAX_NAMES: usize = 1024;
 
 /// The files below one directory of this machine.
 ///
-/// `/` is read by paths. Below any other root everything is opened through the root's own descriptor,
-/// and no component may be a link: who can write in the root may swap a directory for a link at any
-/// time, and must not lead out of it.
+/// `/` is read by paths. Below any other root everything is opened through the root's own
+/// descriptor, and no component may be a link: a user who can write in the root may swap a
+/// directory for a link at any time, and must not lead out of it.
 #[derive(Debug)]
 pub struct HostVfs {
     /// The root's descriptor, or why there is none; `None` for `/`.
     below: Option<Result<OwnedFd, Raw>>,
-    /// Devices that have been asked for an attribute, each with whether its file system has any.
+    /// Devices that were queried for an attribute, each with whether its file system supports any.
     volumes: Mutex<HashMap<u64, bool>>,
 }
 
@@ -52,7 +52,7 @@ impl HostVfs {
         Self { below, volumes }
     }
 
-    /// Whether the file system on a device has extended attributes; `None` before it is asked.
+    /// Whether the file system on a device has extended attributes; `None` before it is queried.
     fn has_attributes(&self, volume: u64) -> Option<bool> {
         self.volumes().get(&volume).copied()
     }
@@ -72,7 +72,8 @@ impl HostVfs {
         }
     }
 
-    /// Opens the node at `path`, no component of which may be a link; `None` below `/`, where paths do.
+    /// Opens the node at `path`, no component of which may be a link; `None` if the root is `/`,
+    /// where paths are used.
     fn descriptor(&self, path: &Path, flags: OFlags) -> io::Result<Option<OwnedFd>> {
         let root = match &self.below {
             None => return Ok(None),
@@ -91,14 +92,14 @@ impl HostVfs {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match openat2(root, &inside, flags, Mode::empty(), resolve) {
-            // Linux before 5.6, and sandboxes that do not know it.
+            // Linux before 5.6, and sandboxes that do not support it.
             Err(Raw::NOSYS | Raw::PERM) => Ok(Some(step_by_step(root, &inside, flags)?)),
             opened => Ok(Some(opened?)),
         }
     }
 }
 
-/// Opens a path component by component, each a directory and no link.
+/// Opens a path component by component, each of which must be a directory and not a link.
 fn step_by_step(root: &OwnedFd, inside: &Path, flags: OFlags) -> Result<OwnedFd, Raw> {
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut at = openat(root, ".", step, Mode::empty())?;
@@ -181,7 +182,7 @@ impl Vfs for HostVfs {
             Some(file) => fgetxattr(file, name, value),
         };
         if matches!(length, Ok(0)) && self.has_attributes(id.volume).is_none() {
-            // A file system that knows no attributes lists none as well.
+            // A file system that does not support attributes does not list any either.
             let probed = get(CAPABILITIES, &mut []);
             self.volumes()
                 .insert(id.volume, probed != Err(Raw::OPNOTSUPP));
@@ -234,7 +235,7 @@ impl HostFile {
 
 impl ReadAt for HostFile {
     fn next_data(&self, offset: u64) -> u64 {
-        // All reads name their position: that of the descriptor is of no use to anyone.
+        // All reads specify their position; the position of the descriptor is not used.
         match seek(&self.file, SeekFrom::Data(offset)) {
             Ok(at) => at.min(self.size),
             Err(Raw::NXIO) => self.size,
@@ -290,7 +291,7 @@ fn errno(error: io::Error) -> Errno {
         Some(Raw::LOOP) => Errno::TooManyLinks,
         Some(Raw::NAMETOOLONG) => Errno::NameTooLong,
         Some(other) => Errno::Other(other.raw_os_error()),
-        // No error number: a name with a NUL byte, which no file can have.
+        // No error number: the name has a NUL byte, which no file name can have.
         None => Errno::NotFound,
     }
 }

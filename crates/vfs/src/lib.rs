@@ -58,7 +58,7 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// The word used in reports and in JSON.
+    /// The name used in reports and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -85,7 +85,7 @@ pub struct Metadata {
     pub kind: NodeKind,
     /// Permission bits (`07777`).
     pub mode: u32,
-    /// Who owns it.
+    /// Its owner.
     pub owner: Owner,
     /// Whether it has file capabilities (`capabilities(7)`), if the tree records them.
     pub has_capabilities: bool,
@@ -188,8 +188,8 @@ pub trait Vfs: Send + Sync {
     /// The error number that `open(2)` would give.
     fn open(&self, path: &Path) -> Result<Box<dyn ReadAt>, Errno>;
 
-    /// Extended attributes of the file or directory at `path`, whose identity is `id`. Asked by
-    /// themselves: [`Vfs::lookup`] would need another system call to know them.
+    /// Extended attributes of the file or directory at `path`, whose identity is `id`. Separate
+    /// from [`Vfs::lookup`], which would need another system call for them.
     fn attributes(&self, path: &Path, id: FileId) -> Attributes {
         let _ = (path, id);
         Attributes::default()

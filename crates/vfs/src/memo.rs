@@ -1,9 +1,9 @@
-//! Answers that are worked out once per process, whoever asks.
+//! Results that are computed once per process.
 //!
-//! In: the identity of a file, and how to find the answer. Out: the answer. What is asked of a file is
-//! told by the type of the answer, so that each room keeps what it knows of files here without this
-//! room knowing of it. The tree that a program comes from and the rootfs it is packed into share one
-//! memo, so the proof parses nothing again.
+//! In: the identity of a file, and how to compute a result. Out: the result. Results are
+//! distinguished by their type, so that each crate can keep what it knows about files here without
+//! this crate knowing of it. The tree that a program comes from and the rootfs it is packed into
+//! share one memo, so the proof parses nothing again.
 
 use std::any::{Any, TypeId};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use super::FileId;
 
 type Answers = HashMap<(FileId, TypeId), Box<dyn Any + Send + Sync>>;
 
-/// Answers by the file and their type.
+/// Results by file and type.
 #[derive(Default)]
 pub struct Memo(Mutex<Answers>);
 
 impl Memo {
-    /// The answer of type `T` about `file`, worked out when it is not known. Two threads may both
-    /// work one out; they come to the same.
+    /// The result of type `T` for `file`, computed if it is not known. Two threads may both compute
+    /// it; their results are equal.
     ///
     /// # Errors
     /// What `compute` returns; an error is not remembered.
@@ -46,7 +46,7 @@ impl Memo {
     }
 
     fn lock(&self) -> MutexGuard<'_, Answers> {
-        // A thread that panicked left the map whole: every insertion is one step.
+        // A thread that panicked left the map consistent: every insertion is one step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,8 +10,8 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 /// Replacement for a character that is not shown.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// The text on one line and without control over a terminal: file names and documents of images
-/// are untrusted.
+/// The text on one line and without control over a terminal: file names and image documents are
+/// untrusted.
 pub fn one_line(text: &str) -> String {
     let shown = |c: char| if is_safe(c) { c } else { REPLACEMENT };
     text.chars().map(shown).collect()
@@ -22,7 +22,7 @@ pub fn safe<T: Display>(value: T) -> Safe<T> {
     Safe(value)
 }
 
-/// A value whose text stays on its line, as [`one_line`] has it.
+/// A value whose text is printed on one line, as by [`one_line`].
 pub struct Safe<T>(T);
 
 impl<T: Display> Display for Safe<T> {
@@ -34,7 +34,7 @@ impl<T: Display> Display for Safe<T> {
     }
 }
 
-/// Passes on what is safe.
+/// Passes on the characters that are safe.
 struct Filter<'f, 'o>(&'f mut fmt::Formatter<'o>);
 
 impl Write for Filter<'_, '_> {

@@ -22,8 +22,8 @@ const MAX_PATH: usize = 4095;
 /// Longest component in bytes (`NAME_MAX`).
 const MAX_NAME: usize = 255;
 
-/// Most walks that are cached. Most paths that are asked for exist nowhere, and a hostile tree can
-/// name any number of them.
+/// Maximum number of walks that are cached. Most paths that are looked up do not exist, and a
+/// hostile tree can name any number of them.
 const MAX_WALKS: usize = if cfg!(test) { 1000 } else { 1 << 20 };
 
 /// A symbolic link that a path crosses.
@@ -44,7 +44,7 @@ pub struct Walk {
     pub metadata: Metadata,
     /// Links crossed, in order.
     pub links: Vec<Link>,
-    /// Directories entered and left again by `..`: they must exist, too.
+    /// Directories entered and left again by `..`: they have to exist, too.
     pub left: Vec<PathBuf>,
 }
 
@@ -65,12 +65,12 @@ impl View {
         }
     }
 
-    /// What is known of files so far, to share with another view.
+    /// What is known about files so far, to share with another view.
     pub fn memo(&self) -> &Arc<Memo> {
         &self.memo
     }
 
-    /// The answer of type `T` about a walked file, worked out once per process.
+    /// The result of type `T` about a walked file, computed once per process.
     ///
     /// # Errors
     /// What `compute` returns; an error is not remembered.
@@ -136,7 +136,8 @@ impl View {
     /// than the owner, the owning group and others may do with it.
     pub fn mode(&self, walk: &Walk) -> u32 {
         let mode = walk.metadata.mode;
-        // The list changes what the group may do, and nothing where that is nothing.
+        // The list changes only the rights of the group; if it has none, there is nothing to
+        // change.
         let list = || self.attributes(walk).access_list;
         match mode & 0o070 {
             0 => mode,
@@ -229,7 +230,7 @@ impl View {
 
     /// Follows one component, and the chain of links if it is one.
     fn step(&self, mut walk: Walk, name: &OsStr) -> Result<Walk, Errno> {
-        // Components still to go, the next one last.
+        // Components still to be walked, the next one last.
         let mut pending = vec![name.to_owned()];
         while let Some(name) = pending.pop() {
             if walk.metadata.kind != NodeKind::Directory {

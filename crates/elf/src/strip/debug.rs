@@ -71,7 +71,7 @@ fn write(sections: &Sections<'_>, file: &dyn ReadAt) -> Result<Pieces, LeftAlone
     let elf = &sections.object.header;
     let mut body = Pieces::default();
     body.source(0, u64::from(elf.e_ehsize));
-    // Debuggers read where the segments are; the table keeps its place where it is the usual one.
+    // Debuggers read where the segments are; the table keeps its place if it is the usual one.
     let segments = u64::from(elf.e_phnum) * u64::from(elf.e_phentsize);
     if elf.e_phnum > 0 && elf.e_phoff != u64::from(elf.e_ehsize) {
         return Err(LeftAlone::Misfit);
@@ -84,7 +84,7 @@ fn write(sections: &Sections<'_>, file: &dyn ReadAt) -> Result<Pieces, LeftAlone
         }
         body.align(header.sh_addralign);
         let offset = body.size();
-        // Notes are kept: the build ID is one.
+        // Notes are kept because the build ID is one.
         match is_loaded(header) && header.sh_type != SHT_NOTE {
             true => header.sh_type = SHT_NOBITS,
             false => body.source(header.sh_offset, header.sh_size),

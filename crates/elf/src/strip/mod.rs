@@ -3,7 +3,7 @@
 //! In: ranged reads of one ELF file. Out: a [`Strip`], which describes how the smaller file is
 //! assembled from its bytes, or why the file is better left alone. What is loaded is copied
 //! unchanged, except for the three header fields that point to the section table (`e_shoff`,
-//! `e_shnum`, `e_shstrndx`; elf(5)). Nothing is read whole.
+//! `e_shnum`, `e_shstrndx`; elf(5)). No file is read whole.
 
 mod debug;
 mod pieces;
@@ -26,7 +26,8 @@ use crate::{ElfError, Object};
 use sections::Sections;
 use slimpack_vfs::bytes::ReadAt;
 
-/// Largest file that is stripped, in bytes: a section may claim any size, and a sparse file have it.
+/// Largest file that is stripped, in bytes: a section may claim any size, and a sparse file may
+/// have it.
 pub(crate) const LARGEST: u64 = 16 << 30;
 
 /// How much is removed.
@@ -34,7 +35,7 @@ pub(crate) const LARGEST: u64 = 16 << 30;
 pub enum Level {
     /// Debug information.
     Debug,
-    /// The symbol table too, as `strip --strip-all`.
+    /// The symbol table too, like `strip --strip-all`.
     All,
 }
 
@@ -85,7 +86,7 @@ pub enum LeftAlone {
     /// programs read them from the end of their own file.
     #[error("{0} bytes at its end belong to no section; it may read them from its own file")]
     Appended(u64),
-    /// Such bytes before the end of the file.
+    /// The offset of such bytes before the end of the file.
     #[error("it has bytes at {0:#x} that belong to no section")]
     Unnamed(u64),
     /// A section that holds the program's own archive or a signature of the file.

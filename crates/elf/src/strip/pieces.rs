@@ -1,14 +1,14 @@
 //! A file assembled from parts of another.
 //!
-//! In: ranges of a source, and new bytes. Out: a reader of the resulting file, so that one of a
-//! gigabyte does not need memory.
+//! In: ranges of a source, and new bytes. Out: a reader of the resulting file, so that a file of a
+//! gigabyte does not have to be in memory.
 
 use std::io;
 use std::sync::Arc;
 
 use slimpack_vfs::bytes::ReadAt;
 
-/// The parts, in order.
+/// The pieces, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pieces {
     parts: Vec<(u64, Piece)>,
@@ -56,7 +56,7 @@ impl Pieces {
         }
     }
 
-    /// Replaces the first part by `bytes`, which have the same length.
+    /// Replaces the first piece with `bytes`, which have the same length.
     pub(super) fn replace_start(&mut self, bytes: Vec<u8>) {
         if let Some((_, first)) = self.parts.first_mut() {
             *first = Piece::Bytes(bytes);

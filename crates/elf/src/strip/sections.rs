@@ -21,7 +21,7 @@ const MAX_NAMES: u64 = 16 << 20;
 const MAX_NAME: usize = 1024;
 /// Bytes read at a time.
 const CHUNK: u64 = 64 << 10;
-/// Most zero bytes at the end of a file that count as padding: patchelf leaves them.
+/// Maximum number of zero bytes at the end of a file that count as padding: patchelf leaves them.
 const PADDING: u64 = 16;
 
 /// Name prefixes of debug sections. `.gnu_debugaltlink` points to another file of them.
@@ -72,7 +72,8 @@ impl<'o> Sections<'o> {
             names,
         };
         for header in &sections.headers {
-            // Each name is read; an unterminated table would be scanned once for each.
+            // Each name is read; without this, an unterminated table would be scanned once for
+            // each.
             let name = sections.names.get(header.sh_name..).unwrap_or_default();
             let name = name.get(..MAX_NAME).unwrap_or(name);
             if name.len() == MAX_NAME && !name.contains(&0) {
@@ -105,7 +106,7 @@ impl<'o> Sections<'o> {
             return Err(LeftAlone::Nothing);
         }
         sections.check(file)?;
-        // There is one symbol table (System V ABI, "Sections"), and it is rewritten.
+        // A file has one symbol table (System V ABI, "Sections"), and it is rewritten.
         let symbols = sections.headers.iter().zip(&removed);
         let symbols = symbols.filter(|(header, gone)| !**gone && header.sh_type == SHT_SYMTAB);
         if symbols.count() > 1 {
@@ -134,7 +135,7 @@ impl<'o> Sections<'o> {
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
-    /// For each section whether it is removed.
+    /// For each section, whether it is removed.
     pub fn removed(&self, level: Level) -> Vec<bool> {
         let goes = |header: &SectionHeader| {
             let is_symbols = header.sh_type == SHT_SYMTAB && level == Level::All;
@@ -143,7 +144,7 @@ impl<'o> Sections<'o> {
         };
         let mut removed: Vec<bool> = self.headers.iter().map(goes).collect();
         let names = self.names_number();
-        // Whatever its name: it contains the names of the others.
+        // Kept whatever its name: it contains the names of the others.
         if let Some(names) = removed.get_mut(names) {
             *names = false;
         }
@@ -165,7 +166,7 @@ impl<'o> Sections<'o> {
         removed
     }
 
-    /// For each section whether others link to it, and all of them are removed.
+    /// For each section, whether others link to it and all of them are removed.
     fn used_only_by(&self, removed: &[bool]) -> Vec<bool> {
         let (mut used, mut stays) = (vec![false; removed.len()], vec![false; removed.len()]);
         for (header, gone) in self.headers.iter().zip(removed) {

@@ -33,7 +33,7 @@ impl CompressionFormat {
         match bytes {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            // A skippable frame in front of the data.
+            // A skippable frame before the data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Unsupported("bzip2"),
@@ -80,7 +80,7 @@ impl CompressionFormat {
                 Box::new(decoder)
             }
             Self::Xz => {
-                // In KiB; beside the dictionary the decoder has about a hundred of its own.
+                // In KiB; besides the dictionary, the decoder needs about 100 KiB.
                 let limit = (budget.limits.window >> 10).saturating_add(256);
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
                 Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit))
@@ -193,8 +193,8 @@ impl Read for Bounded<'_> {
     }
 }
 
-/// Whether a decoder gave up for the size of its window: xz has a kind for it, zstd only its words
-/// (`ZSTD_error_frameParameter_windowTooLarge`).
+/// Whether a decoder gave up because of the window size: xz has an error kind for it, zstd only a
+/// message (`ZSTD_error_frameParameter_windowTooLarge`).
 fn looks_too_far(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
         || error.to_string().contains("requires too much memory")

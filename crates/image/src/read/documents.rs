@@ -140,11 +140,11 @@ pub(super) fn describe(parts: &Parts, limits: &Limits) -> Result<Vec<Description
         &mut images,
     )?;
     for image in &mut images {
-        // docker's document has the names in full.
+        // docker's document has the full names.
         let config = image.id.replace("sha256:", "");
         let mut entries = docker.iter_mut();
         let entry = entries.find(|entry| entry.config.contains(&config));
-        // Taken, not copied: many images may have one configuration.
+        // Moved, not copied: many images may have one configuration.
         if let Some(tags) = entry.and_then(|entry| entry.repo_tags.take()) {
             image.tags = tags;
         }
@@ -158,7 +158,7 @@ pub(super) fn describe(parts: &Parts, limits: &Limits) -> Result<Vec<Description
 const MANIFEST: &str = "manifest.json";
 /// All documents together may have this many times the bytes of the largest one.
 const DOCUMENTS: u64 = 4;
-/// Bytes of memory that a value of a document is counted as, beside its text.
+/// Bytes of memory that a value in a document counts for, in addition to its text.
 const VALUE: u64 = 128;
 /// Longest name of an image that is taken from an annotation, in bytes: a name has 255 and a tag 128.
 const MAX_NAME: usize = 512;
@@ -168,7 +168,7 @@ const MAX_HEALTHCHECK: usize = 64 << 10;
 struct Documents<'p> {
     parts: &'p Parts,
     limits: &'p Limits,
-    /// Bytes that further documents may have.
+    /// Bytes that further documents may still have.
     left: Cell<u64>,
     /// Configurations that have been read, by name: many images may name one.
     configs: RefCell<HashMap<String, Arc<ParsedConfig>>>,
@@ -195,7 +195,7 @@ struct DockersConfig<'d> {
 }
 
 impl Documents<'_> {
-    /// A document, as far as all of them together are not too large.
+    /// Reads a document, if all of them together are not too large.
     fn document(&self, name: &str, by: &str) -> Result<(Vec<u8>, Blob), ReadError> {
         let limit = self.limits.document;
         let (bytes, blob) = self.parts.document(name, by, limit)?;
@@ -214,7 +214,7 @@ impl Documents<'_> {
         Ok((bytes, blob))
     }
 
-    /// Refuses one more image than there may be.
+    /// Refuses more images than the limit.
     fn count(&self, images: &[Description]) -> Result<(), ReadError> {
         match (images.len() as u64) < self.limits.images {
             true => Ok(()),
@@ -340,11 +340,11 @@ impl Documents<'_> {
                 image.tags.extend(names);
                 continue;
             }
-            // An archive may hold one platform of an index that names many.
+            // An archive may hold only one platform of an index that names many.
             if !is_manifest(descriptor.media_type()) || (many && !self.parts.has(&path)) {
                 continue;
             }
-            // What turned out not to be an image is not read again.
+            // A document that turned out not to be an image is not read again.
             if !seen.insert(path.clone()) {
                 continue;
             }
@@ -365,7 +365,7 @@ impl Documents<'_> {
         let (bytes, blob) = self.document(path, by)?;
         let mut faults = blob_faults(descriptor, &blob);
         if !faults.is_empty() {
-            // Its content comes from another tool.
+            // Its content comes from another tool, and is checked.
             return Err(ReadError::Integrity(faults));
         }
         let manifest: ImageManifest = parse(&bytes, path)?;
@@ -437,8 +437,8 @@ fn describe_one(
     })
 }
 
-/// docker's `Healthcheck`, which is parsed without a type: an array of that takes ninety times the
-/// memory of its text.
+/// docker's `Healthcheck`, which is parsed without a type: an array of JSON values takes ninety
+/// times the memory of its text.
 fn healthcheck(bytes: &[u8], name: &str) -> Result<Option<Arc<serde_json::Value>>, ReadError> {
     let fail = |why: String| ReadError::Document {
         name: name.to_owned(),
@@ -510,7 +510,7 @@ fn blob_faults(promised: &Descriptor, blob: &Blob) -> Vec<Fault> {
     size.into_iter().chain(digest).collect()
 }
 
-/// A fault unless `found` is as expected.
+/// A mismatch if `found` is not as expected.
 pub(super) fn differs(
     subject: &str,
     what: &'static str,

@@ -41,14 +41,14 @@ impl Tree {
         let mut by_size: BTreeMap<u64, Files<'_>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for (path, number, node) in self.walk() {
-            // A sparse file may be of any size, with next to nothing in it.
+            // A sparse file may have any size with almost no data in it.
             if node.size >= COMPARED_FROM && !node.is_sparse() && seen.insert(number) {
                 by_size.entry(node.size).or_default().push((path, node));
             }
         }
         let mut duplicates = Vec::new();
         for (size, files) in by_size {
-            // For what was hashed in passing, the beginning is not available.
+            // The beginning of a file that was hashed while streaming is not available.
             let has_passed = files.iter().any(|(_, node)| node.fingerprint.is_some());
             let candidates: Vec<Files<'_>> = match has_passed {
                 true => vec![files],

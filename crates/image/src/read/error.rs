@@ -13,7 +13,7 @@ pub enum ReadError {
     /// The file cannot be opened or read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is not in a format that images come in.
+    /// It is not in an image format.
     #[error(
         "it is {0}; images are docker and OCI archives, OCI layout directories, root directories \
          and tars of them"

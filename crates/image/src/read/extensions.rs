@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 use super::names::MAX_PATH;
 use super::sparse::number;
 
-/// Padding is read whether it is there or not.
+/// Not checked: padding may be absent.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -35,9 +35,9 @@ pub(super) struct Pax {
     pub size: Option<u64>,
     pub uid: Option<u64>,
     pub gid: Option<u64>,
-    /// The attribute `security.capability`, cut where none is as long.
+    /// The attribute `security.capability`; read only up to just over its maximum length.
     pub capabilities: Option<Box<[u8]>>,
-    /// The attribute `system.posix_acl_access`, which engines set as it is.
+    /// The attribute `system.posix_acl_access`, which engines set unchanged.
     pub access_list: Option<AccessList>,
     pub sparse_name: Option<Vec<u8>>,
     pub sparse_size: Option<u64>,
@@ -67,7 +67,7 @@ impl Extensions {
         match kind {
             EntryType::GNULongName => self.gnu_name = Some(until_nul(text)),
             EntryType::GNULongLink => self.gnu_link = Some(until_nul(text)),
-            // A global header is only a comment in practice (git archive).
+            // In practice a global header is only a comment (git archive).
             EntryType::XGlobalHeader => {}
             _ => {
                 self.pax = Pax::default();

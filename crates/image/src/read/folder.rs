@@ -43,7 +43,7 @@ pub(super) fn read(root: &Path, limits: &Limits) -> Result<Tree, ReadError> {
         for name in names {
             walker.left = walker.left.checked_sub(1).ok_or_else(|| too_many(limits))?;
             let path = inside.join(&name);
-            // It has been removed in the meantime.
+            // It was removed in the meantime.
             if let Ok(found) = host.stat(&path)
                 && let Some(folder) = walker.add(&mut tree, number, name, &path, &found)
             {

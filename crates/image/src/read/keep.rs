@@ -24,21 +24,21 @@ const GAP: u64 = 512;
 /// Most bytes of a file that are kept in memory; more go to a temporary file.
 const IN_MEMORY: u64 = 1024;
 
-/// What will be read of the files of an image.
+/// What will be read of an image's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// Names, sizes and kinds of files.
     Listing,
-    /// What a loader reads, to resolve closures.
+    /// What a loader reads to resolve closures.
     Closures,
-    /// What a loader reads, and symbol versions and symbols.
+    /// What a loader reads, plus symbol versions and symbols.
     Symbols,
     /// Everything: files are extracted from the image.
     Contents,
 }
 
-/// Reads of an ELF file what `Interest` will read of it later. Handed in from above: what loaders and
-/// checks read is theirs to know.
+/// Reads from an ELF file what [`Interest`] will read of it later. Passed in by the caller, because
+/// this crate does not know what loaders and checks read.
 pub type Probe = fn(Interest, &dyn ReadAt);
 
 /// How much of a passing file is kept.

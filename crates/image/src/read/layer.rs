@@ -33,7 +33,7 @@ const START: usize = 512;
 /// Bytes read at a time.
 const PIECE: usize = 64 << 10;
 
-/// State that the layers of one image share while they are read.
+/// State shared by all layers of one image while they are read.
 pub(super) struct Shared {
     pub limits: Limits,
     pub interest: Interest,
@@ -89,13 +89,13 @@ pub(super) struct IndexedLayer {
 }
 
 impl IndexedLayer {
-    /// Bytes of all files of the layer.
+    /// Total size of the layer's files in bytes.
     pub fn bytes(&self) -> u64 {
         let files = self.files();
         files.fold(0, |total, entry| total.saturating_add(entry.member.size))
     }
 
-    /// Its regular files.
+    /// Number of its regular files.
     pub fn files(&self) -> impl Iterator<Item = &IndexedMember> {
         self.entries.iter().filter(|entry| {
             entry.member.kind == MemberKind::File && !is_whiteout(&entry.member.name)
@@ -228,7 +228,7 @@ pub(super) fn index_in_place(
     Ok(entries)
 }
 
-/// Handles a member whose data is not a file's; returns false if it does not handle it.
+/// Handles a member whose data is not that of a file; returns false if it does not handle it.
 pub(super) type Take<'t> =
     dyn FnMut(&Member, &[u8], &mut (dyn Read + Send)) -> Result<bool, TarError> + 't;
 

@@ -37,7 +37,7 @@ impl Default for Limits {
             unpacked: 64 << 30,
             ratio: 200,
             kept: 1 << 30,
-            // What zstd itself allows by default; xz -9 needs 64 MiB.
+            // zstd's own default; xz -9 needs 64 MiB.
             window: 128 << 20,
             images: 500,
             registry_time: 2 * 60 * 60,

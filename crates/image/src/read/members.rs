@@ -189,7 +189,8 @@ impl<I: Input> Members<I> {
         }
         let is_zero = |block: &[u8]| block.iter().all(|&byte| byte == 0);
         if block.len() == BLOCK && is_zero(block) {
-            // Two end an archive; one that is followed by something hides it from some readers.
+            // Two blocks of zeros end an archive; a single one followed by more hides the rest from
+            // some readers.
             let two = self.input.peek(2 * BLOCK)?;
             return match two.len() < 2 * BLOCK || is_zero(two) {
                 true => Ok(None),
@@ -311,7 +312,7 @@ impl<I: Input> Members<I> {
     fn map_in_data(&mut self, at: u64, stored: &mut u64) -> Result<Vec<(u64, u64)>, TarError> {
         let malformed = || damaged(at, "the map of a sparse file is malformed");
         let mut text = Vec::new();
-        // Lines that have been read, and lines that there have to be: known from the first.
+        // Lines read so far, and lines required, which the first line gives.
         let (mut lines, mut wanted) = (0, None);
         for _ in 0..MAX_MAP {
             if self.left < BLOCK as u64 {

@@ -63,7 +63,7 @@ pub struct ReadOptions {
     pub platform: Option<String>,
     /// What will be read of files in compressed layers.
     pub interest: Interest,
-    /// What reads it.
+    /// The function that reads it.
     pub probe: Probe,
 }
 
@@ -100,7 +100,7 @@ pub struct Images {
     /// Their format.
     pub kind: Kind,
     source: ImageSource,
-    /// What all images of the run share.
+    /// State shared by all images of the run.
     shared: Shared,
     reused: Reused,
 }
@@ -108,7 +108,7 @@ pub struct Images {
 /// Layers that several of the images have: each is read once.
 #[derive(Default)]
 struct Reused {
-    /// By the name of the blob, how many of the images that are still to be read have it.
+    /// For each blob, by name, how many of the images still to be read have it.
     uses: HashMap<String, usize>,
     read: HashMap<String, ReadLayer>,
 }
@@ -132,7 +132,7 @@ impl Reused {
         self.uses.contains_key(name)
     }
 
-    /// Keeps what later images will want again, and lets go of what this was the last one to have.
+    /// Keeps what later images need again, and drops what no other image needs.
     fn keep(&mut self, read: &HashMap<String, ReadLayer>) {
         for (name, layer) in read {
             let Some(left) = self.uses.get_mut(name) else {
@@ -153,7 +153,7 @@ enum ImageSource {
     Folder(PathBuf),
 }
 
-/// One image.
+/// An image that was read.
 pub struct Image {
     /// The contents of its documents; `None` for a bare root.
     pub description: Option<Description>,
@@ -311,7 +311,8 @@ impl Images {
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
         match &mut self.source {
             ImageSource::Described(parts, images) => {
-                // Each image has the full limits, but for what it takes to unpack them all.
+                // Each image has the full limits, except for the total that all of them may
+                // decompress to.
                 let mut shared =
                     Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
                 shared.budget = self.shared.budget.clone();
@@ -451,7 +452,7 @@ fn again(error: &ReadError) -> ReadError {
 /// A layer that has been read, or why it cannot be read.
 type ReadLayer = Arc<Result<IndexedLayer, ReadError>>;
 
-/// Reads each layer once: uncompressed layers one after the other, the others on all cores.
+/// Reads each layer once: uncompressed layers one after another, the others on all cores.
 fn read_layers(
     description: &Description,
     blobs: &[StoredPart],
@@ -466,7 +467,7 @@ fn read_layers(
         if let Some(layer) = reused.read.get(name) {
             return (name.clone(), layer.clone());
         }
-        // What is kept of a layer for later images counts for all of them.
+        // What is kept of a layer for later images counts toward the budget of the run.
         let shared = if reused.has(name) { run } else { shared };
         let layer = match blob {
             StoredPart::File(file) => {

@@ -5,7 +5,7 @@
 
 use super::anomaly::AnomalyKind;
 
-/// Longest path in bytes; longer ones cannot be unpacked.
+/// Longest path, in bytes; a longer one cannot be unpacked.
 pub(super) const MAX_PATH: usize = 32 << 10;
 
 /// Prefix of a whiteout, before the name that a layer removes.
@@ -16,7 +16,7 @@ pub(super) const OPAQUE: &[u8] = b".wh..opq";
 /// A parsed member name.
 pub(super) struct Name<'n> {
     parts: Vec<&'n [u8]>,
-    /// What is irregular about it, though it can be used.
+    /// What is irregular about it, although it can be used.
     pub oddity: Option<AnomalyKind>,
 }
 

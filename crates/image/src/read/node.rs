@@ -70,16 +70,16 @@ pub(super) struct Child {
 /// A file, directory, link or device.
 #[derive(Clone)]
 pub struct Node {
-    /// Permission bits (`07777`). Those of the group are what it may do with the access control list
-    /// that the file has in its layer.
+    /// Permission bits (`07777`). Those of the group are what it may do under the access control
+    /// list that the file has in its layer.
     pub mode: u32,
     /// User ID of its owner.
     pub uid: u64,
     /// Group ID.
     pub gid: u64,
-    /// Size in bytes; 0 for anything but a file.
+    /// Size in bytes; 0 unless it is a file.
     pub size: u64,
-    /// The layer that it comes from, the lowest is 0.
+    /// The layer that it comes from; the lowest is 0.
     pub layer: u32,
     /// The attribute `security.capability` (`capabilities(7)`), at most
     /// [`slimpack_vfs::MAX_CAPABILITIES`] bytes.

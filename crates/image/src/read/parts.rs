@@ -23,7 +23,7 @@ use slimpack_vfs::{Errno, HostFile, HostVfs, Memo, NodeKind, View};
 
 /// What was opened.
 pub(super) enum Opened {
-    /// An archive or directory with documents.
+    /// An archive or directory with image documents.
     Parts(Parts),
     /// A tar of a root.
     Root(IndexedLayer),
@@ -31,7 +31,8 @@ pub(super) enum Opened {
     Folder(std::path::PathBuf),
 }
 
-/// Most links between members that are followed (docker's legacy format links equal layers).
+/// Maximum number of links between members that are followed (docker's legacy format links equal
+/// layers).
 const MAX_ALIASES: usize = 8;
 
 /// Documents and layers by name.
@@ -96,8 +97,8 @@ fn open_folder(path: &Path, shared: &Shared) -> Result<Opened, ReadError> {
     if has("oci-layout") && has("index.json") {
         return Ok(Opened::Parts(Parts::Folder(view)));
     }
-    // An unpacked archive of docker's begins with a list; `skopeo copy … dir:` leaves a
-    // manifest under the same name.
+    // An unpacked docker archive begins with a list; `skopeo copy … dir:` leaves a manifest under
+    // the same name.
     match view.read(Path::new("/manifest.json"), shared.limits.document) {
         Ok(text) if text.starts_with(b"[") => Ok(Opened::Parts(Parts::Folder(view))),
         Ok(text) if text.starts_with(b"{") && has("version") => Err(ReadError::NotAnImage(
@@ -124,7 +125,7 @@ fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
         )
     };
     let mut parts = HashMap::new();
-    // A root has many names, and none of them is needed here.
+    // A root has many names, none of which is needed here.
     if entries.iter().any(is_document) {
         for IndexedMember { member, data, .. } in &entries {
             if let Data::InPlace(slice) = data {
@@ -185,7 +186,7 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
             }
             Some(Looks::Layer) => {
                 let layer = index_passing(start, &mut *data, member.stored, shared);
-                // What is not a layer may not be part of the image at all.
+                // A member that is not a layer may not be part of the image at all.
                 io::copy(data, &mut io::sink())?;
                 let layer = layer.map_err(|error| within(error, &String::from_utf8_lossy(name)));
                 StoredPart::Layer(Arc::new(layer))

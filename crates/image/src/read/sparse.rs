@@ -52,7 +52,7 @@ impl SparseMap {
     }
 
     /// Number of parts in the map at the beginning of a member's data (format 1.0), from its first
-    /// line, which has to be complete.
+    /// line, which must be complete.
     pub fn parse_count(text: &[u8]) -> Option<usize> {
         let end = memchr::memchr(b'\n', text)?;
         let count = usize::try_from(number(&text[..end])?).ok()?;

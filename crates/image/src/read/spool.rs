@@ -32,7 +32,7 @@ impl Spool {
         })
     }
 
-    /// Stores the `size` bytes of `data`, and passes each part of them to the callback.
+    /// Stores the `size` bytes of `data`, and passes each piece to the callback.
     ///
     /// # Errors
     /// When they cannot be read or written, or there are fewer.

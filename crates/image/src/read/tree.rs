@@ -65,7 +65,7 @@ impl Default for Tree {
     }
 }
 
-/// A directory without a member of its own, implied by the names below it.
+/// A directory without its own member, implied by the names below it.
 fn implicit_folder(layer: u32) -> Node {
     Node {
         mode: 0o755,
@@ -110,7 +110,8 @@ impl Tree {
     /// All nodes with their paths and numbers, directories before their contents, siblings in
     /// order. Hard links share a number.
     pub fn walk(&self) -> impl Iterator<Item = (PathBuf, u32, &Node)> {
-        // Siblings share their directory's path: a directory may be deep, and have many names.
+        // Siblings share their directory's path, because a directory may be deep and have many
+        // names.
         let top = (Arc::new(PathBuf::from("/")), OsStr::new(""), 0_u32);
         let mut stack = vec![top];
         std::iter::from_fn(move || {
@@ -242,7 +243,7 @@ impl Tree {
             return Ok(());
         };
         if let Some(whiteout) = last.strip_prefix(WHITEOUT) {
-            // The contents of a removed directory are gone; umoci lists them all the same.
+            // The contents of a removed directory are gone; umoci still lists them all.
             return match self.route(folder, ParentLookup::Lower, layer) {
                 Ok(number) => self.white_out(layer, number, folder, whiteout),
                 Err(_) => Ok(()),
@@ -402,7 +403,7 @@ impl Tree {
 
     /// Removes from a directory, recursively, what lower layers added.
     fn remove_lower(&mut self, layer: u32, folder: u32) {
-        // Lower layers add nothing while a layer is applied: once is enough.
+        // Lower layers add nothing while a layer is applied, so once is enough.
         self.last = None;
         if self.emptied.contains(&(folder, layer)) {
             return;
@@ -410,7 +411,7 @@ impl Tree {
         let folders = self.folders_below(folder, layer);
         self.emptied
             .extend(folders.iter().map(|&folder| (folder, layer)));
-        // The deepest first: a directory is kept for what is left in it.
+        // Deepest first: a directory is kept if something is left in it.
         for &number in folders.iter().rev() {
             let NodeContent::Directory(children) = &mut self.nodes[number as usize].content else {
                 continue;
@@ -538,7 +539,7 @@ impl Tree {
             };
             match &self.nodes[child.node as usize].content {
                 NodeContent::Directory(_) => way.push(child.node),
-                // What a layer removes is below it; its own link has come in its place.
+                // The layer removes what is below the old link; its own link replaces it.
                 NodeContent::Symlink(_)
                     if way_of == ParentLookup::Lower && child.layer == layer =>
                 {

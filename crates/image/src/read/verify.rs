@@ -78,7 +78,7 @@ impl Verification {
             tasks,
             next: AtomicUsize::new(0),
         });
-        // Where the system gives no more threads, whoever waits for the digests works them out.
+        // If the system gives no more threads, whoever waits for the digests computes them.
         let threads = (0..count).map_while(|_| {
             let tasks = tasks.clone();
             let work = move || tasks.work();

@@ -18,7 +18,7 @@ impl Vfs for ImageVfs {
         Ok(Metadata {
             kind: node.kind(),
             mode: node.mode,
-            // An ID beyond 32 bits is nobody's.
+            // An ID of more than 32 bits belongs to no user.
             owner: Owner {
                 uid: u32::try_from(node.uid).unwrap_or(u32::MAX),
                 gid: u32::try_from(node.gid).unwrap_or(u32::MAX),
@@ -51,7 +51,7 @@ impl Vfs for ImageVfs {
         let capabilities = node.and_then(|(_, node)| node.capabilities.as_deref());
         Attributes {
             capabilities: capabilities.map(<[u8]>::to_vec),
-            // The mode of a node is what is left with it.
+            // The mode of a node already has the access control list applied.
             access_list: None,
         }
     }

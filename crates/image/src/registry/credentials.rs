@@ -13,14 +13,14 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 
 use super::RegistryError;
 
-/// With what rights a registry is asked.
+/// How to authenticate to a registry.
 #[derive(Clone)]
 pub(super) enum Credentials {
-    /// None.
+    /// Anonymously.
     Anonymous,
-    /// A user and a password.
+    /// With a user name and a password.
     Basic(String, String),
-    /// A token that the token server exchanges for another (docker's `identitytoken`).
+    /// With a token that the token server exchanges for another (docker's `identitytoken`).
     Identity(String),
 }
 

@@ -1,8 +1,9 @@
 //! Why pushing to or pulling from a registry failed.
 //!
-//! In: an answer that is no success, by its status, the codes of the distribution specification and
-//! `Retry-After`; or a request that got none. Out: what it means, in words that say what to do next, and
-//! whether and when asking again may help. Words of an answer are shown, never looked into.
+//! In: an unsuccessful response, by its status, the codes of the distribution specification and
+//! `Retry-After`; or a request without a response. Out: what it means, with advice on what to do
+//! next, and whether and when a retry may help. The text of a response is shown, but never
+//! interpreted.
 
 use std::fmt;
 use std::io;
@@ -14,9 +15,9 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// Longest pause that a registry may ask for; who is to wait longer is told so instead.
+/// Longest pause that a registry may ask for; a longer one is reported to the user instead.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Most characters that are shown of an answer that is no document of the specification.
+/// Most characters shown of a response that does not follow the specification.
 const SHOWN: usize = 200;
 
 /// Why pushing to or pulling from a registry failed.
@@ -44,35 +45,35 @@ pub enum RegistryError {
     Login {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
     },
-    /// 401 in spite of credentials.
+    /// 401 despite credentials.
     #[error("{registry} rejects the stored credentials{said}; run docker login {registry} again")]
     Password {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
     },
-    /// 403 in spite of credentials.
+    /// 403 despite credentials.
     #[error(
         "{registry} denies access to this account{said}; request access, or run docker login {registry} with another account"
     )]
     Denied {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
     },
-    /// `NAME_UNKNOWN`, or a 404 where something is pushed.
+    /// `NAME_UNKNOWN`, or a 404 on a push.
     #[error("{registry} has no repository {repository}{said}; check the name, or create it first")]
     NoRepository {
         /// The registry.
         registry: String,
         /// The repository.
         repository: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
     },
     /// Another 404: no such manifest, or no such blob.
@@ -80,7 +81,7 @@ pub enum RegistryError {
     Absent {
         /// The image, or the blob.
         what: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
     },
     /// 429.
@@ -88,27 +89,27 @@ pub enum RegistryError {
     Busy {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
-        /// When to come again.
+        /// When to retry.
         wait: Option<Duration>,
     },
-    /// 408, 5xx, and an upload that the registry has lost.
+    /// 408, 5xx, and an upload session that the registry lost.
     #[error("{registry} cannot serve the request now{said}; try again later")]
     Trouble {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
-        /// When to come again.
+        /// When to retry.
         wait: Option<Duration>,
     },
-    /// Any other answer that is no success.
+    /// Any other unsuccessful response.
     #[error("{registry} rejects the request{said}; check the name, and what the registry accepts")]
     Refused {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// What the registry reported.
         said: Said,
     },
     /// No connection: unknown host, closed port, or untrusted TLS certificate.
@@ -129,12 +130,12 @@ pub enum RegistryError {
         /// Why.
         why: String,
     },
-    /// The whole conversation takes too long.
+    /// The whole transfer takes too long.
     #[error("{registry} did not finish within {} s; raise --limit registry-time=SECONDS, or try again later", .after.as_secs())]
     Late {
         /// The registry.
         registry: String,
-        /// How long it had.
+        /// How long it was allowed to take.
         after: Duration,
     },
     /// A malformed or oversized manifest, or an invalid digest.
@@ -148,20 +149,20 @@ pub enum RegistryError {
         /// Why.
         why: String,
     },
-    /// What the image says it has, and what the machine has.
+    /// The image is larger than the free disk space.
     #[error(
         "its blobs have {needed} bytes, and {free} bytes are free; free some space, or set TMPDIR"
     )]
     Room {
-        /// Bytes that its descriptors say.
+        /// Total size by its descriptors, in bytes.
         needed: u64,
-        /// Bytes that are free.
+        /// Free disk space in bytes.
         free: u64,
     },
-    /// A signal has arrived.
+    /// A signal arrived.
     #[error("interrupted by a signal")]
     Interrupted(i32),
-    /// The machine's own means of speaking to a registry.
+    /// The HTTP client cannot be set up.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
     /// Local files cannot be read or written.
@@ -170,7 +171,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether asking again may help.
+    /// Whether a retry may help.
     pub(super) fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -178,7 +179,7 @@ impl RegistryError {
         )
     }
 
-    /// How long to wait before asking again, at least `pause`; `None` where that would be too long.
+    /// How long to wait before a retry, at least `pause`; `None` if that would be too long.
     pub(super) fn pause(&self, pause: Duration) -> Option<Duration> {
         match self {
             Self::Busy {
@@ -192,7 +193,7 @@ impl RegistryError {
     }
 }
 
-/// What a registry says, in brackets; nothing where it says nothing.
+/// What a registry reported, in parentheses; empty if it reported nothing.
 #[derive(Debug, Default)]
 pub struct Said(pub String);
 
@@ -214,13 +215,13 @@ fn advice(wait: Option<&Duration>, registry: &str) -> String {
     format!("wait {when}, or run docker login {registry} for a higher limit")
 }
 
-/// The document of an answer that is no success (the distribution specification, "Error Codes").
+/// The body of an error response (the distribution specification, "Error Codes").
 #[derive(Deserialize)]
 struct ErrorResponse {
     errors: Vec<Problem>,
 }
 
-/// One thing that is wrong.
+/// One error in it.
 #[derive(Deserialize)]
 pub(super) struct Problem {
     #[serde(default)]
@@ -229,7 +230,7 @@ pub(super) struct Problem {
     message: String,
 }
 
-/// The codes that a meaning depends on; registries have others of their own.
+/// The codes that are interpreted; registries also have their own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Code {
     BlobUnknown,
@@ -255,7 +256,7 @@ impl Problem {
             "MANIFEST_BLOB_UNKNOWN" => Code::ManifestBlobUnknown,
             "MANIFEST_UNKNOWN" => Code::ManifestUnknown,
             "NAME_UNKNOWN" => Code::NameUnknown,
-            // Harbor's.
+            // Used by Harbor.
             "NOT_FOUND" => Code::NotFound,
             "TOOMANYREQUESTS" | "TOO_MANY_REQUEST" => Code::TooManyRequests,
             "UNAUTHORIZED" => Code::Unauthorized,
@@ -264,20 +265,20 @@ impl Problem {
     }
 }
 
-/// What was asked, for the words about the answer.
+/// What was requested, for messages about the response.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     /// As written in a reference: docker.io, not index.docker.io.
     pub registry: &'a str,
     pub repository: &'a str,
-    /// The whole name, or the blob.
+    /// The full name, or the blob.
     pub what: &'a str,
     pub is_push: bool,
     pub has_credentials: bool,
 }
 
 impl Asked<'_> {
-    /// What an answer means that is no success.
+    /// What an unsuccessful response means.
     pub fn refused(
         &self,
         status: Option<StatusCode>,
@@ -290,7 +291,7 @@ impl Asked<'_> {
         }
     }
 
-    /// By the status, and where that leaves something open by the first code.
+    /// Decides by the status, and if that is ambiguous by the first code.
     pub fn meaning(
         &self,
         status: Option<StatusCode>,
@@ -312,7 +313,7 @@ impl Asked<'_> {
                 said,
                 wait,
             },
-            // The session is gone: a new one helps.
+            // The upload session is gone: a new one helps.
             (_, Some(Code::BlobUploadUnknown | Code::BlobUploadInvalid)) => {
                 RegistryError::Trouble {
                     registry,
@@ -320,7 +321,7 @@ impl Asked<'_> {
                     wait,
                 }
             }
-            // Quay says DENIED with 405 while it takes nothing from anybody.
+            // Quay sends DENIED with 405 while it is read-only for everyone.
             (Some(405), _) => RegistryError::Refused { registry, said },
             (Some(401 | 403), _) | (_, Some(Code::Unauthorized | Code::Denied))
                 if !self.has_credentials =>
@@ -331,7 +332,7 @@ impl Asked<'_> {
             (Some(403), _) | (_, Some(Code::Denied)) => RegistryError::Denied { registry, said },
             (_, Some(Code::Unauthorized)) => RegistryError::Password { registry, said },
             (_, Some(Code::NameUnknown)) => self.no_repository(said),
-            // What a manifest that is pushed names: no name of the user's.
+            // Something that the pushed manifest references: not a name that the user gave.
             (_, Some(Code::ManifestBlobUnknown)) => RegistryError::Refused { registry, said },
             (Some(404), _) if self.is_push => self.no_repository(said),
             (Some(404), _)
@@ -353,7 +354,7 @@ impl Asked<'_> {
         }
     }
 
-    /// What it means that there is no answer.
+    /// What it means if there is no response.
     pub fn unanswered(&self, error: &reqwest::Error) -> RegistryError {
         let (registry, why) = (self.registry.to_owned(), root_cause(error));
         match error.is_connect() || error.is_builder() || error.is_redirect() {
@@ -363,7 +364,8 @@ impl Asked<'_> {
     }
 }
 
-/// What a registry says, as docker writes it: `name unknown: repository name not known to registry`.
+/// What a registry reported, in docker's form: `name unknown: repository name not known to
+/// registry`.
 fn words(status: Option<StatusCode>, errors: &[Problem], text: &str) -> Said {
     let one = |error: &Problem| {
         let code = error.code.to_lowercase().replace('_', " ");
@@ -381,7 +383,7 @@ fn words(status: Option<StatusCode>, errors: &[Problem], text: &str) -> Said {
     })
 }
 
-/// What a text begins with; nothing of a page.
+/// The beginning of a text; nothing of an HTML page.
 fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
     let line = text.trim().lines().next().unwrap_or_default();
@@ -391,17 +393,17 @@ fn first_line(body: &[u8]) -> String {
     }
 }
 
-/// When to come again (RFC 9110, 10.2.3): after so many seconds, or at a date.
+/// When to retry (RFC 9110, 10.2.3): after this many seconds, or at a date.
 pub(super) fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
-    // A date that is past is no wait.
+    // A date in the past means no wait.
     Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
 }
 
-/// The innermost reason: the outer ones repeat the address.
+/// The innermost cause: the outer ones repeat the address.
 pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {

@@ -19,10 +19,10 @@ pub(super) const MANIFESTS: &[&str] = &[
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
-/// Most manifests of one index that are pulled, and most blobs of one manifest.
+/// Maximum number of manifests of one index that are pulled, and of blobs of one manifest.
 const MOST: usize = 1000;
 
-/// A blob, or a document, by its descriptor.
+/// A blob or document with its descriptor.
 #[derive(Clone, Debug)]
 pub(super) struct BlobDescriptor {
     pub digest: String,
@@ -190,7 +190,7 @@ impl Layout {
     /// Writes the index.
     pub fn finish(mut self) -> Result<(), RegistryError> {
         for descriptor in &mut self.described {
-            // Indexing into anything else would panic.
+            // Indexing anything else would panic.
             if !descriptor["annotations"].is_object() {
                 descriptor["annotations"] = json!({});
             }

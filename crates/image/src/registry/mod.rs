@@ -1,9 +1,10 @@
 //! Registries (the OCI distribution specification).
 //!
-//! In: an image layout to push, or the name of an image to pull. Out: the same in the registry, or as a
-//! layout in a folder. A blob that the registry has is not sent again; one that another repository of
-//! it has is mounted. What comes is bounded by what the manifest says and by the room that there is, and
-//! checked when it is read. What passes is asked again, later each time, or when the registry says.
+//! In: an image layout to push, or the name of an image to pull. Out: the image in the registry, or
+//! as a layout in a directory. A blob that the registry has is not sent again; one that another of
+//! its repositories has is mounted. Downloads are bounded by the sizes in the manifest and by the
+//! free disk space, and are verified when read. Transient failures are retried with growing pauses,
+//! or when the registry says.
 
 mod credentials;
 mod error;
@@ -25,22 +26,22 @@ use tokio::time::{sleep, timeout};
 use layout::{BlobDescriptor, Layout};
 use wire::{Wire, name_of};
 
-/// How often something is asked again, and when: after a quarter of a second and a bit, twice as long
-/// each time.
+/// How often a request is retried, and when: after 250 ms plus jitter, then twice as long each
+/// time.
 const AGAIN: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(250))
     .with_max_delay(Duration::from_secs(10))
     .with_max_times(4)
     .with_jitter();
-/// How often it is looked whether a signal has arrived.
+/// How often to check whether a signal has arrived.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// How registries are asked.
+/// How to access registries.
 #[derive(Clone, Copy)]
 pub struct Access<'a> {
-    /// Registries that are spoken to without TLS, beside those of this machine itself.
+    /// Registries that are accessed without TLS, in addition to those on the loopback interface.
     pub insecure: &'a [String],
-    /// How long one image may take.
+    /// How long the transfer of one image may take.
     pub deadline: Duration,
     /// The signal that has arrived meanwhile, if any: it ends every wait.
     pub interrupted: &'a dyn Fn() -> Option<i32>,
@@ -204,7 +205,7 @@ impl<'a> Registry<'a> {
         layout.finish()
     }
 
-    /// Does it all, unless it takes too long or a signal arrives.
+    /// Runs the whole transfer, unless it takes too long or a signal arrives.
     fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, RegistryError>>,
@@ -230,7 +231,7 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// Asks until the answer is one, or a no, or it has been long enough.
+/// Retries transient failures, within the time limit.
 async fn again<T, F>(ask: impl Fn() -> F) -> Result<T, RegistryError>
 where
     F: Future<Output = Result<T, RegistryError>>,

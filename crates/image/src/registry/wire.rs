@@ -1,9 +1,9 @@
 //! Requests of the OCI distribution specification, and their responses.
 //!
-//! In: what to request from a registry. Out: the response, or the reason why there is none. Credentials are
-//! sent only where the registry asks for them, and again after a token has expired. No response is read
-//! beyond its announced length, and a stalled one is given up. Sources: the distribution specification, and
-//! distribution's token authentication.
+//! In: what to request from a registry. Out: the response, or the reason why there is none.
+//! Credentials are sent only when the registry asks for them, and again after a token has expired.
+//! A response is not read beyond its announced length, and a stalled one is aborted. Sources: the
+//! distribution specification, and distribution's token authentication.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -29,19 +29,20 @@ use super::error::{Asked, RegistryError, Said, retry_after, root_cause};
 use super::layout::{BlobDescriptor, MANIFESTS};
 use crate::{Blob, Digester};
 
-/// How long a connection may take, and a small answer.
+/// Timeouts of connecting, and of a small response.
 const CONNECTION: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A blob has to move on by this many bytes in this time, in either direction.
+/// A blob must advance by this many bytes in this time, in either direction.
 const SLOWEST: u64 = 64 << 10;
 const STANDSTILL: Duration = Duration::from_secs(120);
-/// Most bytes of a manifest (the specification wants 4 MB to work), and of a token or an error.
+/// Maximum size of a manifest in bytes (the specification requires at least 4 MB), and of a token
+/// or an error.
 const MANIFEST: usize = 4 << 20;
 const DOCUMENT: usize = 1 << 20;
 /// Size of an upload chunk, in bytes.
 const CHUNK: usize = 32 << 10;
 
-/// A way to one repository.
+/// A client for one repository.
 pub(super) struct Wire {
     http: Client,
     /// `https://registry.example/`
@@ -51,16 +52,16 @@ pub(super) struct Wire {
     session: RefCell<Session>,
 }
 
-/// What is going on.
+/// The transfer's settings and progress.
 #[derive(Default)]
 struct Session {
     is_push: bool,
-    /// Rights that are asked for.
+    /// The scopes requested from the token server.
     scopes: Vec<String>,
     pass: Pass,
 }
 
-/// What is shown to the registry.
+/// The authorization sent to the registry.
 #[derive(Clone, Default)]
 enum Pass {
     #[default]
@@ -69,7 +70,7 @@ enum Pass {
     Bearer(String),
 }
 
-/// What a token server gives.
+/// The response of a token server.
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
@@ -82,7 +83,7 @@ impl Wire {
         auth: Credentials,
         is_plain: bool,
     ) -> Result<Self, RegistryError> {
-        // Fails when there is one already, which then is the same.
+        // Fails if one is already installed, which is then the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
             .user_agent(concat!("slimpack/", env!("CARGO_PKG_VERSION")))
@@ -105,7 +106,7 @@ impl Wire {
         })
     }
 
-    /// What is to be done now: to push, with blobs that `other` may have, or to pull.
+    /// What the transfer does: push, with blobs that may be mounted from `other`, or pull.
     pub fn begin(&self, is_push: bool, other: Option<&str>) {
         let rights = match is_push {
             true => "pull,push",
@@ -120,7 +121,7 @@ impl Wire {
         };
     }
 
-    /// A manifest, or an index of them, and its digest.
+    /// A manifest or index, and its digest.
     pub async fn manifest(&self, reference: &Reference) -> Result<(Bytes, String), RegistryError> {
         let name = name_of(reference);
         let what = reference.whole();
@@ -144,7 +145,7 @@ impl Wire {
         Ok((Bytes::from(bytes), digest))
     }
 
-    /// Takes a blob into a new file.
+    /// Downloads a blob into a new file.
     pub async fn pull_blob(&self, blob: &BlobDescriptor, path: &Path) -> Result<(), RegistryError> {
         let url = self.url(&format!("blobs/{}", blob.digest));
         let fail = |why: String| RegistryError::Blob {
@@ -188,7 +189,7 @@ impl Wire {
         self.moving(&moved, pulling).await
     }
 
-    /// Whether a blob is there.
+    /// Whether the repository has a blob.
     pub async fn has(&self, blob: &BlobDescriptor) -> Result<bool, RegistryError> {
         let url = self.url(&format!("blobs/{}", blob.digest));
         let ask = |http: &Client| http.head(&url).timeout(PATIENCE);
@@ -199,7 +200,7 @@ impl Wire {
         }
     }
 
-    /// Sends a blob, or has the registry take it from `other`; whether it did the latter.
+    /// Sends a blob, or has the registry mount it from `other`; returns whether it was mounted.
     pub async fn push_blob(
         &self,
         blob: &BlobDescriptor,
@@ -214,7 +215,7 @@ impl Wire {
             {
                 Ok(answer) if answer.status() == StatusCode::CREATED => return Ok(true),
                 Ok(answer) => answer,
-                // A registry that does not mount is no error.
+                // A registry that does not mount blobs is not an error.
                 Err(_) => self.upload(&[]).await?,
             },
         };
@@ -236,7 +237,7 @@ impl Wire {
         let pushing = async {
             match url.origin() == self.origin.origin() {
                 true => self.send(&blob.digest, &put).await,
-                // Who asks is the registry's to know, and nobody else's.
+                // Credentials are for the registry only, not for the host of the upload location.
                 false => {
                     let answer = self.once(&blob.digest, &put, Pass::None).await?;
                     self.heard(&blob.digest, answer).await
@@ -280,7 +281,7 @@ impl Wire {
         self.send(&self.reference.whole(), &put).await.map(drop)
     }
 
-    /// Begins an upload.
+    /// Starts an upload session.
     async fn upload(&self, query: &[(&str, &str)]) -> Result<Response, RegistryError> {
         let url = self.url("blobs/uploads/");
         let post = |http: &Client| {
@@ -304,7 +305,7 @@ impl Wire {
         }
     }
 
-    /// Asks; and once more, with a new pass, where the registry wants to know who asks.
+    /// Sends a request; and a second time, with new authorization, if the registry requires it.
     async fn send(
         &self,
         what: &str,
@@ -312,7 +313,7 @@ impl Wire {
     ) -> Result<Response, RegistryError> {
         let pass = self.session.borrow().pass.clone();
         let mut answer = self.once(what, ask, pass).await?;
-        // Only the registry may ask who asks, not where it redirects to.
+        // Only the registry itself may request credentials, not a host that it redirects to.
         let is_registry = answer.url().origin() == self.origin.origin();
         if answer.status() == StatusCode::UNAUTHORIZED && is_registry {
             let pass = self.pass(answer.headers()).await?;
@@ -339,7 +340,7 @@ impl Wire {
         answer.map_err(|error| self.asked(what).unanswered(&error))
     }
 
-    /// An answer that is a success; else what it means.
+    /// A successful response; otherwise what it means.
     async fn heard(&self, what: &str, answer: Response) -> Result<Response, RegistryError> {
         let status = answer.status();
         if status.is_success() {
@@ -352,7 +353,7 @@ impl Wire {
             .refused(Some(status), wait, &body.unwrap_or_default()))
     }
 
-    /// What a registry that asks who asks is to be shown; `None` if nothing that is there would do.
+    /// The authorization for a registry's challenge; `None` if no stored credentials apply.
     async fn pass(&self, headers: &HeaderMap) -> Result<Option<Pass>, RegistryError> {
         let headers = headers.get_all(WWW_AUTHENTICATE).iter();
         for header in headers.filter_map(|header| header.to_str().ok()) {
@@ -378,7 +379,8 @@ impl Wire {
         Ok(None)
     }
 
-    /// Asks a token server for what is to be done; an identity token is exchanged for one.
+    /// Requests a token for the transfer from the token server; an identity token is exchanged for
+    /// one.
     async fn token(&self, realm: &str, service: Option<String>) -> Result<Pass, RegistryError> {
         let refuse = |said: String| RegistryError::Refused {
             registry: self.reference.registry().to_owned(),
@@ -428,7 +430,7 @@ impl Wire {
         }
     }
 
-    /// What `work` brings, unless it stands still.
+    /// The result of `work`, unless it stalls.
     async fn moving<T>(
         &self,
         moved: &AtomicU64,
@@ -441,7 +443,7 @@ impl Wire {
                 return done;
             }
             let now = moved.load(Ordering::Relaxed);
-            // An attempt may have begun anew.
+            // A retry may have started over.
             if now.saturating_sub(before) < SLOWEST {
                 return Err(RegistryError::Cut {
                     registry: self.reference.registry().to_owned(),
@@ -458,7 +460,7 @@ pub(super) fn name_of(reference: &Reference) -> &str {
     reference.digest().or(reference.tag()).unwrap_or("latest")
 }
 
-/// The bytes of an answer; `None` if it has more than `most`.
+/// The body of a response; `None` if it has more than `most` bytes.
 async fn read(mut answer: Response, most: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut bytes = Vec::new();
     while let Some(piece) = answer.chunk().await? {
@@ -470,7 +472,7 @@ async fn read(mut answer: Response, most: usize) -> Result<Option<Vec<u8>>, reqw
     Ok(Some(bytes))
 }
 
-/// A file, piece by piece; `moved` counts on.
+/// A file, piece by piece; adds to `moved`.
 fn pieces(path: PathBuf, moved: Arc<AtomicU64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::try_unfold(None, move |file: Option<File>| {
         let (path, moved) = (path.clone(), moved.clone());

@@ -70,7 +70,7 @@ fn has_versions(closure: &Closure) -> bool {
         .is_some_and(|rules| rules.libc() == "glibc")
 }
 
-/// Answers that were worked out once.
+/// Results that were computed once.
 struct Known<K, V>(Mutex<HashMap<K, V>>);
 
 impl<K, V> Default for Known<K, V> {
@@ -80,8 +80,8 @@ impl<K, V> Default for Known<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Known<K, V> {
-    /// The answer for `key`, worked out when it is not known. Two threads may both work
-    /// one out; they come to the same.
+    /// The result for `key`, computed if it is not known. Two threads may both compute it; their
+    /// results are equal.
     fn get<E>(&self, key: K, work_out: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         let known = self.lock().get(&key).cloned();
         if let Some(known) = known {
@@ -93,7 +93,7 @@ impl<K: Eq + Hash, V: Clone> Known<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
-        // A thread that panicked left the map whole: every insertion is one step.
+        // A thread that panicked left the map consistent: every insertion is one step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

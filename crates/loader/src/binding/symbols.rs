@@ -15,7 +15,8 @@ use crate::closure::{Closure, Request};
 use crate::{FoundVia, Objects};
 use slimpack_elf::{Binding, Definitions, DependencyKind, Reference, References, Versions};
 
-/// In a larger scope symbols are looked up by name: pairs of objects grow with its square.
+/// In a scope of more objects, symbols are looked up by name, because the number of pairs grows
+/// quadratically.
 const MANY: usize = 256;
 
 /// An unresolved reference.
@@ -73,7 +74,7 @@ impl Bits {
 /// What an object defines, and its versions where they are checked.
 type Exports<'c> = (&'c Definitions, Option<&'c Versions>);
 
-/// A scope in which each symbol is looked up once, whoever refers to it.
+/// A scope in which each symbol is looked up once, whichever object refers to it.
 struct Firsts<'c> {
     scope: &'c [usize],
     exports: Vec<Exports<'c>>,
@@ -82,7 +83,7 @@ struct Firsts<'c> {
 }
 
 impl<'c> Firsts<'c> {
-    /// The objects of which `needer` uses a symbol.
+    /// The objects whose symbols `needer` uses.
     fn used(&mut self, references: &'c References, needer: usize) -> HashSet<usize> {
         let references = references.symbols.iter();
         references
@@ -129,7 +130,7 @@ impl Binder<'_> {
             direct[edge.requester].extend(edge.target);
         }
         for (needer, object) in closure.map.objects().iter().enumerate() {
-            // The interpreter has relocated itself before anything can be missing.
+            // The interpreter has already relocated itself.
             if object.via == FoundVia::Interpreter {
                 continue;
             }
@@ -138,7 +139,7 @@ impl Binder<'_> {
                 let reference = &references.symbols[number];
                 !reference.is_weak && reference.binding != Binding::Copy
             });
-            // Whoever is first in the scope, something is found: so the likely ones first.
+            // Any definition in the scope will do, so the likely objects come first.
             for &provider in direct[needer].iter().chain(&closure.scope) {
                 if open.is_empty() {
                     break;
@@ -203,12 +204,12 @@ impl Binder<'_> {
         Ok(unused)
     }
 
-    /// The objects of which `needer` uses a symbol: each reference is satisfied by the first of them.
+    /// The objects whose symbols `needer` uses: the first one that satisfies each reference.
     fn used(&self, closure: &Closure, needer: usize) -> Result<HashSet<usize>, BindingError> {
         let references = self.references(closure, needer)?;
         let mut open = Bits::of(references.symbols.len(), |_| true);
         let mut used = HashSet::default();
-        // A copied variable is looked for in all objects but the program itself.
+        // A copied variable is looked up in all objects except the program itself.
         for &provider in closure.scope.iter().filter(|&&provider| provider != needer) {
             if open.is_empty() {
                 break;

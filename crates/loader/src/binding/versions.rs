@@ -56,7 +56,7 @@ impl Binder<'_> {
         for (needer, provider, file) in self.pairs(closure)? {
             let needs = self.versions_of(&closure.map.objects()[needer])?;
             let ids = [needer, provider].map(|index| closure.map.objects()[index].walk.metadata.id);
-            // Most pairs have been seen before, and nothing was missing.
+            // Most pairs were seen before, with nothing missing.
             let faults = self.versions.get((ids[0], ids[1]), || {
                 let provider = &closure.map.objects()[provider];
                 let has_table = provider.object.has_version_table();
@@ -155,7 +155,7 @@ impl Binder<'_> {
         for (needer, object) in closure.map.objects().iter().enumerate() {
             let versions = self.versions_of(object)?;
             for need in &versions.needs {
-                // The names live as long as the closure in its own map.
+                // The names live as long as the closure, which owns the map.
                 if let Some((name, provider)) = closure.map.entry_named(&need.file) {
                     pairs.push((needer, provider, name));
                 }
@@ -185,7 +185,7 @@ fn missing_of(
     provides: &Versions,
     has_table: bool,
 ) -> Arc<[usize]> {
-    // Without definitions the loader warns and goes on; without a table it dies.
+    // Without definitions the loader warns and continues; without a table it aborts.
     if provides.definitions.is_none() && has_table {
         return Arc::default();
     }

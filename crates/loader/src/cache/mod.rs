@@ -81,7 +81,7 @@ impl Cache {
         if strings > bytes.len() {
             return None;
         }
-        // The new format may follow, aligned to its 64-bit fields; it counts then.
+        // The new format may follow, aligned for its 64-bit fields; then it takes precedence.
         let new = strings.next_multiple_of(8);
         if bytes
             .get(new..)

@@ -1,8 +1,8 @@
 //! Writing `/etc/ld.so.cache` for an image.
 //!
 //! In: names and their paths. Out: a cache in the new format, as the real loader searches it.
-//! `ldconfig` would have to be executed; for these few entries it is enough to write the
-//! format.
+//! Nothing is executed, so `ldconfig` cannot be used; for these few entries it is enough to write
+//! the format.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -21,8 +21,8 @@ pub(crate) fn write(entries: &[(OsString, PathBuf)], flags: u32, big_endian: boo
         .iter()
         .map(|(name, path)| (name.as_os_str(), path.as_path()))
         .collect();
-    // Descending, as the bisection wants it; equal names by path, so that the bytes do not
-    // depend on the order in which they came.
+    // Descending, as the binary search requires; equal names by path, so that the bytes do not
+    // depend on the input order.
     entries.sort_by(|left, right| {
         compare_names(right.0.as_bytes(), left.0.as_bytes()).then_with(|| left.1.cmp(right.1))
     });
@@ -44,7 +44,7 @@ pub(crate) fn write(entries: &[(OsString, PathBuf)], flags: u32, big_endian: boo
         let value = table + strings.len();
         strings.extend_from_slice(path);
         strings.push(0);
-        // The end of the path serves as the name, where it is one.
+        // The end of the path serves as the name if they are equal.
         let key = if path.ends_with(name.as_bytes()) {
             value + path.len() - name.len()
         } else {

@@ -50,7 +50,7 @@ fn open_interpreter(
     requested: &OsStr,
     working_dir: &Path,
 ) -> Result<Interpreter, ClosureError> {
-    // The kernel opens a relative one from the current directory.
+    // The kernel opens a relative path from the current directory.
     let path = working_dir.join(requested);
     let absent = |errno| ClosureError::NoInterpreter {
         path: path.clone(),

@@ -31,7 +31,7 @@ use crate::{
 use slimpack_elf::{DependencyKind, Linkage, Object};
 use slimpack_vfs::{NodeKind, View, Walk};
 
-/// Most objects in one process: a limit against maliciously generated graphs.
+/// Maximum number of objects in one process: protects against maliciously generated graphs.
 const MAX_OBJECTS: usize = 20_000;
 /// Most search attempts kept for one closure.
 const MAX_ATTEMPTS: usize = 50_000;
@@ -115,8 +115,8 @@ pub struct Program {
 }
 
 impl Closure {
-    /// What `LD_PRELOAD` and `/etc/ld.so.preload` name and no file answers: the loader complains at
-    /// each start and goes on. The name, and which of the two has it.
+    /// What `LD_PRELOAD` and `/etc/ld.so.preload` name but is not found: the loader complains at
+    /// each start and continues. The name, and which of the two has it.
     pub fn missing_preloads(&self) -> impl Iterator<Item = (&OsStr, &'static str)> {
         self.edges.iter().filter_map(|edge| match edge.request {
             Request::Preload(source) if edge.target.is_none() => Some((&*edge.name, source)),
@@ -365,7 +365,7 @@ impl<'a> Walker<'a> {
     fn add_variants(&mut self, base: usize) -> Result<(), ClosureError> {
         for subfolder in self.rules.variants() {
             let object = &self.closure.map.objects()[base];
-            // A path in a name leads to one file and no variant of it.
+            // A name that is a path leads to one file, not to a variant of it.
             if matches!(
                 object.via,
                 FoundVia::Program | FoundVia::Interpreter | FoundVia::Path
@@ -424,8 +424,8 @@ impl<'a> Walker<'a> {
                 self.append(target);
                 continue;
             }
-            // A filter comes just before the object that names it, unless it is
-            // already in an earlier place.
+            // A filter comes just before the object that names it, unless it is already earlier in
+            // the scope.
             if !self.scoped.insert(target) {
                 match self
                     .closure

@@ -1,5 +1,5 @@
-//! The rules of glibc's loader, each on a tree in memory. `c-tests/` holds the same rules against the
-//! real loader.
+//! The rules of glibc's loader, each on a tree in memory. `c-tests/` checks the same rules against
+//! the real loader.
 
 use slimpack_test_elf::Elf;
 
@@ -97,7 +97,7 @@ fn rpath_is_inherited_and_runpath_is_not() {
     let none = Elf::default;
     assert_eq!(chain(with_rpath("/own", &[]), none()), found);
     assert_eq!(chain(with_runpath("/own", &[]), none()), missing);
-    // An object with a DT_RUNPATH inherits nothing.
+    // An object with a DT_RUNPATH inherits no search path.
     let other = with_runpath("/other", &[]);
     assert_eq!(chain(with_rpath("/own", &[]), other), missing);
 }
@@ -180,7 +180,7 @@ fn an_unknown_token_stays_as_it_is() {
 
 #[test]
 fn an_element_that_expands_to_nothing_is_dropped() {
-    // RISC-V has no platform.
+    // RISC-V does not define a platform.
     let riscv = |object: Elf| {
         let mut bytes = object.bytes();
         bytes[18] = 243;
@@ -225,7 +225,7 @@ fn the_cache_is_between_runpath_and_the_system_directories() {
     let runpath = with_runpath("/runpath", &[]);
     assert_eq!(cached(runpath, &all), ["/runpath/libz.so"]);
     assert_eq!(cached(Elf::default(), &all), ["/cached/libz.so"]);
-    // An entry whose file is gone leads nowhere; the search goes on.
+    // An entry whose file is gone is skipped; the search continues.
     assert_eq!(cached(Elf::default(), &["/lib64"]), ["/lib64/libz.so"]);
 }
 
@@ -249,7 +249,7 @@ fn nodeflib_leaves_out_system_directories_and_what_the_cache_has_in_them() {
 fn system_directories_are_searched_last_and_in_order() {
     let loads = tree_with(Elf::default(), &["/usr/lib64", "/lib64", "/usr/lib"]).loads();
     assert_eq!(loads, ["/lib64/libz.so"]);
-    // ld.so.conf is for ldconfig alone.
+    // Only ldconfig reads ld.so.conf.
     let conf = tree_with(Elf::default(), &["/opt"]).file("/etc/ld.so.conf", "/opt\n");
     assert_eq!(conf.loads(), ["! libz.so"]);
 }
@@ -261,7 +261,7 @@ fn a_variant_for_newer_processors_is_loaded_only_where_there_is_no_other() {
     assert_eq!(baseline.loads(), ["/lib64/libz.so"]);
     let alone = tree_with(Elf::default(), &[&v2, &v3]);
     assert_eq!(alone.loads(), [format!("{v3}/libz.so")]);
-    // On request variants come with what they need, in addition.
+    // On request, variants are added together with what they need.
     let mut both = tree_with(Elf::default(), &["/lib64"])
         .with(&format!("{v3}/libz.so"), &library(&["libm.so"]))
         .libraries(&["/lib64/libm.so"]);

@@ -1,5 +1,5 @@
-//! The rules of musl's loader, each on a tree in memory. `c-tests/` holds the same rules against the
-//! real loader.
+//! The rules of musl's loader, each on a tree in memory. `c-tests/` checks the same rules against
+//! the real loader.
 
 use slimpack_test_elf::Elf;
 
@@ -25,7 +25,7 @@ fn tree() -> SmallTree {
 fn the_names_of_the_c_library_are_the_loader_itself() {
     let needed = ["libc.so", "libc.so.6", "libm.so.6", "libpthread.so.0"];
     let tree = tree().app(library(&needed));
-    // A file of that name is not looked at.
+    // A file of that name is ignored.
     assert_eq!(tree.libraries(&["/lib/libm.so.6"]).loads(), [""; 0]);
 }
 

@@ -1,4 +1,4 @@
-//! A tree in memory for the tests of the rules: in come a few objects, out goes what a loader loads.
+//! A tree in memory for the tests of the rules: takes a few objects, returns what a loader loads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl SmallTree {
         })
     }
 
-    /// What the closure of a program answers.
+    /// What the closure of a program contains.
     pub(super) fn resolved<T>(
         self,
         path: &str,
