@@ -14,7 +14,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word used in reports and in JSON.
+    /// The name used in reports and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",

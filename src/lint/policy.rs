@@ -61,7 +61,7 @@ impl Ignore {
     }
 }
 
-/// The rule with this ID, in any case.
+/// The rule with this ID, case-insensitively.
 ///
 /// # Errors
 /// [`PolicyError::UnknownRule`] if there is no such rule.

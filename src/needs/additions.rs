@@ -41,7 +41,7 @@ impl Loop<'_> {
         }
     }
 
-    /// Adds something for the sake of `whole`, of which it is a part.
+    /// Adds something as a part of `whole`.
     fn note(&mut self, addition: Addition, whole: &Provision) {
         let Provision {
             cause, ownership, ..
@@ -128,7 +128,7 @@ impl Loop<'_> {
         let context = self.context;
         match Interpreters::of(context.source, context.env, path) {
             None => {}
-            // Modules with a first line of their own are imported, whatever that names.
+            // Modules with a `#!` line are imported, so their interpreter does not matter.
             Some(Err(_)) if whole.cause.need == super::rules::STDLIB => {}
             Some(Err(why)) => {
                 let path = (context.shown)(path);
@@ -145,7 +145,7 @@ impl Loop<'_> {
                         is_by_hand: whole.cause.need == BY_HAND,
                     });
                 }
-                // The interpreter is nobody's in particular.
+                // The interpreter does not belong to a specific script.
                 let plain = Provision::usual(whole.addition.clone(), whole.cause.clone());
                 for program in [Some(found.interpreter), found.command]
                     .into_iter()
@@ -158,10 +158,11 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Remembers that users and groups lose what an access control list gives them by name.
+    /// Records that users and groups lose the rights that an access control list gives them by
+    /// name.
     fn note_access_list(&mut self, walk: &Walk, whole: &Provision) {
         let is_asked = whole.cause.need == BY_HAND && whole.ownership.mode.is_none();
-        // Without a mask, which the group's bits show, the list has no names.
+        // Without a mask, which is shown as the group's bits, the list names no users or groups.
         if !is_asked || walk.metadata.mode & 0o070 == 0 {
             return;
         }
@@ -227,7 +228,7 @@ impl Loop<'_> {
                 self.note(Addition::Link(to.clone(), target), whole);
                 continue;
             }
-            // What is left out is not loaded either, and so cannot lack anything.
+            // What is left out is not loaded, and therefore cannot lack anything.
             let place = to.as_deref().unwrap_or(&path);
             if count > 1 && (self.context.is_excluded)(&path, place) {
                 continue;

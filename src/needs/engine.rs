@@ -43,7 +43,7 @@ pub struct NeedsContext<'a> {
     pub selection: &'a Selection,
     /// Whether to collect hints, which takes time.
     pub wants_hints: bool,
-    /// Whether something in a directory that is added stays out, by its paths in the source and in the
+    /// Whether something in an added directory is excluded, by its paths in the source and in the
     /// image.
     pub is_excluded: &'a dyn Fn(&Path, &Path) -> bool,
     /// Translates a path of the source to the path shown to the user.
@@ -110,7 +110,7 @@ pub fn provide(
     }
 }
 
-/// What engines mount by themselves.
+/// Files that engines mount themselves.
 const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Why a program is processed.
@@ -134,13 +134,13 @@ impl Role {
     }
 }
 
-/// A script that was added, which may start what no other program does.
+/// An added script, which may start what no program does.
 #[derive(Clone)]
 pub(super) struct AddedScript {
     pub(super) path: PathBuf,
     pub(super) interpreter: PathBuf,
-    /// Whether the user added it: the other scripts come with what has been asked for, and give no
-    /// hints.
+    /// Whether the user added it: other scripts are part of something that was requested, and give
+    /// no hints.
     pub(super) is_by_hand: bool,
 }
 
@@ -150,18 +150,18 @@ pub(super) struct Loop<'a> {
     pub(super) result: Provisions,
     /// Programs and libraries that have been added, by source and destination.
     pub(super) known: HashSet<(PathBuf, Option<PathBuf>)>,
-    /// Needs requested by name whose sign another program than the first one shows, with that
+    /// Needs requested by name whose sign is shown by another program than the first, with that
     /// program.
     demanding: Vec<(&'static str, Role)>,
     /// Scripts that were added, in order.
     pub(super) scripts: Vec<AddedScript>,
-    /// Needs requested by name that a program could not be given, with why.
+    /// Needs requested by name that a program could not get, with the reason.
     unmet: BTreeMap<&'static str, String>,
     /// Everything that was added, by need.
     pub(super) noted: HashSet<(&'static str, Addition, Ownership)>,
-    /// What was added by hand with an access control list that names users or groups.
+    /// What the user added that has an access control list naming users or groups.
     pub(super) access_lists: Vec<PathBuf>,
-    /// Hints that have been given, by flag and reason.
+    /// Hints that were given, by flag and reason.
     told: HashSet<(String, String)>,
 }
 
@@ -180,7 +180,7 @@ impl<'a> Loop<'a> {
             user: context.user,
             arguments: match role {
                 Role::Packed(0) => context.arguments,
-                // What `env` starts for the script that is packed.
+                // The command that `env` starts for the script that is packed.
                 Role::Runs(script) if context.scripts.first() == Some(script) => context.arguments,
                 _ => &[],
             },
@@ -191,7 +191,8 @@ impl<'a> Loop<'a> {
             },
             is_packed: *role != Role::Added,
             is_image: context.is_image,
-            // What is asked for by name comes with the program that shows its sign, hinted at or not.
+            // What is requested by name is added for the program that shows its sign, even without
+            // a hint.
             wants_hints: context.wants_hints
                 || RULES.iter().any(|rule| context.selection.demands(rule)),
             has_contents: true,
@@ -199,7 +200,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Needs requested by name whose sign another program than the first one shows, with that
+    /// Needs requested by name whose sign is shown by another program than the first, with that
     /// program: `env` that starts Python for a script does not itself need Python's library.
     fn shown_by_others(&self, closures: &[Closure]) -> Vec<(&'static str, Role)> {
         let packed = closures.iter().enumerate();
@@ -330,7 +331,7 @@ impl<'a> Loop<'a> {
         };
         let additions = match (rule.supply)(&supply) {
             Ok(additions) => additions,
-            // Another program may show the sign: one that a need or a script brings.
+            // Another program may show the sign, such as one that a need or a script adds.
             Err(why) if demanded => {
                 self.unmet.entry(rule.name).or_insert(why);
                 return Ok(Vec::new());
@@ -422,7 +423,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Whether the file at `path` is added already.
+    /// Whether the file at `path` was already added.
     fn brings(&self, path: &Path) -> bool {
         let provisions = self.result.provisions.iter();
         let mut places = provisions.filter_map(|provision| match &provision.addition {
@@ -450,7 +451,7 @@ impl<'a> Loop<'a> {
     }
 }
 
-/// Whether a name can be in a list after `--with NEED=` and needs no quotes in a shell.
+/// Whether a name can be in a list after `--with NEED=` without quoting in a shell.
 fn is_plain(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte);
     name.bytes().all(is_plain)

@@ -81,7 +81,7 @@ pub struct RuleMemo {
     pub(super) library: OnceCell<Vec<PathBuf>>,
     /// Plugin directories, each with the index of the object that contains its path.
     pub(super) plugins: OnceCell<Vec<(usize, PathBuf)>>,
-    /// Directories that the program's package makes for it.
+    /// Directories that the program's package creates for it.
     pub(super) state: OnceCell<Vec<Addition>>,
 }
 

@@ -20,11 +20,11 @@ pub enum Addition {
     Made(PathBuf, Vec<u8>),
     /// A directory with these permission bits.
     Folder(PathBuf, u32),
-    /// A directory that a program keeps its state in, with the links on its path.
+    /// A directory that a program writes to, with the links on its path.
     State {
         /// Its path; it may be missing in the source.
         path: PathBuf,
-        /// Who owns it.
+        /// Its owner.
         owner: Owner,
         /// Its permission bits.
         mode: u32,
@@ -73,17 +73,17 @@ pub struct Cause {
     pub sign: String,
 }
 
-/// Owner and permission bits of something added; `None` where they are the usual ones.
+/// Owner and permission bits of something added; `None` for the default ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ownership {
-    /// Who owns it.
+    /// Its owner.
     pub owner: Option<Owner>,
-    /// Its permission bits. A directory is also searchable by whoever may read it.
+    /// Its permission bits. A directory also gets execute where it gets read.
     pub mode: Option<u32>,
 }
 
 impl Ownership {
-    /// Whether it sets neither.
+    /// Whether neither is set.
     pub fn is_usual(self) -> bool {
         self == Self::default()
     }

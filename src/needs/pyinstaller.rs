@@ -89,7 +89,7 @@ impl ArchiveEntry {
             return None;
         }
         let read = reader.take(limit).read_to_end(&mut bytes);
-        // What fails at its end was unpacked as well.
+        // Data before an error at the end was still unpacked.
         *left = left.saturating_sub(bytes.len() as u64);
         read.ok()?;
         (bytes.len() as u64 <= limit).then_some(bytes)
@@ -155,7 +155,7 @@ impl Read for Stored<'_> {
 mod tests {
     use super::*;
 
-    /// An archive of these entries, and where its mark is.
+    /// An archive of these entries, and the offset of its cookie.
     fn archive(entries: &[(&str, u8, &[u8])]) -> (Vec<u8>, u64) {
         let mut file = b"the program itself".to_vec();
         let start = file.len();
@@ -197,7 +197,7 @@ mod tests {
         let mut stream = Vec::new();
         let mut reader = flate2::read::ZlibEncoder::new(&text[..], flate2::Compression::fast());
         reader.read_to_end(&mut stream).unwrap();
-        // Its checksum is the last.
+        // The checksum is last.
         *stream.last_mut().unwrap() ^= 1;
         let entry = ArchiveEntry {
             name: "a.so".to_owned(),
@@ -218,7 +218,7 @@ mod tests {
             for byte in [0, 0x7f, 0xff] {
                 let mut file = good.clone();
                 file[at] = byte;
-                // Whatever it says, it ends.
+                // Whatever the lengths are, it terminates.
                 let _ = needed(&file, cookie);
             }
         }

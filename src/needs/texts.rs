@@ -1,7 +1,7 @@
 //! Texts in the data of an object, for guesses.
 //!
 //! In: the ranges of a file that are constants or initialized data. Out: the texts between two
-//! NULs, which names something points at, and which names occur as words.
+//! NULs, the names that something points to, and the names that occur as words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use foldhash::HashSet;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 
-/// Maximum size of an object's constant data that is read whole, in bytes: a larger program hardly
-/// starts others by name. Its paths are searched for all the same.
+/// Maximum size of an object's constant data that is read whole, in bytes: a larger program rarely
+/// starts others by name. It is still searched for paths.
 const MAX_GUESS: u64 = 16 << 20;
 /// Maximum size of a range that is searched for paths, in bytes.
 const MAX_SEARCH: u64 = 1 << 30;
@@ -94,7 +94,7 @@ impl Texts {
         let begin = memchr::memmem::Finder::new(b"\0/");
         let mut at = 0;
         while at < length {
-            // A text may go on in the next piece.
+            // A text may continue in the next piece.
             let wanted = (PIECE + MAX_TEXT as u64).min(length - at);
             let Ok(piece) = file.prefix(offset.saturating_add(at), wanted) else {
                 return;
@@ -133,7 +133,7 @@ impl Texts {
     }
 }
 
-/// The names that something in the object points at. A name may be the end of another text, as
+/// The names that something in the object points to. A name may be the end of another text, as
 /// `gzip` is of `ungzip`; bytes that merely look like text do not count.
 pub(super) fn names(
     object: &Object,

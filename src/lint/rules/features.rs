@@ -1,4 +1,4 @@
-//! SP018: what objects ask of a loader that is too old for it.
+//! SP018: features that objects require of a loader too old for them.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use crate::loader::{FoundVia, Loaded, MuslVersion, Objects};
 /// The version by which glibc 2.36 and later declare that they apply packed relocations
 /// (`elf/dl-version.c`).
 const PACKED_RELOCATIONS: &str = "GLIBC_ABI_DT_RELR";
-/// The first release of glibc 2 that looks symbols up by `DT_GNU_HASH`.
+/// The first release of glibc 2 that looks up symbols by `DT_GNU_HASH`.
 const GNU_HASH: u32 = 5;
 const LIBC: &str = "libc.so.6";
 
@@ -26,7 +26,7 @@ pub(super) fn unsupported(process: &LintedProcess<'_>) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for (index, object) in objects.iter().enumerate() {
-        // The loader relocates itself by its own code.
+        // The loader relocates itself with its own code.
         if object.via == FoundVia::Interpreter {
             continue;
         }
@@ -70,7 +70,7 @@ fn under_glibc(process: &LintedProcess<'_>, object: &Loaded) -> Option<(&'static
     let mut objects = process.closure.map.objects().iter();
     let libc = objects.find(|object| object.object.soname().is_some_and(|name| name == LIBC))?;
     let versions = process.view.versions(&libc.walk, &libc.object).ok()?;
-    // A C library without versions tells nothing.
+    // A C library without symbol versions does not reveal its release.
     let definitions = versions.definitions.as_ref()?;
     let releases = definitions.iter().filter_map(|(_, name)| {
         let number = name.to_str()?.strip_prefix("GLIBC_2.")?;

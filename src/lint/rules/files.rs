@@ -189,11 +189,11 @@ pub(super) fn privileged(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Programs whose capabilities are those of a lower layer's file, and gone.
+/// Programs whose file in a lower layer has capabilities that this one lacks.
 pub(super) fn dropped_capabilities(tree: &Tree) -> Vec<Finding> {
     let dropped = tree.walk().filter_map(|(path, number, node)| {
         let value = tree.dropped_capabilities(number)?;
-        // A setuid program does not miss them.
+        // A setuid program does not need them.
         if node.mode & 0o111 == 0 || node.mode & 0o4000 != 0 {
             return None;
         }
@@ -208,7 +208,7 @@ pub(super) fn dropped_capabilities(tree: &Tree) -> Vec<Finding> {
     dropped.collect()
 }
 
-/// Whether a file has the name of a key: to read every file would take too long.
+/// Whether a file is named like a key: reading every file would take too long.
 fn is_called_a_key(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     [".key", ".pem", "_key"]
@@ -238,7 +238,7 @@ pub(super) fn keys(context: &Context<'_>, tree: &Tree) -> Vec<Finding> {
                 .unwrap_or_default();
             line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----")
         });
-        // A directory above may close it.
+        // A parent directory may deny access to it.
         let mut above = path.ancestors().skip(1);
         is_key
             && above.all(|path| {

@@ -224,8 +224,8 @@ pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &ClosureE
     finding
 }
 
-/// Libraries that a program without a loader lacks, too: no file of the target has their name,
-/// whatever rules the missing loader has. Those of the C library come with the loader.
+/// Libraries that a program with a missing loader lacks as well: no file in the target has their
+/// name, so no loader could find them. Those of the C library come with the loader.
 pub(super) fn missing_without_loader(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
     if context.tree().is_none() {
         return Vec::new();

@@ -77,7 +77,7 @@ pub(super) fn ambiguous(process: &LintedProcess<'_>) -> Vec<Finding> {
         if !was_searched(object) {
             continue;
         }
-        // Where the requesters would look: apart from the program's search path, none is
+        // Where the requesters would search: apart from the program's search path, nothing is
         // inherited.
         let mut folders = system.clone();
         folders.extend(own_folders(process, &objects[0]));

@@ -170,7 +170,7 @@ pub(super) fn low_ports(context: &Context<'_>, tree: &Tree) -> Vec<Finding> {
         return Vec::new();
     }
     let ids = Accounts::of(&context.source.view).process(&start.user);
-    // The entrypoint may start another program, which is the one that listens.
+    // The entrypoint may start another program that listens.
     let may_listen = |capabilities: &[u8]| {
         let parsed = Capabilities::parse(capabilities);
         parsed.is_some_and(|parsed| parsed.permits(LISTEN))
@@ -209,7 +209,7 @@ fn is_low(port: &str) -> bool {
         .is_ok_and(|first: u16| (1..FIRST_PORT).contains(&first))
 }
 
-/// What a user may do with a file, beside entering the directories above it.
+/// What a user may do with a file, in addition to searching its parent directories.
 #[derive(Clone, Copy, PartialEq)]
 enum Permission {
     /// Execute a file, or search a directory.
@@ -218,8 +218,8 @@ enum Permission {
     Write,
 }
 
-/// Why the image's user has no such permission: it takes search permission on every directory above, too
-/// (`path_resolution(7)`).
+/// Why the image's user lacks this permission, which also requires search permission on every
+/// parent directory (`path_resolution(7)`).
 fn denied(context: &Context<'_>, real: &Path, access: Permission) -> Option<String> {
     let tree = context.tree()?;
     let accounts = Accounts::of(&context.source.view);

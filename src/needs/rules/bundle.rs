@@ -37,8 +37,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
-/// The libraries that the program's archive needs and the process has not loaded; `None` without a
-/// readable archive.
+/// The libraries that the program's archive needs and that the process has not loaded; `None`
+/// without a readable archive.
 fn needed(process: &Process<'_>) -> Option<Vec<String>> {
     let Unpacked(needed) = unpacked(process)?;
     let is_loaded = |name: &&String| {
@@ -54,8 +54,8 @@ fn needed(process: &Process<'_>) -> Option<Vec<String>> {
     Some(open.cloned().collect())
 }
 
-/// What the files in a program's archive need from outside it. Unpacking takes long, and a program is
-/// processed again for each library that it opens.
+/// What the files in a program's archive need from outside it; cached, because unpacking is slow
+/// and a program is processed again for each library that it opens.
 #[derive(Clone)]
 struct Unpacked(Arc<BTreeSet<String>>);
 

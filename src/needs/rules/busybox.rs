@@ -1,4 +1,4 @@
-//! busybox: a shell and the usual commands in one static program, for looking around.
+//! busybox: a shell and the usual commands in one static program, for debugging.
 
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 

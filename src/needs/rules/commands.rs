@@ -119,7 +119,7 @@ const SHORT: [&str; 17] = [
     "ar", "as", "cc", "cp", "id", "ld", "ln", "ls", "mv", "nm", "ps", "rm", "sh", "su", "vi", "wc",
     "xz",
 ];
-/// Those of them that are languages, too (ISO 639): two of them together are a list of languages.
+/// Those that are also language codes (ISO 639): two of them together are a list of languages.
 const LANGUAGES: [&str; 7] = ["ar", "as", "id", "ln", "ps", "su", "vi"];
 /// Maximum number of single words that count as commands: more of them are a table or a vocabulary,
 /// such as the file types of an editor, and not what the program starts.
@@ -195,7 +195,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 #[derive(Clone)]
 struct ScriptText {
     text: Arc<str>,
-    /// Whether data is after it: a script that extracts itself.
+    /// Whether it is followed by data, as in a self-extracting script.
     has_data: bool,
 }
 
@@ -205,7 +205,7 @@ fn text_of(process: &Process<'_>, script: &Path) -> Option<ScriptText> {
     let walk = view.walk(script).ok()?;
     let read = || {
         let start = view.open(&walk).ok()?.prefix(0, MAX_SCRIPT).ok()?;
-        // Text has no NUL, and archives have one in their first line.
+        // Text has no NUL, whereas archives have one in their first line.
         let nul = memchr::memchr(0, &start);
         let text = match nul {
             Some(nul) => &start[..memchr::memrchr(b'\n', &start[..nul]).unwrap_or(0)],
@@ -219,7 +219,7 @@ fn text_of(process: &Process<'_>, script: &Path) -> Option<ScriptText> {
     view.remember(&walk, || read().ok_or(())).ok()
 }
 
-/// The script that the process runs, if data is after its text.
+/// The script that the process runs, if its text is followed by data.
 pub(in crate::needs) fn script_with_data<'p>(process: &Process<'p>) -> Option<&'p Path> {
     let script = process
         .script
@@ -262,7 +262,7 @@ fn ordered<'p>(process: &Process<'p>) -> (Option<&'p Path>, Vec<PathBuf>) {
     (None, found.into_iter().collect())
 }
 
-/// Whether a script becomes the command that its arguments are.
+/// Whether a script executes its arguments as a command.
 fn passes_arguments_on(text: &str) -> bool {
     text.lines().any(|line| {
         let mut words = line.split_whitespace();
@@ -273,7 +273,7 @@ fn passes_arguments_on(text: &str) -> bool {
 
 /// The commands whose names the program contains; those named after it (`git-*`) come first.
 fn held(process: &Process<'_>) -> Vec<PathBuf> {
-    // What a shell or an interpreter starts is in scripts.
+    // What a shell or an interpreter starts is named in scripts.
     if runs_scripts(process) || process.program_imports(&STARTERS).is_none() {
         return Vec::new();
     }
@@ -303,7 +303,7 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     let is_table =
         |names: &BTreeSet<&str>| names.iter().filter(|name| !own(name)).count() > MAX_BARE;
     if is_table(&names) {
-        // `mkdir` in a message about the function of that name.
+        // Otherwise `mkdir` in a message about the function of that name would count.
         names.retain(|name| own(name) || process.program_imports(&[name]).is_none());
     }
     if is_table(&names) {
@@ -332,7 +332,7 @@ fn held(process: &Process<'_>) -> Vec<PathBuf> {
     found.into_values().collect()
 }
 
-/// Programs in directories outside of PATH that the program looks in: its own, and those whose
+/// Programs in directories outside of PATH that the program searches: its own, and those whose
 /// paths it contains, such as `/usr/lib/git-core`. Such a path may be composed of several strings,
 /// as GCC joins `/usr/lib/gcc/`, `x86_64-linux-gnu` and `12` (`gcc/gcc.cc`, `find_a_program`).
 fn helpers(process: &Process<'_>) -> BTreeMap<String, PathBuf> {

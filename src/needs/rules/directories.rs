@@ -1,4 +1,4 @@
-//! Directories that programs write to, and that nothing in the image would bring.
+//! Directories that programs write to and that nothing else in the image creates.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::exec::Accounts;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 use crate::vfs::{NodeKind, View};
 
-/// Functions that a program changes its user or group with.
+/// Functions by which a program changes its user or group.
 const CHANGERS: [&str; 12] = [
     "setuid",
     "setgid",
@@ -26,7 +26,7 @@ const CHANGERS: [&str; 12] = [
 const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];
 /// Maximum number of directories that a sign lists.
 const TOLD: usize = 4;
-/// Directories that are looked into at most.
+/// Maximum number of directories that are examined.
 const MAX_DIRECTORIES: usize = 100_000;
 
 pub(super) static RULE: NeedRule = NeedRule {
@@ -54,13 +54,13 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.program_imports(&CHANGERS).or_else(runs_as)
 }
 
-/// Directories that the package of a program of this machine has or makes for it: without an image,
-/// nothing but the records of packages tells of them.
+/// Directories that the package of a program on this machine has or creates for it: without an
+/// image, only the package records name them.
 fn of_package(process: &Process<'_>) -> Option<Sign> {
     let real = &process.objects()[0].walk.real;
     let may_be_packaged =
         SYSTEM.iter().any(|folder| real.starts_with(folder)) && !real.starts_with("/usr/local");
-    // It takes milliseconds to search the records: only for what looks like a server.
+    // Searching the records takes milliseconds, so it is done only for what looks like a server.
     if !process.wants_hints || !process.is_packed || !may_be_packaged {
         return None;
     }
@@ -91,7 +91,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     let becomes_any = process.program_imports(&CHANGERS).is_some();
     let is_wanted = |owner: u32| owner != 0 && (becomes_any || Some(owner) == user);
     let mut found = empty_directories(supply.source, is_wanted);
-    // Programs know what is below /run by the path that it had before.
+    // Programs may use the older path of what is below /run.
     let is_of_run = |addition: &Addition| matches!(addition, Addition::Folder(path, _) if path.starts_with("/run"));
     if let Ok(target) = supply.source.read_link(Path::new(state::OLD_RUN))
         && found.iter().any(is_of_run)
@@ -101,13 +101,13 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(found)
 }
 
-/// The number of a user; `None` if the image does not know it.
+/// The number of a user; `None` if the image does not define the user.
 fn uid(source: &View, user: &str) -> Option<u32> {
     let ids = Accounts::of(source).process(user);
     ids.ok().map(|ids| ids.uid)
 }
 
-/// The empty directories whose owner is wanted, each with its own mode.
+/// The empty directories with a relevant owner, each with its own mode.
 fn empty_directories(source: &View, is_wanted: impl Fn(u32) -> bool) -> Vec<Addition> {
     let mut found = Vec::new();
     let mut pending = vec![PathBuf::from("/")];

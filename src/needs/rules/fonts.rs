@@ -1,7 +1,7 @@
 //! Fonts, and the configuration by which they are found (fontconfig).
 //!
-//! A program without them draws no text and ends with 0. `fonts.conf(5)`: the configuration is
-//! `/etc/fonts/fonts.conf` with what its directories link to, and names the directories of fonts.
+//! A program without them draws no text but exits with 0. `fonts.conf(5)`: the configuration is
+//! `/etc/fonts/fonts.conf` with what its directories link to, and names the font directories.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use crate::vfs::{NodeKind, View};
 const CONFIGURATION: &str = "/etc/fonts";
 /// Where distributions install fonts.
 const DIRECTORIES: [&str; 2] = ["/usr/share/fonts", "/usr/local/share/fonts"];
-/// Fonts that have most scripts, the smallest first; any other is better than none.
+/// Fonts that cover most scripts, the smallest first; any other is better than none.
 const COMMON: [&str; 4] = [
     "DejaVuSans.ttf",
     "LiberationSans-Regular.ttf",
     "NotoSans-Regular.ttf",
     "FreeSans.ttf",
 ];
-/// Endings of files that are fonts.
+/// Suffixes of font files.
 const ENDINGS: [&str; 4] = ["ttf", "otf", "ttc", "pcf.gz"];
-/// Directories that are searched for fonts at most.
+/// Maximum number of directories that are searched for fonts.
 const MAX_DIRECTORIES: usize = 1000;
 
 pub(super) static RULE: NeedRule = NeedRule {

@@ -69,7 +69,7 @@ const BUILT_IN: [&str; 43] = [
     "OSF00010020",
 ];
 
-/// Libraries that import `iconv_open` for what few of their programs do.
+/// Libraries that import `iconv_open` for something that few of their programs do.
 const GENERAL: [&str; 8] = [
     "libglib-",
     "libxml2",
@@ -92,8 +92,8 @@ pub(super) static RULE: NeedRule = NeedRule {
     is_met: Some(|process| folder(process.view, process).is_some()),
 };
 
-/// The program converts, or a library that it names itself does, which is not one that every other
-/// program names, too.
+/// The program converts, or a library does that it names itself and that is not used by most
+/// programs.
 fn imports(process: &Process<'_>) -> Option<Sign> {
     let objects = process.objects();
     let is_general = |index: &usize| {
@@ -180,7 +180,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
 }
 
 /// The `gconv` directory: next to the C library, or in a usual place. A static program has no C
-/// library beside it, and takes the converters of the installed one all the same.
+/// library next to it, but still uses the converters of the installed one.
 fn folder(view: &View, process: &Process<'_>) -> Option<PathBuf> {
     let beside: Vec<PathBuf> = match process.loaded("libc.so.6") {
         Some(libc) => {
@@ -295,7 +295,7 @@ impl Converters {
             if is_built_in(name) || !wanted.insert(name) {
                 continue;
             }
-            // Some character sets are converted by way of another one.
+            // Some character sets are converted through another one.
             let next = self.at(name).filter(|module| module.from == name);
             pending.extend(next.map(|module| module.to.as_str()));
         }
@@ -391,9 +391,9 @@ alias B// A//
             "alias\tL1//\tLATIN1//\nalias\tLATIN1//\tISO-8859-1//\n\
              module\tINTERNAL\tISO-8859-1//\tISO8859-1\t1\nmodule\tISO-8859-1//\tINTERNAL\tISO8859-1\t1\n"
         );
-        // By way of another one.
+        // Through another one.
         assert_eq!(of(&["FAR"]).unwrap().1, ["FAR.so", "UTF-16.so"]);
-        // And nothing that is converted by way of it.
+        // And nothing that is converted through it.
         assert_eq!(of(&["UTF-16"]).unwrap().1, ["UTF-16.so"]);
     }
 

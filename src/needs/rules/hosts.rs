@@ -12,7 +12,8 @@ const RESOLVERS: [&str; 6] = [
     "gethostbyaddr",
 ];
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
-/// Without it glibc takes the first line of a name alone (`host.conf(5)`): `localhost` would not be ::1.
+/// Without it, glibc uses only the first line for a name (`host.conf(5)`): `localhost` would not be
+/// ::1.
 const HOST_CONF: &str = "multi on\n";
 
 pub(super) static RULE: NeedRule = NeedRule {

@@ -1,6 +1,6 @@
-//! Libraries whose names are strings of a program that loads some by name.
+//! Libraries whose names are strings of a program that loads libraries by name.
 //!
-//! A guess: a name may be of a library that is loaded only where a feature is used, or nowhere.
+//! A guess: the name may be that of a library that is loaded only for some feature, or never.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ const LOADERS: [&str; 7] = [
     "lt_dlopen",
     "lt_dlopenext",
 ];
-/// Libraries that are named by many and used by few: libselinux loads the first to change a policy,
+/// Libraries that many programs name but few use: libselinux loads the first to change a policy,
 /// and the second is a need of its own.
 const RARE: [&str; 2] = ["libsepol.so", "libgcc_s.so"];
 /// Maximum number of names that a sign lists.
@@ -60,7 +60,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     if wanted.is_empty() {
         return Err("the program names no such library that the loader finds".into());
     }
-    // The needs of a program are asked again when it has loaded some.
+    // The needs of a program are determined again after it has loaded some.
     wanted.retain(|(_, name)| !is_loaded(supply.process, name));
     let additions = wanted.into_iter();
     Ok(additions
@@ -68,7 +68,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         .collect())
 }
 
-/// Whether something loads this library anyway.
+/// Whether the library is loaded anyway.
 fn is_loaded(process: &Process<'_>, name: &str) -> bool {
     process.objects().iter().any(|object| {
         let file_name = object.opened_as.file_name();
@@ -77,8 +77,8 @@ fn is_loaded(process: &Process<'_>, name: &str) -> bool {
     })
 }
 
-/// The libraries that the loader finds, of those whose names the program has, or a library that it
-/// names itself; each with the index of the object.
+/// The libraries that the loader finds among those named by strings of the program, or of a library
+/// that it names itself; each with the index of the object.
 fn named(process: &Process<'_>) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for index in process.own_objects() {

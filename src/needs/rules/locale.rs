@@ -1,4 +1,4 @@
-//! glibc's locales; musl has its only one built in.
+//! glibc's locales; musl's only locale is built in.
 
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 

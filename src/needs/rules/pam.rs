@@ -18,7 +18,8 @@ const CONFIGURATION: [&str; 5] = [
     "/etc/login.defs",
     "/etc/environment",
 ];
-/// What modules start: pam_unix checks passwords with the first (`unix_chkpwd(8)`, `unix_update(8)`).
+/// Programs that modules start: pam_unix checks passwords with the first (`unix_chkpwd(8)`,
+/// `unix_update(8)`).
 const HELPERS: [&str; 3] = [
     "/usr/sbin/unix_chkpwd",
     "/usr/sbin/unix_update",

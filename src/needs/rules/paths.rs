@@ -10,7 +10,7 @@ use crate::vfs::NodeKind;
 
 /// Maximum number of paths that a sign lists.
 const TOLD: usize = 4;
-/// Directories that engines provide, that are a user's own, or that another rule covers.
+/// Directories that engines provide, that belong to a user, or that another rule covers.
 const ELSEWHERE: [&str; 13] = [
     "/proc",
     "/sys",
@@ -71,7 +71,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     // programs work without them.
     let is_weak = |path: &&Path| {
         let is_shared = |folder: &Path| SHARED.contains(&folder.to_str());
-        // A directory of the program's own in /etc is more than a file of the administrator's there.
+        // A program's own directory in /etc contains more than an administrator's file.
         let is_own = || additions.contains(&Addition::Tree(path.to_path_buf()));
         path.parent().is_some_and(is_shared) && !is_own()
     };

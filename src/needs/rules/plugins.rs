@@ -26,7 +26,7 @@ pub(super) const ELSEWHERE: [&str; 10] = [
     "/usr/share/applications",
     "/usr/lib/ssl",
 ];
-/// How paths begin that a program resolves relative to its own prefix.
+/// Prefixes of paths that a program resolves relative to its own prefix.
 const RELATIVE: [&str; 3] = ["share/", "lib/", "libexec/"];
 /// Maximum number of directories that a sign lists.
 const TOLD: usize = 3;
@@ -106,7 +106,7 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
         let package = |index: usize| records.package_of(&objects[index].walk.real);
         // A library may name the directory in which its program has plugins.
         let packages: Vec<_> = [package(index), package(0)].into_iter().flatten().collect();
-        // A directory that libraries of others are loaded from is shared by all programs.
+        // A directory that other libraries are loaded from is shared by all programs.
         let is_shared = |path: &Path| {
             objects.iter().any(|object| {
                 let real = &object.walk.real;
@@ -119,7 +119,7 @@ fn find(process: &Process<'_>) -> Vec<(usize, PathBuf)> {
     }
     let found = found.into_iter();
     let mut folders: Vec<(usize, PathBuf)> = found.map(|(path, index)| (index, path)).collect();
-    // Paths are sorted: one inside another directory directly follows it, and comes with it.
+    // Paths are sorted: one inside another directory directly follows it, and is added with it.
     folders.dedup_by(|(_, path), (_, before)| path.starts_with(before));
     // An interpreter's standard library is a need of its own.
     let library = stdlib::paths(process);

@@ -14,7 +14,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     is_met: None,
 };
 
-/// The reasons are known when the tree is: the file is empty until then.
+/// The reasons are known only when the tree is complete; until then the file is empty.
 fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(vec![Addition::Made(RECORD_FILE.into(), Vec::new())])
 }

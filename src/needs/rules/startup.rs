@@ -1,7 +1,7 @@
 //! What an interpreter reads before the first line of a script.
 //!
 //! Python does not start without the modules that set up text encodings and `sys.path`
-//! (`Lib/encodings`, `Lib/site.py`, `Modules/getpath.py`). They are a few hundred kilobytes, and the
+//! (`Lib/encodings`, `Lib/site.py`, `Modules/getpath.py`). They take a few hundred kilobytes; the
 //! rest of its library is a need of its own.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::stdlib::{PYTHON_LANDMARK, python};
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 
-/// The modules, and those that they import; some versions have built some of them in.
+/// The modules and those that they import; some versions have some of them built in.
 const MODULES: [&str; 20] = [
     PYTHON_LANDMARK,
     "__future__.py",
@@ -32,7 +32,8 @@ const MODULES: [&str; 20] = [
     "types.py",
     "warnings.py",
 ];
-/// The directory by which Python finds its compiled modules; it complains if it is not there.
+/// The directory by which Python finds its compiled modules; it complains if the directory is
+/// missing.
 const COMPILED: &str = "lib-dynload";
 
 pub(super) static RULE: NeedRule = NeedRule {

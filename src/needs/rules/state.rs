@@ -1,8 +1,8 @@
-//! Directories that the package of a program makes for it to write to.
+//! Directories that a program's package creates for it to write to.
 //!
 //! In: the package records of this machine, with the package's `tmpfiles.d(5)` and units
 //! (`systemd.exec(5)`). Out: directories below `/var` and `/run`, each with the owner and mode that
-//! it has, or gets when the machine starts.
+//! it has, or gets at boot.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::needs::{Addition, Process};
 use crate::packages::{Package, Records};
 use crate::vfs::{NodeKind, Owner, View};
 
-/// The path of `/run` in programs that are older than it; a link today.
+/// The path of `/run` in programs that predate it; a link today.
 pub(super) const OLD_RUN: &str = "/var/run";
 /// Directories whose subdirectories are shared by all packages.
 const SHARED: [&str; 9] = [
@@ -35,10 +35,10 @@ const OTHERS: [&str; 6] = [
     "/var/mail",
     "/var/tmp",
 ];
-/// Largest file of a package's configuration that is read, in bytes, and most of them.
+/// Largest configuration file of a package that is read, in bytes, and maximum number of them.
 const MAX_FILE: u64 = 64 << 10;
 const MAX_FILES: usize = 64;
-/// Most directories.
+/// Maximum number of directories.
 const MAX_DIRECTORIES: usize = 64;
 /// Settings of a unit that name directories below another one, and those of their modes.
 const UNIT_DIRECTORIES: [(&str, &str, &str); 4] = [
@@ -55,14 +55,14 @@ pub(super) fn directories<'p>(process: &'p Process<'_>) -> &'p [Addition] {
     process.memo.state.get_or_init(|| find(process))
 }
 
-/// The owner and mode of a directory that is made where it is missing; `None` if it is not.
+/// The owner and mode of a directory that is created if missing; `None` if it is not created.
 type MadeAs = Option<(Owner, u32)>;
 
 fn find(process: &Process<'_>) -> Vec<Addition> {
     let view = process.view;
     let program = &process.objects()[0];
     let records = Records::of(view);
-    // A package may have only a link to the program of another.
+    // A package may have only a link to another package's program.
     let mut paths = [&program.opened_as, &program.walk.real].into_iter();
     let Some(package) = paths.find_map(|path| records.family_of(path)) else {
         return Vec::new();
@@ -81,7 +81,7 @@ fn find(process: &Process<'_>) -> Vec<Addition> {
             *known = known.or(made);
         }
     }
-    // The same directory by the path that programs know it by.
+    // The same directory by the path that programs use.
     let has_link = view.read_link(Path::new(OLD_RUN)).is_ok();
     let found = found.into_iter().filter_map(|(path, made)| {
         let (owner, mode) = match view.walk(&path) {
@@ -101,7 +101,7 @@ fn find(process: &Process<'_>) -> Vec<Addition> {
     found
 }
 
-/// Whether a path is one of a package's own below `/var` or `/run`.
+/// Whether a path below `/var` or `/run` belongs to a single package.
 fn is_own(path: &Path) -> bool {
     let is_plain = path
         .components()
@@ -114,7 +114,7 @@ fn is_own(path: &Path) -> bool {
     is_plain && is_below && !is_others && !SHARED.iter().any(|known| path == Path::new(known))
 }
 
-/// The files of a package that say which directories are made.
+/// The files of a package that declare which directories are created.
 fn configuration(view: &View, package: &Package) -> Vec<(PathBuf, String)> {
     let is_configuration = |path: &&Path| {
         let ends = |end: &str| path.extension().is_some_and(|is| is == end);
@@ -133,7 +133,7 @@ fn configuration(view: &View, package: &Package) -> Vec<(PathBuf, String)> {
     texts.collect()
 }
 
-/// The directories of lines such as `d /run/app 2775 app app - -`.
+/// The directories in lines such as `d /run/app 2775 app app - -`.
 fn of_tmpfiles(view: &View, text: &str) -> Vec<(PathBuf, MadeAs)> {
     let directories = text.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
@@ -168,7 +168,7 @@ fn of_unit(view: &View, text: &str) -> Vec<(PathBuf, MadeAs)> {
         let mut known = UNIT_DIRECTORIES.iter();
         if let Some((_, mode, parent)) = known.find(|(known, ..)| *known == key) {
             let made = made(view, &owner, value(mode, "0755"));
-            // A second name after a colon is that of a link.
+            // A second name after a colon is the name of a link.
             let names = words().filter_map(|word| word.split(':').next());
             found.extend(names.map(|name| (Path::new(parent).join(name), made)));
         }

@@ -104,11 +104,11 @@ pub(super) static RULE: NeedRule = NeedRule {
     is_met: Some(is_installed),
 };
 
-/// Whether the library is installed, as far as that is known without the program's strings, which
-/// are not kept for compressed layers.
+/// Whether the library is installed, as far as can be determined without the program's strings,
+/// which are not kept for compressed layers.
 fn is_installed(process: &Process<'_>) -> bool {
     if let Some(found) = python(process) {
-        // Not only what Python starts with.
+        // More than what Python starts with.
         let mut parts = found.paths.iter().map(|path| path.join(PYTHON_PART));
         return parts.any(|part| process.has_file(&part));
     }
@@ -350,7 +350,7 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<LanguageRuntim
         })
         .collect();
     paths.sort();
-    // A path inside another directory comes with it.
+    // A path inside another directory is added with it.
     paths.dedup_by(|path, before| path.starts_with(before));
     if paths.is_empty() && language.may_be_whole {
         return None;

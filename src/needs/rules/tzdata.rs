@@ -46,7 +46,7 @@ fn reads_zones(process: &Process<'_>) -> Option<Sign> {
     if !process.wants_hints || !process.is_packed || process.is_static() {
         return None;
     }
-    // Few programs contain it, and the search for such strings is one pass that is done anyway.
+    // Few programs contain it, and the search is part of one pass that is made anyway.
     process.string_of(0, &[FOLDER])?;
     let texts = process.texts(0);
     let mut paths = texts.words.iter();

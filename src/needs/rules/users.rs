@@ -111,7 +111,7 @@ fn entries(source: &View, user: &str, others: &[String]) -> Result<(String, Stri
         let number = field(&group_line, 2);
         format!("{name}:x:{}:{number}::/:/sbin/nologin", id(user))
     });
-    // A name that nobody has stays unknown, as it is to the engine.
+    // A name without an entry stays unknown, as it is to the engine.
     if !user.is_empty() && (is_known || is_number(user)) {
         add(&mut passwd, user_line);
         add(&mut groups, group_line);
