@@ -1,4 +1,4 @@
-//! The container engine of this machine: docker, or podman, by its own command line.
+//! The container engine of this machine: docker or podman, through its command line.
 //!
 //! In: an archive to load, or the name of an image to save. Out: a pipe to or from the engine, and
 //! its error message when it fails. It is started only on the user's request.
@@ -42,7 +42,7 @@ pub enum EngineError {
         command: String,
         /// What it printed to standard error.
         said: String,
-        /// Why it was not docker.
+        /// Why docker was not used.
         instead: Option<String>,
     },
 }
@@ -52,7 +52,7 @@ pub enum EngineError {
 pub struct Engine {
     name: &'static str,
     program: PathBuf,
-    /// Why it is podman and not docker.
+    /// Why podman is used and not docker.
     instead: Option<String>,
 }
 

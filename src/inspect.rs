@@ -36,7 +36,7 @@ impl FileKind {
         Self::Link,
     ];
 
-    /// The word used in reports and in JSON.
+    /// The name used in reports and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Program => "programs",

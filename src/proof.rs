@@ -101,7 +101,7 @@ pub enum ProofError {
     },
 }
 
-/// The fix of a rule, in lower case and without its period, to follow other words.
+/// The fix of a rule, in lower case and without its period, to continue a sentence.
 fn advice_text(fix: &str) -> String {
     let mut letters = fix.trim_end_matches('.').chars();
     let first = letters.next().map(|letter| letter.to_ascii_lowercase());

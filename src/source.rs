@@ -251,13 +251,13 @@ fn architecture_names(program: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Reads of an ELF file in an image what closures, or checks of closures, will read of it: what passes
-/// by in a compressed layer cannot be read again.
+/// Reads from an ELF file in an image what closures, or checks of closures, will read of it: what
+/// is streamed from a compressed layer cannot be read again.
 pub fn probe(interest: Interest, file: &dyn ReadAt) {
     let Ok(object) = Object::read(file) else {
         return;
     };
-    // What cannot be read now cannot be read later: the error is met again.
+    // What cannot be read now cannot be read later: the error will be reported then.
     let _ = go_machine(&object, file);
     if is_glibc_loader(&object) {
         SystemFolders::read(&object, file);

@@ -54,7 +54,7 @@ impl Why {
     }
 }
 
-/// Why a file is there: the file that leads to it, if any does, and the rule.
+/// Why a file is there: the file that leads to it, if any, and the rule.
 type IncomingEdge = (Option<PathBuf>, String);
 
 /// The graph of what leads from one file of an image to another.
@@ -89,7 +89,7 @@ impl<'s> Graph<'s> {
         let view = &self.source.view;
         let by = by.map(Path::to_path_buf);
         let Ok(walk) = view.walk(path) else {
-            // A dangling link is in the image all the same.
+            // A dangling link is in the image nevertheless.
             let at = self
                 .source
                 .view
@@ -224,7 +224,7 @@ impl<'g> Search<'g> {
         (chains, false)
     }
 
-    /// Adds the steps before the one at `behind`; no file occurs twice in a chain.
+    /// Adds the steps that precede the one at `behind`; no file occurs twice in a chain.
     fn extend(&mut self, at: &'g Path, behind: Option<usize>) {
         let after: Vec<&Path> = self.after(behind).map(|(at, _)| at).collect();
         if after.contains(&at) {

@@ -34,7 +34,7 @@ struct DiffDocument {
 struct Compared {
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
-    /// The only one with an image for this platform: `a` or `b`.
+    /// `a` or `b` if only that one has an image for this platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     only_in: Option<&'static str>,
     #[serde(flatten)]

@@ -105,17 +105,17 @@ pub(super) fn open(
         Some(pipe) => read::open_pipe(pipe, &options).map_err(fail),
         None => Err(CliError::Usage("the container engine has no output".into())),
     };
-    // If the engine failed, its message tells why nothing can be read.
+    // If the engine failed, its message says why nothing can be read.
     saving.finish()?;
     images.map(OpenedImages::of)
 }
 
-/// The same error, with what the file is instead of an image, if that can be told.
+/// The same error, with what the file is instead of an image, if that can be determined.
 fn identified(path: &Path, error: ReadError) -> ReadError {
     let ReadError::NotAnImage("not a tar") = error else {
         return error;
     };
-    // A pipe has been read, and waits for a writer.
+    // A pipe was already read, and opening it again would wait for a writer.
     if !path.is_file() {
         return error;
     }
@@ -128,7 +128,7 @@ fn identified(path: &Path, error: ReadError) -> ReadError {
     if Head::of(&start) == Head::Elf {
         return ReadError::NotAnImage("an ELF file; slimpack tree shows what it loads");
     }
-    // The rest is advice for a file that is to be packed.
+    // The rest is advice about packing a file.
     let what = describe(&start).split(';').next().unwrap_or_default();
     let what = what.strip_suffix(" without a #! line").unwrap_or(what);
     match what.strip_prefix("it is ") {
@@ -171,7 +171,7 @@ pub(super) fn reference(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(engine::PREFIX)
 }
 
-/// Whether a path names an image that is not in a file.
+/// Whether a path names an image that is not a file.
 pub(super) fn is_name(path: &Path) -> bool {
     path == Path::new("-") || reference(path).is_some() || registry::name(path).is_some()
 }

@@ -90,7 +90,7 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
     Ok(ExitCode::from(status))
 }
 
-/// Writes an empty file whose time tells when all checks passed.
+/// Writes an empty file whose time is that of the last successful check.
 fn write_stamp(path: &Path) -> Result<(), CliError> {
     match Output::create(path)? {
         Output::File(file) => Ok(file.publish()?),
@@ -200,7 +200,7 @@ impl Linter<'_> {
             source: &source,
         };
         if context.survey.elf.is_empty() && kind == "elf" {
-            // The error tells why it is not an ELF program.
+            // The error says why it is not an ELF program.
             crate::closure::Program::find(&source.view, &files[0]).map_err(|error| {
                 CliError::Program {
                     path: name.to_path_buf(),
@@ -223,7 +223,7 @@ impl Linter<'_> {
         policy: &Policy,
         linted: &mut Vec<Linted>,
     ) -> Result<(), CliError> {
-        // What a program reads is found by the strings in it.
+        // What a program reads is detected by the strings in it.
         let interest = match self.args.runtime {
             true => Interest::Contents,
             false => Interest::Symbols,
@@ -315,7 +315,7 @@ impl Linter<'_> {
             names: OnceLock::new(),
             source: &source,
         };
-        // The digests have been computed in the meantime.
+        // The digests were computed in the meantime.
         let findings = lint::lint(&context, policy, || verification.finish())
             .map_err(|error| CliError::image(path, error.into()))?;
         Ok((findings, context.survey.unreadable))

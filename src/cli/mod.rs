@@ -31,7 +31,7 @@ use error::CliError;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // A limit on the size of files is an error like a full disk, not the end of the process.
+    // Exceeding the limit on file sizes is an error like a full disk; it must not kill the process.
     let ignored = Arc::new(AtomicBool::new(false));
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, ignored);
     end_orderly_without_memory();
@@ -49,8 +49,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Makes the end without memory, which Rust only has as an abort, an error like others; a panic stays
-/// an abort.
+/// Makes running out of memory, for which Rust only has an abort, an error like others; a panic
+/// stays an abort.
 fn end_orderly_without_memory() {
     /// Exit status of an error.
     const ERROR: i32 = 2;
@@ -74,8 +74,8 @@ fn log() {
     }
 }
 
-/// Starts the threads that images and many files are read with; where the system gives none, this one
-/// does the work: the pool's own start would panic.
+/// Starts the threads that read images and many files. If the system allows none, this thread does
+/// the work: the pool's own start would panic.
 fn threads() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let pool = rayon::ThreadPoolBuilder::new();
@@ -83,7 +83,7 @@ fn threads() {
         true => pool,
         false => pool.num_threads(1).use_current_thread(),
     };
-    // Fails only where there is a pool already.
+    // Fails only if there is a pool already.
     let _ = pool.build_global();
 }
 

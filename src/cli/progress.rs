@@ -16,7 +16,7 @@ use crate::bytes::bytes_read;
 const PATIENCE: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows what is being done, until dropped.
+/// Shows the current operation until dropped.
 pub(super) struct Progress {
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -39,7 +39,7 @@ impl Progress {
             let bar = bar(total).with_message(what);
             loop {
                 let bytes = bytes_read().saturating_sub(before);
-                // Some files are read twice: once for their facts.
+                // Some files are read twice: the first time for their facts.
                 bar.set_position(total.map_or(bytes, |total| bytes.min(total)));
                 bar.tick();
                 if is_over(&ended, TICK) {

@@ -61,7 +61,7 @@ pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Scratch, CliError> {
     use crate::registry::Registry;
     let fail = |error| CliError::registry("pull", name, error);
     let folder = Scratch::new().map_err(|error| fail(error.into()))?;
-    // It outlives the pull: whatever reads it, a signal removes it.
+    // It outlives the pull, since it is read afterwards; a signal removes it.
     watch();
     let interrupts = Interrupts::hold();
     let interrupted = || interrupts.received();

@@ -203,7 +203,7 @@ impl Write for Counter {
     }
 }
 
-/// A copy of standard input, or of the image that the local engine has under that name.
+/// A copy of standard input, or of the image with that name in the local engine.
 fn spooled(path: &Path) -> Result<Option<tempfile::NamedTempFile>, CliError> {
     let name = inspect::reference(path);
     if path != Path::new("-") && name.is_none() {

@@ -60,7 +60,7 @@ pub(super) fn run(args: &StripArgs, common: &Common) -> Result<ExitCode, CliErro
         Err(error @ (LeftAlone::Read(_) | LeftAlone::TooLarge)) => {
             return Err(CliError::Strip(args.file.clone(), error));
         }
-        // It is copied nevertheless: the next step of a build expects the output.
+        // It is copied anyway: the next step of a build expects the output.
         Err(why) => {
             write(args, &file, &metadata.permissions())?;
             document.left_alone = Some(why.to_string());

@@ -15,13 +15,13 @@ use super::progress::Progress;
 use crate::output::{Interrupts, Output, OutputError};
 use crate::trace::{Recording, TraceError, TraceOptions};
 
-/// After this time users wonder whether a run will end.
+/// After this time, users wonder whether a run will end.
 const LONG: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliError> {
     let is_stdout = args.output == Path::new("-");
     if !is_stdout {
-        // A run may be long: what cannot be written is reported before it.
+        // A run may be long, so an output that cannot be written is reported before it.
         drop(Output::create(&args.output)?);
     }
     let mut command = command(&args.command)?;
@@ -76,7 +76,7 @@ fn write(recording: &Recording, args: &TraceArgs, is_stdout: bool) -> Result<(),
     Ok(())
 }
 
-/// A command of this shell, found in PATH unless its name has a slash.
+/// A command as in a shell, found in PATH unless its name has a slash.
 pub(super) fn command(words: &[OsString]) -> Result<Command, CliError> {
     let (name, arguments) = words
         .split_first()

@@ -20,7 +20,7 @@ use crate::needs::{self, Mode, NeedRule, Process, Sign};
 use crate::report::{self, GraphLanguage};
 use crate::source::{Source, choose_root};
 
-/// Number of files from which on all cores are used, and number resolved before printing.
+/// With this many files or more, all cores are used; also the number resolved before printing.
 const MANY: usize = 32;
 const BATCH: usize = 128;
 
@@ -46,7 +46,7 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
         .files
         .chunk_by(|left, right| root(left).ok() == root(right).ok())
     {
-        // What is known of the files of a batch is given back after it.
+        // What is known about the files of a batch is freed after it.
         for files in files.chunks(BATCH) {
             let source = Source::open(&root(&files[0])?, &current_dir)?;
             let asked = TreeContext::new(args, common, &source, &args.env);
@@ -56,7 +56,7 @@ fn on_this_machine(args: &TreeArgs, common: &Common, out: &mut impl Write) -> Re
     Ok(status)
 }
 
-/// Answers for programs in the images at `path`: the given ones, else those that they start.
+/// Resolves programs in the images at `path`: the given ones, else those that the images start.
 fn in_images(
     args: &TreeArgs,
     common: &Common,
@@ -107,7 +107,7 @@ fn may_be_image(error: &ClosureError) -> bool {
     )
 }
 
-/// What is common to all files of one source.
+/// Everything that the files of one source share.
 struct TreeContext<'a> {
     args: &'a TreeArgs,
     common: &'a Common,
@@ -131,7 +131,7 @@ impl<'a> TreeContext<'a> {
         }
     }
 
-    /// Answers file by file, in order; returns the exit status.
+    /// Resolves file by file, in order; returns the exit status.
     fn answer_all(&self, files: &[PathBuf], out: &mut impl Write) -> Result<u8, CliError> {
         let answers: Vec<RenderedTree> = if files.len() >= MANY {
             files.par_iter().map(|path| self.answer(path)).collect()
@@ -145,7 +145,7 @@ impl<'a> TreeContext<'a> {
                     out.write_all(&text)?;
                     status = status.max(u8::from(!is_sound));
                 }
-                // The other files are still answered.
+                // The other files are still resolved.
                 Err(error) => {
                     out.flush()?;
                     error.report();
@@ -156,7 +156,7 @@ impl<'a> TreeContext<'a> {
         Ok(status)
     }
 
-    /// What the program needs for certain, besides what it loads.
+    /// What the program certainly needs, besides what it loads.
     fn needs(
         &self,
         closure: &Closure,

@@ -46,7 +46,7 @@ const ARCHITECTURES: [&str; 19] = [
     "mips64el",
 ];
 
-/// `[ARCH=]DIR`; a directory whose name looks like that is written `./ARCH=DIR`.
+/// `[ARCH=]DIR`; a directory whose name has this form is written `./ARCH=DIR`.
 pub(super) fn root(text: &str) -> Result<Root, String> {
     if text.is_empty() {
         return Err("write a directory".into());
@@ -219,7 +219,7 @@ pub(super) fn user(text: &str) -> Result<String, String> {
     let (user, group) = text
         .split_once(':')
         .map_or((text, None), |(u, g)| (u, Some(g)));
-    // Engines take numbers of 31 bits; to chown(2), the last of 32 bits is none.
+    // Engines accept numbers of 31 bits; to chown(2), the largest of 32 bits means no change.
     let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let is_number = |part: &str| is_digits(part) && part.parse::<i32>().is_ok();
     // The names that useradd(8) accepts.
@@ -281,7 +281,7 @@ fn grant(text: &str) -> Result<(&str, Grant), String> {
             Some((name, _)) if nearest(name, ["chown", "chmod"], 2).is_some() => {
                 return Err(format!("{option:?}: write chown= and chmod= once each"));
             }
-            // A comma of the path.
+            // A comma in the path.
             _ => break,
         }
         path = before;
@@ -314,8 +314,8 @@ pub(super) fn destination(text: &str) -> Result<String, String> {
     }
 }
 
-/// An absolute path in the image, without `..`; `.` and double slashes are removed. A slash at
-/// the end is kept: it means a directory.
+/// An absolute path in the image, without `..`; `.` and double slashes are removed. A trailing
+/// slash is kept: it means a directory.
 pub(super) fn image_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("write an absolute path inside the image, such as /app/run".into());

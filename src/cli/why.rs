@@ -102,7 +102,7 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     })
 }
 
-/// The record that the image carries as a file; `None` if it carries none that can be read.
+/// The record that the image has as a file; `None` if it has none that can be read.
 fn whole_record(source: &Source) -> Option<BTreeMap<String, String>> {
     let walk = source.view.walk(Path::new(RECORD_FILE)).ok()?;
     let size = walk.metadata.size;

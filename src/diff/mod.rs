@@ -19,7 +19,7 @@ use crate::bytes::is_same;
 use crate::image::read::{Head, Node, Tree};
 use crate::vfs::{Capabilities, NodeKind};
 
-/// Number of components of the directories that bytes are summed for: `/usr/lib`.
+/// Number of leading components of the directories that bytes are summed for: `/usr/lib`.
 const DEPTH: usize = 2;
 
 /// One difference between two nodes at the same path.
@@ -49,9 +49,9 @@ pub enum Change {
     },
     /// File capabilities, as `getcap(8)` prints them.
     Capabilities {
-        /// Those in the first tree; `None` without any.
+        /// Capabilities in the first tree; `None` if it has none.
         before: Option<String>,
-        /// Those in the second tree.
+        /// Capabilities in the second tree.
         after: Option<String>,
     },
     /// The target of a symbolic link.

@@ -1,8 +1,8 @@
 //! Users and groups of a root, by name and by number.
 //!
-//! In: `/etc/passwd` and `/etc/group` (`passwd(5)`, `group(5)`), and a user as a configuration or an
-//! option has it. Out: its IDs, as engines look them up (`GetExecUser` in runc's `user` package).
-//! Each file is read once, and only when a question needs it.
+//! In: `/etc/passwd` and `/etc/group` (`passwd(5)`, `group(5)`), and a user as given in a
+//! configuration or an option. Out: its IDs, as engines look them up (`GetExecUser` in runc's
+//! `user` package). Each file is read once, and only if it is needed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl Account {
         self.field(0)
     }
 
-    /// A field by its position in the line; empty where the line ends before it.
+    /// A field by its position in the line; empty if the line ends before it.
     pub fn field(&self, at: usize) -> &str {
         self.fields.get(at).map_or("", String::as_str)
     }
@@ -48,10 +48,10 @@ impl Account {
     }
 }
 
-/// A user or group that is given by name, and that no entry has.
+/// A user or group that is given by name but has no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownAccount {
-    /// Which of the two.
+    /// User or group.
     pub kind: AccountKind,
     /// The name.
     pub name: String,
@@ -80,7 +80,7 @@ impl fmt::Display for AccountKind {
 pub struct ProcessIds {
     /// User ID.
     pub uid: u32,
-    /// Group IDs, that of the process itself first.
+    /// Group IDs, the primary group first.
     pub gids: Vec<u32>,
 }
 
@@ -97,8 +97,8 @@ impl<'v> Accounts<'v> {
         Self::at(view, PASSWD.into(), GROUP.into())
     }
 
-    /// The users and groups that an image will have whose `/etc/passwd` and `/etc/group` come from
-    /// these files of `view`.
+    /// The users and groups of an image whose `/etc/passwd` and `/etc/group` come from these files
+    /// of `view`.
     pub fn at(view: &'v View, passwd: PathBuf, group: PathBuf) -> Self {
         Self {
             view,
@@ -140,8 +140,9 @@ impl<'v> Accounts<'v> {
         found.cloned()
     }
 
-    /// The IDs of a process that an engine starts as `USER[:GROUP]`. A number needs no entry; without
-    /// one its group is root's. Without a group in the text, all that list the user count.
+    /// The IDs of a process that an engine starts as `USER[:GROUP]`. A number needs no entry;
+    /// without one its group is root. Without a group in the text, all groups that list the user
+    /// count.
     ///
     /// # Errors
     /// [`UnknownAccount`] for a name without an entry.
@@ -182,7 +183,7 @@ impl<'v> Accounts<'v> {
         Ok(Owner { uid, gid })
     }
 
-    /// The names in `USER[:GROUP]` that no entry has.
+    /// The names in `USER[:GROUP]` that have no entry.
     pub fn unknown(&self, text: &str) -> Vec<UnknownAccount> {
         let (user, group) = split(text);
         let ids = [
@@ -206,7 +207,7 @@ impl<'v> Accounts<'v> {
     }
 }
 
-/// Both parts of `USER[:GROUP]`. Engines take an empty group for one that is not there.
+/// Both parts of `USER[:GROUP]`. Engines treat an empty group as absent.
 fn split(text: &str) -> (&str, Option<&str>) {
     match text.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
@@ -214,13 +215,13 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether a user or group is not given by name.
+/// Whether a user or group is given by number, or empty.
 pub fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn id(text: &str) -> Option<u32> {
-    // `parse` takes a sign, too.
+    // `parse` also accepts a sign.
     text.parse().ok().filter(|_| is_number(text))
 }
 

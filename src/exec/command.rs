@@ -10,8 +10,8 @@ use crate::vfs::{NodeKind, View};
 /// Default `PATH` of images that do not set it: that of docker, podman and containerd.
 pub const ENGINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Most directories of a `PATH` that are searched: an image may set one with millions, and each word
-/// that may be a command is searched in all of them.
+/// Maximum number of directories of a `PATH` that are searched: an image may set one with millions,
+/// and each word that may be a command is searched for in all of them.
 const MAX_FOLDERS: usize = 256;
 
 /// The value of a variable among `NAME=VALUE` entries; the last entry with that name wins.
@@ -164,7 +164,7 @@ mod tests {
             ("#! /usr/bin/env  -S python3 -u", Some("python3")),
             ("#!/bin/env -S -i A=1 perl -w", Some("perl")),
             ("#!/bin/env -S -u FOO sh", Some("sh")),
-            // Linux passes this as one argument.
+            // Linux passes the rest of the line as one argument.
             ("#!/usr/bin/env python3 -u", Some("python3 -u")),
             ("#!/usr/bin/env -i", None),
             ("#!/usr/bin/env", None),

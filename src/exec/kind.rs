@@ -1,4 +1,4 @@
-//! What a file is that the kernel cannot start.
+//! Identifies a file that the kernel cannot start.
 //!
 //! In: its first bytes. Out: a message that identifies it, with advice. Sources: the magic numbers
 //! in each format's specification; `execve(2)` for the first line of scripts.

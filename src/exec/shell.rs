@@ -16,8 +16,8 @@ const OTHER_SHELLS: [&str; 3] = ["fish", "tcsh", "csh"];
 /// Builtins that are followed by options and assignments.
 const DECLARING: [&str; 5] = ["export", "readonly", "declare", "typeset", "local"];
 
-/// Most different words of a script that are searched in the `PATH`; a script of a megabyte may have
-/// hundreds of thousands.
+/// Maximum number of distinct words of a script that are searched for in the `PATH`; a script of a
+/// megabyte may have hundreds of thousands.
 const MAX_COMMANDS: usize = 2000;
 
 /// Whether a program with this name is a shell, or contains one like busybox.
@@ -72,7 +72,8 @@ pub fn commands_in(
         if code.trim_start().starts_with('#') {
             continue;
         }
-        // A statement sees the variables of those before it; braces are those of a name at first.
+        // A statement sees the variables of earlier ones; braces are first taken as those of a
+        // variable name.
         for statement in code.split(['|', ';', '&']) {
             let statement = variables.expand(statement);
             for piece in statement.split(['(', ')', '`', '{', '}']) {
@@ -80,7 +81,7 @@ pub fn commands_in(
                 let mut declares = false;
                 while let Some(word) = words.peek() {
                     declares |= DECLARING.contains(word);
-                    // What is declared without a value is no command.
+                    // A variable that is declared without a value is not a command.
                     let is_prefix = KEYWORDS.contains(word) || variables.note(word);
                     if !is_prefix && !declares {
                         break;
@@ -173,12 +174,12 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Words that a command follows.
+/// Words that precede a command.
 const KEYWORDS: [&str; 14] = [
     "if", "then", "else", "elif", "while", "until", "do", "time", "!", "exec", "command", "fi",
     "done", "in",
 ];
-/// Commands that shells have built in.
+/// Commands built into shells.
 const BUILTINS: [&str; 34] = [
     "[", "test", "echo", "printf", "cd", "exit", "return", "set", "unset", "export", "local",
     "read", "shift", "trap", "true", "false", "eval", "source", ".", ":", "case", "esac", "for",
@@ -216,7 +217,7 @@ mod tests {
                 path.starts_with("/usr") || path.starts_with("/bin")
             });
             let expected: Vec<PathBuf> = commands.iter().map(PathBuf::from).collect();
-            // Bare names are found in the first directory of PATH here.
+            // In this test, bare names are found in the first directory of PATH.
             let found: Vec<PathBuf> = found
                 .into_iter()
                 .filter(|path| !path.starts_with("/usr/local"))

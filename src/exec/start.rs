@@ -21,7 +21,7 @@ pub struct Start {
     pub working_dir: PathBuf,
     /// `USER[:GROUP]` by name or number; empty for root.
     pub user: String,
-    /// Volumes: directories that engines mount something over.
+    /// Volumes: directories that are mount points.
     pub volumes: Vec<PathBuf>,
     /// Exposed ports, as `PORT[-PORT][/PROTOCOL]`.
     pub ports: Vec<String>,
@@ -60,7 +60,7 @@ impl Start {
     /// The path of the program that is started in the image.
     ///
     /// # Errors
-    /// A message that tells why there is none.
+    /// A message that says why there is none.
     pub fn program(&self, view: &View) -> Result<PathBuf, String> {
         let Some(word) = self.words.first() else {
             return Err("it has no entrypoint".into());

@@ -30,7 +30,8 @@ const STARTERS: [&str; 16] = [
 /// Maximum length of a chain of commands that start one another.
 const MAX_STARTERS: usize = 64;
 
-/// Most words after a starter that may be the command; options and assignments do not count.
+/// Maximum number of words after a starter that may be the command, without options and
+/// assignments.
 const MAX_WORDS: usize = 256;
 
 /// The programs that a command line starts besides its first word.
@@ -50,7 +51,7 @@ pub fn started_by(start: &Start, view: &View, words: &[&str]) -> Vec<PathBuf> {
         if !STARTERS.contains(&name) {
             break;
         }
-        // Users and numbers may precede the command, too: the first word in PATH counts.
+        // A user or number may also precede the command: the first word found in PATH counts.
         let is_word = |word: &&&str| !word.starts_with('-') && !word.contains('=');
         let commands = rest.iter().enumerate().filter(|(_, word)| is_word(word));
         let mut commands = commands.take(MAX_WORDS);

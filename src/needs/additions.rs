@@ -181,7 +181,7 @@ impl Loop<'_> {
 
     /// Adds a directory for its own sake, unless its contents bring it in as it is.
     fn folder(&mut self, walk: &Walk, to: Option<&Path>, is_empty: bool, whole: &Provision) {
-        // A directory that is closed to others stays so; any other comes with its contents.
+        // A directory that is closed to others stays closed; any other is added with its contents.
         let mode = self.context.source.mode(walk);
         self.note_access_list(walk, whole);
         let is_closed = mode & 0o055 != 0o055;
@@ -189,14 +189,14 @@ impl Loop<'_> {
         if !is_empty && !is_closed && !is_for_all && whole.ownership.is_usual() {
             return;
         }
-        // Its owner writes to it: a root directory has to be removable.
+        // Its owner may write to it, so that a root directory can be removed.
         let mode = match is_closed || is_for_all {
             true => (mode & 0o1777) | 0o700,
             false => 0o755,
         };
         let folder = to.unwrap_or(&walk.real).to_path_buf();
         self.note(Addition::Folder(folder, mode), whole);
-        // No file in it brings in the links that lead to it.
+        // No file in it would add the links that lead to it.
         for link in walk.links.iter().filter(|_| to.is_none()) {
             let link = Addition::Link(link.at.clone(), link.target.clone());
             self.note(link, whole);

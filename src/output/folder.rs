@@ -1,4 +1,4 @@
-//! A directory that appears whole or not at all.
+//! A directory that appears complete or not at all.
 //!
 //! In: a path that does not exist, or an empty directory. Out: a temporary directory next to it,
 //! which is filled and finally renamed to it.
@@ -15,11 +15,11 @@ use tempfile::TempDir;
 use super::Output;
 use super::{Interrupts, OutputError, Watched, receipt};
 
-/// A directory that has not been renamed into place yet. A failure or a signal removes it.
+/// A directory that was not renamed into place yet. A failure or a signal removes it.
 #[derive(Debug)]
 pub struct AtomicFolder {
     temporary: TempDir,
-    /// Dropped after the directory that it watches.
+    /// Dropped after the directory that it protects.
     _watched: Watched,
     target: PathBuf,
     force: bool,
@@ -76,12 +76,12 @@ impl AtomicFolder {
         self.temporary.path()
     }
 
-    /// The signals that are held back.
+    /// Holds back signals while the directory exists.
     pub fn interrupts(&self) -> &Interrupts {
         &self.interrupts
     }
 
-    /// Puts everything that was written on the disk (`syncfs(2)`).
+    /// Syncs everything that was written to disk (`syncfs(2)`).
     ///
     /// # Errors
     /// When the disk fails.
@@ -96,7 +96,7 @@ impl AtomicFolder {
     /// When it cannot be renamed; it is removed in that case.
     pub fn publish(self) -> Result<(), OutputError> {
         let fail = |error| OutputError::Io(self.target.clone(), error);
-        // What has been put there since is not slimpack's to remove.
+        // What was put there since then is not slimpack's to remove.
         let is_used = fs::read_dir(&self.target).is_ok_and(|mut names| names.next().is_some());
         if is_used && !self.force {
             return Err(OutputError::NotEmpty(self.target.clone()));
@@ -129,7 +129,7 @@ impl AtomicFolder {
     }
 }
 
-/// Puts the file system that holds a directory on the disk.
+/// Syncs the file system that holds a directory to disk.
 ///
 /// # Errors
 /// When the disk fails.

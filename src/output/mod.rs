@@ -1,8 +1,8 @@
 //! Atomic output.
 //!
-//! In: a path. Out: a file that appears there whole or not at all. It is written without a name, or next
-//! to its target, and renamed; a failure or a signal before that removes it and leaves the previous file
-//! unchanged.
+//! In: a path. Out: a file that appears there complete or not at all. It is written without a name,
+//! or next to its target, and then renamed; a failure or a signal before that removes it and leaves
+//! the previous file unchanged.
 
 mod folder;
 mod receipt;
@@ -68,8 +68,8 @@ pub enum Output {
     Device(File),
 }
 
-/// A file that has not been renamed into place yet. While it exists, signals that would
-/// terminate the process make its writes fail instead, so that it can be removed.
+/// A file that was not renamed into place yet. While it exists, signals that would terminate the
+/// process make its writes fail instead, so that it can be removed.
 #[derive(Debug)]
 pub struct AtomicFile {
     temporary: Temporary,
@@ -80,7 +80,8 @@ pub struct AtomicFile {
     end: u64,
 }
 
-/// Zeros of at least this many bytes are not written: a new file has them already.
+/// Runs of zeros of at least this many bytes are not written: a new file already reads as zeros
+/// there.
 const HOLE: usize = 64 << 10;
 
 impl Output {
@@ -116,7 +117,7 @@ impl Output {
         let interrupts = Interrupts::hold();
         let temporary = Temporary::create(folder).map_err(fail)?;
         if let Ok(previous) = fs::metadata(&target) {
-            // A file that is replaced stays as private as it was.
+            // A replaced file keeps its permissions.
             let same = temporary.file().set_permissions(previous.permissions());
             same.map_err(fail)?;
         }
@@ -138,7 +139,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Where a link leads that leads nowhere yet, through all links on the way; any other path as it is.
+/// The final target of a dangling link, through all links on the way; any other path unchanged.
 fn dangling_target(path: &Path) -> PathBuf {
     /// As in Linux (`path_resolution(7)`).
     const MAX_LINKS: usize = 40;
@@ -193,8 +194,8 @@ impl AtomicFile {
         self.interrupts.received()
     }
 
-    /// Puts the file in its place, and on the disk before that (`fdatasync(2)`), the name after it: a
-    /// power cut leaves the whole file, or the one before.
+    /// Syncs the file to disk (`fdatasync(2)`), renames it into place, and syncs the name: a power
+    /// cut leaves the whole new file, or the previous one.
     ///
     /// # Errors
     /// When it cannot be written or renamed; it is removed then.
@@ -207,7 +208,7 @@ impl AtomicFile {
         directory.sync_all().map_err(fail)
     }
 
-    /// Puts the file that stays in place on the disk, and its name.
+    /// Syncs the file that stays in place to disk, and its name.
     ///
     /// # Errors
     /// The error of `fsync(2)`.
@@ -227,7 +228,7 @@ impl AtomicFile {
         let fail = |error| OutputError::Io(target.clone(), error);
         let length = file.metadata().map_err(fail)?.len().max(self.end);
         if length < self.reserved || length == self.end {
-            // Gives back what was not needed, or ends in a hole.
+            // Releases what was not needed, or extends the file to end in a hole.
             file.set_len(length).map_err(fail)?;
         }
         self.temporary.publish(&target).map_err(fail)
@@ -242,7 +243,7 @@ impl AtomicFile {
         let Ok(before) = File::open(&self.target).and_then(HostFile::new) else {
             return Ok(false);
         };
-        // It may not be readable by its name: it has the mode of the file that it replaces.
+        // It may not be readable through its name: it has the mode of the file that it replaces.
         let now = self.temporary.file().try_clone().and_then(HostFile::new);
         is_same(&before, &now.map_err(fail)?).map_err(fail)
     }
@@ -262,7 +263,7 @@ impl Write for AtomicFile {
     fn flush(&mut self) -> io::Result<()> {
         let mut file = self.temporary.file();
         if self.end > 0 && file.metadata()?.len() < self.end {
-            // It can be read back from now on.
+            // From now on it can be read back.
             file.set_len(self.end)?;
         }
         file.flush()
@@ -276,8 +277,8 @@ impl Seek for AtomicFile {
     }
 }
 
-/// Whether there are only zeros: the first is one, and each is like the one before. Slices are compared
-/// many bytes at a time.
+/// Whether all bytes are zero: the first is, and each equals the one before. Comparing slices
+/// checks many bytes at a time.
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0) && bytes[1..] == bytes[..bytes.len() - 1]
 }
@@ -291,13 +292,13 @@ fn is_memory(file: &File) -> bool {
 
 /// Signals that terminate a process.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
-/// How many values hold them back.
+/// How many values hold signals back.
 static HOLDERS: Mutex<usize> = Mutex::new(0);
-/// Whether none does, so that a signal terminates the process again. A signal that was ever held keeps
-/// a handler, which would leave it without any effect.
+/// Whether none does, so that a signal terminates the process again. A signal that was ever held
+/// back keeps a handler, which would otherwise ignore it.
 static IS_FREE: AtomicBool = AtomicBool::new(true);
 
-/// Adds one to those that hold signals back, or takes one away.
+/// Adds to or subtracts from the number of values that hold signals back.
 fn count_holders(change: impl FnOnce(usize) -> usize) {
     let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
     *holders = change(*holders);
@@ -312,13 +313,13 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Holds them from now until the value is dropped.
+    /// Holds signals back until the value is dropped.
     pub fn hold() -> Self {
         static HANDLERS: Once = Once::new();
         count_holders(|holders| holders + 1);
         HANDLERS.call_once(|| {
             for signal in SIGNALS {
-                // Where it fails, the system's own way stays.
+                // If this fails, the default action of the signals stays.
                 let _ = signal_hook::flag::register_conditional_default(signal, &IS_FREE);
             }
         });
@@ -352,7 +353,7 @@ impl Interrupts {
     /// When one has arrived.
     pub fn check(&self) -> io::Result<()> {
         match self.received() {
-            // Not ErrorKind::Interrupted, which writers take as "try again".
+            // Not ErrorKind::Interrupted, which writers treat as "try again".
             Some(_) => Err(io::Error::other("interrupted by a signal")),
             None => Ok(()),
         }

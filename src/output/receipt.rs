@@ -2,7 +2,7 @@
 //!
 //! In: the directory. Out: `.NAME.slimpack` next to it, with the digest of the tree. A tree with
 //! that digest contains only what slimpack wrote, so nothing is lost when it is removed. Time
-//! stamps would be no proof, since any user can set them.
+//! stamps would not prove this, since any user can set them.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -32,9 +32,9 @@ pub(super) fn write(written: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the receipt of a directory that is not in its place after all.
+/// Removes the receipt of a directory that was not renamed into place.
 pub(super) fn remove(directory: &Path) {
-    // It matches no tree there: --force refuses with it as well as without.
+    // It matches no tree: --force refuses with or without it.
     let _ = fs::remove_file(place(directory));
 }
 
@@ -61,7 +61,7 @@ fn place(directory: &Path) -> PathBuf {
 /// The digest of everything below `directory`: names, kinds, permission bits, link targets, contents.
 fn digest(directory: &Path) -> io::Result<String> {
     let mut digester = Digester::new(io::sink(), 0);
-    // Names in order, each directory before what is in it.
+    // Names in order, each directory before its contents.
     let mut pending = vec![directory.to_path_buf()];
     while let Some(path) = pending.pop() {
         let found = fs::symlink_metadata(&path)?;

@@ -1,7 +1,7 @@
-//! Files that nothing is left of when the process is killed.
+//! Files of which nothing is left when the process is killed.
 //!
-//! In: the directory that a file will be in. Out: a file without a name there, which gets one when it is
-//! complete; a named one where the file system has no others.
+//! In: the directory that a file will be in. Out: an unnamed file there, which gets a name when it
+//! is complete; or a named one if the file system does not support unnamed files.
 
 use std::fs::File;
 use std::io;
@@ -14,12 +14,12 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::watch::Watched;
 
-/// A file that is not at its place yet.
+/// A file that is not in place yet.
 #[derive(Debug)]
 pub(super) enum Temporary {
     /// Without a name (`O_TMPFILE`, open(2)).
     Unnamed { file: File, folder: PathBuf },
-    /// With a name next to its place.
+    /// With a name next to the target.
     Named {
         file: NamedTempFile,
         watched: Watched,
@@ -35,7 +35,7 @@ impl Temporary {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let unnamed = open(folder, flags, Mode::from_raw_mode(0o666)).map(File::from);
         match unnamed {
-            // Its name is given through /proc.
+            // It is named through /proc.
             Ok(file) if Path::new(&in_proc(&file)).exists() => Ok(Self::Unnamed {
                 file,
                 folder: folder.to_owned(),
@@ -62,14 +62,15 @@ impl Temporary {
         }
     }
 
-    /// Puts the file at `target`, in place of what is there.
+    /// Renames the file to `target`, replacing what is there.
     ///
     /// # Errors
     /// When it cannot be named or renamed; nothing is left of it then.
     pub fn publish(self, target: &Path) -> io::Result<()> {
         match self {
             Self::Unnamed { file, folder } => {
-                // A link replaces nothing: where something is, the file gets a name for a moment.
+                // linkat does not replace anything: if the target exists, the file first gets a
+                // temporary name.
                 match link(&file, target) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     linked => return linked,
@@ -90,8 +91,8 @@ impl Temporary {
     }
 }
 
-/// Makes a file of a new name. Called with what opens it for the error of the system: that of `tempfile`
-/// names the temporary file, and its kind says nothing of too many open files.
+/// Creates a file with a new name. Opened by a callback to keep the system's error: that of
+/// `tempfile` contains the temporary name, and its kind hides that too many files are open.
 fn named<F>(
     folder: &Path,
     make: impl FnMut(&Path) -> io::Result<F>,

@@ -1,4 +1,4 @@
-//! Signals while a compressor works, which does not return before its block is done.
+//! Signals during compression, which does not return before its block is done.
 //!
 //! In: temporary paths. Out: the process ends within a second of the first signal and at once at the
 //! second, and the paths are removed.
@@ -17,9 +17,9 @@ use super::{Interrupts, SIGNALS};
 
 /// What to remove if a signal ends the process before its owners can.
 static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-/// How long owners have to end in order.
+/// How long owners have to clean up.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often it is looked whether a second signal has arrived.
+/// How often to check whether a second signal has arrived.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// A temporary path that is removed when a signal ends the process.
@@ -46,12 +46,12 @@ impl Drop for Watched {
 #[derive(Debug)]
 pub struct Scratch {
     directory: TempDir,
-    /// Dropped after the directory that it watches.
+    /// Dropped after the directory that it protects.
     _watched: Watched,
 }
 
 impl Scratch {
-    /// Creates one where temporary files belong.
+    /// Creates one in the directory for temporary files.
     ///
     /// # Errors
     /// When it cannot be created.
@@ -69,8 +69,8 @@ impl Scratch {
     }
 }
 
-/// From now on signals end the process, even while a compressor works. A thread waits for them; where
-/// the system gives none, they are noticed between two writes.
+/// From now on signals end the process, even during compression. A thread waits for them; if the
+/// system allows no thread, they are noticed between two writes.
 pub fn watch() {
     static WATCHER: Once = Once::new();
     WATCHER.call_once(|| {
@@ -88,14 +88,14 @@ pub fn watch() {
             while Instant::now() < until && signals.pending().next().is_none() {
                 std::thread::sleep(GLANCE);
             }
-            // Held until the end: nobody adds a path that would be left.
+            // Held until the end, so that no path is added that would be left.
             let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
             for path in std::mem::take(&mut *paths) {
                 let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             }
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         };
-        // Without a thread the writers alone look.
+        // Without a thread, only the writers check.
         let _ = std::thread::Builder::new().spawn(wait);
     });
 }

@@ -1,7 +1,7 @@
 //! What the user of an image may read and write.
 //!
-//! In: the options, and the tree before or after it is built. Out: directories that are made or kept
-//! for the user, and what the user will miss.
+//! In: the options, and the tree before or after it is built. Out: directories that are created or
+//! kept for the user, and what the user may not access.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) fn check_working_dir(rootfs: &Rootfs, options: &Options) -> Result<()
     }
 }
 
-/// Takes the place of the need's name for directories of the image that programs come from.
+/// Replaces the need's name for directories of the source image.
 const KEPT: &str = "--from";
 
 /// The directories of the source that are kept for the program to write to, or to start in.
@@ -48,8 +48,8 @@ pub(super) fn kept(options: &Options, source: &Source) -> Vec<Provision> {
     directories.collect()
 }
 
-/// Makes the working directory and the volumes that were typed, for the user of the image to write
-/// to: engines would make them for root.
+/// Creates the working directory and the volumes that were typed, so that the image's user may
+/// write to them: engines would create them for root.
 pub(super) fn make_folders(
     placer: &mut Placer<'_>,
     options: &Options,
@@ -62,7 +62,7 @@ pub(super) fn make_folders(
     let volumes = configured.volumes.iter().map(|path| (path, "--volume"));
     for (path, option) in working_dir.chain(volumes) {
         let path = Path::new(path);
-        // What a configuration inherits is as the image has it.
+        // What a configuration inherits is as in the image.
         let is_inherited = options.kept.iter().any(|(kept, _)| kept == path);
         if path != Path::new("/") && !is_inherited {
             let owner = Owners::new(source, options).owner(user)?;
@@ -72,19 +72,19 @@ pub(super) fn make_folders(
     Ok(())
 }
 
-/// Tells what was added that the user of the image may not read.
+/// Reports what was added that the user of the image may not read.
 pub(super) fn unreadable(
     rootfs: &Arc<Rootfs>,
     options: &Options,
     source: &Source,
 ) -> Option<String> {
     let user = options.configured.user.as_deref()?;
-    // What comes from an image is as closed to its user as it was there.
+    // What comes from an image is as inaccessible to its user as it was there.
     if source.is_image() {
         return None;
     }
     let configured = Owners::new(source, options).numbers(user).ok()?;
-    // The groups are those that the image has in its own /etc/passwd and /etc/group.
+    // The groups are those in the image's own /etc/passwd and /etc/group.
     let vfs = RootfsVfs::new(rootfs.clone(), source.view.clone());
     let image = View::new(Box::new(vfs), source.view.memo().clone());
     let ids = Accounts::of(&image).process(&configured).ok()?;
@@ -98,7 +98,7 @@ pub(super) fn unreadable(
             _ => 0,
         };
         let is_open = match &node.content {
-            // Names in it are of no use without the right to enter it.
+            // Its names are of no use without permission to search it.
             Content::Directory(mode) => mode >> shift & 0o5 == 0o5,
             Content::File(file) => file.mode >> shift & 0o4 != 0,
             Content::Symlink(_) => true,
@@ -116,7 +116,7 @@ pub(super) fn unreadable(
     ))
 }
 
-/// Tells that the home of the image's user, where engines point HOME at, is not in the image.
+/// Reports if the home of the image's user, to which engines set HOME, is not in the image.
 pub(super) fn homeless(rootfs: &Rootfs, options: &Options, source: &Source) -> Option<Hint> {
     let user = options.configured.user.as_deref()?;
     let owners = Owners::new(source, options);

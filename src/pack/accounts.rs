@@ -54,8 +54,8 @@ impl<'s> Owners<'s> {
         owner.map_err(|unknown| self.unknown(unknown))
     }
 
-    /// `USER[:GROUP]` in numbers, for engines that have to know without looking into the image: some
-    /// refuse a name where root is not allowed.
+    /// `USER[:GROUP]` in numbers, for engines that cannot look into the image: some refuse a name
+    /// where root is not allowed.
     ///
     /// # Errors
     /// [`PackError::Owner`] if there is no such user or group.

@@ -73,13 +73,13 @@ pub enum PackError {
     /// A user or group that the image does not have.
     #[error("there is no {kind} {name:?} in {}{}; give its number, or add the file with --add", .file.display(), did_you_mean(nearest(.name, .known.iter().map(String::as_str), 2)))]
     Owner {
-        /// Which of the two.
+        /// User or group.
         kind: AccountKind,
         /// The name, as it was typed.
         name: String,
         /// Where it was looked up.
         file: PathBuf,
-        /// The names that are there.
+        /// The names that exist.
         known: Vec<String>,
     },
     /// A need cannot be met.
@@ -230,7 +230,7 @@ fn lines(errors: &[PackError]) -> String {
     lines.join("\n")
 }
 
-/// Objects that need a missing library, of which a message names no more.
+/// Maximum number of objects needing a missing library that a message lists.
 const MAX_REQUESTERS: usize = 5;
 
 fn incomplete(missing: &[MissingLibrary]) -> String {

@@ -1,7 +1,7 @@
-//! The options that give the image of a traced run without running anything.
+//! Options that give the image of a traced run without a run.
 //!
-//! In: the options of a pack with a trace, and its plan. Out: `--with`, `--add` and `--mkdir` options,
-//! shortest first, and what they cannot reproduce. Each proposal is planned, not guessed.
+//! In: the options of a pack with a trace, and its plan. Out: `--with`, `--add` and `--mkdir`
+//! options, shortest first, and what they cannot reproduce. Each proposal is planned, not guessed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::needs::TRACE;
 use crate::rootfs::{Content, Reason, Rootfs, RootfsNode};
 use crate::vfs::{NodeKind, Owner, View};
 
-/// A directory with more entries than this is not compared whole.
+/// A directory with more entries than this is not compared as a whole.
 const ENTRIES_MAX: usize = 10_000;
 
 /// Options, and how their image differs from that of the trace.
@@ -20,7 +20,7 @@ const ENTRIES_MAX: usize = 10_000;
 pub struct TraceFlags {
     /// The options, each as one word of a command line.
     pub flags: Vec<String>,
-    /// Paths that the trace adds and the options do not, or not the same.
+    /// Paths that the trace adds and the options do not, or not identically.
     pub lacks: Vec<PathBuf>,
     /// Paths that only the options add.
     pub more: Vec<PathBuf>,
@@ -36,8 +36,8 @@ pub fn without_trace(options: &Options, traced: &Plan) -> Result<TraceFlags, Pac
     plain.wants_hints = true;
     let mut flags = Vec::new();
     let mut plan = fitting_needs(&mut plain, traced, &mut flags)?;
-    // Files and links, or whole directories of them.
-    // What is loaded comes with what loads it, so that it is only named when it did not.
+    // Files and links, or whole directories of them. Libraries come with what loads them, so they are
+    // named only if nothing does.
     for is_loaded in [false, true] {
         for path in items(traced, &plan, is_loaded) {
             let source = path.to_string_lossy().into_owned();
@@ -115,7 +115,7 @@ fn directories(plain: &mut Options, traced: &Plan, plan: &Plan, flags: &mut Vec<
     }
 }
 
-/// What a run looked up and `plan` lacks: files, links, and directories that are there whole.
+/// What a run looked up and `plan` lacks: files, links, and complete directories.
 fn items(traced: &Plan, plan: &Plan, is_loaded: bool) -> Vec<PathBuf> {
     let mut items = BTreeSet::new();
     for path in difference(&traced.rootfs, &plan.rootfs) {
@@ -134,7 +134,7 @@ fn items(traced: &Plan, plan: &Plan, is_loaded: bool) -> Vec<PathBuf> {
     outer.cloned().collect()
 }
 
-/// The paths that `a` has and `b` has not, or not the same.
+/// The paths that `a` has and `b` lacks, or has with another content.
 fn difference(a: &Rootfs, b: &Rootfs) -> Vec<PathBuf> {
     let different = a.nodes().filter(|(path, node)| {
         let same = b.node(path).is_some_and(|other| is_same(node, other));
@@ -167,10 +167,11 @@ fn is_below(path: &Path, items: &BTreeSet<PathBuf>) -> bool {
     path.ancestors().skip(1).any(|above| items.contains(above))
 }
 
-/// The highest directory above `path` of which the image has everything; the path itself if there is none.
+/// The highest directory above `path` that is completely in the image; the path itself if there is
+/// none.
 fn widest(path: &Path, traced: &Plan, view: &View) -> PathBuf {
     let above = path.ancestors().skip(1);
-    // A directory of the root, such as /usr, is nobody's data.
+    // A top-level directory such as /usr is not the data of one program.
     let above = above.filter(|path| path.components().count() > 2);
     let whole = above.take_while(|path| is_whole(path, &traced.rootfs, view));
     whole.last().unwrap_or(path).to_path_buf()

@@ -34,13 +34,13 @@ pub struct Options {
     pub add: Vec<Add>,
     /// Directories to create.
     pub mkdir: Vec<Mkdir>,
-    /// Whether programs keep their setuid and setgid bits, and the owner that these are about.
+    /// Whether programs keep their setuid and setgid bits, with the owner.
     pub keep_setuid: bool,
     /// Whether files of an image get the owner and mode that files of this machine get.
     pub normalize: bool,
-    /// Directories of the image that programs come from, each with why it is kept if it is there.
+    /// Directories of the source image, each with the reason to keep it if it exists.
     pub kept: Vec<(PathBuf, &'static str)>,
-    /// Whether the user of the image is inherited, and so stays as it is written.
+    /// Whether the user of the image is inherited, and therefore not converted to numbers.
     pub inherits_user: bool,
     /// Globs of paths in the image to leave out.
     pub exclude: Vec<String>,
@@ -68,14 +68,14 @@ pub struct Options {
     pub configured: Configured,
 }
 
-/// Recorded runs, which the image shall be able to repeat.
+/// Recorded runs that have to work in the image.
 #[derive(Clone, Debug)]
 pub struct TracedRuns {
     /// What they looked up.
     pub recording: Arc<Recording>,
     /// Globs of paths to leave out.
     pub ignore: Vec<String>,
-    /// Whether a directory that was listed is packed whole.
+    /// Whether a directory whose names were read is packed as a whole.
     pub whole_directories: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: what was requested, and the tree that it comes from. Out: [`Subjects`] that were found,
 //! [`Resolved`] with all they load and need, [`Placed`] into a tree, [`Proven`] inside it, and the
-//! [`Plan`]. What a later phase wants can only be had by going through the earlier ones.
+//! [`Plan`]. A later phase can be reached only through the earlier ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use crate::proof::{MissedCall, prove};
 use crate::rootfs::{Content, Placer, Reason, Rootfs, is_excluded, is_installed};
 use crate::source::Source;
 
-/// Programs that were found, and what shall come with them.
+/// Programs that were found, and what is added to them.
 pub(super) struct Subjects {
     programs: Vec<Subject>,
     added: Vec<Provision>,
@@ -42,16 +42,16 @@ pub(super) struct Resolved {
     platform: Platform,
 }
 
-/// The tree of the image, and what in it has to start.
+/// The tree of the image, and what has to start in it.
 pub(super) struct Placed {
     programs: Vec<PlacedProgram>,
-    /// What needs and `--add` brought, by its path in the image.
+    /// What needs and `--add` added, by its path in the image.
     started: Vec<(PathBuf, Closure)>,
     rootfs: Arc<Rootfs>,
     stripping: Stripping,
     /// Bytes that `--hardlink` saves.
     linked: u64,
-    /// What the needs added, but for what was started.
+    /// What the needs added, except programs.
     provisions: Provisions,
     missing: Vec<MissingLibrary>,
     globbed: Vec<PathBuf>,
@@ -72,10 +72,10 @@ pub(super) struct Proven {
 }
 
 impl Subjects {
-    /// Finds what was named.
+    /// Finds the programs and files that were named.
     ///
     /// # Errors
-    /// All that is wrong with it, not only the first.
+    /// Everything that is wrong with them, not only the first.
     pub fn find(options: &Options, source: &Source) -> Result<Self, PackError> {
         let mut errors = Vec::new();
         let (programs, mut added) = subjects::find(source, options, &mut errors);
@@ -94,10 +94,10 @@ impl Subjects {
         })
     }
 
-    /// Works out what the programs load and need.
+    /// Resolves what the programs load and need.
     ///
     /// # Errors
-    /// When libraries are missing that may not be, or a requested need cannot be served.
+    /// When libraries are missing that are not allowed to be, or a requested need cannot be met.
     pub fn resolve(mut self, options: &Options, source: &Source) -> Result<Resolved, PackError> {
         let environment = environment(options);
         let environment = source.environment(&options.library_path, environment);
@@ -177,7 +177,7 @@ impl Resolved {
     /// Puts everything into the tree of the image.
     ///
     /// # Errors
-    /// When two files want one path, or the image would be larger than allowed.
+    /// When two files have the same path, or the image would be larger than allowed.
     pub fn place(mut self, options: &Options, source: &Source) -> Result<Placed, PackError> {
         let working_dir = working_dir(options);
         let mut placer = Placer::new(&source.view, &working_dir)
@@ -282,7 +282,7 @@ impl Placed {
         const USERS: [&str; 2] = ["/etc/passwd", "/etc/group"];
         let mut inputs = Inputs::default();
         if source.is_image() {
-            // Whatever is in it: the image is one file.
+            // Its contents do not matter: the image is one file.
             inputs.add_image(source.root());
             return inputs;
         }
@@ -344,7 +344,7 @@ impl Proven {
     }
 }
 
-/// What loaders in the image are told.
+/// The environment of loaders in the image.
 fn environment(options: &Options) -> Environment {
     Environment {
         hwcaps: options.hwcaps,
@@ -356,7 +356,7 @@ fn working_dir(options: &Options) -> PathBuf {
     PathBuf::from(options.configured.working_dir.as_deref().unwrap_or("/"))
 }
 
-/// The libraries that nothing answers for.
+/// The libraries that are not found.
 fn missing(
     source: &Source,
     programs: &[(Subject, Closure)],
@@ -371,14 +371,14 @@ fn missing(
         let path = source.shown(&started.path);
         let lacks = missing_libraries(source, &path, &started.closure).into_iter();
         let is_plugin = started.closure.program().object.linkage() == Linkage::Library;
-        // A plugin is opened by a process that has libraries already: libjvm.so is where no loader
-        // looks for it, and every library of Java needs it.
+        // A plugin is opened by a process that has already loaded libraries: libjvm.so is in no
+        // directory that a loader searches, and every library of Java needs it.
         missing.extend(lacks.filter(|library| !is_plugin || !sonames.contains(&library.name)));
     }
     once_each(missing)
 }
 
-/// Each missing library of a name once, with everybody who needs it.
+/// Each missing library once, with everything that needs it.
 fn once_each(missing: Vec<MissingLibrary>) -> Vec<MissingLibrary> {
     let mut once: Vec<MissingLibrary> = Vec::new();
     let mut known: HashMap<OsString, usize> = HashMap::new();
@@ -424,7 +424,7 @@ fn place(
         Some(script) => {
             let path = placer.place_script(script, destination)?;
             let reason = Reason::InterpreterOf(path.clone());
-            // The first line of the script says where it is.
+            // The `#!` line of the script has its path.
             let place = &closure.program().opened_as;
             let interpreter = placer.place(&closure, Some(place), &reason)?;
             (path, interpreter.program)

@@ -25,8 +25,7 @@ pub(super) fn reasons(rootfs: &Rootfs) -> BTreeMap<String, String> {
     within(rootfs, MAX_RECORD)
 }
 
-/// Writes the record into the file that was made for it, if there is one: all reasons are known
-/// only now.
+/// Writes the record into its file, if there is one: only now are all reasons known.
 pub(super) fn fill(rootfs: &mut Rootfs) {
     let path = Path::new(RECORD_FILE);
     if rootfs.is_made(path) {
@@ -92,7 +91,7 @@ fn by_shared_directory(
     for (path, node) in rootfs.nodes() {
         let own = exact.get(&path.display().to_string()).map(String::as_str);
         if own.is_none() && matches!(node.content, Content::Directory(_)) {
-            // Made on the way to something else.
+            // Created on the way to something else.
             continue;
         }
         for directory in path.ancestors().skip(1) {

@@ -1,7 +1,8 @@
 //! What traced runs looked up, as additions to the image.
 //!
-//! In: a recording, and what is known of the programs without it. Out: files, directories and links to
-//! add, and what the recording cannot give. It only ever adds: what the loader needs is there anyway.
+//! In: a recording, and what is known about the programs without it. Out: files, directories and
+//! links to add, and what the recording cannot provide. It only adds: what the loader needs is
+//! there anyway.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -17,16 +18,16 @@ use crate::vfs::{NodeKind, Owner, View, Walk};
 
 /// Files larger than this that were only tested for existence are not packed, in bytes.
 const TESTED_MAX: u64 = 1_000_000;
-/// What engines mount, and what is not a file.
+/// Paths that engines mount, or that are not files.
 const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
-/// How the loaders are configured (`ld.so(8)`; `ldso/dynlink.c` of musl): slimpack writes that itself.
+/// The loaders' configuration (`ld.so(8)`; `ldso/dynlink.c` of musl), which slimpack writes itself.
 const LOADER: [&str; 3] = ["/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.conf"];
-/// What was done to a path only to learn whether it is there.
+/// Uses of a path that only test whether it exists.
 const TESTS: Uses = Uses::TESTED.and(Uses::LINK).and(Uses::REFUSED);
 /// Longest text of a process in a reason, in characters.
 const PROCESS_MAX: usize = 60;
 
-/// What runs add.
+/// What runs add to the image.
 #[derive(Default)]
 pub(super) struct FromRuns {
     pub provisions: Vec<Provision>,
@@ -66,7 +67,8 @@ pub(super) fn added(
     join.result
 }
 
-/// The provisions without files of runs that slimpack makes for the image, such as `/etc/passwd`.
+/// The provisions without files from runs that slimpack generates for the image, such as
+/// `/etc/passwd`.
 pub(super) fn without_made<'p>(
     provisions: &'p [Provision],
     source: &Source,
@@ -90,13 +92,13 @@ pub(super) fn without_made<'p>(
         })
 }
 
-/// Paths that a run looked for and did not find, and that the image has.
+/// Paths that a run looked up without finding them, and that the image has.
 pub(super) fn unexpected(options: &Options, rootfs: &Rootfs) -> Vec<String> {
     let runs = options.traced.iter();
     let absent = runs.flat_map(|runs| &runs.recording.absent);
     let there = absent.filter(|path| {
         let node = rootfs.node(path);
-        // What slimpack makes by itself is there for another reason.
+        // What slimpack generates is there for another reason.
         node.is_some_and(|node| node.reasons.iter().any(Reason::is_by_hand))
     });
     let messages = there.map(|path| {
@@ -124,7 +126,7 @@ fn known(source: &Source, subjects: &[Subject], closures: &[Closure]) -> HashSet
 
 struct Join<'a> {
     view: &'a View,
-    /// Directories whose names a process read.
+    /// Directories in which a process read the names.
     listed: Vec<(PathBuf, usize)>,
     runs: &'a TracedRuns,
     known: HashSet<PathBuf>,
@@ -141,7 +143,7 @@ fn created(source: &Source, runs: &TracedRuns) -> BTreeSet<PathBuf> {
 }
 
 impl Join<'_> {
-    /// Whether a path as it was looked up is not for the image.
+    /// Whether a path, as it was looked up, is left out.
     fn is_left_out(&self, path: &Path) -> bool {
         let is_below = |roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
         let is_loaders = LOADER.iter().any(|file| path == Path::new(file))
@@ -192,7 +194,7 @@ impl Join<'_> {
             return self.folder_of(&location, traced);
         }
         let cause = self.cause(traced, verb(uses));
-        // Only the link itself was asked for.
+        // Only the link itself was queried.
         if uses.without(Uses::LINK).is_empty()
             && let Ok(target) = self.view.read_link(path)
         {
@@ -204,7 +206,7 @@ impl Join<'_> {
         }
         let Ok(walk) = self.view.walk(path) else {
             return match self.view.read_link(path) {
-                // It leads nowhere, and did so for the run.
+                // It is dangling, and was for the run.
                 Ok(target) => self.add(Addition::Link(location, target), &cause),
                 Err(_) => self.gone(path, traced),
             };
@@ -215,7 +217,7 @@ impl Join<'_> {
         match walk.metadata.kind {
             NodeKind::File => self.file(path, &walk, traced, &cause),
             NodeKind::Directory => self.directory(path, &walk, traced, &cause),
-            // Devices, sockets and pipes are made by whoever uses them.
+            // Devices, sockets and pipes are created by the programs that use them.
             NodeKind::Symlink | NodeKind::Special => {}
         }
     }
@@ -223,7 +225,7 @@ impl Join<'_> {
     fn file(&mut self, path: &Path, walk: &Walk, traced: Traced, cause: &Cause) {
         let uses = traced.uses;
         if self.known.contains(&walk.real) {
-            // In the image already; the run may have come another way.
+            // It is already in the image; the run may have used another path.
             return self.way(walk, cause);
         }
         if uses.has(Uses::CHANGED.and(Uses::REMOVED)) && self.changed(path, walk, cause) {
@@ -246,7 +248,7 @@ impl Join<'_> {
         self.add_for_owner(Addition::File(path.to_path_buf()), walk, cause);
     }
 
-    /// Adds something; what is closed to group or others stays its owner's, who could not read it
+    /// Adds something. What is closed to group or others keeps its owner, who could not read it
     /// otherwise.
     fn add_for_owner(&mut self, addition: Addition, walk: &Walk, cause: &Cause) {
         self.result.provisions.push(Provision {
@@ -259,7 +261,7 @@ impl Join<'_> {
         });
     }
 
-    /// A file that was there before the run, which wrote to it; returns whether it is dealt with.
+    /// A file that existed before the run, which wrote to it; returns whether it was handled.
     fn changed(&mut self, path: &Path, walk: &Walk, cause: &Cause) -> bool {
         let before = self.runs.recording.before.get(path);
         let now = self.view.read(path, MAX_BEFORE);
@@ -280,7 +282,7 @@ impl Join<'_> {
         }
     }
 
-    /// Adds a file as it was before the run, no more open than it was.
+    /// Adds a file as it was before the run, with no more permissions than it had.
     fn before(&mut self, path: PathBuf, before: &Before, cause: &Cause) {
         let Before { mode, uid, gid, .. } = *before;
         self.result.provisions.push(Provision {
@@ -307,7 +309,7 @@ impl Join<'_> {
         self.add_for_owner(folder, walk, cause);
     }
 
-    /// Directories may have had more in them than the run used.
+    /// Hints that directories may have contained more than the run used.
     fn hint_at_directories(&mut self) {
         let Some((first, process)) = self.listed.first() else {
             return;
@@ -332,7 +334,7 @@ impl Join<'_> {
         });
     }
 
-    /// Something that the run created: its directory is in the image, to create it again.
+    /// Something that the run created: adds its directory, so that it can be created again.
     fn folder_of(&mut self, location: &Path, traced: Traced) {
         let mut folders = location.ancestors().skip(1);
         let Some(folder) = folders.find(|folder| !self.result.created.contains(*folder)) else {
@@ -360,7 +362,7 @@ impl Join<'_> {
         });
     }
 
-    /// A path that is no longer there.
+    /// A path that no longer exists.
     fn gone(&mut self, path: &Path, traced: Traced) {
         if traced.uses.has(Uses::CREATED) {
             return;
@@ -409,7 +411,7 @@ impl Join<'_> {
     }
 }
 
-/// Largest file that is compared with what it was before a run, in bytes.
+/// Largest file that is compared with its state before a run, in bytes.
 const MAX_BEFORE: u64 = 64 << 20;
 
 /// The start of a command line.
@@ -423,7 +425,7 @@ fn short(process: &str) -> String {
     format!("{short}{more}")
 }
 
-/// What was done to a path, as a verb; the strongest.
+/// The strongest use of a path, as a verb.
 fn verb(uses: Uses) -> &'static str {
     let verbs = [
         (Uses::EXECUTED, "executed"),

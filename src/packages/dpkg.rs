@@ -82,7 +82,7 @@ pub(super) fn lists(view: &View) -> Vec<List> {
 
 fn names(view: &View, directory: &str) -> Vec<String> {
     let names = view.read_dir(Path::new(directory)).unwrap_or_default();
-    // Beside its list a package has scripts, sums, triggers.
+    // Next to its list, a package has scripts, checksums and triggers.
     let names = names.into_iter().take(MAX_PACKAGES * 8);
     names.filter_map(|name| name.into_string().ok()).collect()
 }

@@ -19,12 +19,12 @@ use dpkg::List;
 
 /// Largest database of all packages, in bytes.
 const MAX_DATABASE: u64 = 128 << 20;
-/// What a path takes in memory besides its bytes.
+/// Memory that a path takes in addition to its bytes.
 const PER_PATH: u64 = 64;
-/// Most packages that are read.
+/// Maximum number of packages that are read.
 const MAX_PACKAGES: usize = 50_000;
-/// Most dependencies of all packages that are recorded: each takes many times its bytes in the
-/// database. A whole distribution has half as many.
+/// Maximum number of dependencies of all packages that are recorded: each takes many times its size
+/// in the database. A whole distribution has half as many.
 const MAX_NEEDS: usize = if cfg!(test) { 100 } else { 1_000_000 };
 
 /// The installed packages.
@@ -192,7 +192,7 @@ fn names_of(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The packages that count as one with a package.
+/// The packages that are treated as part of a package.
 type Relatives = for<'o> fn(&'o Origins, &'o str) -> BTreeSet<&'o str>;
 
 /// Source packages and dependencies of packages.
@@ -241,7 +241,7 @@ impl Origins {
         siblings
     }
 
-    /// Those, and its dependencies whose names begin with the same word.
+    /// The same, and its dependencies whose names begin with the same word.
     fn family<'o>(&'o self, package: &'o str) -> BTreeSet<&'o str> {
         let word = |name: &'o str| name.split(|c: char| !c.is_ascii_alphabetic()).next();
         let mut family = self.siblings(package);
@@ -264,7 +264,7 @@ mod tests {
         View::new(Box::new(vfs), Arc::new(Memo::default()))
     }
 
-    /// What dpkg, and what distroless, keep of the same package.
+    /// What dpkg and distroless record of the same package.
     fn installed() -> View {
         let list = "/.\n/usr\n/usr/lib\n/usr/lib/libz.so.1\n";
         view(MemoryVfs::new().file("/var/lib/dpkg/info/zlib1g:amd64.list", list))

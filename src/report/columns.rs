@@ -1,4 +1,4 @@
-//! Texts that fit a terminal of 80 columns.
+//! Texts that fit into 80 columns.
 //!
 //! In: a text or a path. Out: lines of at most as many characters, or the path without its middle.
 
@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 const LABEL: Style = AnsiColor::Yellow.on_default().bold();
 /// Columns of a terminal.
 pub(super) const COLUMNS: usize = 80;
-/// Before the lines that continue a paragraph; no label is shorter.
+/// Indentation of the lines that continue a paragraph; no label is shorter.
 const INDENT: &str = "    ";
 
 /// What is left of a line after `taken` characters.
@@ -30,13 +30,13 @@ pub(super) fn paragraph(label: &str, text: &str, out: &mut dyn Write) -> io::Res
     lines.try_for_each(|line| writeln!(out, "{INDENT}{line}"))
 }
 
-/// A path of at most `most` characters: of a longer one, the beginning and the end.
+/// A path of at most `most` characters: a longer one loses its middle.
 pub(super) fn middle_out(path: &str, most: usize) -> String {
     let length = path.chars().count();
     if length <= most {
         return path.to_owned();
     }
-    // The end tells more: it has the name of the file.
+    // The end is more useful: it has the name of the file.
     let end = most.saturating_sub(1) * 2 / 3;
     let start = most.saturating_sub(1) - end;
     let head: String = path.chars().take(start).collect();
@@ -44,7 +44,7 @@ pub(super) fn middle_out(path: &str, most: usize) -> String {
     format!("{head}…{tail}")
 }
 
-/// The words of a text in lines of at most `most` characters; a longer word has a line of its own.
+/// The words of a text in lines of at most `most` characters; a longer word gets its own line.
 pub(super) fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

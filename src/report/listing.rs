@@ -15,9 +15,9 @@ use crate::pack::Plan;
 use crate::rootfs::{Content, RootfsNode, RootfsVfs};
 use crate::vfs::{NodeKind, View, safe};
 
-/// Width of the column of sizes and the space after it.
+/// Width of the size column, with the space after it.
 const MARGIN: usize = 12;
-/// Images with fewer files have no total by directory: the list itself is short.
+/// Images with fewer files get no total by directory: the list itself is short.
 const FEW: usize = 10;
 /// Number of directories that the total lists.
 const NAMED: usize = 8;
@@ -112,7 +112,7 @@ fn links_to(file: &Path, links: &[&Path]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// The largest directories, with what is in and below them.
+/// The largest directories, each with the total of its subtree.
 fn by_directory(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let mut totals: BTreeMap<PathBuf, (u64, usize)> = BTreeMap::new();
     let files = plan.rootfs.files().filter_map(|(path, node)| match node {

@@ -197,7 +197,7 @@ fn hints(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
             1 => ", and 1 more program hints at it".to_owned(),
             more => format!(", and {more} more programs hint at it"),
         };
-        // The flag is on a line of its own, ready to copy; what else the need can do is for -v.
+        // The flag is on its own line, ready to copy; other options of the need are for -v.
         let adds = match verbose {
             true => adds.replace("; ", "\n"),
             false => adds.split("; ").take(1).collect(),
@@ -428,7 +428,7 @@ fn totals(plan: &Plan) -> String {
     format!("{text}, {}", size(plan.rootfs.bytes()))
 }
 
-/// Owner and mode of a node, where they are not the usual ones.
+/// Owner and mode of a node, unless they are the default ones.
 pub(super) fn rights(node: &RootfsNode, mode: u32, usual: &[u32]) -> String {
     let Owner { uid, gid } = node.owner;
     match (uid, gid) == (0, 0) && usual.contains(&mode) {

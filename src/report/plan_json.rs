@@ -255,7 +255,7 @@ impl PlanOutput {
     }
 }
 
-/// Whether an ID is root's, which is not written.
+/// Whether an ID is root's, which is omitted.
 fn is_root(id: &u32) -> bool {
     *id == 0
 }

@@ -92,7 +92,7 @@ impl Builder {
         self.missing_folders.push((path, owner, reason));
     }
 
-    /// Sets the owner and mode of what a path leads to in the end.
+    /// Sets the owner and mode of what a path finally resolves to.
     pub fn own(&mut self, path: PathBuf, ownership: Ownership) {
         if !ownership.is_usual() {
             self.ownerships.push((path, ownership));
@@ -104,7 +104,7 @@ impl Builder {
         self.ownerships.insert(0, (path, ownership));
     }
 
-    /// Sets the owner of what is itself at a path in the end, and takes no rights away.
+    /// Sets the owner of the final node at a path, and removes no rights.
     pub fn keep_owner(&mut self, path: PathBuf, owner: Owner) {
         self.kept_owners.push((path, owner));
     }
@@ -172,7 +172,7 @@ impl Builder {
 
     /// Adds the directories that yield to anything else at their paths.
     fn finish_missing(&mut self, rootfs: &mut Rootfs) -> Result<(), RootfsError> {
-        // Parents first, so that none is made on the way to another.
+        // Parents first, so that none is created on the way to another.
         self.missing_folders.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         for (path, owner, reason) in &self.missing_folders {
             let (real, _) = self.route(path)?;
@@ -246,13 +246,13 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds directories with a mode of their own, and links that yield to everything else.
+    /// Adds directories with their own modes, and links that yield to everything else.
     fn finish_given(&self, rootfs: &mut Rootfs) -> Result<(), RootfsError> {
         for (path, mode, reason) in &self.given_folders {
             let (real, _) = self.route(path)?;
             self.folder_at(rootfs, &real)?;
             if let Some(node) = rootfs.nodes.get_mut(&real) {
-                // What was added closed is not opened by a rule that wants the directory, too.
+                // What was added closed is not opened by a rule that also needs the directory.
                 let is_kept =
                     matches!(node.content, Content::Directory(held) if held & 0o055 != 0o055);
                 if !is_kept {

@@ -13,8 +13,7 @@ use crate::vfs::View;
 
 impl Rootfs {
     /// Turns files with the same content, mode, owner and capabilities into hard links; returns the
-    /// bytes saved. Files
-    /// that cannot be read stay as they are.
+    /// bytes saved. Files that cannot be read stay unchanged.
     pub fn link_duplicates(&mut self, source: &View) -> u64 {
         let mut by_size: BTreeMap<_, Vec<(PathBuf, SourceFile)>> = BTreeMap::new();
         for (path, node) in &self.nodes {

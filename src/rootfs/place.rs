@@ -19,7 +19,7 @@ use crate::vfs::{Link, View, Walk};
 
 /// Top-level directories that belong to an installation, not to a build.
 const INSTALLED: [&str; 6] = ["bin", "sbin", "usr", "opt", "nix", "gnu"];
-/// Where programs from anywhere else go; it is in the default PATH of every engine.
+/// Where all other programs go; it is in the default PATH of every engine.
 const PROGRAM_FOLDER: &str = "/usr/local/bin";
 
 /// Whether a path belongs to an installation, and is therefore kept in the image.
@@ -87,7 +87,7 @@ impl<'a> Placer<'a> {
         self
     }
 
-    /// Sets whether programs keep the setuid and setgid bits, with the owner that these are about.
+    /// Sets whether programs keep the setuid and setgid bits, with the owner.
     pub fn keeping_setuid(mut self, keeps_setuid: bool) -> Self {
         self.keeps_setuid = keeps_setuid;
         self
@@ -176,14 +176,14 @@ impl<'a> Placer<'a> {
             true => SourceFile::added(program.walk.clone(), self.source),
             false => SourceFile::of(program.walk.clone(), is_program || found.mode & 0o111 != 0),
         };
-        // Where all keep what they have in the source, so do programs.
+        // If everything keeps what it has in the source, so do programs.
         let keeps_capabilities = self.keeps_capabilities && !self.builder.keeps_owners;
         if is_program && keeps_capabilities && !file.keep_capabilities(self.source) {
             self.builder.malformed.push(program.walk.real.clone());
         }
         let is_setuid = is_program && self.keeps_setuid && found.mode & 0o6000 != 0;
         if is_setuid || file.capabilities.is_some() {
-            // Whoever may not start it there does not get its privileges here.
+            // Users who may not start it in the source do not get its privileges in the image.
             file.mode = self.source.mode(&program.walk) & 0o755;
         }
         if is_setuid {
@@ -233,7 +233,7 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// Remembers what is found through the cache of the source: if any of it is outside the
+    /// Records what is found through the cache of the source: if any of it is outside the
     /// directories that the loader searches by default, the image needs a cache too.
     fn note_cache_entries(&mut self, closure: &Closure, program: &Path) {
         let Some(rules) = &closure.rules else { return };
@@ -301,8 +301,8 @@ impl<'a> Placer<'a> {
         } else if walk.links.is_empty() {
             real.clone()
         } else {
-            // A link from a build directory to an installed program: many programs look at the
-            // name they were started by.
+            // A link from a build directory to an installed program: many programs check the name
+            // they were started by.
             self.builder
                 .moved_link(default.clone(), real.clone(), reason.clone());
             default

@@ -38,14 +38,14 @@ impl Placer<'_> {
         }
     }
 
-    /// Makes a directory that is not there otherwise, for its owner to write to.
+    /// Creates a directory that nothing else provides, for its owner to write to.
     pub fn make_folder(&mut self, path: &Path, owner: Owner, cause: &Cause) {
         let reason = self.reason(cause);
         self.builder
             .missing_folder(path.to_path_buf(), owner, reason);
     }
 
-    /// Sets the owner and mode of what is at a path in the end.
+    /// Sets the owner and mode of what a path finally resolves to.
     pub fn own(&mut self, path: &Path, ownership: Ownership) {
         self.builder.own(path.to_path_buf(), ownership);
     }
@@ -124,7 +124,7 @@ impl Placer<'_> {
         Ok(())
     }
 
-    /// Keeps the links on a path, the last component of which may be missing; returns where it leads.
+    /// Keeps the links on a path, whose last component may be missing; returns where it leads.
     fn keep_way_to(&mut self, path: &Path, reason: &Reason) -> Result<PathBuf, ProvideError> {
         if let Ok(walk) = self.source.walk(path) {
             self.keep_way_for(&walk, reason)?;

@@ -1,6 +1,6 @@
 //! The tree of the image as the layer that it becomes.
 //!
-//! In: a [`Rootfs`] and the tree that its files come from. Out: what a writer of layers asks for.
+//! In: a [`Rootfs`] and the tree that its files come from. Out: what a writer of layers needs.
 
 use std::path::Path;
 

@@ -40,7 +40,7 @@ impl RootfsVfs {
     }
 }
 
-/// The identity of all directories and links, which no loader looks at.
+/// The identity of all directories and links, which no loader checks.
 const NO_ID: FileId = FileId {
     volume: u64::MAX,
     number: u64::MAX,

@@ -1,5 +1,5 @@
-//! Work around the program: `cargo xtask docs` writes the pages of `docs/src` that come from the code,
-//! `cargo xtask demo` draws a run of slimpack as a terminal.
+//! Tasks around the program: `cargo xtask docs` writes the pages of `docs/src` that are generated
+//! from the code, `cargo xtask demo` renders a run of slimpack as a terminal recording.
 //!
 //! In: the tables of rules, and the command. Out: files below `docs/src`.
 
@@ -46,7 +46,7 @@ fn book() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src")
 }
 
-/// Writes the pages, or says which are stale; whether all are as they should be.
+/// Writes the pages, or reports which are stale; returns whether all are up to date.
 fn docs(check: bool) -> io::Result<bool> {
     let mut is_fresh = true;
     for (name, text) in pages::all() {
@@ -65,7 +65,7 @@ fn docs(check: bool) -> io::Result<bool> {
     Ok(is_fresh)
 }
 
-/// Runs a few commands as a user would, and draws what they print.
+/// Runs a few commands as a user would, and renders their output.
 fn demo() -> io::Result<()> {
     const COMMANDS: [&str; 4] = [
         "slimpack /usr/bin/curl -o curl.tar",

@@ -1,4 +1,4 @@
-//! The pages of the book that are written from the code.
+//! The pages of the book that are generated from the code.
 //!
 //! In: the tables of rules. Out: name and text of each page.
 
@@ -81,7 +81,7 @@ fn capital(text: &str) -> String {
     }
 }
 
-/// A text in a cell of a table.
+/// A text in a table cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,4 +1,4 @@
-//! Hints that the environment of this shell gives about a failure.
+//! Hints derived from the shell's environment after a failure.
 //!
 //! In: the error of a pack. Out: a note on standard error, or nothing.
 
@@ -12,7 +12,7 @@ use crate::closure::ClosureError;
 use crate::pack::{MissingLibrary, Options, PackError};
 use crate::vfs::Errno;
 
-/// Prints what would help, if the environment of this shell shows it.
+/// Prints what would help, if the environment shows it.
 pub(super) fn hint(error: &PackError, options: &Options) {
     match error {
         PackError::Incomplete(missing) if options.roots.is_empty() => library_path_hint(missing),

@@ -167,7 +167,7 @@ impl<'k> Key<'k> {
     /// Converts a value to command-line words.
     ///
     /// # Errors
-    /// A text that tells which type of value is expected.
+    /// A message that names the expected type of value.
     pub fn typed(self, value: &Value, place: &PathBase<'_>) -> Result<Vec<Typed>, String> {
         let id = self.0.get_id().to_string();
         let word = |value: Option<OsString>| Typed {

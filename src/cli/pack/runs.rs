@@ -1,6 +1,6 @@
-//! The runs that an image shall be able to repeat.
+//! The traced runs that an image is packed for.
 //!
-//! In: `--trace` and the options beside it. Out: what the runs looked up, of all of them together.
+//! In: `--trace` and its options. Out: what all the runs looked up.
 
 use std::env;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::exec::ENGINE_PATH;
 use crate::pack::TracedRuns;
 use crate::trace::Recording;
 
-/// Runs what is to be run, and reads what was recorded before.
+/// Runs the requested commands, and reads existing recordings.
 pub(super) fn traced(args: &PackArgs, common: &Common) -> Result<Option<TracedRuns>, CliError> {
     let runs = &args.runs;
     let usage = |message: &str| Err(CliError::Usage(message.to_owned()));
@@ -41,7 +41,7 @@ pub(super) fn traced(args: &PackArgs, common: &Common) -> Result<Option<TracedRu
         let Some(program) = args.files.first() else {
             return usage("name the program to trace");
         };
-        // By its own name: some programs do what they are called.
+        // By its own name: some programs act according to their name.
         let named = std::path::absolute(program).map_err(CliError::CurrentDir)?;
         for words in &runs.trace {
             let mut command = Command::new(&named);
@@ -64,7 +64,7 @@ pub(super) fn traced(args: &PackArgs, common: &Common) -> Result<Option<TracedRu
     }))
 }
 
-/// Gives a program the environment that an engine gives it in the image.
+/// Gives a program the environment that an engine would give it in the image.
 fn set_environment(command: &mut Command, args: &PackArgs) {
     command.env_clear().env("PATH", ENGINE_PATH);
     if let Some(home) = env::var_os("HOME") {

@@ -1,6 +1,7 @@
 //! Where an image is written, and its dependency file.
 //!
-//! In: `-o`, `--format`, `--depfile`, `--if-changed` and plans. Out: files that are there whole or not at all.
+//! In: `-o`, `--format`, `--depfile`, `--if-changed` and plans. Out: files that are complete or
+//! absent.
 
 use std::env;
 use std::fs;
@@ -139,7 +140,7 @@ impl OutputTarget {
                 self.write_path(path, depfile.as_deref(), plans, args, options)?
             }
         };
-        // After the image: a pack that fails leaves none.
+        // After the image, so that a failed pack writes none.
         if let Some(folder) = &args.debug_file
             && !matches!(self.place, Place::Plan)
         {
@@ -300,7 +301,7 @@ fn load(plans: &[Plan], style: Style) -> Result<&'static str, CliError> {
         None => Err(ImageError::Write(io::ErrorKind::BrokenPipe.into())),
         Some(mut pipe) => pack::write(plans, style, Destination::Stream(&mut pipe)),
     };
-    // If the engine stopped reading, its own message tells why.
+    // If the engine stopped reading, its own message says why.
     loading.finish()?;
     written.map_err(|error| image(Path::new("to the engine"), error))?;
     Ok(engine.name())
@@ -438,7 +439,7 @@ fn write_folder(
     sync(path, args)
 }
 
-/// Puts a directory that was written on the disk, if that is requested.
+/// Syncs a written directory to disk, if requested.
 fn sync(path: &Path, args: &PackArgs) -> Result<(), CliError> {
     match args.sync {
         true => Ok(sync_tree(path).map_err(|error| OutputError::Io(path.to_path_buf(), error))?),
@@ -535,7 +536,7 @@ fn place(path: &Path) -> PathBuf {
     folder.join(plain.file_name().unwrap_or_default())
 }
 
-/// Refuses a name that says the file is compressed when it is not: only the layer of an archive is.
+/// Refuses a file name that claims compression: only the layer of an archive is compressed.
 fn refuse_misleading_name(output: &Path, style: Style) -> Result<(), CliError> {
     let suffix = output.extension().and_then(|suffix| suffix.to_str());
     let promised = match suffix.unwrap_or_default() {

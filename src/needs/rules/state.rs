@@ -26,7 +26,7 @@ const SHARED: [&str; 9] = [
     OLD_RUN,
     "/var/spool",
 ];
-/// Directories right below these that belong to no package alone.
+/// Directories directly below these that do not belong to a single package.
 const OTHERS: [&str; 6] = [
     "/run/lock",
     "/run/user",

@@ -14,7 +14,7 @@ use crate::packages::Packages;
 use crate::rootfs::{Content, Rootfs};
 use crate::vfs::{NodeKind, View};
 
-/// Permission bits with which others than the owner write.
+/// Write permission for group and others.
 const WRITABLE: u32 = 0o022;
 
 /// The figures of one tree.

@@ -37,7 +37,7 @@ pub struct Minimized {
 }
 
 impl Plan {
-    /// Plans and proves the minimal image that still runs what `image`, called `name`, starts, or
+    /// Plans and proves the minimal image that still runs what `image`, named `name`, starts, or
     /// the programs in it that `options` name.
     ///
     /// # Errors

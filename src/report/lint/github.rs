@@ -16,11 +16,12 @@ pub fn github(targets: &[Linted], out: &mut dyn Write) -> io::Result<()> {
             let command = match finding.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
-                // A run shows only a few annotations, and infos would hide what counts.
+                // GitHub shows only a few annotations per run, and infos would hide the important
+                // ones.
                 Severity::Info => continue,
             };
             let title = format!("{} {}", finding.rule.id, finding.rule.title);
-            // Names of files may have characters that reorder what a log shows.
+            // File names may contain characters that reorder what a log shows.
             let text = format!(
                 "{}: {}\n{}",
                 safe(finding.path.display()),

@@ -8,8 +8,8 @@ use crate::lint::{Finding, RULES, Rule, Severity};
 
 const SCHEMA: &str = "https://schemastore.azurewebsites.net/schemas/json/sarif-2.1.0.json";
 
-/// The document for all targets. A library that has a type for each object of the standard would
-/// take a twentieth of slimpack's build.
+/// The document for all targets. A library with a type for each object of the standard would take a
+/// twentieth of slimpack's build time.
 pub fn sarif(targets: &[Linted]) -> Value {
     let rules: Vec<Value> = RULES.iter().map(|rule| descriptor(rule)).collect();
     let results = targets.iter().flat_map(|target| {
