@@ -50,7 +50,7 @@ pub enum ProofError {
         .needer.display(),
         match .others {
             0 => String::new(),
-            others => format!(" (and {others} more like it)"),
+            others => format!(" (and {others} more)"),
         }
     )]
     Symbol {
@@ -84,7 +84,7 @@ pub enum ProofError {
     },
     /// A request finds another file than in the source, or none.
     #[error(
-        "in the image, {} would request {} and find {}, not {}; {advice}",
+        "in the image, {} would request {} and find {} instead of {}; {advice}",
         .requester.display(), .name.display(), .found, .expected.display()
     )]
     Differs {

@@ -68,8 +68,8 @@ pub(super) enum CliError {
     #[error("cannot read {}: {}", .0.display(), .1)]
     Log(PathBuf, LogError),
     #[error(
-        "{command} failed with {ending}; nothing was written; make it succeed, or use what it looked up \
-         with {option}"
+        "{command} failed with {ending}; nothing was written; fix it, or use what it looked up with \
+         {option}"
     )]
     RunFailed {
         command: String,

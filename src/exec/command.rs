@@ -129,7 +129,7 @@ impl Interpreters {
 
     fn find(view: &View, env: &[String], start: &[u8]) -> Result<Self, String> {
         let is_file = |path: &Path| view.kind(path) == Some(NodeKind::File);
-        let line = shebang(start).ok_or("its first line names no interpreter")?;
+        let line = shebang(start).ok_or("its first line has no interpreter")?;
         let interpreter = Path::new("/").join(&line.interpreter);
         if !is_file(&interpreter) {
             let shown = line.interpreter.replace('\r', "\\r");

@@ -242,7 +242,7 @@ impl<'a> Loop<'a> {
             let data = script_with_data(&process).map(|script| {
                 let script = (self.context.shown)(script);
                 let script = script.display();
-                format!("{script} has data after its commands; what is in it is unknown")
+                format!("{script} has data after its commands, whose needs are unknown")
             });
             self.result.warnings.extend(data);
         }

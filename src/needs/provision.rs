@@ -162,7 +162,7 @@ pub struct Provisions {
 pub enum NeedError {
     /// The source lacks what the need would add.
     #[error(
-        "cannot meet the need {need}: {why}; leave the need out of --with, or install what it lacks"
+        "cannot meet the need {need}: {why}; drop the need from --with, or install what is missing"
     )]
     Absent {
         /// The name of the need.

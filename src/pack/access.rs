@@ -112,7 +112,7 @@ pub(super) fn unreadable(
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "the user {user} may not read {first}{more}: give it away with --add SRC:DEST,chown={user}"
+        "the user {user} may not read {first}{more}: give it to the user with --add SRC:DEST,chown={user}"
     ))
 }
 

@@ -39,7 +39,7 @@ pub enum PackError {
     },
     /// A script cannot be started.
     #[error(
-        "cannot pack {}: {why}; install the package that has it, or correct the line",
+        "cannot pack {}: {why}; install the package that provides it, or correct the line",
         .path.display()
     )]
     Script {

@@ -103,7 +103,7 @@ pub(super) fn unexpected(options: &Options, rootfs: &Rootfs) -> Vec<String> {
     });
     let messages = there.map(|path| {
         format!(
-            "{} is in the image, but was not there when the traced run looked for it",
+            "{} is in the image, but did not exist when the traced run looked it up",
             path.display()
         )
     });
@@ -274,7 +274,7 @@ impl Join<'_> {
             }
             (None, _) => {
                 self.result.warnings.insert(format!(
-                    "the traced run changed {}, which was there before; the image has it as it is now",
+                    "the traced run changed {}, which existed before; the image has it as it is now",
                     path.display()
                 ));
                 false
@@ -375,7 +375,7 @@ impl Join<'_> {
             return self.before(parent.real.join(name), before, &cause);
         }
         self.result.warnings.insert(format!(
-            "{} was there when the traced run used it, but is gone",
+            "{} existed when the traced run used it, but no longer does",
             path.display()
         ));
     }

@@ -490,7 +490,7 @@ pub enum RootfsError {
         second: PathBuf,
     },
     /// An invalid owner: to `chown(2)` the ID means that the owner stays.
-    #[error("{} has an owner in the image that no kernel has; pack with --normalize", .0.display())]
+    #[error("the owner of {} in the image is not a valid ID; pack with --normalize", .0.display())]
     Owner(PathBuf),
     /// A name that engines interpret as a whiteout.
     #[error("{} cannot be in an image: engines treat a name that begins with .wh. as a deletion; \

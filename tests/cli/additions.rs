@@ -425,7 +425,7 @@ fn what_is_closed_to_others_stays_closed() {
         let packed = with(&["-u", user, &key, "--add", "/etc/hostname"]);
         packed.said
     };
-    assert!(words("33").contains("the user 33 may not read /etc/key: give it away with"));
+    assert!(words("33").contains("the user 33 may not read /etc/key: give it to the user with"));
     assert!(!words("root").contains("may not read"));
     let listed = add(&at("data/listed"), "/listed");
     assert!(

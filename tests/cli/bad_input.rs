@@ -93,7 +93,7 @@ fn a_script_without_its_interpreter() {
         b"#!/usr/bin/env no-command\n",
         "the command no-command of its first line is not in PATH",
     );
-    refuses(b"#!\n", "its first line names no interpreter");
+    refuses(b"#!\n", "its first line has no interpreter");
 }
 
 #[test]

@@ -167,11 +167,11 @@ fn a_damaged_or_foreign_log_is_refused_with_its_line() {
         (String::new(), "it is empty"),
         (
             "hello\nworld\n".to_owned(),
-            "line 1, column 1: expected a call of strace",
+            "line 1, column 1: expected a line of strace output",
         ),
         (
             "openat(AT_FDCWD, \"/etc/passwd\n".to_owned(),
-            "line 1, column 8: the arguments of openat do not end",
+            "line 1, column 8: the arguments of openat are unterminated",
         ),
         (
             "openat(AT_FDCWD, \"/x\", O_RDONLY) 3\n".to_owned(),
@@ -432,7 +432,7 @@ int main(int count, char **words) {
     if have(&["unshare"]) {
         let (status, said) = refused(place, &[unshares.to_str().unwrap(), "--trace", ""]);
         assert!(
-            status == Some(2) && said.contains("a mount namespace of its own"),
+            status == Some(2) && said.contains("its own mount namespace"),
             "{said}"
         );
     }

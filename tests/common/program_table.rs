@@ -27,7 +27,7 @@ pub struct Done {
 pub fn write(mut done: Vec<Done>, file: &Path) {
     done.sort_by(|left, right| left.run.name.cmp(&right.run.name));
     let mut text = String::from(
-        "| run | files | bytes | stripped | zstd | smallest | seen by signs | told | hints in vain |\n\
+        "| run | files | bytes | stripped | zstd | smallest | seen by signs | options | unused hints |\n\
          |---|--:|--:|--:|--:|--:|---|---|---|\n",
     );
     for done in &done {

@@ -426,7 +426,7 @@ fn a_setuid_program_stays_one_on_request() {
     let words = [program.to_str().unwrap(), "-u", "1000", "--cmd", "-u"];
     let packed = pack(&words);
     assert!(
-        packed.said.contains("--keep-setuid keeps it"),
+        packed.said.contains("--keep-setuid keeps the bits"),
         "{}",
         packed.said
     );

@@ -23,7 +23,7 @@ fn page(title: &str, about: &str) -> String {
 
 fn lint_rules() -> String {
     let about = "`slimpack lint --explain RULE` prints the same. IDs are stable. E is an error, W a warning, \
-                 I an information.";
+                 I an info.";
     let mut page = page("All rules", about);
     page.push_str("\n| rule | | finds |\n|---|---|---|\n");
     let letter = |rule: &Rule| match rule.severity {
@@ -55,8 +55,8 @@ fn lint_rules() -> String {
 }
 
 fn needs_rules() -> String {
-    let about = "What programs need beside libraries, by the sign that they show. *automatic* needs are served \
-                 without asking, *hints* are suggested and served with `--with NEED`, the others only with \
+    let about = "What programs need besides libraries, and the sign of each need. *automatic* needs are added by \
+                 default, *hints* are suggested and added with `--with NEED`, the others only with \
                  `--with NEED`. `slimpack needs` prints the same.";
     let mut page = page("All needs", about);
     for rule in needs::RULES {

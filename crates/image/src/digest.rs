@@ -219,7 +219,7 @@ impl Thread {
 }
 
 fn died() -> io::Error {
-    io::Error::other("the hashing thread died")
+    io::Error::other("the hashing thread failed")
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -21,8 +21,8 @@ use slimpack_vfs::{FileId, View, Walk};
 /// The interpreter is neither glibc's nor musl's.
 #[derive(Debug, Error)]
 #[error(
-    "the interpreter {} is neither glibc's nor musl's loader, and slimpack supports no other; \
-     link the program statically",
+    "the interpreter {} is neither glibc's nor musl's loader, the only ones that slimpack \
+     supports; link the program statically",
     .0.display()
 )]
 pub struct UnknownLoader(pub OsString);

@@ -58,8 +58,8 @@ pub enum TraceError {
     Io(#[from] io::Error),
     /// A process leaves the mount namespace of this machine.
     #[error(
-        "cannot trace {0}: it uses a mount namespace of its own or mounts file systems, so its paths \
-         are not those of this machine; trace the program inside it with slimpack trace, and use \
+        "cannot trace {0}: it uses its own mount namespace or mounts file systems, so its paths are \
+         not those of this machine; trace the program inside it with slimpack trace, and use \
          --trace-log"
     )]
     Mounts(String),

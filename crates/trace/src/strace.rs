@@ -172,7 +172,7 @@ impl Strace {
     /// A complete call: `NAME(ARGUMENT, …) = RESULT`.
     fn call(&mut self, id: u32, text: &[u8], start: usize) -> Result<(), LineFault> {
         let expected = || {
-            let what = "expected a call of strace, such as openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3";
+            let what = "expected a line of strace output, such as openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3";
             (start + 1, what.to_owned())
         };
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
@@ -181,7 +181,7 @@ impl Strace {
         let name = String::from_utf8_lossy(&text[..end]).into_owned();
         let rest = text[end..].strip_prefix(b"(").ok_or_else(expected)?;
         let (arguments, after) = arguments(rest).ok_or_else(|| {
-            let what = format!("the arguments of {name} do not end");
+            let what = format!("the arguments of {name} are unterminated");
             (start + end + 2, what)
         })?;
         let result = CallResult::of(after).ok_or_else(|| {

@@ -63,14 +63,14 @@ impl Cli {
         let mut command = Self::command();
         let (line, unset) = typed::split(&command, typed.iter().cloned());
         let parse = |line: &[OsString]| {
-            // The help of a command that accepts --load=false would show that at each flag.
+            // Otherwise the help of a command would show `=true` and `=false` at each flag.
             takes_booleans(command.clone())
                 .try_get_matches_from(line)
                 .or_else(|_| command.clone().try_get_matches_from(line))
                 .unwrap_or_else(|said| exit(&said))
         };
         let mut matches = parse(&line);
-        // A verb reads its own --config, and has nothing to unset.
+        // A verb has its own --config, and nothing to unset.
         if matches.subcommand_name().is_some() && !unset.is_empty() {
             matches = parse(&typed);
         }
@@ -101,8 +101,8 @@ impl Cli {
         cli
     }
 
-    /// Reads a valid line that neither has a verb nor names a file of options. Setting up the options of
-    /// all verbs takes as long as planning the image of a small program.
+    /// Parses a valid line without a verb and without --config. Setting up the options of all verbs
+    /// takes as long as planning the image of a small program.
     fn packing(typed: &[OsString]) -> Option<Self> {
         let is_verb = |word: &OsString| word.to_str().is_some_and(Verb::has_subcommand);
         if typed.iter().any(is_verb) {
@@ -183,7 +183,7 @@ pub(super) enum Verb {
     Size(SizeArgs),
     /// Run a command and record which files it looks up, for --trace-log
     #[command(
-        after_help = "Examples:\n  slimpack trace -o app.trace -- ./app --selftest\n  slimpack ./app --trace-log app.trace -o app.tar\n  slimpack trace -o app.trace --only /usr/bin/app -- sh test.sh\n\nThe command runs on this machine, as this user; no privileges are needed. What it leaves behind when\nit ends is killed, as in a container. Exit status: 0 recorded, 1 the command failed, 2 any other error."
+        after_help = "Examples:\n  slimpack trace -o app.trace -- ./app --selftest\n  slimpack ./app --trace-log app.trace -o app.tar\n  slimpack trace -o app.trace --only /usr/bin/app -- sh test.sh\n\nThe command runs on this machine, as this user; no privileges are needed. Processes that it leaves\nrunning are killed, as in a container. Exit status: 0 recorded, 1 the command failed, 2 any other error."
     )]
     Trace(TraceArgs),
     /// Strip debug information and the symbol table from a program or library
@@ -230,8 +230,8 @@ pub(super) struct Common {
     pub color: colorchoice_clap::Color,
 }
 
-/// Prints help or what is wrong with the command line, and ends the process: with 2 when the help
-/// cannot be written, which `clap::Error::exit` passes over.
+/// Prints help or a usage error, and ends the process: with 2 if the help cannot be written, a
+/// failure that `clap::Error::exit` ignores.
 fn exit(said: &clap::Error) -> ! {
     let status = match said.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -92,10 +92,10 @@ pub(in crate::cli) struct PackArgs {
     /// they get read
     #[arg(hide_short_help = true, long, value_name = "MODE", value_parser = values::mode, help_heading = "Contents")]
     pub chmod: Option<u32>,
-    /// Keep the setuid and setgid bits of programs, with the owner that they are about
+    /// Keep the setuid and setgid bits of programs, and their owner
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub keep_setuid: bool,
-    /// Drop file capabilities; with --from, also make everything root's, 0755 or 0644
+    /// Drop file capabilities; with --from, also set owner root and mode 0755 or 0644
     #[arg(hide_short_help = true, long, help_heading = "Contents")]
     pub normalize: bool,
     /// Include needs besides libraries; slimpack needs lists them
@@ -125,7 +125,7 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub busybox: Option<PathBuf>,
-    /// Leave out what a glob matches; the result is then checked to start (repeatable)
+    /// Leave out what a glob matches; the programs must still start (repeatable)
     #[arg(
         hide_short_help = true,
         long,
@@ -150,7 +150,7 @@ pub(in crate::cli) struct PackArgs {
     /// that a program keeps after its sections.
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = Level::parse, help_heading = "Contents")]
     pub strip: Option<Level>,
-    /// Save what --strip leaves out in debug files below DIR
+    /// Save what --strip removes in debug files below DIR
     #[arg(
         hide_short_help = true,
         long,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::values::{self, Words};
 
-/// Runs of the program that the image shall be able to repeat.
+/// Runs of the program that have to work in the image.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArgs {
     /// Run the program with these arguments and add what it looks up (repeatable)
@@ -26,10 +26,10 @@ pub(in crate::cli) struct RunArgs {
     /// A recording of slimpack trace, or the output of strace -f -e trace=file,desc,process.
     #[arg(hide_short_help = true, long, value_name = "FILE")]
     pub trace_log: Vec<PathBuf>,
-    /// Leave out what a glob matches of what runs look up (repeatable)
+    /// Leave out what a glob matches among the files that runs look up (repeatable)
     #[arg(hide_short_help = true, long, value_name = "GLOB")]
     pub trace_ignore: Vec<String>,
-    /// Add directories whose names a run reads with everything in them
+    /// Add whole directories if a run reads the names in them
     #[arg(hide_short_help = true, long)]
     pub trace_dirs: bool,
     /// Send SIGTERM to a run that takes longer, such as 30s or 5m, and SIGKILL two seconds later

@@ -1,4 +1,4 @@
-//! The options that were typed: those of a `slimpack.toml` are put in front of them.
+//! The options that were typed: those of a `slimpack.toml` are put before them.
 //!
 //! In: the command line. Out: its options with their values as text, and those that unset what a
 //! file sets: `--load=false`, `--push=none`, `--user=`.

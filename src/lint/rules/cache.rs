@@ -46,7 +46,10 @@ pub(super) fn of_root(context: &Context<'_>) -> Vec<Finding> {
             .walk(file)
             .is_ok_and(|walk| walk.metadata.kind == NodeKind::File);
         if !is_there && findings.len() < MAX_STALE && gone.insert(file.to_path_buf()) {
-            let message = format!("/etc/ld.so.cache lists {}, which is gone", file.display());
+            let message = format!(
+                "/etc/ld.so.cache lists {}, which does not exist",
+                file.display()
+            );
             let name = String::from_utf8_lossy(entry.key).into_owned();
             findings.push(
                 Finding::new(&SP008, path, file.display().to_string(), message)

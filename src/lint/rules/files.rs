@@ -247,10 +247,7 @@ pub(super) fn keys(context: &Context<'_>, tree: &Tree) -> Vec<Finding> {
             })
     });
     let findings = keys.map(|(path, _, node)| {
-        let message = format!(
-            "{} is a private key that everybody may read",
-            path.display()
-        );
+        let message = format!("{} is a world-readable private key", path.display());
         Finding::new(&SP309, &path, path.display().to_string(), message)
             .evidence("mode", format!("{:04o}", node.mode))
             .evidence("uid", node.uid)

@@ -16,7 +16,7 @@ const TOLD: usize = 6;
 pub(super) static RULE: NeedRule = NeedRule {
     name: BUNDLE,
     mode: Mode::Automatic,
-    what: "what the libraries in its own archive need",
+    what: "libraries needed by the program's own archive",
     sign: "a PyInstaller archive in the program (one-file mode)",
     adds: "libraries that files in the archive need and the archive lacks",
     fires,

@@ -13,7 +13,7 @@ const PLACES: [&str; 4] = [
 pub(super) static RULE: NeedRule = NeedRule {
     name: "busybox",
     mode: Mode::Request,
-    what: "a shell for looking around",
+    what: "a shell for debugging",
     sign: "none; only on request",
     adds: "/bin/busybox and a link for each of its commands",
     fires: |_: &Process<'_>| -> Option<Sign> { None },

@@ -36,8 +36,8 @@ pub(super) static RULE: NeedRule = NeedRule {
     sign: "from an image: an import of setuid, setgid, initgroups and the like by the program, or a \
            user that is not root; from this machine, as a hint: an import of these or of listen, and \
            directories below /var and /run that its package has or makes",
-    adds: "these, empty, with their owners; from an image only those of that user, or of any user \
-           but root",
+    adds: "these directories, empty, with their owners; from an image only those of that user, or \
+           of any user but root",
     fires,
     supply,
     is_met: None,

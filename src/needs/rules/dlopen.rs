@@ -7,7 +7,7 @@ use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
 pub(super) static RULE: NeedRule = NeedRule {
     name: "dlopen",
     mode: Mode::Automatic,
-    what: "the libraries that it loads with dlopen",
+    what: "libraries loaded with dlopen",
     sign: "an ELF note .note.dlopen in the program or a library",
     adds: "the library; with dlopen=suggested also those that are only suggested",
     fires,

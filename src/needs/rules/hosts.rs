@@ -22,7 +22,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     what: "the name localhost (/etc/hosts)",
     sign: "an import of getaddrinfo, gethostbyname and the like, or the string /etc/hosts in a static \
            program",
-    adds: "/etc/hosts with localhost, over which engines mount their own, and with glibc /etc/host.conf",
+    adds: "/etc/hosts with localhost (engines mount their own over it), and with glibc /etc/host.conf",
     fires,
     supply,
     is_met: Some(|process| process.has("/etc/hosts")),

@@ -47,7 +47,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     what: "the files and directories whose paths it contains",
     sign: "strings that are paths of files, of directories named after the program, or of files \
            that it writes below /var and /run",
-    adds: "what is there; below /etc with the directory of the file, below /var and /run empty directories",
+    adds: "these files and directories; below /etc the directory of the file, below /var and /run empty directories",
     fires,
     supply,
     is_met: None,

@@ -8,7 +8,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     mode: Mode::Request,
     what: "the reason of every file, for slimpack why",
     sign: "none; only on request",
-    adds: "/usr/share/slimpack/reasons.json, with a reason for each path however many there are",
+    adds: "/usr/share/slimpack/reasons.json, with a reason for each path",
     fires: |_: &Process<'_>| -> Option<Sign> { None },
     supply,
     is_met: None,

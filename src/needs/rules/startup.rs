@@ -40,7 +40,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     name: "startup",
     mode: Mode::Automatic,
     what: "the modules without which Python does not start",
-    sign: "the name or the library of Python, if the program or a script is started by it",
+    sign: "the name or the library of Python, if it is the program or runs the script",
     adds: "encodings, site, os and what they import (0.3 MB); --with stdlib adds the whole library",
     fires,
     supply,

@@ -90,7 +90,7 @@ pub enum LeftAlone {
     #[error("it has bytes at {0:#x} that belong to no section")]
     Unnamed(u64),
     /// A section that holds the program's own archive or a signature of the file.
-    #[error("its section {0} is read from the file or signs it")]
+    #[error("its section {0} is read from the file, or is a signature of it")]
     Special(String),
     /// A file next to it holds a checksum of it.
     #[error("{0} holds a checksum of it")]

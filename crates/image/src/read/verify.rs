@@ -99,7 +99,7 @@ impl Verification {
         let mut faults = self.found;
         faults.extend(self.tasks.work()?);
         for thread in self.threads {
-            let died = |_| io::Error::other("the hashing thread died");
+            let died = |_| io::Error::other("the hashing thread failed");
             faults.extend(thread.join().map_err(died)??);
         }
         faults.sort();

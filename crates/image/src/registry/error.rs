@@ -151,7 +151,7 @@ pub enum RegistryError {
     },
     /// The image is larger than the free disk space.
     #[error(
-        "its blobs have {needed} bytes, and {free} bytes are free; free some space, or set TMPDIR"
+        "its blobs have {needed} bytes, but only {free} bytes are free; free up space, or set TMPDIR"
     )]
     Room {
         /// Total size by its descriptors, in bytes.
@@ -166,7 +166,7 @@ pub enum RegistryError {
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
     /// Local files cannot be read or written.
-    #[error("cannot store the image in a temporary directory: {0}; free some space, or set TMPDIR")]
+    #[error("cannot store the image in a temporary directory: {0}; free up space, or set TMPDIR")]
     Io(#[from] io::Error),
 }
 

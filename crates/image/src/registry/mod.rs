@@ -239,7 +239,7 @@ where
     ask.retry(AGAIN)
         .when(RegistryError::is_passing)
         .adjust(|error, pause| error.pause(pause?))
-        .notify(|error, pause| log::info!("{error}; asking again in {pause:?}"))
+        .notify(|error, pause| log::info!("{error}; retrying in {pause:?}"))
         .await
 }
 

@@ -223,7 +223,7 @@ impl Wire {
         let url = location.and_then(|location| answer.url().join(location).ok());
         let mut url = url.ok_or_else(|| RegistryError::Refused {
             registry: self.reference.registry().to_owned(),
-            said: Said("it names no place for an upload".to_owned()),
+            said: Said("its upload response has no Location".to_owned()),
         })?;
         self.keep_tls(&mut url)?;
         url.query_pairs_mut().append_pair("digest", &blob.digest);
@@ -260,7 +260,7 @@ impl Wire {
         if self.origin.scheme() == "https" && url.scheme() != "https" {
             return Err(RegistryError::Refused {
                 registry: self.reference.registry().to_owned(),
-                said: Said(format!("its place for uploads has no TLS: {url}")),
+                said: Said(format!("its upload URL does not use TLS: {url}")),
             });
         }
         Ok(())
@@ -388,7 +388,7 @@ impl Wire {
         };
         let url = Url::parse(realm).map_err(|error| refuse(format!("{realm:?}: {error}")))?;
         if self.origin.scheme() == "https" && url.scheme() != "https" {
-            return Err(refuse(format!("its token server {realm} speaks no TLS")));
+            return Err(refuse(format!("its token server {realm} does not use TLS")));
         }
         let scopes = self.session.borrow().scopes.clone();
         let scope = scopes.join(" ");
@@ -426,7 +426,7 @@ impl Wire {
             .and_then(|token| token.token.or(token.access_token));
         match token {
             Some(token) => Ok(Pass::Bearer(token)),
-            None => Err(refuse(format!("its token server {realm} gives no token"))),
+            None => Err(refuse(format!("its token server {realm} sends no token"))),
         }
     }
 
@@ -447,7 +447,7 @@ impl Wire {
             if now.saturating_sub(before) < SLOWEST {
                 return Err(RegistryError::Cut {
                     registry: self.reference.registry().to_owned(),
-                    why: format!("nothing has moved for {} s", STANDSTILL.as_secs()),
+                    why: format!("no data was transferred for {} s", STANDSTILL.as_secs()),
                 });
             }
             before = now;
