@@ -110,8 +110,9 @@ fn lost_privileges(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     });
     for (path, _) in lost.take(NAMED) {
         let path = safe(path.display());
-        let note =
-            format!("{path} is setuid or setgid here but not in the image; --keep-setuid keeps it");
+        let note = format!(
+            "{path} is setuid or setgid here but not in the image; --keep-setuid keeps the bits"
+        );
         paragraph("note", &note, out)?;
     }
     for path in plan.rootfs.malformed_capabilities() {
