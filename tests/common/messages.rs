@@ -380,7 +380,7 @@ fn reading() -> Vec<Told> {
         told(ReadError::NotAnImage("an ELF file")),
         told(ReadError::Tar {
             within: "the archive".into(),
-            what: "it is truncated inside a member (at byte 10240)".into(),
+            what: "it is cut off inside a member (at byte 10240)".into(),
         }),
         told(ReadError::Document {
             name: "index.json".into(),

@@ -440,7 +440,7 @@ fn what_is_no_image_or_layer_is_named() {
         (b"\xff\0\x01\x02", "it is not a tar; images are"),
         (&gzip(b"text"), "it is a compressed file that is not a tar"),
         (b"BZh91AY&SY", "it is compressed with bzip2, which slimpack"),
-        (&image_around(b"text"), "it is truncated inside a header"),
+        (&image_around(b"text"), "it is cut off inside a header"),
         (&image_around(&[b'x'; 600]), "a header has a wrong checksum"),
         (&image_around(b"{}"), "is damaged: "),
         (

@@ -163,7 +163,7 @@ impl<I: Input> Members<I> {
     }
 
     fn cut_off(&self) -> TarError {
-        damaged(self.input.position(), "it is truncated inside a member")
+        damaged(self.input.position(), "it is cut off inside a member")
     }
 
     fn finish_member(&mut self) -> Result<(), TarError> {
@@ -198,7 +198,7 @@ impl<I: Input> Members<I> {
             };
         }
         if block.len() < BLOCK {
-            return Err(damaged(at, "it is truncated inside a header"));
+            return Err(damaged(at, "it is cut off inside a header"));
         }
         let header = parse(block).ok_or_else(|| damaged(at, "a header has a wrong checksum"))?;
         self.input.skip(BLOCK as u64)?;
