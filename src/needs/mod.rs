@@ -18,7 +18,7 @@ mod texts;
 pub use engine::{NeedsContext, provide};
 pub use process::{Process, RuleMemo, Sign};
 pub use provision::{Addition, Cause, Hint, NeedError, Ownership, Provision, Provisions, Started};
-pub use rules::{RULES, absent_paths, nearest, rule, signs, told_paths};
+pub use rules::{PACKAGE_RECORDS, RULES, absent_paths, nearest, rule, signs, told_paths};
 pub use selection::{Selection, SelectionError};
 pub use strings::Places;
 pub use texts::Texts;

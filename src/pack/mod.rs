@@ -9,6 +9,7 @@ mod error;
 mod flags;
 mod minimize;
 mod options;
+mod packages;
 mod phases;
 mod platforms;
 mod record;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::subjects::Subject;
 use super::{
-    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, record, settings,
-    strip, subjects, traced,
+    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, packages, record,
+    settings, strip, subjects, traced,
 };
 use crate::closure::Closure;
 use crate::elf::{Linkage, go_machine};
@@ -220,6 +220,7 @@ impl Resolved {
             true => rootfs.link_duplicates(&source.view),
             false => 0,
         };
+        packages::add_records(&mut rootfs, options, source);
         access::check_working_dir(&rootfs, options)?;
         record::fill(&mut rootfs);
         if let Some(limit) = options.max_size {

@@ -76,7 +76,12 @@ fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
     let nodes = rootfs.nodes().filter_map(|(path, node)| {
         let needs = node.reasons.iter().filter(|reason| reason.is_need());
         let texts: Vec<String> = needs.map(ToString::to_string).collect();
-        (!texts.is_empty()).then(|| (path.display().to_string(), texts.join("; ")))
+        let path = match path.parent() {
+            // The records of packages have one reason, and are alone in their directory.
+            Some(directory) if rootfs.is_package_record(path) => key(directory),
+            _ => path.display().to_string(),
+        };
+        (!texts.is_empty()).then(|| (path, texts.join("; ")))
     });
     nodes.collect()
 }

@@ -13,13 +13,13 @@ use super::{MAX_DATABASE, MAX_PACKAGES, Origins, PER_PATH, Packages};
 use crate::vfs::View;
 
 /// Directory of dpkg's file lists.
-const INFO: &str = "/var/lib/dpkg/info";
+pub(super) const INFO: &str = "/var/lib/dpkg/info";
 /// dpkg's status file, with one stanza for each package.
-const STATUS: &str = "/var/lib/dpkg/status";
+pub(super) const STATUS: &str = "/var/lib/dpkg/status";
 /// The same in distroless images, with one file for each package.
-const STATUS_D: &str = "/var/lib/dpkg/status.d";
+pub(super) const STATUS_D: &str = "/var/lib/dpkg/status.d";
 /// Largest list or stanza of one package, in bytes.
-const MAX_LIST: u64 = 8 << 20;
+pub(super) const MAX_LIST: u64 = 8 << 20;
 
 /// The paths of one package.
 #[derive(Debug)]
@@ -80,7 +80,8 @@ pub(super) fn lists(view: &View) -> Vec<List> {
     installed.chain(alone).take(MAX_PACKAGES).collect()
 }
 
-fn names(view: &View, directory: &str) -> Vec<String> {
+/// The UTF-8 names in a directory, bounded.
+pub(super) fn names(view: &View, directory: &str) -> Vec<String> {
     let names = view.read_dir(Path::new(directory)).unwrap_or_default();
     // Next to its list, a package has scripts, checksums and triggers.
     let names = names.into_iter().take(MAX_PACKAGES * 8);

@@ -4,6 +4,7 @@
 //! by them alone.
 
 mod apk;
+mod cut;
 mod dpkg;
 
 use std::cell::OnceCell;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use foldhash::HashSet;
 
 use crate::vfs::View;
+pub use cut::{PackedFile, records};
 use dpkg::List;
 
 /// Largest database of all packages, in bytes.

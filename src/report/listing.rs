@@ -46,8 +46,13 @@ pub(super) fn listing(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
+    let (mut records, mut bytes) = (0, 0);
     for (path, node) in plan.rootfs.nodes() {
         match &node.content {
+            Content::File(file) if plan.rootfs.is_package_record(path) => {
+                records += 1;
+                bytes += file.size();
+            }
             Content::Symlink(target) if unfolded.contains(path) => {
                 let text = format!("{} → {}", safe(path.display()), safe(target.display()));
                 entry("link", &text, "", out)?;
@@ -87,7 +92,10 @@ pub(super) fn listing(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    match records {
+        0 => Ok(()),
+        _ => entry(&size(bytes), &count(records, "package record"), "", out),
+    }
 }
 
 /// One line: a size or a kind, and a path that is shortened to fit.

@@ -318,36 +318,46 @@ impl Builder {
     }
 
     /// The real path that `path` leads to in the image, and the directories that it enters and
-    /// leaves again through `..`. A link at the end is followed as well: the file belongs where the
-    /// link points.
+    /// leaves again through `..`.
     fn route(&self, path: &Path) -> Result<(PathBuf, Vec<PathBuf>), RootfsError> {
-        let mut real = PathBuf::from("/");
-        let mut left = Vec::new();
-        let mut crossed = 0;
-        let mut pending: Vec<PathBuf> = reversed_components(path);
-        while let Some(name) = pending.pop() {
-            if name == Path::new("..") {
-                left.push(real.clone());
-                real.pop();
-                continue;
-            }
-            let node = real.join(&name);
-            let Some((target, _)) = self.links.get(&node) else {
-                real = node;
-                continue;
-            };
-            crossed += 1;
-            if crossed > MAX_LINKS {
-                return Err(RootfsError::TooManyLinks(path.to_path_buf()));
-            }
-            if target.is_absolute() {
-                real = PathBuf::from("/");
-            }
-            pending.extend(reversed_components(target));
-        }
-        left.retain(|folder| folder.parent().is_some());
-        Ok((real, left))
+        let link_at = |node: &Path| self.links.get(node).map(|(target, _)| target);
+        route(path, link_at).ok_or_else(|| RootfsError::TooManyLinks(path.to_path_buf()))
     }
+}
+
+/// The real path that `path` leads to among links, and the directories that it enters and leaves
+/// again through `..`; `None` after too many links. A link at the end is followed as well: the file
+/// belongs where the link points.
+pub(super) fn route<'l>(
+    path: &Path,
+    link_at: impl Fn(&Path) -> Option<&'l PathBuf>,
+) -> Option<(PathBuf, Vec<PathBuf>)> {
+    let mut real = PathBuf::from("/");
+    let mut left = Vec::new();
+    let mut crossed = 0;
+    let mut pending: Vec<PathBuf> = reversed_components(path);
+    while let Some(name) = pending.pop() {
+        if name == Path::new("..") {
+            left.push(real.clone());
+            real.pop();
+            continue;
+        }
+        let node = real.join(&name);
+        let Some(target) = link_at(&node) else {
+            real = node;
+            continue;
+        };
+        crossed += 1;
+        if crossed > MAX_LINKS {
+            return None;
+        }
+        if target.is_absolute() {
+            real = PathBuf::from("/");
+        }
+        pending.extend(reversed_components(target));
+    }
+    left.retain(|folder| folder.parent().is_some());
+    Some((real, left))
 }
 
 fn reversed_components(path: &Path) -> Vec<PathBuf> {

@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::bytes::{ReadAt, is_same};
 use crate::image::Inode;
-use crate::needs::{BY_HAND, Ownership};
+use crate::needs::{BY_HAND, Ownership, PACKAGE_RECORDS};
 use crate::strip::{Assembled, Strip};
 use crate::vfs::{Capabilities, Errno, FileId, MAX_LINKS, NodeKind, Owner, View, Walk};
 
@@ -386,6 +386,13 @@ impl Rootfs {
 }
 
 impl Rootfs {
+    /// Whether the file at a real path is a record of the packages that own files of the image.
+    pub fn is_package_record(&self, path: &Path) -> bool {
+        let is_record = |reason: &Reason| matches!(reason, Reason::Need { need, .. } if *need == PACKAGE_RECORDS);
+        let node = self.nodes.get(path);
+        self.is_made(path) && node.is_some_and(|node| node.reasons.iter().all(is_record))
+    }
+
     /// Whether slimpack generates the file at a real path.
     pub fn is_made(&self, path: &Path) -> bool {
         let node = self.nodes.get(path);
@@ -400,6 +407,43 @@ impl Rootfs {
         if let Some(node) = self.nodes.get_mut(path) {
             node.content = Content::File(SourceFile::made(bytes));
         }
+    }
+
+    /// Adds a node at a path that may go through links of the tree, with the directories that it
+    /// lacks; whether nothing was there.
+    pub fn add(&mut self, path: &Path, content: Content, reason: Reason) -> bool {
+        let link_at = |node: &Path| match &self.nodes.get(node)?.content {
+            Content::Symlink(target) => Some(target),
+            Content::Directory(_) | Content::File(_) => None,
+        };
+        let Some((real, _)) = builder::route(path.parent().unwrap_or(Path::new("/")), link_at)
+        else {
+            return false;
+        };
+        let at = real.join(path.file_name().unwrap_or_default());
+        let is_file = |path: &Path| {
+            let node = self.nodes.get(path);
+            node.is_some_and(|node| matches!(node.content, Content::File(_)))
+        };
+        if self.nodes.contains_key(&at) || real.ancestors().any(is_file) {
+            return false;
+        }
+        let above = real.ancestors().filter(|path| path.parent().is_some());
+        for directory in above {
+            let directory = directory.to_path_buf();
+            self.nodes.entry(directory).or_insert_with(|| RootfsNode {
+                content: Content::Directory(0o755),
+                owner: Owner::default(),
+                reasons: Vec::new(),
+            });
+        }
+        let node = RootfsNode {
+            content,
+            owner: Owner::default(),
+            reasons: vec![reason],
+        };
+        self.nodes.insert(at, node);
+        true
     }
 
     /// Gives every node the owner, mode and capabilities that `source` has at its path. Generated

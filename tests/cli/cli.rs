@@ -206,7 +206,8 @@ fn the_configuration_holds_what_was_asked_for() {
                 "-e",
                 "B=x=y",
             ])
-            .args(["-u", "1000:100", "-w", "/data", "-l", "k=v", "-l", "a=b=c"]),
+            .args(["-u", "1000:100", "-w", "/data", "-l", "k=v", "-l", "a=b=c"])
+            .arg("--without=package-records"),
     );
     let config = common::image_config(&out);
     assert_eq!(config["architecture"], "amd64");

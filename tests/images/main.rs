@@ -49,6 +49,7 @@ mod minimize;
 mod owners;
 mod owners_closed;
 mod owners_engines;
+mod package_records;
 mod platforms;
 mod records;
 #[cfg(feature = "registry")]

@@ -14,6 +14,7 @@ mod libraries;
 mod locale;
 mod nss;
 mod openssl;
+mod package_records;
 mod pam;
 mod paths;
 mod plugins;
@@ -30,6 +31,7 @@ mod users;
 
 pub(super) use bundle::{BUNDLE, unknown_payload};
 pub(super) use commands::{RULE as COMMANDS, script_with_data};
+pub use package_records::PACKAGE_RECORDS;
 pub use paths::absent as absent_paths;
 pub(super) use stdlib::STDLIB;
 
@@ -66,6 +68,7 @@ pub static RULES: &[&NeedRule] = &[
     &paths::RULE,
     &busybox::RULE,
     &reasons::RULE,
+    &package_records::RULE,
 ];
 
 /// Where packages install the data and helpers of their programs.

@@ -1,0 +1,262 @@
+//! The records of packages in images: what dpkg, syft and md5sum say of them.
+
+use crate::common;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use common::{compile, have, hello, slimpack, succeed, temporary, unpack_layer};
+
+const STATUS_D: &str = "var/lib/dpkg/status.d";
+
+/// Packs with these words, and unpacks the image.
+fn packed(words: &[&str]) -> (tempfile::TempDir, Vec<String>) {
+    let folder = temporary();
+    let archive = folder.path().join("image.tar");
+    succeed(slimpack().args(words).arg("-qo").arg(&archive));
+    unpack_layer(&archive, &folder.path().join("root"));
+    let names = common::layer(&archive).into_keys().collect();
+    (folder, names)
+}
+
+/// The packages that own files of an unpacked image, as dpkg has it on this machine.
+fn owners(root: &Path, names: &[String]) -> BTreeSet<String> {
+    let mut owners = BTreeSet::new();
+    for name in names {
+        let here = Path::new("/").join(name);
+        let there = root.join(name);
+        let is_file = fs::symlink_metadata(&there).is_ok_and(|found| found.is_file());
+        if !is_file || name.starts_with("var/lib/dpkg") || !here.is_file() {
+            continue;
+        }
+        for path in [
+            here.clone(),
+            Path::new("/").join(name.trim_start_matches("usr/")),
+        ] {
+            let said = Command::new("dpkg").arg("-S").arg(&path).output().unwrap();
+            for line in String::from_utf8_lossy(&said.stdout).lines() {
+                let (packages, _) = line.split_once(": ").unwrap();
+                let package = packages.split(", ").next().unwrap();
+                owners.insert(package.split(':').next().unwrap().to_owned());
+            }
+        }
+    }
+    owners
+}
+
+#[test]
+fn each_owner_of_a_file_has_a_record_and_no_other_package() {
+    if !have(&["dpkg", "syft", "md5sum", "curl", "git", "jq"]) {
+        return;
+    }
+    for words in [
+        &["/usr/bin/curl"][..],
+        &["/usr/bin/git", "--strip"],
+        &["/usr/bin/jq", "--add", "/etc/debconf.conf"],
+        &["/usr/bin/ls", "--with=tzdata,terminfo"],
+        &[hello().to_str().unwrap()],
+    ] {
+        let (folder, names) = packed(words);
+        let root = folder.path().join("root");
+        let expected = owners(&root, &names);
+        let records = common::names_in(&root.join(STATUS_D));
+        let records: BTreeSet<_> = records
+            .into_iter()
+            .filter(|name| !name.ends_with(".md5sums"))
+            .collect();
+        assert_eq!(records, expected, "{words:?}");
+        let found = succeed(
+            Command::new("syft")
+                .env("SYFT_CHECK_FOR_APP_UPDATE", "false")
+                .args(["scan", "-q", "-o", "json"])
+                .arg(format!(
+                    "oci-archive:{}",
+                    folder.path().join("image.tar").display()
+                )),
+        );
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let packages = found["artifacts"].as_array().unwrap();
+        let packages = packages.iter().filter(|found| found["type"] == "deb");
+        let mut scanned = BTreeSet::new();
+        for package in packages {
+            let name = package["name"].as_str().unwrap();
+            let installed =
+                succeed(Command::new("dpkg-query").args(["-W", "-f=${Version}\n", name]));
+            assert_eq!(package["version"], installed.lines().next().unwrap());
+            let purl = package["purl"].as_str().unwrap();
+            assert!(
+                purl.starts_with(&format!("pkg:deb/debian/{name}@")),
+                "{purl}"
+            );
+            assert!(purl.contains("distro=debian-"), "{purl}");
+            scanned.insert(name.to_owned());
+        }
+        assert_eq!(scanned, expected, "{words:?}");
+        // The digests are of what is in the image, stripped or not.
+        let sums = format!("cat {STATUS_D}/*.md5sums | md5sum -c --quiet -");
+        succeed(Command::new("sh").args(["-c", &sums]).current_dir(&root));
+    }
+}
+
+#[test]
+fn nothing_is_recorded_of_what_no_package_owns_or_when_it_is_unwanted() {
+    let folder = temporary();
+    let program = compile(folder.path(), "hello", common::HELLO, &["-static"]);
+    let (_image, names) = packed(&[program.to_str().unwrap()]);
+    assert_eq!(
+        names.iter().filter(|name| name.ends_with("hello")).count(),
+        1
+    );
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.starts_with("var") || name.starts_with("etc"))
+    );
+    for words in ["--without=package-records", "--with=none", "--exclude=/var"] {
+        let (_image, names) = packed(&["/usr/bin/ls", words]);
+        let is_record = |name: &String| name.contains("dpkg");
+        assert!(!names.iter().any(is_record), "{words}: {names:?}");
+    }
+}
+
+/// A root of apk with two packages, one of which owns the program and one of which owns nothing.
+fn apk_root(root: &Path) {
+    for directory in ["usr/bin", "lib/apk/db", "etc", "usr/lib"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    compile(&root.join("usr/bin"), "tool", common::HELLO, &["-static"]);
+    fs::write(
+        root.join("usr/lib/os-release"),
+        "ID=alpine\nVERSION_ID=3.20.0\n",
+    )
+    .unwrap();
+    symlink("../usr/lib/os-release", root.join("etc/os-release")).unwrap();
+    let package = |name: &str, files: &str| {
+        format!(
+            "C:Q1aaaaaaaaaaaaaaaaaaaaaaaaaaa=\nP:{name}\nV:1.2-r0\nA:x86_64\nS:1\nI:2\nT:text\nU:https://example.org\nL:MIT\no:{name}\n{files}\n"
+        )
+    };
+    let database = [
+        package(
+            "baselayout",
+            "F:etc\nM:0:0:755\nR:motd\nZ:Q1bbbb=\nF:usr/lib\nR:os-release\n",
+        ),
+        package(
+            "tool",
+            "F:usr\nF:usr/bin\nR:other\na:0:0:755\nZ:Q1cccc=\nR:tool\na:0:0:755\nZ:Q1dddd=\nF:usr/share\nR:doc\n",
+        ),
+        package("unused", "F:usr/bin\nR:unused\nZ:Q1eeee=\n"),
+    ];
+    fs::write(root.join("lib/apk/db/installed"), database.concat()).unwrap();
+}
+
+#[test]
+fn the_database_of_apk_is_cut_to_what_is_in_the_image() {
+    if !have(&["syft"]) {
+        return;
+    }
+    let folder = temporary();
+    let source = folder.path().join("source");
+    apk_root(&source);
+    let root = format!("--root={}", source.display());
+    let program = source.join("usr/bin/tool");
+    let (image, names) = packed(&[program.to_str().unwrap(), &root]);
+    assert!(names.contains(&"etc/os-release".to_owned()), "{names:?}");
+    let database = image.path().join("root/lib/apk/db/installed");
+    let database = fs::read_to_string(database).unwrap();
+    assert!(
+        database.contains("F:usr/bin\nR:tool\na:0:0:755\nZ:Q1dddd=\n\n"),
+        "{database}"
+    );
+    for gone in ["unused", "R:other", "R:doc", "motd", "F:usr/share", "M:"] {
+        assert!(!database.contains(gone), "{gone}: {database}");
+    }
+    let found = succeed(
+        Command::new("syft")
+            .env("SYFT_CHECK_FOR_APP_UPDATE", "false")
+            .args(["scan", "-q", "-o", "json"])
+            .arg(format!(
+                "oci-archive:{}",
+                image.path().join("image.tar").display()
+            )),
+    );
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let mut purls = common::strings(&found["artifacts"], "purl");
+    purls.sort();
+    let expected = ["baselayout", "tool"];
+    assert_eq!(purls.len(), 2, "{purls:?}");
+    for (purl, name) in purls.iter().zip(expected) {
+        assert!(
+            purl.starts_with(&format!("pkg:apk/alpine/{name}@1.2-r0?")),
+            "{purl}"
+        );
+    }
+}
+
+/// A record is the word of a stranger where the source is an image: none of these stops a pack, and
+/// none writes elsewhere.
+#[test]
+fn damaged_databases_are_passed_over() {
+    let folder = temporary();
+    let source = folder.path().join("source");
+    fs::create_dir_all(source.join("usr/bin")).unwrap();
+    fs::create_dir_all(source.join("var/lib/dpkg/info")).unwrap();
+    let program = compile(&source.join("usr/bin"), "tool", common::HELLO, &["-static"]);
+    let root = format!("--root={}", source.display());
+    let info = source.join("var/lib/dpkg/info");
+    let installed = "Status: install ok installed\nVersion: 1\nArchitecture: amd64\n";
+    for (name, status, list) in [
+        (
+            "tool",
+            "\0\0\n\n\n\nPackage:\nPackage: \n\n".to_owned(),
+            "/usr/bin/tool\n",
+        ),
+        (
+            "tool",
+            format!("Package: ../../etc\n{installed}"),
+            "/usr/bin/tool\n",
+        ),
+        (
+            "tool",
+            format!("Package: tool\nArchitecture: ../..\nMulti-Arch: same\n{installed}"),
+            "",
+        ),
+        (
+            "tool",
+            format!("Package: tool\nStatus: deinstall ok config-files\nVersion: 1\n"),
+            "/usr/bin/tool\n",
+        ),
+        ("tool", "Package: tool\n".repeat(100_000), "/usr/bin/to"),
+    ] {
+        fs::write(source.join("var/lib/dpkg/status"), &status).unwrap();
+        fs::write(info.join(format!("{name}.list")), list).unwrap();
+        let (_image, names) = packed(&[program.to_str().unwrap(), &root]);
+        let files = names.iter().filter(|name| !name.ends_with('/'));
+        let records: Vec<_> = files.filter(|name| name.contains("status.d/")).collect();
+        assert!(records.is_empty(), "{records:?}");
+    }
+    // What is longer than any list is not read, and what was changed since has the digest that the
+    // package came with.
+    let status = format!("Package: tool\n{installed}");
+    fs::write(source.join("var/lib/dpkg/status"), status).unwrap();
+    fs::write(info.join("tool.list"), "/usr/bin/tool\n").unwrap();
+    fs::File::create(info.join("tool.md5sums"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let (image, _) = packed(&[program.to_str().unwrap(), &root]);
+    let sums = image
+        .path()
+        .join("root")
+        .join(STATUS_D)
+        .join("tool.md5sums");
+    let sums = fs::read_to_string(sums).unwrap();
+    let expected = succeed(
+        Command::new("md5sum")
+            .arg("usr/bin/tool")
+            .current_dir(&source),
+    );
+    assert_eq!(sums, expected);
+}
