@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use memchr::{memchr, memmem};
+
 use crate::calls::{self, Action, Call};
 use crate::lookup::{Lookup, is_of_process};
 use crate::recording::{Ending, Note, Recording, RunRecorder, Uses};
@@ -101,8 +103,9 @@ impl Strace {
             return Ok(());
         }
         if let Some(ended) = text.strip_prefix(b"+++ ") {
-            // It continues as the thread that executes a program.
-            if ended.starts_with(b"superseded") {
+            // It goes on as the thread that executes a program.
+            if let Some(former) = ended.strip_prefix(b"superseded by execve in pid ") {
+                self.superseded(id, former);
                 return Ok(());
             }
             if self.first == Some(id) {
@@ -129,7 +132,7 @@ impl Strace {
         }
         // `<pid changed to 7 ...>`: a thread other than the first executes a program.
         if let Some(begun) = text.strip_suffix(b" ...>")
-            && let Some(at) = find(b" <pid changed to ", begun)
+            && let Some(at) = memmem::find(begun, b" <pid changed to ")
         {
             let (begun, changed) = begun.split_at(at);
             let heir = changed.rsplit(|byte| *byte == b' ').next().and_then(number);
@@ -147,6 +150,16 @@ impl Strace {
                 Ok(())
             }
             None => self.call(id, text, start),
+        }
+    }
+
+    /// A thread takes the ID of its process, and with it the call that it is in, unless `<pid changed to>`
+    /// has told.
+    fn superseded(&mut self, id: u32, former: &[u8]) {
+        let former = number(former).and_then(|former| u32::try_from(former).ok());
+        let former = former.and_then(|former| self.threads.remove(&former));
+        if let Some(thread) = former.filter(|thread| !thread.begun.is_empty()) {
+            self.threads.insert(id, thread);
         }
     }
 
@@ -244,7 +257,7 @@ impl Strace {
                 self.recorder.notes.insert(Note::IoUring);
                 return;
             }
-            Action::Unshare | Action::Clone3 | Action::Mount => return,
+            Action::Unshare | Action::Clone3 | Action::Mount | Action::ChangeRights => return,
             _ => {}
         }
         let mut paths = Vec::new();
@@ -274,6 +287,7 @@ impl Strace {
             flags,
             existed: true,
             paths,
+            ..Lookup::default()
         };
         let process = self.thread(id).process;
         let value = match *result {
@@ -570,12 +584,4 @@ fn ending(text: &[u8]) -> Option<Ending> {
     ];
     let known = names.iter().find(|(known, _)| *known == name);
     known.map(|(_, number)| Ending::Signal(*number))
-}
-
-fn find(word: &[u8], text: &[u8]) -> Option<usize> {
-    text.windows(word.len()).position(|found| found == word)
-}
-
-fn memchr(byte: u8, text: &[u8]) -> Option<usize> {
-    text.iter().position(|found| *found == byte)
 }

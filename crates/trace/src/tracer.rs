@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use crate::calls::{self, Action, Call};
+use crate::foresight::{self, Foresight};
 use crate::lookup::{Lookup, has, is_of_process};
 use crate::recording::{Before, Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
 use crate::run::{TraceError, TraceOptions, Watch};
@@ -31,7 +32,9 @@ struct TracedThread {
     process: usize,
     /// Whether its lookups are recorded.
     is_recorded: bool,
-    /// The call in progress.
+    /// Whether it may use the files that this process may use.
+    is_alike: bool,
+    /// The call that it is in.
     pending: Option<Lookup>,
 }
 
@@ -46,6 +49,8 @@ pub(crate) struct Tracer<'a> {
     command: Vec<String>,
     ending: Option<Ending>,
     may_be_in_chroot: bool,
+    /// The rights of this process.
+    rights: String,
     /// Whether the command has been executed.
     is_running: bool,
     has_started: bool,
@@ -68,7 +73,12 @@ impl<'a> Tracer<'a> {
             is_recorded: options.only.is_none(),
             ..TracedThread::default()
         };
+        let this = Tracee {
+            tid: rustix::process::getpid().as_raw_nonzero().get(),
+            may_be_in_chroot: false,
+        };
         Self {
+            rights: this.rights(),
             table: calls::by_number(),
             threads: HashMap::from([(root, thread)]),
             waiting: HashSet::new(),
@@ -231,6 +241,7 @@ impl<'a> Tracer<'a> {
         let thread = TracedThread {
             process: parent.process,
             is_recorded: parent.is_recorded,
+            is_alike: parent.is_alike,
             pending: None,
         };
         self.threads.insert(child, thread);
@@ -268,6 +279,7 @@ impl<'a> Tracer<'a> {
             }
         }
         if thread.is_recorded {
+            thread.is_alike = tracee.rights() == self.rights;
             thread.process = self.recorder.process(tracee.arguments());
             let typed = call.and_then(|call| call.paths.into_iter().next());
             let path = typed
@@ -330,9 +342,13 @@ impl<'a> Tracer<'a> {
         let mut flags = call.flags.map(argument).unwrap_or_default();
         let mut paths = Vec::new();
         match call.action {
-            // Whatever starts the recorded program may change its root directory before.
-            Action::Execute | Action::Chroot | Action::Unshare | Action::Clone3 | Action::Mount => {
-            }
+            // Whoever starts the program that is recorded may change its root directory before.
+            Action::Execute
+            | Action::Chroot
+            | Action::Unshare
+            | Action::Clone3
+            | Action::Mount
+            | Action::ChangeRights => {}
             _ if !is_recorded => return Ok(Resume::Go),
             _ => {}
         }
@@ -349,10 +365,19 @@ impl<'a> Tracer<'a> {
                 self.recorder.notes.insert(Note::IoUring);
                 return Ok(Resume::Go);
             }
-            Action::Unshare if !is_new_namespace(call.name, flags) => return Ok(Resume::Go),
-            Action::Clone3 => {
-                let flags = tracee.number(argument(0)).unwrap_or_default();
-                if flags & u64::from(libc::CLONE_NEWNS.cast_unsigned()) == 0 {
+            Action::ChangeRights => {
+                self.has_rights_of_its_own(tid);
+                return Ok(Resume::Go);
+            }
+            Action::Unshare | Action::Clone3 => {
+                if call.action == Action::Clone3 {
+                    flags = tracee.number(argument(0)).unwrap_or_default();
+                }
+                // In a user namespace of their own, processes have all capabilities.
+                if has(flags, libc::CLONE_NEWUSER) || call.name == "setns" {
+                    self.has_rights_of_its_own(tid);
+                }
+                if !is_new_namespace(call.name, flags) {
                     return Ok(Resume::Go);
                 }
             }
@@ -362,8 +387,12 @@ impl<'a> Tracer<'a> {
             }
             _ => {}
         }
+        let mut ends_in_slash = false;
         for (directory, at) in call.paths {
-            paths.extend(tracee.path(directory.map(argument), argument(*at)));
+            if let Some((path, slash)) = tracee.path(directory.map(argument), argument(*at)) {
+                paths.push(path);
+                ends_in_slash = slash;
+            }
         }
         let has_paths = paths.len() >= call.paths.len() && !paths.is_empty();
         let is_about_mounts = matches!(
@@ -382,15 +411,36 @@ impl<'a> Tracer<'a> {
                 self.save(path);
             }
         }
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.pending = Some(Lookup {
-                action: call.action,
-                paths,
-                flags,
-                existed,
-            });
+        let lookup = Lookup {
+            action: call.action,
+            paths,
+            flags,
+            existed,
+            ends_in_slash,
+        };
+        let Some(thread) = self.threads.get_mut(&tid) else {
+            return Ok(Resume::Go);
+        };
+        let is_alike = thread.is_alike && !self.may_be_in_chroot;
+        match foresight::of(&lookup, &self.recorder, is_alike).filter(|_| thread.is_recorded) {
+            Some(Foresight::Known) => {}
+            Some(Foresight::Succeeds) => lookup.succeeded(&mut self.recorder, thread.process),
+            Some(Foresight::Fails(error)) => {
+                lookup.failed(&mut self.recorder, error, thread.process);
+            }
+            None => {
+                thread.pending = Some(lookup);
+                return Ok(Resume::ToExit);
+            }
         }
-        Ok(Resume::ToExit)
+        Ok(Resume::Go)
+    }
+
+    /// From now on the kernel may answer a thread otherwise than this one.
+    fn has_rights_of_its_own(&mut self, tid: Tid) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.is_alike = false;
+        }
     }
 
     /// Saves the content of a file that existed before the run and may change.
