@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use slimpack::trace::{Recording, Uses};
 
@@ -256,7 +257,10 @@ fn looked_up(
     ready(logs.path());
     let trace = "trace=%file,%process,fchdir";
     let flags = ["-ff", "-y", "-e", trace, "-o", &place("log")];
-    let plain = output(&mut under(Path::new("strace"), &flags, command, user));
+    let plain = until_the_command_ends(
+        &mut under(Path::new("strace"), &flags, command, user),
+        logs.path(),
+    );
     let mut expected = BTreeSet::new();
     for file in fs::read_dir(logs.path()).unwrap() {
         let file = file.unwrap();
@@ -270,7 +274,7 @@ fn looked_up(
     let slimpack = Path::new(env!("CARGO_BIN_EXE_slimpack"));
     let traced = output(&mut under(slimpack, &flags, command, user));
     assert!(traced.status.success(), "{command:?}: {}", text(&traced));
-    if plain.status.success() {
+    if plain.success() {
         let here = Recording::read(
             &mut BufReader::new(fs::File::open(&recording).unwrap()),
             Path::new("/"),
@@ -280,6 +284,38 @@ fn looked_up(
     let file = fs::File::open(recording).unwrap();
     let recording = Recording::read(&mut BufReader::new(file), Path::new("/")).unwrap();
     (expected, recording)
+}
+
+/// Runs strace, and kills what its command leaves in the background, as slimpack does: strace would wait
+/// for it.
+fn until_the_command_ends(strace: &mut Command, logs: &Path) -> ExitStatus {
+    const GLANCE: Duration = Duration::from_millis(20);
+    let mut child = strace.stdin(Stdio::null()).stdout(Stdio::null());
+    child = child.stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        let files = fs::read_dir(logs).unwrap().map(|file| file.unwrap().path());
+        let threads: Vec<(String, String)> = files
+            .filter_map(|file| {
+                let id = file.file_name()?.to_str()?.strip_prefix("log.")?.to_owned();
+                Some((id, fs::read_to_string(&file).unwrap_or_default()))
+            })
+            .collect();
+        // Every command begins with env.
+        let is_first =
+            |log: &str| log.starts_with("execve(") && log[..100.min(log.len())].contains("/env\"");
+        let is_over = |log: &str| log.contains("\n+++ ");
+        if threads.iter().any(|(_, log)| is_first(log) && is_over(log)) {
+            let left = threads.iter().filter(|(_, log)| !is_over(log));
+            for (id, _) in left {
+                output(Command::new("kill").args(["-9", id]));
+            }
+        }
+        std::thread::sleep(GLANCE);
+    }
 }
 
 /// What this command of the list looks up.
