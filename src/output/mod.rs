@@ -1,9 +1,10 @@
 //! Atomic output.
 //!
-//! In: a path. Out: a file that appears there complete or not at all. It is written without a name,
-//! or next to its target, and then renamed; a failure or a signal before that removes it and leaves
-//! the previous file unchanged.
+//! In: a path. Out: a file that appears there whole or not at all. It is written without a name, or next
+//! to its target, and renamed; a failure or a signal before that removes it and leaves the previous file
+//! unchanged. What a process leaves that is killed, the next one removes that writes the same output.
 
+mod claim;
 mod folder;
 mod receipt;
 mod temporary;
@@ -115,7 +116,7 @@ impl Output {
             ));
         }
         let interrupts = Interrupts::hold();
-        let temporary = Temporary::create(folder).map_err(fail)?;
+        let temporary = Temporary::create(&target).map_err(fail)?;
         if let Ok(previous) = fs::metadata(&target) {
             // A replaced file keeps its permissions.
             let same = temporary.file().set_permissions(previous.permissions());
