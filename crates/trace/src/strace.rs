@@ -260,25 +260,7 @@ impl Strace {
             Action::Unshare | Action::Clone3 | Action::Mount | Action::ChangeRights => return,
             _ => {}
         }
-        let mut paths = Vec::new();
-        match call.action {
-            Action::List | Action::EnterOpen => paths.extend(self.open_file(id, argument(0))),
-            Action::Map if argument(2).windows(9).any(|word| word == b"PROT_EXEC") => {
-                paths.extend(self.open_file(id, argument(4)));
-            }
-            _ => {}
-        }
-        for (directory, at) in call.paths {
-            let directory = directory.map(argument);
-            let path = match (directory, argument(*at)) {
-                // The file of a descriptor, with AT_EMPTY_PATH.
-                (Some(directory), b"\"\"") if call.action == Action::Execute => {
-                    self.open_file(id, directory)
-                }
-                (directory, name) => self.path(id, directory, name),
-            };
-            paths.extend(path);
-        }
+        let paths = self.paths(id, call, arguments);
         if paths.is_empty() || paths.len() < call.paths.len() {
             return;
         }
@@ -291,10 +273,7 @@ impl Strace {
         };
         let process = self.thread(id).process;
         let value = match *result {
-            CallResult::Failed(error) => {
-                lookup.failed(&mut self.recorder, error, process);
-                return;
-            }
+            CallResult::Failed(error) => return lookup.failed(&mut self.recorder, error, process),
             CallResult::Unknown => return,
             CallResult::Done(value) => value,
         };
@@ -330,6 +309,31 @@ impl Strace {
             _ => {}
         }
         lookup.succeeded(&mut self.recorder, process);
+    }
+
+    /// The paths of a call.
+    fn paths(&mut self, id: u32, call: Call, arguments: &[&[u8]]) -> Vec<PathBuf> {
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        let mut paths = Vec::new();
+        match call.action {
+            Action::List | Action::EnterOpen => paths.extend(self.open_file(id, argument(0))),
+            Action::Map if argument(2).windows(9).any(|word| word == b"PROT_EXEC") => {
+                paths.extend(self.open_file(id, argument(4)));
+            }
+            _ => {}
+        }
+        for (directory, at) in call.paths {
+            let directory = directory.map(argument);
+            let path = match (directory, argument(*at)) {
+                // The file of a descriptor, with AT_EMPTY_PATH.
+                (Some(directory), b"\"\"") if call.action == Action::Execute => {
+                    self.open_file(id, directory)
+                }
+                (directory, name) => self.path(id, directory, name),
+            };
+            paths.extend(path);
+        }
+        paths
     }
 
     /// The file of a descriptor, by `-y` or an earlier call.

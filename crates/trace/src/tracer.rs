@@ -337,10 +337,6 @@ impl<'a> Tracer<'a> {
         let Some(call) = self.table.get(&number).copied() else {
             return Ok(Resume::Go);
         };
-        let tracee = self.tracee(tid);
-        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
-        let mut flags = call.flags.map(argument).unwrap_or_default();
-        let mut paths = Vec::new();
         match call.action {
             // Whoever starts the program that is recorded may change its root directory before.
             Action::Execute
@@ -352,74 +348,96 @@ impl<'a> Tracer<'a> {
             _ if !is_recorded => return Ok(Resume::Go),
             _ => {}
         }
+        let Some(flags) = self.flags(tid, &call, arguments) else {
+            return Ok(Resume::Go);
+        };
+        let lookup = self.lookup(tid, &call, flags, arguments);
+        let is_about_mounts = matches!(
+            call.action,
+            Action::Unshare | Action::Clone3 | Action::Mount
+        );
+        let has_paths = lookup.paths.len() >= call.paths.len() && !lookup.paths.is_empty();
+        if !has_paths && !is_about_mounts && call.action != Action::Execute {
+            return Ok(Resume::Go);
+        }
+        if is_recorded && Lookup::overwrites(call.action, flags) {
+            for path in &lookup.paths {
+                self.save(path);
+            }
+        }
+        Ok(self.watch_unless_foreseen(tid, lookup))
+    }
+
+    /// The flags of a call that has to be followed; one that does not is dealt with.
+    fn flags(&mut self, tid: Tid, call: &Call, arguments: [u64; 6]) -> Option<u64> {
+        let tracee = self.tracee(tid);
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        let flags = call.flags.map(argument).unwrap_or_default();
         match call.action {
-            Action::List => paths.extend(tracee.file(descriptor(argument(0)))),
             Action::Map => {
                 if let Some(path) = tracee.file(descriptor(argument(4))) {
                     let process = self.threads.get(&tid).map_or(0, |thread| thread.process);
                     self.recorder.found(&path, Uses::MAPPED, process);
                 }
-                return Ok(Resume::Go);
+                None
             }
             Action::IoUring => {
                 self.recorder.notes.insert(Note::IoUring);
-                return Ok(Resume::Go);
+                None
             }
             Action::ChangeRights => {
                 self.has_rights_of_its_own(tid);
-                return Ok(Resume::Go);
+                None
             }
             Action::Unshare | Action::Clone3 => {
-                if call.action == Action::Clone3 {
-                    flags = tracee.number(argument(0)).unwrap_or_default();
-                }
+                let flags = match call.action {
+                    Action::Clone3 => tracee.number(argument(0)).unwrap_or_default(),
+                    _ => flags,
+                };
                 // In a user namespace of their own, processes have all capabilities.
                 if has(flags, libc::CLONE_NEWUSER) || call.name == "setns" {
                     self.has_rights_of_its_own(tid);
                 }
-                if !is_new_namespace(call.name, flags) {
-                    return Ok(Resume::Go);
-                }
+                is_new_namespace(call.name, flags).then_some(flags)
             }
-            Action::OpenHow => flags = tracee.number(flags).unwrap_or_default(),
+            Action::OpenHow => Some(tracee.number(flags).unwrap_or_default()),
             Action::Create => {
-                flags = u64::from((libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC).cast_unsigned())
+                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+                Some(u64::from(flags.cast_unsigned()))
             }
-            _ => {}
+            _ => Some(flags),
         }
-        let mut ends_in_slash = false;
+    }
+
+    /// A call with its paths.
+    fn lookup(&self, tid: Tid, call: &Call, flags: u64, arguments: [u64; 6]) -> Lookup {
+        let tracee = self.tracee(tid);
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        let (mut paths, mut ends_in_slash) = (Vec::new(), false);
+        if call.action == Action::List {
+            paths.extend(tracee.file(descriptor(argument(0))));
+        }
         for (directory, at) in call.paths {
             if let Some((path, slash)) = tracee.path(directory.map(argument), argument(*at)) {
                 paths.push(path);
                 ends_in_slash = slash;
             }
         }
-        let has_paths = paths.len() >= call.paths.len() && !paths.is_empty();
-        let is_about_mounts = matches!(
-            call.action,
-            Action::Unshare | Action::Clone3 | Action::Mount
-        );
-        if !has_paths && !is_about_mounts && call.action != Action::Execute {
-            return Ok(Resume::Go);
-        }
-        let existed = Lookup::may_change(call.action, flags)
-            && paths
-                .last()
-                .is_some_and(|path| fs::symlink_metadata(path).is_ok());
-        if is_recorded && Lookup::overwrites(call.action, flags) {
-            for path in &paths {
-                self.save(path);
-            }
-        }
-        let lookup = Lookup {
+        let last = paths.last();
+        Lookup {
             action: call.action,
-            paths,
             flags,
-            existed,
+            existed: Lookup::may_change(call.action, flags)
+                && last.is_some_and(|path| fs::symlink_metadata(path).is_ok()),
             ends_in_slash,
-        };
+            paths,
+        }
+    }
+
+    /// Has a thread stop at the end of its call, unless it is known what that comes to.
+    fn watch_unless_foreseen(&mut self, tid: Tid, lookup: Lookup) -> Resume {
         let Some(thread) = self.threads.get_mut(&tid) else {
-            return Ok(Resume::Go);
+            return Resume::Go;
         };
         let is_alike = thread.is_alike && !self.may_be_in_chroot;
         match foresight::of(&lookup, &self.recorder, is_alike).filter(|_| thread.is_recorded) {
@@ -430,10 +448,10 @@ impl<'a> Tracer<'a> {
             }
             None => {
                 thread.pending = Some(lookup);
-                return Ok(Resume::ToExit);
+                return Resume::ToExit;
             }
         }
-        Ok(Resume::Go)
+        Resume::Go
     }
 
     /// From now on the kernel may answer a thread otherwise than this one.
