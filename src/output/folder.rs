@@ -21,7 +21,7 @@ pub struct AtomicFolder {
     temporary: TempDir,
     /// Its lock.
     _held: File,
-    /// Dropped after the directory that it watches.
+    /// Dropped after the directory that it protects.
     _watched: Watched,
     target: PathBuf,
     force: bool,

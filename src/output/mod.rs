@@ -1,8 +1,9 @@
 //! Atomic output.
 //!
-//! In: a path. Out: a file that appears there whole or not at all. It is written without a name, or next
-//! to its target, and renamed; a failure or a signal before that removes it and leaves the previous file
-//! unchanged. What a process leaves that is killed, the next one removes that writes the same output.
+//! In: a path. Out: a file that appears there complete or not at all. It is written without a name,
+//! or next to its target, and then renamed; a failure or a signal before that removes it and leaves
+//! the previous file unchanged. What a killed process leaves is removed by the next one that writes
+//! the same output.
 
 mod claim;
 mod folder;

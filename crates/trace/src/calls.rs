@@ -20,11 +20,11 @@ pub(crate) enum Action {
     OpenHow,
     /// Creates a file to write to (`creat`).
     Create,
-    /// Asks for its status.
+    /// Queries its status.
     Status,
-    /// The same for the link itself, if it is one.
+    /// Queries the status of the link itself, if it is a link.
     StatusOfLink,
-    /// Asks for more: permissions, attributes.
+    /// Queries more: permissions, attributes.
     Test,
     /// Queries the link itself, if it is a link.
     TestLink,
@@ -178,7 +178,7 @@ const CALLS: &[Call] = &[
     call("setfsgid", Some(libc::SYS_setfsgid), Action::ChangeRights, NONE, None),
     call("capset", Some(libc::SYS_capset), Action::ChangeRights, NONE, None),
     call("landlock_restrict_self", Some(libc::SYS_landlock_restrict_self), Action::ChangeRights, NONE, None),
-    // Not on the newest architectures.
+    // Missing on the newest architectures.
     call("renameat", RENAMEAT, Action::Rename, TWO_AT, None),
     // The rest exists only on x86.
     call("open", older!(SYS_open), Action::Open, FIRST, Some(1)),
@@ -256,7 +256,7 @@ fn rules(call: &Call) -> Result<Option<Vec<SeccompRule>>, seccompiler::BackendEr
         }
         // A live tracer queries the kernel for the working directory.
         (Action::EnterOpen, _) => return Ok(None),
-        // Each thread of a process is cloned, too.
+        // Threads of a process are also created by clone.
         (Action::Unshare, Some(0)) => {
             vec![only(0, libc::CLONE_NEWNS)?, only(0, libc::CLONE_NEWUSER)?]
         }

@@ -103,7 +103,7 @@ impl Strace {
             return Ok(());
         }
         if let Some(ended) = text.strip_prefix(b"+++ ") {
-            // It goes on as the thread that executes a program.
+            // It continues as the thread that executes a program.
             if let Some(former) = ended.strip_prefix(b"superseded by execve in pid ") {
                 self.superseded(id, former);
                 return Ok(());

@@ -34,7 +34,7 @@ struct TracedThread {
     is_recorded: bool,
     /// Whether it may use the files that this process may use.
     is_alike: bool,
-    /// The call that it is in.
+    /// The call in progress.
     pending: Option<Lookup>,
 }
 
@@ -338,7 +338,7 @@ impl<'a> Tracer<'a> {
             return Ok(Resume::Go);
         };
         match call.action {
-            // Whoever starts the program that is recorded may change its root directory before.
+            // Whatever starts the recorded program may change its root directory before.
             Action::Execute
             | Action::Chroot
             | Action::Unshare
