@@ -1,9 +1,9 @@
 //! Every harness on a fixed number of mutated seeds: no panic, no hang, no memory that the input
 //! does not account for.
 //!
-//! `SLIMPACK_FUZZ_INPUTS=COUNT` sets the number of inputs of each harness, `SLIMPACK_FUZZ_TARGET=NAME`
-//! chooses one, `SLIMPACK_FUZZ_START=NUMBER` begins another stream, and `SLIMPACK_FUZZ_FILE=FILE` runs
-//! one input.
+//! `SLIMPACK_FUZZ_INPUTS=COUNT` sets the number of inputs of each harness, `SLIMPACK_FUZZ_SECONDS=TIME`
+//! how long each is given inputs instead, `SLIMPACK_FUZZ_TARGET=NAME` chooses one,
+//! `SLIMPACK_FUZZ_START=NUMBER` begins another stream, and `SLIMPACK_FUZZ_FILE=FILE` runs one input.
 
 use std::fs::{self, File};
 use std::io;
@@ -123,8 +123,16 @@ fn run(&(name, target): &Target) -> io::Result<Run> {
     let place = folder().join(format!("fuzz-{name}.input"));
     let kept = File::create(&place)?;
     let mut stream = Mutator::new(&seeds, variable("SLIMPACK_FUZZ_START").unwrap_or(1));
-    let count = variable("SLIMPACK_FUZZ_INPUTS").unwrap_or(count(name));
+    let limit = variable("SLIMPACK_FUZZ_SECONDS").map(Duration::from_secs);
+    let begin = Instant::now();
+    let count = variable("SLIMPACK_FUZZ_INPUTS").unwrap_or(match limit {
+        Some(_) => u64::MAX,
+        None => count(name),
+    });
     for _ in 0..count {
+        if limit.is_some_and(|limit| begin.elapsed() > limit) {
+            break;
+        }
         let input = stream.input();
         kept.set_len(input.len() as u64)?;
         kept.write_all_at(&input, 0)?;

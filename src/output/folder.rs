@@ -3,7 +3,7 @@
 //! In: a path that does not exist, or an empty directory. Out: a temporary directory next to it,
 //! which is filled and finally renamed to it.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,14 @@ use tempfile::TempDir;
 
 #[cfg(doc)]
 use super::Output;
-use super::{Interrupts, OutputError, Watched, receipt};
+use super::{Interrupts, OutputError, Watched, claim, receipt};
 
 /// A directory that was not renamed into place yet. A failure or a signal removes it.
 #[derive(Debug)]
 pub struct AtomicFolder {
     temporary: TempDir,
+    /// Its lock.
+    _held: File,
     /// Dropped after the directory that it protects.
     _watched: Watched,
     target: PathBuf,
@@ -58,11 +60,10 @@ impl AtomicFolder {
             ));
         }
         let interrupts = Interrupts::hold();
-        let temporary = tempfile::Builder::new()
-            .prefix(".slimpack-")
-            .tempdir_in(parent)
-            .map_err(fail)?;
+        let name = target.file_name().unwrap_or_default();
+        let (temporary, held) = claim::directory(parent, name).map_err(fail)?;
         Ok(Self {
+            _held: held,
             _watched: Watched::new(temporary.path()),
             temporary,
             target,
@@ -134,7 +135,7 @@ impl AtomicFolder {
 /// # Errors
 /// When the disk fails.
 pub fn sync_tree(directory: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(fs::File::open(directory)?)?)
+    Ok(rustix::fs::syncfs(File::open(directory)?)?)
 }
 
 /// A path without trailing slashes.

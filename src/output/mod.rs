@@ -2,8 +2,10 @@
 //!
 //! In: a path. Out: a file that appears there complete or not at all. It is written without a name,
 //! or next to its target, and then renamed; a failure or a signal before that removes it and leaves
-//! the previous file unchanged.
+//! the previous file unchanged. What a killed process leaves is removed by the next one that writes
+//! the same output.
 
+mod claim;
 mod folder;
 mod receipt;
 mod temporary;
@@ -115,7 +117,7 @@ impl Output {
             ));
         }
         let interrupts = Interrupts::hold();
-        let temporary = Temporary::create(folder).map_err(fail)?;
+        let temporary = Temporary::create(&target).map_err(fail)?;
         if let Ok(previous) = fs::metadata(&target) {
             // A replaced file keeps its permissions.
             let same = temporary.file().set_permissions(previous.permissions());

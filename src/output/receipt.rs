@@ -8,25 +8,41 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::claim;
 use crate::image::Digester;
 
 /// Longest receipt, in bytes: `sha256:`, the digest and a line feed.
 const LENGTH: u64 = 7 + 64 + 1;
 
-/// Writes the receipt of the tree in `written`, which is about to become `target`.
+/// Writes the receipt of the tree in `written`, which is about to become `target`. Until then the one that
+/// is there is slimpack's, too: its digest follows.
 ///
 /// # Errors
 /// When the tree cannot be read or the receipt cannot be written.
 pub(super) fn write(written: &Path, target: &Path) -> io::Result<()> {
-    let text = format!("{}\n", digest(written)?);
     let at = place(target);
-    let mut file = tempfile::Builder::new()
-        .prefix(".slimpack-")
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(super::parent(&at))?;
+    let before = digests(&at).unwrap_or_default();
+    let before = before
+        .lines()
+        .next()
+        .map_or(String::new(), |line| format!("{line}\n"));
+    let text = format!("{}\n{before}", digest(written)?);
+    let mut file = claim::file(
+        super::parent(&at),
+        at.file_name().unwrap_or_default(),
+        |path| {
+            let mut options = File::options();
+            let file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(path)?;
+            claim::hold(&file, path).map(|()| file)
+        },
+    )?;
     file.write_all(text.as_bytes())?;
     file.persist(at).map_err(|error| error.error)?;
     Ok(())
@@ -43,11 +59,16 @@ pub(super) fn remove(directory: &Path) {
 /// # Errors
 /// When the tree cannot be read.
 pub(super) fn holds(directory: &Path) -> io::Result<bool> {
-    let Ok(file) = File::open(place(directory)) else {
+    let Ok(known) = digests(&place(directory)) else {
         return Ok(false);
     };
-    let text = io::read_to_string(io::Read::take(file, LENGTH + 1))?;
-    Ok(text == format!("{}\n", digest(directory)?))
+    let found = digest(directory)?;
+    Ok(known.lines().any(|known| known == found))
+}
+
+/// The lines of a receipt.
+fn digests(place: &Path) -> io::Result<String> {
+    io::read_to_string(io::Read::take(File::open(place)?, 2 * LENGTH))
 }
 
 /// Path of the receipt of a directory.

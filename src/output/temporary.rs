@@ -1,25 +1,26 @@
 //! Files of which nothing is left when the process is killed.
 //!
-//! In: the directory that a file will be in. Out: an unnamed file there, which gets a name when it
-//! is complete; or a named one if the file system does not support unnamed files.
+//! In: the path that a file will have. Out: a file without a name in its directory, which gets one when it
+//! is complete; a named one where the file system has no others.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::watch::Watched;
+use super::{claim, parent};
 
 /// A file that is not in place yet.
 #[derive(Debug)]
 pub(super) enum Temporary {
     /// Without a name (`O_TMPFILE`, open(2)).
-    Unnamed { file: File, folder: PathBuf },
-    /// With a name next to the target.
+    Unnamed(File),
+    /// With a name next to its place.
     Named {
         file: NamedTempFile,
         watched: Watched,
@@ -27,24 +28,23 @@ pub(super) enum Temporary {
 }
 
 impl Temporary {
-    /// Creates one in `folder`. The umask applies, as to any file that a compiler writes.
+    /// Creates one for `target`. The umask applies, as to any file that a compiler writes.
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn create(folder: &Path) -> io::Result<Self> {
+    pub fn create(target: &Path) -> io::Result<Self> {
+        let folder = parent(target);
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let unnamed = open(folder, flags, Mode::from_raw_mode(0o666)).map(File::from);
         match unnamed {
-            // It is named through /proc.
-            Ok(file) if Path::new(&in_proc(&file)).exists() => Ok(Self::Unnamed {
-                file,
-                folder: folder.to_owned(),
-            }),
+            // Its name is given through /proc.
+            Ok(file) if Path::new(&in_proc(&file)).exists() => Ok(Self::Unnamed(file)),
             _ => {
-                let file = named(folder, |path| {
+                let file = named(target, |path| {
                     let mut options = File::options();
                     options.read(true).write(true).create_new(true);
-                    options.mode(0o666).open(path)
+                    let file = options.mode(0o666).open(path)?;
+                    claim::hold(&file, path).map(|()| file)
                 })?;
                 Ok(Self::Named {
                     watched: Watched::new(file.path()),
@@ -57,7 +57,7 @@ impl Temporary {
     /// The open file.
     pub fn file(&self) -> &File {
         match self {
-            Self::Unnamed { file, .. } => file,
+            Self::Unnamed(file) => file,
             Self::Named { file, .. } => file.as_file(),
         }
     }
@@ -68,14 +68,14 @@ impl Temporary {
     /// When it cannot be named or renamed; nothing is left of it then.
     pub fn publish(self, target: &Path) -> io::Result<()> {
         match self {
-            Self::Unnamed { file, folder } => {
-                // linkat does not replace anything: if the target exists, the file first gets a
-                // temporary name.
+            Self::Unnamed(file) => {
+                // A link replaces nothing: where something is, the file gets a name for a moment.
                 match link(&file, target) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     linked => return linked,
                 }
-                let at: TempPath = named(&folder, |path| link(&file, path))?.into_temp_path();
+                claim::lock(&file);
+                let at: TempPath = named(target, |path| link(&file, path))?.into_temp_path();
                 let watched = Watched::new(&at);
                 let persisted = at.persist(target);
                 drop(watched);
@@ -91,15 +91,13 @@ impl Temporary {
     }
 }
 
-/// Creates a file with a new name. Opened by a callback to keep the system's error: that of
-/// `tempfile` contains the temporary name, and its kind hides that too many files are open.
+/// Makes a file of a new name next to `target`. Called with what opens it for the error of the system: that
+/// of `tempfile` names the temporary file, and its kind says nothing of too many open files.
 fn named<F>(
-    folder: &Path,
+    target: &Path,
     make: impl FnMut(&Path) -> io::Result<F>,
 ) -> io::Result<NamedTempFile<F>> {
-    tempfile::Builder::new()
-        .prefix(".slimpack-")
-        .make_in(folder, make)
+    claim::file(parent(target), target.file_name().unwrap_or_default(), make)
 }
 
 fn in_proc(file: &File) -> String {

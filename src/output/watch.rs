@@ -4,7 +4,8 @@
 //! second, and the paths are removed.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
-use super::{Interrupts, SIGNALS};
+use super::{Interrupts, SIGNALS, claim};
 
 /// What to remove if a signal ends the process before its owners can.
 static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -46,7 +47,9 @@ impl Drop for Watched {
 #[derive(Debug)]
 pub struct Scratch {
     directory: TempDir,
-    /// Dropped after the directory that it protects.
+    /// Its lock.
+    _held: File,
+    /// Dropped after the directory that it watches.
     _watched: Watched,
 }
 
@@ -56,8 +59,9 @@ impl Scratch {
     /// # Errors
     /// When it cannot be created.
     pub fn new() -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("slimpack-").tempdir()?;
+        let (directory, held) = claim::directory(&std::env::temp_dir(), OsStr::new("scratch"))?;
         Ok(Self {
+            _held: held,
             _watched: Watched::new(directory.path()),
             directory,
         })

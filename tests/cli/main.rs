@@ -69,6 +69,7 @@ mod needs_signs;
 mod silent;
 mod tidy;
 mod traces;
+mod traces_places;
 mod tree;
 mod why;
 

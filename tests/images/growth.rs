@@ -130,6 +130,52 @@ fn files_that_are_added_cost_the_same_each() {
     }
 }
 
+/// A traced run holds each path once, however often it is looked up.
+#[test]
+fn memory_of_a_trace_grows_with_distinct_paths_only() {
+    const FEW: usize = 10_000;
+    /// What one path may take, in bytes, and how much a run takes more or less than another.
+    const EACH: u64 = 400;
+    const NOISE: u64 = 2 << 20;
+    if !have(&["python3"]) {
+        return;
+    }
+    let folder = temporary();
+    // Looks up COUNT names, of which DISTINCT differ.
+    let source = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <fcntl.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    char path[64];
+    for (int n = 0; n < atoi(words[1]); n++) {
+        snprintf(path, sizeof path, "/etc/none-%d", n % atoi(words[2]));
+        if (access(path, F_OK)) close(open("/etc/passwd", O_RDONLY));
+    }
+    return 0;
+}"#;
+    let program = common::compile(folder.path(), "looks", source, &["-w"]);
+    let held = |count: usize, distinct: usize| {
+        let log = path(folder.path(), "log");
+        let mut command = slimpack();
+        command.args(["trace", "-q", "-o", &log, "--"]);
+        command
+            .arg(&program)
+            .args([count, distinct].map(|number| number.to_string()));
+        costs::peak(&command)
+    };
+    let (few, many) = (held(FEW, 100), held(10 * FEW, 100));
+    assert!(
+        many <= few + NOISE,
+        "{few} bytes, {many} for ten times as many of the same"
+    );
+    let distinct = held(10 * FEW, 10 * FEW);
+    assert!(distinct > few + NOISE, "{distinct} bytes are not measured");
+    let most = few + NOISE + EACH * 10 * FEW as u64;
+    assert!(distinct <= most, "{distinct} bytes for {} paths", 10 * FEW);
+}
+
 #[test]
 fn holes_of_a_file_are_holes_of_the_archive() {
     let folder = temporary();

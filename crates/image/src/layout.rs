@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -95,8 +96,10 @@ impl LockedLayout {
             existed,
             _lock: lock,
         };
-        // Checked only now: before this run had the lock, another one may have filled the
-        // directory.
+        // Who holds the lock has made no files yet: what is there is of a run that was killed.
+        remove_temporaries(folder)?;
+        remove_temporaries(&layout.blobs())?;
+        // Asked only now: until it had the lock, another run may have filled the directory.
         layout.is_new = fs::read_dir(folder)?.next().is_none();
         if layout.is_new {
             write_new(folder, "oci-layout", LAYOUT)?;
@@ -260,9 +263,31 @@ impl Write for Asking<'_> {
     }
 }
 
+/// How the names of files begin that are not complete.
+const TEMPORARY: &str = ".slimpack-";
+
+/// Removes all files of a directory that are not complete.
+fn remove_temporaries(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .as_bytes()
+            .starts_with(TEMPORARY.as_bytes())
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
-        .prefix(".slimpack-")
+        .prefix(TEMPORARY)
         // The umask applies, as to any file that a compiler writes.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;

@@ -11,15 +11,20 @@ use seccompiler::{
 };
 
 /// What a call does with its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Opens it, with flags in an argument.
+    #[default]
     Open,
     /// Opens it, with `struct open_how` in memory (`openat2`).
     OpenHow,
     /// Creates a file to write to (`creat`).
     Create,
-    /// Queries it: status, permissions, attributes.
+    /// Queries its status.
+    Status,
+    /// Queries the status of the link itself, if it is a link.
+    StatusOfLink,
+    /// Queries more: permissions, attributes.
     Test,
     /// Queries the link itself, if it is a link.
     TestLink,
@@ -55,6 +60,8 @@ pub(crate) enum Action {
     Mount,
     /// Sets up io_uring, whose operations cannot be observed.
     IoUring,
+    /// Changes which files its thread may use.
+    ChangeRights,
 }
 
 /// One path of a call: the arguments with the directory's descriptor, if any, and with the path.
@@ -118,8 +125,8 @@ macro_rules! older {
 const CALLS: &[Call] = &[
     call("openat", Some(libc::SYS_openat), Action::Open, AT, Some(2)),
     call("openat2", Some(libc::SYS_openat2), Action::OpenHow, AT, Some(2)),
-    call("newfstatat", Some(libc::SYS_newfstatat), Action::Test, AT, Some(3)),
-    call("statx", Some(libc::SYS_statx), Action::Test, AT, Some(2)),
+    call("newfstatat", Some(libc::SYS_newfstatat), Action::Status, AT, Some(3)),
+    call("statx", Some(libc::SYS_statx), Action::Status, AT, Some(2)),
     call("faccessat", Some(libc::SYS_faccessat), Action::Test, AT, None),
     call("faccessat2", Some(libc::SYS_faccessat2), Action::Test, AT, Some(3)),
     call("readlinkat", Some(libc::SYS_readlinkat), Action::ReadLink, AT, None),
@@ -160,13 +167,24 @@ const CALLS: &[Call] = &[
     call("pivot_root", Some(libc::SYS_pivot_root), Action::Mount, NONE, None),
     call("move_mount", Some(libc::SYS_move_mount), Action::Mount, NONE, None),
     call("io_uring_setup", Some(libc::SYS_io_uring_setup), Action::IoUring, NONE, None),
+    call("setuid", Some(libc::SYS_setuid), Action::ChangeRights, NONE, None),
+    call("setgid", Some(libc::SYS_setgid), Action::ChangeRights, NONE, None),
+    call("setreuid", Some(libc::SYS_setreuid), Action::ChangeRights, NONE, None),
+    call("setregid", Some(libc::SYS_setregid), Action::ChangeRights, NONE, None),
+    call("setresuid", Some(libc::SYS_setresuid), Action::ChangeRights, NONE, None),
+    call("setresgid", Some(libc::SYS_setresgid), Action::ChangeRights, NONE, None),
+    call("setgroups", Some(libc::SYS_setgroups), Action::ChangeRights, NONE, None),
+    call("setfsuid", Some(libc::SYS_setfsuid), Action::ChangeRights, NONE, None),
+    call("setfsgid", Some(libc::SYS_setfsgid), Action::ChangeRights, NONE, None),
+    call("capset", Some(libc::SYS_capset), Action::ChangeRights, NONE, None),
+    call("landlock_restrict_self", Some(libc::SYS_landlock_restrict_self), Action::ChangeRights, NONE, None),
     // Missing on the newest architectures.
     call("renameat", RENAMEAT, Action::Rename, TWO_AT, None),
     // The rest exists only on x86.
     call("open", older!(SYS_open), Action::Open, FIRST, Some(1)),
     call("creat", older!(SYS_creat), Action::Create, FIRST, None),
-    call("stat", older!(SYS_stat), Action::Test, FIRST, None),
-    call("lstat", older!(SYS_lstat), Action::TestLink, FIRST, None),
+    call("stat", older!(SYS_stat), Action::Status, FIRST, None),
+    call("lstat", older!(SYS_lstat), Action::StatusOfLink, FIRST, None),
     call("access", older!(SYS_access), Action::Test, FIRST, None),
     call("readlink", older!(SYS_readlink), Action::ReadLink, FIRST, None),
     call("uselib", older!(SYS_uselib), Action::Test, FIRST, None),
@@ -239,7 +257,9 @@ fn rules(call: &Call) -> Result<Option<Vec<SeccompRule>>, seccompiler::BackendEr
         // A live tracer queries the kernel for the working directory.
         (Action::EnterOpen, _) => return Ok(None),
         // Threads of a process are also created by clone.
-        (Action::Unshare, Some(0)) => vec![only(0, libc::CLONE_NEWNS)?],
+        (Action::Unshare, Some(0)) => {
+            vec![only(0, libc::CLONE_NEWNS)?, only(0, libc::CLONE_NEWUSER)?]
+        }
         _ => Vec::new(),
     }))
 }

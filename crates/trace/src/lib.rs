@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod calls;
+mod foresight;
 mod log;
 mod lookup;
 mod recording;

@@ -264,3 +264,29 @@ impl<'a> Lines<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use crate::recording::Recording;
+
+    /// strace prints either, as it goes.
+    #[test]
+    fn a_thread_that_executes_goes_on_as_its_process() {
+        for line in ["7 +++ superseded by execve in pid 8 +++\n", ""] {
+            let begun = match line.is_empty() {
+                false => "<unfinished ...>",
+                true => "<pid changed to 7 ...>",
+            };
+            let log = format!(
+                "7 execve(\"/bin/a\", [\"a\"], 0x1 /* 1 var */) = 0\n7 clone3({{flags=0}}) = 8\n\
+                 8 execve(\"/bin/b\", [\"b\"], 0x1 /* 1 var */ {begun}\n{line}\
+                 7 <... execve resumed>) = 0\n7 +++ exited with 0 +++\n"
+            );
+            let read = Recording::read(&mut log.as_bytes(), Path::new("/")).unwrap();
+            let found: Vec<_> = read.found.into_keys().collect();
+            assert_eq!(found, ["/bin/a", "/bin/b"].map(PathBuf::from), "{log}");
+        }
+    }
+}

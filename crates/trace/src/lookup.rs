@@ -8,7 +8,7 @@ use crate::calls::Action;
 use crate::recording::{RunRecorder, Uses};
 
 /// A call with its paths.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lookup {
     pub action: Action,
     /// Absolute paths; of two, the last is the one that is created.
@@ -17,6 +17,8 @@ pub(crate) struct Lookup {
     pub flags: u64,
     /// Whether the last path existed before; queried only for calls that may create or change it.
     pub existed: bool,
+    /// Whether a slash or a dot follows the name of the path: then it has to be a directory.
+    pub ends_in_slash: bool,
 }
 
 impl Lookup {
@@ -39,7 +41,30 @@ impl Lookup {
         is_write || Self::may_change(action, flags)
     }
 
-    /// What a successful call did to its last path.
+    /// Whether it only looks at what is there.
+    pub fn only_looks(&self) -> bool {
+        match self.action {
+            Action::Open | Action::OpenHow => !Self::may_change(self.action, self.flags),
+            Action::Status
+            | Action::StatusOfLink
+            | Action::Test
+            | Action::TestLink
+            | Action::ReadLink
+            | Action::List
+            | Action::Enter => true,
+            _ => false,
+        }
+    }
+
+    /// What it may do to its last path, whether it succeeds or fails.
+    pub fn most_uses(&self) -> Uses {
+        match self.action {
+            Action::Test | Action::TestLink | Action::ReadLink => self.uses().and(Uses::REFUSED),
+            _ => self.uses(),
+        }
+    }
+
+    /// What a success did to its last path.
     fn uses(&self) -> Uses {
         let flags = self.flags;
         match self.action {
@@ -55,9 +80,11 @@ impl Lookup {
                     false => uses,
                 }
             }
-            Action::Test if has(flags, libc::AT_SYMLINK_NOFOLLOW) => Uses::LINK,
-            Action::Test | Action::Enter | Action::EnterOpen | Action::Chroot => Uses::TESTED,
-            Action::TestLink | Action::ReadLink => Uses::LINK,
+            Action::Status | Action::Test if has(flags, libc::AT_SYMLINK_NOFOLLOW) => Uses::LINK,
+            Action::Status | Action::Test | Action::Enter | Action::EnterOpen | Action::Chroot => {
+                Uses::TESTED
+            }
+            Action::StatusOfLink | Action::TestLink | Action::ReadLink => Uses::LINK,
             Action::List => Uses::LISTED,
             Action::Make | Action::Link => Uses::CREATED,
             Action::Change => Uses::CHANGED,
@@ -66,7 +93,11 @@ impl Lookup {
             Action::Rename => Uses::CREATED,
             Action::Map => Uses::MAPPED,
             Action::Execute => Uses::EXECUTED,
-            Action::Unshare | Action::Clone3 | Action::Mount | Action::IoUring => Uses::default(),
+            Action::Unshare
+            | Action::Clone3
+            | Action::Mount
+            | Action::IoUring
+            | Action::ChangeRights => Uses::default(),
         }
     }
 

@@ -256,6 +256,12 @@ impl RunRecorder {
         known.is_some_and(|known| !known.uses.has(Uses::CREATED))
     }
 
+    /// Whether a path was found, and all of these were done to it.
+    pub fn has_used(&self, path: &Path, uses: Uses) -> bool {
+        let known = self.found.get(path);
+        known.is_some_and(|known| uses.without(known.uses).is_empty())
+    }
+
     /// Whether the run has created the path.
     pub fn has_created(&self, path: &Path) -> bool {
         let known = self.found.get(path);

@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use memchr::{memchr, memmem};
+
 use crate::calls::{self, Action, Call};
 use crate::lookup::{Lookup, is_of_process};
 use crate::recording::{Ending, Note, Recording, RunRecorder, Uses};
@@ -102,7 +104,8 @@ impl Strace {
         }
         if let Some(ended) = text.strip_prefix(b"+++ ") {
             // It continues as the thread that executes a program.
-            if ended.starts_with(b"superseded") {
+            if let Some(former) = ended.strip_prefix(b"superseded by execve in pid ") {
+                self.superseded(id, former);
                 return Ok(());
             }
             if self.first == Some(id) {
@@ -129,7 +132,7 @@ impl Strace {
         }
         // `<pid changed to 7 ...>`: a thread other than the first executes a program.
         if let Some(begun) = text.strip_suffix(b" ...>")
-            && let Some(at) = find(b" <pid changed to ", begun)
+            && let Some(at) = memmem::find(begun, b" <pid changed to ")
         {
             let (begun, changed) = begun.split_at(at);
             let heir = changed.rsplit(|byte| *byte == b' ').next().and_then(number);
@@ -147,6 +150,16 @@ impl Strace {
                 Ok(())
             }
             None => self.call(id, text, start),
+        }
+    }
+
+    /// A thread takes the ID of its process, and with it the call that it is in, unless `<pid changed to>`
+    /// has told.
+    fn superseded(&mut self, id: u32, former: &[u8]) {
+        let former = number(former).and_then(|former| u32::try_from(former).ok());
+        let former = former.and_then(|former| self.threads.remove(&former));
+        if let Some(thread) = former.filter(|thread| !thread.begun.is_empty()) {
+            self.threads.insert(id, thread);
         }
     }
 
@@ -244,28 +257,10 @@ impl Strace {
                 self.recorder.notes.insert(Note::IoUring);
                 return;
             }
-            Action::Unshare | Action::Clone3 | Action::Mount => return,
+            Action::Unshare | Action::Clone3 | Action::Mount | Action::ChangeRights => return,
             _ => {}
         }
-        let mut paths = Vec::new();
-        match call.action {
-            Action::List | Action::EnterOpen => paths.extend(self.open_file(id, argument(0))),
-            Action::Map if argument(2).windows(9).any(|word| word == b"PROT_EXEC") => {
-                paths.extend(self.open_file(id, argument(4)));
-            }
-            _ => {}
-        }
-        for (directory, at) in call.paths {
-            let directory = directory.map(argument);
-            let path = match (directory, argument(*at)) {
-                // The file of a descriptor, with AT_EMPTY_PATH.
-                (Some(directory), b"\"\"") if call.action == Action::Execute => {
-                    self.open_file(id, directory)
-                }
-                (directory, name) => self.path(id, directory, name),
-            };
-            paths.extend(path);
-        }
+        let paths = self.paths(id, call, arguments);
         if paths.is_empty() || paths.len() < call.paths.len() {
             return;
         }
@@ -274,13 +269,11 @@ impl Strace {
             flags,
             existed: true,
             paths,
+            ..Lookup::default()
         };
         let process = self.thread(id).process;
         let value = match *result {
-            CallResult::Failed(error) => {
-                lookup.failed(&mut self.recorder, error, process);
-                return;
-            }
+            CallResult::Failed(error) => return lookup.failed(&mut self.recorder, error, process),
             CallResult::Unknown => return,
             CallResult::Done(value) => value,
         };
@@ -316,6 +309,31 @@ impl Strace {
             _ => {}
         }
         lookup.succeeded(&mut self.recorder, process);
+    }
+
+    /// The paths of a call.
+    fn paths(&mut self, id: u32, call: Call, arguments: &[&[u8]]) -> Vec<PathBuf> {
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        let mut paths = Vec::new();
+        match call.action {
+            Action::List | Action::EnterOpen => paths.extend(self.open_file(id, argument(0))),
+            Action::Map if argument(2).windows(9).any(|word| word == b"PROT_EXEC") => {
+                paths.extend(self.open_file(id, argument(4)));
+            }
+            _ => {}
+        }
+        for (directory, at) in call.paths {
+            let directory = directory.map(argument);
+            let path = match (directory, argument(*at)) {
+                // The file of a descriptor, with AT_EMPTY_PATH.
+                (Some(directory), b"\"\"") if call.action == Action::Execute => {
+                    self.open_file(id, directory)
+                }
+                (directory, name) => self.path(id, directory, name),
+            };
+            paths.extend(path);
+        }
+        paths
     }
 
     /// The file of a descriptor, by `-y` or an earlier call.
@@ -570,12 +588,4 @@ fn ending(text: &[u8]) -> Option<Ending> {
     ];
     let known = names.iter().find(|(known, _)| *known == name);
     known.map(|(_, number)| Ending::Signal(*number))
-}
-
-fn find(word: &[u8], text: &[u8]) -> Option<usize> {
-    text.windows(word.len()).position(|found| found == word)
-}
-
-fn memchr(byte: u8, text: &[u8]) -> Option<usize> {
-    text.iter().position(|found| *found == byte)
 }

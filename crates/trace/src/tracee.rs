@@ -42,10 +42,11 @@ impl Tracee {
         is_there(&path).then_some(path)
     }
 
-    /// The absolute path that a call names; `None` if it is empty or cannot be read. `directory` is the
-    /// argument with the directory's descriptor.
-    pub fn path(self, directory: Option<u64>, address: u64) -> Option<PathBuf> {
+    /// The absolute path that a call names, and whether a slash or a dot follows its name; `None` if it is
+    /// empty or cannot be read. `directory` is the argument with the directory's descriptor.
+    pub fn path(self, directory: Option<u64>, address: u64) -> Option<(PathBuf, bool)> {
         let name = self.string(address)?;
+        let ends_in_slash = name.ends_with(b"/") || name.ends_with(b"/.");
         let name = Path::new(OsStr::from_bytes(&name));
         if name.as_os_str().is_empty() {
             return None;
@@ -58,7 +59,23 @@ impl Tracee {
         // `join` would drop the base for an absolute name. `.` and double slashes are removed, but
         // `..` is kept: what it leads to depends on links.
         let name = name.strip_prefix("/").unwrap_or(name);
-        Some(Path::new("/").join(base).join(name).components().collect())
+        let path = Path::new("/").join(base).join(name).components().collect();
+        Some((path, ends_in_slash))
+    }
+
+    /// What decides which files it may use: its users, groups and capabilities, and the name by which a
+    /// security module knows it.
+    pub fn rights(self) -> String {
+        let read = |name| fs::read_to_string(format!("/proc/{}/{name}", self.tid));
+        let status = read("status").unwrap_or_default();
+        let is_right = |line: &&str| {
+            let (name, _) = line.split_once(':').unwrap_or_default();
+            matches!(name, "Uid" | "Gid" | "Groups" | "CapEff")
+        };
+        let rights = status.lines().filter(is_right);
+        // Without a security module there is none.
+        let label = read("attr/current").unwrap_or_default();
+        rights.chain([label.as_str()]).collect()
     }
 
     /// The directory that relative paths start from.

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use crate::calls::{self, Action, Call};
+use crate::foresight::{self, Foresight};
 use crate::lookup::{Lookup, has, is_of_process};
 use crate::recording::{Before, Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
 use crate::run::{TraceError, TraceOptions, Watch};
@@ -31,6 +32,8 @@ struct TracedThread {
     process: usize,
     /// Whether its lookups are recorded.
     is_recorded: bool,
+    /// Whether it may use the files that this process may use.
+    is_alike: bool,
     /// The call in progress.
     pending: Option<Lookup>,
 }
@@ -46,6 +49,8 @@ pub(crate) struct Tracer<'a> {
     command: Vec<String>,
     ending: Option<Ending>,
     may_be_in_chroot: bool,
+    /// The rights of this process.
+    rights: String,
     /// Whether the command has been executed.
     is_running: bool,
     has_started: bool,
@@ -68,7 +73,12 @@ impl<'a> Tracer<'a> {
             is_recorded: options.only.is_none(),
             ..TracedThread::default()
         };
+        let this = Tracee {
+            tid: rustix::process::getpid().as_raw_nonzero().get(),
+            may_be_in_chroot: false,
+        };
         Self {
+            rights: this.rights(),
             table: calls::by_number(),
             threads: HashMap::from([(root, thread)]),
             waiting: HashSet::new(),
@@ -231,6 +241,7 @@ impl<'a> Tracer<'a> {
         let thread = TracedThread {
             process: parent.process,
             is_recorded: parent.is_recorded,
+            is_alike: parent.is_alike,
             pending: None,
         };
         self.threads.insert(child, thread);
@@ -268,6 +279,7 @@ impl<'a> Tracer<'a> {
             }
         }
         if thread.is_recorded {
+            thread.is_alike = tracee.rights() == self.rights;
             thread.process = self.recorder.process(tracee.arguments());
             let typed = call.and_then(|call| call.paths.into_iter().next());
             let path = typed
@@ -325,72 +337,128 @@ impl<'a> Tracer<'a> {
         let Some(call) = self.table.get(&number).copied() else {
             return Ok(Resume::Go);
         };
-        let tracee = self.tracee(tid);
-        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
-        let mut flags = call.flags.map(argument).unwrap_or_default();
-        let mut paths = Vec::new();
         match call.action {
             // Whatever starts the recorded program may change its root directory before.
-            Action::Execute | Action::Chroot | Action::Unshare | Action::Clone3 | Action::Mount => {
-            }
+            Action::Execute
+            | Action::Chroot
+            | Action::Unshare
+            | Action::Clone3
+            | Action::Mount
+            | Action::ChangeRights => {}
             _ if !is_recorded => return Ok(Resume::Go),
             _ => {}
         }
+        let Some(flags) = self.flags(tid, &call, arguments) else {
+            return Ok(Resume::Go);
+        };
+        let lookup = self.lookup(tid, &call, flags, arguments);
+        let is_about_mounts = matches!(
+            call.action,
+            Action::Unshare | Action::Clone3 | Action::Mount
+        );
+        let has_paths = lookup.paths.len() >= call.paths.len() && !lookup.paths.is_empty();
+        if !has_paths && !is_about_mounts && call.action != Action::Execute {
+            return Ok(Resume::Go);
+        }
+        if is_recorded && Lookup::overwrites(call.action, flags) {
+            for path in &lookup.paths {
+                self.save(path);
+            }
+        }
+        Ok(self.watch_unless_foreseen(tid, lookup))
+    }
+
+    /// The flags of a call that has to be followed; one that does not is dealt with.
+    fn flags(&mut self, tid: Tid, call: &Call, arguments: [u64; 6]) -> Option<u64> {
+        let tracee = self.tracee(tid);
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        let flags = call.flags.map(argument).unwrap_or_default();
         match call.action {
-            Action::List => paths.extend(tracee.file(descriptor(argument(0)))),
             Action::Map => {
                 if let Some(path) = tracee.file(descriptor(argument(4))) {
                     let process = self.threads.get(&tid).map_or(0, |thread| thread.process);
                     self.recorder.found(&path, Uses::MAPPED, process);
                 }
-                return Ok(Resume::Go);
+                None
             }
             Action::IoUring => {
                 self.recorder.notes.insert(Note::IoUring);
-                return Ok(Resume::Go);
+                None
             }
-            Action::Unshare if !is_new_namespace(call.name, flags) => return Ok(Resume::Go),
-            Action::Clone3 => {
-                let flags = tracee.number(argument(0)).unwrap_or_default();
-                if flags & u64::from(libc::CLONE_NEWNS.cast_unsigned()) == 0 {
-                    return Ok(Resume::Go);
+            Action::ChangeRights => {
+                self.has_rights_of_its_own(tid);
+                None
+            }
+            Action::Unshare | Action::Clone3 => {
+                let flags = match call.action {
+                    Action::Clone3 => tracee.number(argument(0)).unwrap_or_default(),
+                    _ => flags,
+                };
+                // In a user namespace of their own, processes have all capabilities.
+                if has(flags, libc::CLONE_NEWUSER) || call.name == "setns" {
+                    self.has_rights_of_its_own(tid);
                 }
+                is_new_namespace(call.name, flags).then_some(flags)
             }
-            Action::OpenHow => flags = tracee.number(flags).unwrap_or_default(),
+            Action::OpenHow => Some(tracee.number(flags).unwrap_or_default()),
             Action::Create => {
-                flags = u64::from((libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC).cast_unsigned())
+                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+                Some(u64::from(flags.cast_unsigned()))
             }
-            _ => {}
+            _ => Some(flags),
+        }
+    }
+
+    /// A call with its paths.
+    fn lookup(&self, tid: Tid, call: &Call, flags: u64, arguments: [u64; 6]) -> Lookup {
+        let tracee = self.tracee(tid);
+        let argument = |index: usize| arguments.get(index).copied().unwrap_or_default();
+        let (mut paths, mut ends_in_slash) = (Vec::new(), false);
+        if call.action == Action::List {
+            paths.extend(tracee.file(descriptor(argument(0))));
         }
         for (directory, at) in call.paths {
-            paths.extend(tracee.path(directory.map(argument), argument(*at)));
-        }
-        let has_paths = paths.len() >= call.paths.len() && !paths.is_empty();
-        let is_about_mounts = matches!(
-            call.action,
-            Action::Unshare | Action::Clone3 | Action::Mount
-        );
-        if !has_paths && !is_about_mounts && call.action != Action::Execute {
-            return Ok(Resume::Go);
-        }
-        let existed = Lookup::may_change(call.action, flags)
-            && paths
-                .last()
-                .is_some_and(|path| fs::symlink_metadata(path).is_ok());
-        if is_recorded && Lookup::overwrites(call.action, flags) {
-            for path in &paths {
-                self.save(path);
+            if let Some((path, slash)) = tracee.path(directory.map(argument), argument(*at)) {
+                paths.push(path);
+                ends_in_slash = slash;
             }
         }
-        if let Some(thread) = self.threads.get_mut(&tid) {
-            thread.pending = Some(Lookup {
-                action: call.action,
-                paths,
-                flags,
-                existed,
-            });
+        let last = paths.last();
+        Lookup {
+            action: call.action,
+            flags,
+            existed: Lookup::may_change(call.action, flags)
+                && last.is_some_and(|path| fs::symlink_metadata(path).is_ok()),
+            ends_in_slash,
+            paths,
         }
-        Ok(Resume::ToExit)
+    }
+
+    /// Has a thread stop at the end of its call, unless it is known what that comes to.
+    fn watch_unless_foreseen(&mut self, tid: Tid, lookup: Lookup) -> Resume {
+        let Some(thread) = self.threads.get_mut(&tid) else {
+            return Resume::Go;
+        };
+        let is_alike = thread.is_alike && !self.may_be_in_chroot;
+        match foresight::of(&lookup, &self.recorder, is_alike).filter(|_| thread.is_recorded) {
+            Some(Foresight::Known) => {}
+            Some(Foresight::Succeeds) => lookup.succeeded(&mut self.recorder, thread.process),
+            Some(Foresight::Fails(error)) => {
+                lookup.failed(&mut self.recorder, error, thread.process);
+            }
+            None => {
+                thread.pending = Some(lookup);
+                return Resume::ToExit;
+            }
+        }
+        Resume::Go
+    }
+
+    /// From now on the kernel may answer a thread otherwise than this one.
+    fn has_rights_of_its_own(&mut self, tid: Tid) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.is_alike = false;
+        }
     }
 
     /// Saves the content of a file that existed before the run and may change.

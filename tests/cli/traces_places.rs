@@ -1,0 +1,136 @@
+//! Traced runs where ptrace is forbidden, and on a terminal; and where their reasons are printed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::{compile, have, output, slimpack, succeed, temporary, text};
+
+/// Executes a command under a seccomp filter that refuses ptrace, as those of container engines do.
+const WITHOUT_PTRACE: &str = r#"
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof steps / sizeof *steps, steps};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 9;
+    execv(words[1], words + 1);
+    return 8;
+}
+"#;
+
+#[test]
+fn a_refused_ptrace_names_the_setting_and_the_way_without_it() {
+    let place = temporary();
+    let helper = compile(place.path(), "helper", WITHOUT_PTRACE, &["-w"]);
+    let slimpack = env!("CARGO_BIN_EXE_slimpack");
+    for words in [
+        &["trace", "-o", "log", "--", "/bin/true"][..],
+        &["/bin/true", "--trace", "", "-o", "out.tar"],
+    ] {
+        let mut command = Command::new(&helper);
+        command.arg(slimpack).args(words).current_dir(place.path());
+        let said = output(&mut command);
+        assert_eq!(said.status.code(), Some(2), "{}", text(&said));
+        for part in ["cannot trace /bin/true", "SYS_PTRACE", "--trace-log"] {
+            assert!(text(&said).contains(part), "{part}: {}", text(&said));
+        }
+        let left = fs::read_dir(place.path()).unwrap().count();
+        assert_eq!(left, 2, "only the helper and its source");
+    }
+}
+
+/// `slimpack trace -o log` of a shell script, in a terminal of its own.
+fn on_a_terminal(directory: &Path, source: &str) -> Command {
+    fs::write(directory.join("run.sh"), source).unwrap();
+    let slimpack = env!("CARGO_BIN_EXE_slimpack");
+    let line = format!("{slimpack} trace -q -o log -- /bin/sh run.sh");
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_traced_command_reads_the_terminal_as_its_foreground_process_group() {
+    if !have(&["script", "ps"]) {
+        return;
+    }
+    let place = temporary();
+    // A `+` marks the foreground; a background process that reads is stopped, and never ends.
+    let source = "ps -o stat= -p $$; echo ready; read word < /dev/tty; echo \"got $word\"";
+    let mut child = on_a_terminal(place.path(), source).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let state = lines.next().unwrap().unwrap();
+    assert!(state.contains('+'), "{state}");
+    assert_eq!(lines.next().unwrap().unwrap().trim(), "ready");
+    stdin.write_all(b"word\n").unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(
+        rest.iter().any(|line| line.trim() == "got word"),
+        "{rest:?}"
+    );
+    assert!(child.wait().unwrap().success());
+    let log = fs::read_to_string(place.path().join("log")).unwrap();
+    assert!(log.contains("/dev/tty"), "{log}");
+}
+
+#[test]
+fn control_c_ends_a_traced_command_on_its_terminal() {
+    if !have(&["script"]) {
+        return;
+    }
+    let place = temporary();
+    let source = "trap '' INT; echo $$; while :; do sleep 1; done";
+    let mut child = on_a_terminal(place.path(), source).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut id = String::new();
+    out.read_line(&mut id).unwrap();
+    stdin.write_all(b"\x03").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    // script ends as its command does: by the signal.
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 2), "{rest}");
+    assert!(!place.path().join("log").exists());
+    let state = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+#[test]
+fn the_reasons_of_a_trace_are_in_the_plan_the_json_and_the_record() {
+    let place = temporary();
+    let data = place.path().join("data");
+    fs::write(&data, "x").unwrap();
+    let image = place.path().join("out.tar");
+    let pack = |flags: &[&str]| {
+        let mut command = slimpack();
+        command
+            .args(["/bin/cat", "--trace"])
+            .arg(data.display().to_string());
+        succeed(command.args(flags))
+    };
+    let reason = "trace: /bin/cat";
+    let json = pack(&["--json"]);
+    assert!(json.contains(reason), "{json}");
+    pack(&["-q", "-o", image.to_str().unwrap()]);
+    // It has nothing but the record to answer from.
+    let why = succeed(slimpack().arg("why").arg(&image).arg(&data));
+    assert!(why.contains(reason), "{why}");
+    let record = succeed(slimpack().args(["inspect", "--json"]).arg(&image));
+    assert!(record.contains(reason), "{record}");
+}
