@@ -15,6 +15,7 @@ use super::Rules;
 use super::candidate::Target;
 use super::glibc::{self, Glibc};
 use super::musl::{self, Musl};
+use super::objects::Objects;
 use slimpack_elf::Object;
 use slimpack_vfs::{FileId, View, Walk};
 
@@ -89,9 +90,12 @@ fn has_loader_name(name: &OsStr) -> bool {
     name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so") || name.starts_with(b"ld.so")
 }
 
+/// The program that shows which C library a tree is built on, if several are in it.
+const SHELL: &str = "/bin/sh";
+
 /// Where to look for the loader of an object without `PT_INTERP`: that of the C library
-/// it needs itself, else every known loader of its machine.
-pub fn default_interpreters(object: &Object) -> impl Iterator<Item = &'static str> {
+/// it needs itself, or else that of the tree's shell, before every known loader of its machine.
+pub fn default_interpreters(object: &Object, view: &View) -> impl Iterator<Item = &'static str> {
     let target = Target::of(object);
     let needs = |name: &[u8]| {
         object
@@ -101,10 +105,26 @@ pub fn default_interpreters(object: &Object) -> impl Iterator<Item = &'static st
     };
     let (glibc, musl) = (glibc::well_known(target), musl::well_known(target));
     // `libc.so` and `libc.musl-ARCH.so.1` are musl's; glibc's has a number.
-    let order = if needs(b"libc.musl-") || (needs(b"libc.so") && !needs(b"libc.so.6")) {
+    let is_musl = match needs(b"libc.so.6") {
+        true => false,
+        false if needs(b"libc.musl-") || needs(b"libc.so") => true,
+        false => has_musl_shell(view),
+    };
+    let order = if is_musl {
         [musl, glibc]
     } else {
         [glibc, musl]
     };
     order.into_iter().flatten().copied()
+}
+
+fn has_musl_shell(view: &View) -> bool {
+    let Ok(walk) = view.walk(Path::new(SHELL)) else {
+        return false;
+    };
+    let Ok(Ok(shell)) = view.facts(&walk) else {
+        return false;
+    };
+    let interpreter = shell.interpreter.as_ref();
+    interpreter.is_some_and(|requested| musl::is_musl(Path::new(requested)))
 }

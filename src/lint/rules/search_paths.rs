@@ -192,7 +192,7 @@ fn is_musl(context: &Context<'_>, file: &ElfFile) -> bool {
     let is_musl = |path: &str| path.contains("/ld-musl-");
     match &file.object.interpreter {
         Some(interpreter) => is_musl(&interpreter.display().to_string()),
-        None => default_interpreters(&file.object)
+        None => default_interpreters(&file.object, &context.source.view)
             .find(|path| context.source.view.walk(Path::new(path)).is_ok())
             .is_some_and(is_musl),
     }

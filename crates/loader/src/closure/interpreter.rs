@@ -31,7 +31,7 @@ pub(super) fn find_interpreter(
         return open_interpreter(view, loaders, program, requested, working_dir).map(Some);
     }
     let mut first_fault = None;
-    for requested in default_interpreters(program) {
+    for requested in default_interpreters(program, view) {
         match open_interpreter(view, loaders, program, OsStr::new(requested), working_dir) {
             Ok(found) => return Ok(Some(found)),
             Err(fault) => drop(first_fault.get_or_insert(fault)),

@@ -175,3 +175,33 @@ fn what_is_opened_at_run_time_is_searched_up_the_chain() {
         .loads_when("/lib/liba.so", "libz.so");
     assert_eq!(loads, ["/lib/liba.so", "/own/libz.so"]);
 }
+
+/// glibc's loader is in many trees of musl, for programs from elsewhere.
+#[test]
+fn a_library_that_names_no_c_library_is_loaded_by_that_of_the_shell() {
+    const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
+    let glibc = Elf {
+        soname: Some("ld-linux-x86-64.so.2".to_owned()),
+        ..Elf::default()
+    };
+    for (shell, needed, expected) in [
+        (LOADER, &[][..], "musl"),
+        (LOADER, &["libz.so"], "musl"),
+        // Its own C library is a better sign.
+        (LOADER, &["libc.so.6"], "glibc"),
+        (GLIBC, &[], "glibc"),
+        (GLIBC, &["libc.musl-x86_64.so.1"], "musl"),
+    ] {
+        let interpreter = Some(shell.to_owned());
+        let shell = Elf {
+            interpreter,
+            ..Elf::default()
+        };
+        let tree = tree().with(GLIBC, &glibc).with("/bin/sh", &shell);
+        let tree = tree.with("/usr/lib/libown.so", &library(needed));
+        let found = tree.resolved("/usr/lib/libown.so", |_, _, closure| {
+            closure.rules.as_ref().unwrap().libc()
+        });
+        assert_eq!(found, expected, "{needed:?}");
+    }
+}
