@@ -41,6 +41,7 @@ const LIMITS: Limits = Limits {
 fn options(interest: Interest) -> ReadOptions {
     ReadOptions {
         limits: LIMITS,
+        name: None,
         platform: None,
         interest,
         probe,

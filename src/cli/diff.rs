@@ -72,7 +72,7 @@ pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError
         (None, Some(_)) => return Err(unrelated(&args.b, &args.a)),
     }
     drop(progress);
-    let mut out = super::stdout();
+    let mut out = super::text_output(!args.json);
     if args.json {
         writeln!(out, "{}", super::json(&document)?)?;
     } else if !common.quiet {

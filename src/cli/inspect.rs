@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::args::{Common, ImageArgs, InspectArgs};
 use super::error::CliError;
+use super::location::ImageLocation;
 use super::progress::Progress;
 use super::registry;
 use crate::engine::{self, Engine};
@@ -16,7 +17,7 @@ use crate::output::Scratch;
 use crate::report::{self, Detail, Inspected};
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let mut out = super::stdout();
+    let mut out = super::text_output(!args.json);
     let text = shown(args, common)?;
     out.write_all(&text)?;
     out.flush()?;
@@ -80,8 +81,10 @@ pub(super) fn open(
     args: &ImageArgs,
     interest: Interest,
 ) -> Result<OpenedImages, CliError> {
+    let location = ImageLocation::of(path);
     let options = ReadOptions {
         limits: limits(args),
+        name: location.name.map(ToOwned::to_owned),
         platform: args.platform.clone(),
         interest,
         probe: crate::source::probe,
@@ -96,8 +99,8 @@ pub(super) fn open(
         });
     }
     let Some(reference) = reference(path) else {
-        return read::open(path, &options)
-            .map_err(|error| fail(identified(path, error)))
+        return read::open(location.path, &options)
+            .map_err(|error| fail(identified(location.path, error)))
             .map(OpenedImages::of);
     };
     let mut saving = Engine::find()?.save(reference)?;
@@ -171,8 +174,14 @@ pub(super) fn reference(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(engine::PREFIX)
 }
 
-/// Whether a path names an image that is not a file.
+/// Whether a path is the name of an image, rather than a file.
 pub(super) fn is_name(path: &Path) -> bool {
+    let location = ImageLocation::of(path);
+    location.path != path || is_elsewhere(path)
+}
+
+/// Whether a path names an image that is not in a file.
+pub(super) fn is_elsewhere(path: &Path) -> bool {
     path == Path::new("-") || reference(path).is_some() || registry::name(path).is_some()
 }
 

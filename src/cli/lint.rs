@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use super::args::{Common, LintArgs, LintFormat};
 use super::error::CliError;
 use super::inspect;
+use super::location::ImageLocation;
 use super::progress::Progress;
 use crate::binding::Binder;
 use crate::config::Config;
@@ -31,7 +32,7 @@ const RUNTIME: &str = "SP401";
 const POLICY_FILE: &str = "slimpack.toml";
 
 pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let mut out = super::stdout();
+    let mut out = super::text_output(matches!(args.format, LintFormat::Text));
     if args.list_rules {
         report::list_rules(&mut out)?;
         out.flush()?;
@@ -156,7 +157,7 @@ impl Linter<'_> {
     /// The policy with the `slimpack.toml` next to the target, unless `--config` was given.
     fn policy_for(&self, target: &Path) -> Result<Policy, CliError> {
         let mut policy = self.policy.clone();
-        let folder = match target.parent() {
+        let folder = match ImageLocation::of(target).path.parent() {
             Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
             Some(folder) => folder,
             None => Path::new("/"),

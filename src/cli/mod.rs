@@ -7,9 +7,11 @@ mod about;
 mod args;
 mod diff;
 mod error;
+mod folded;
 mod help;
 mod inspect;
 mod lint;
+mod location;
 mod needs;
 mod pack;
 mod progress;
@@ -21,7 +23,7 @@ mod tree;
 mod values;
 mod why;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +120,29 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
 /// Standard output, with colors only on a terminal.
 fn stdout() -> io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>> {
     io::BufWriter::with_capacity(64 << 10, anstream::stdout().lock())
+}
+
+/// The same for text, which is folded on a terminal.
+fn text_output(is_text: bool) -> Box<dyn Write> {
+    let out = stdout();
+    let is_terminal = io::stdout().is_terminal();
+    match columns().filter(|_| is_text && is_terminal) {
+        Some(columns) => Box::new(folded::Folded::new(out, columns)),
+        None => Box::new(out),
+    }
+}
+
+/// The width of the terminal that standard output is.
+fn columns() -> Option<usize> {
+    /// What a terminal has that does not say.
+    const USUAL: usize = 80;
+    /// Narrower ones fold for themselves.
+    const LEAST: usize = 40;
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    match usize::from(size.ws_col) {
+        0 => Some(USUAL),
+        columns => Some(columns).filter(|columns| *columns >= LEAST),
+    }
 }
 
 /// The document of a verb as JSON on one line.

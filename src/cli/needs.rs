@@ -14,7 +14,7 @@ use crate::report;
 use crate::source::{Source, choose_root};
 
 pub(super) fn run(args: &NeedsArgs) -> Result<ExitCode, CliError> {
-    let mut out = super::stdout();
+    let mut out = super::text_output(!args.json);
     if args.files.is_empty() {
         report::need_rules(args.json, &mut out)?;
     }

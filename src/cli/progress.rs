@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::location::ImageLocation;
 use crate::bytes::bytes_read;
 
 /// Operations shorter than this show no progress.
@@ -56,7 +57,9 @@ impl Progress {
 
     /// The same, for an operation that reads the file at `path`.
     pub fn reading(path: &Path, what: &str, quiet: bool) -> Self {
-        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+        let found = fs::metadata(ImageLocation::of(path).path)
+            .ok()
+            .filter(fs::Metadata::is_file);
         let what = format!("{what} {}", path.display());
         Self::start(what, found.map(|found| found.len()), quiet)
     }

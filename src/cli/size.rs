@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::args::{Common, SizeArgs};
 use super::error::CliError;
 use super::inspect;
+use super::location::ImageLocation;
 use super::progress::Progress;
 use crate::engine::Engine;
 use crate::image::Compression;
@@ -63,7 +64,7 @@ pub(super) fn run(args: &SizeArgs, common: &Common) -> Result<ExitCode, CliError
     for sizes in &mut sizes {
         sizes.ratio = sizes.plain as f64 / smallest.max(1) as f64;
     }
-    let mut out = super::stdout();
+    let mut out = super::text_output(!args.json);
     if args.json {
         let document = SizeDocument {
             schema: 1,
@@ -80,7 +81,18 @@ pub(super) fn run(args: &SizeArgs, common: &Common) -> Result<ExitCode, CliError
 fn measure(path: &Path, args: &SizeArgs) -> Result<Vec<Sizes>, CliError> {
     // A stream can be read only once, but is read several times here.
     let copy = spooled(path)?;
-    let stored = copy.as_ref().map_or(path, |copy| copy.path());
+    let stored = match &copy {
+        None => path.to_path_buf(),
+        Some(copy) => {
+            let mut stored = copy.path().as_os_str().to_owned();
+            if let Some(name) = ImageLocation::of(path).name {
+                stored.push("#");
+                stored.push(name);
+            }
+            stored.into()
+        }
+    };
+    let stored = stored.as_path();
     let mut images = inspect::open(stored, &args.reading, Interest::Listing)?;
     let mut sizes = Vec::new();
     for number in 0..images.count() {
@@ -206,7 +218,7 @@ impl Write for Counter {
 /// A copy of standard input, or of the image with that name in the local engine.
 fn spooled(path: &Path) -> Result<Option<tempfile::NamedTempFile>, CliError> {
     let name = inspect::reference(path);
-    if path != Path::new("-") && name.is_none() {
+    if ImageLocation::of(path).path != Path::new("-") && name.is_none() {
         return Ok(None);
     }
     let fail = |error| CliError::File(PathBuf::from(path), error);

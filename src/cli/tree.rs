@@ -28,7 +28,7 @@ const BATCH: usize = 128;
 type RenderedTree = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let mut out = super::stdout();
+    let mut out = super::text_output(!args.json && !args.dot && !args.mermaid && !args.list);
     let status = match &args.from {
         Some(image) => in_images(args, common, image, Some(&args.files), &mut out)?,
         None => on_this_machine(args, common, &mut out)?,

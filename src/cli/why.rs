@@ -41,7 +41,7 @@ pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError>
         inspect::check(&args.image, image)?;
     }
     drop(progress);
-    let mut out = super::stdout();
+    let mut out = super::text_output(!args.json);
     for why in &answers {
         if args.json {
             let document = WhyDocument {

@@ -98,3 +98,60 @@ fn long_work_shows_a_bar_with_bytes() {
     assert!(shown.wait().unwrap().success());
     assert!(image.len() > 1 << 20);
 }
+
+/// On a terminal all of it is there, in lines that fit; elsewhere it is as it was, for scripts.
+#[test]
+fn other_texts_are_folded_on_a_terminal() {
+    if !have(&["script", "stty"]) {
+        return;
+    }
+    let folder = temporary();
+    let image = folder.path().join("image.tar");
+    let other = folder.path().join("other.tar");
+    for (program, image) in [("/usr/bin/curl", &image), ("/bin/ls", &other)] {
+        succeed(slimpack().args([program, "-qo"]).arg(image));
+    }
+    let (image, other) = (image.display().to_string(), other.display().to_string());
+    let library = "/usr/lib/x86_64-linux-gnu/libz.so.1";
+    for words in [
+        &["tree", "/usr/bin/curl"][..],
+        &["why", &image, library],
+        &["inspect", &image],
+        &["diff", &image, &other],
+        &["needs", "/usr/bin/curl"],
+        &["needs"],
+        &["lint", "-v", &image],
+    ] {
+        let plain = crate::common::output(slimpack().args(words));
+        let plain = String::from_utf8(plain.stdout).unwrap();
+        assert!(
+            plain.lines().any(|line| line.chars().count() > 80),
+            "{words:?}"
+        );
+        let slimpack = env!("CARGO_BIN_EXE_slimpack");
+        let line = format!("stty cols 80; NO_COLOR=1 {slimpack} {}", words.join(" "));
+        let mut script = Command::new("script");
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::null());
+        let shown = script.output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        // What showed the progress is erased before the text.
+        let shown = shown.rsplit("\x1b[2K").next().unwrap().replace('\r', "");
+        for line in shown.lines() {
+            let is_one_word = line.trim_start().split(' ').count() == 1;
+            assert!(
+                line.chars().count() <= 80 || is_one_word,
+                "{words:?}: {line}"
+            );
+        }
+        let bare = |text: &str| {
+            let words = text.split_whitespace();
+            words
+                .filter(|word| !word.chars().all(|c| "│├└─".contains(c)))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(bare(&shown), bare(&plain), "{words:?}");
+    }
+}

@@ -380,6 +380,7 @@ const OPTIONS: ReadOptions = ReadOptions {
         images: 500,
         registry_time: 60,
     },
+    name: None,
     platform: None,
     interest: Interest::Closures,
     probe: slimpack::source::probe,

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::{HELLO, compile, document, have, hello, slimpack, succeed, temporary};
+use common::{HELLO, compile, document, have, hello, output, slimpack, succeed, temporary};
 use sha2::{Digest, Sha256};
 
 fn sha256(bytes: &[u8]) -> String {
@@ -316,4 +316,178 @@ fn holes_of_a_file_are_zeros_in_the_image() {
             "{output}"
         );
     }
+}
+
+/// One image of several, by each way of naming it: what `skopeo inspect` finds is what each verb reads.
+#[test]
+fn one_image_of_several_is_chosen_by_its_name() {
+    if !have(&["skopeo"]) {
+        return;
+    }
+    let folder = temporary();
+    let layout = folder.path().join("layout");
+    for (program, tag) in [
+        ("/bin/ls", "ls"),
+        ("/bin/cat", "cat"),
+        ("/bin/true", "me/x:2"),
+    ] {
+        succeed(
+            slimpack()
+                .args([program, "-q", "-t", tag, "--format", "oci-dir", "-o"])
+                .arg(&layout),
+        );
+    }
+    let archive = folder.path().join("both.tar");
+    let two = folder.path().join("two");
+    let skopeo = |arguments: &[&str]| {
+        succeed(
+            Command::new("skopeo")
+                .arg("--insecure-policy")
+                .args(arguments),
+        )
+    };
+    let layout = layout.display().to_string();
+    skopeo(&[
+        "copy",
+        "-q",
+        &format!("oci:{layout}:latest"),
+        &format!("docker-archive:{}:a:1", archive.display()),
+    ]);
+    // Docker's own archives hold several images: the members of two are put into one.
+    let cat = folder.path().join("cat.tar");
+    skopeo(&[
+        "copy",
+        "-q",
+        &format!("oci:{layout}:cat:latest"),
+        &format!("docker-archive:{}:b:1", cat.display()),
+    ]);
+    fs::create_dir(&two).unwrap();
+    let mut manifest: Vec<serde_json::Value> = Vec::new();
+    for one in [&archive, &cat] {
+        succeed(Command::new("tar").arg("-xf").arg(one).arg("-C").arg(&two));
+        let text = fs::read(two.join("manifest.json")).unwrap();
+        manifest.extend(serde_json::from_slice::<Vec<serde_json::Value>>(&text).unwrap());
+    }
+    fs::write(
+        two.join("manifest.json"),
+        serde_json::to_vec(&manifest).unwrap(),
+    )
+    .unwrap();
+    succeed(
+        Command::new("tar")
+            .arg("-cf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(&two)
+            .arg("."),
+    );
+    let archive = archive.display().to_string();
+
+    let entrypoint = |json: &str| {
+        let config: serde_json::Value = serde_json::from_str(json).unwrap();
+        config["config"]["Entrypoint"].clone()
+    };
+    let read = |image: &str| -> serde_json::Value {
+        let said = succeed(slimpack().args(["inspect", "--json", image]));
+        let mut said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let images = said["images"].take();
+        assert_eq!(images.as_array().unwrap().len(), 1, "{image}: {images}");
+        images[0]["config"]["entrypoint"].clone()
+    };
+    for (theirs, ours) in [
+        (
+            format!("oci:{layout}:latest"),
+            vec![
+                format!("{layout}:latest"),
+                format!("{layout}#latest"),
+                format!("{layout}#ls"),
+                format!("{layout}#ls:latest"),
+                format!("{layout}#docker.io/library/ls:latest"),
+                format!("{layout}#@0"),
+                format!("oci:{layout}:latest"),
+            ],
+        ),
+        (
+            format!("oci:{layout}:cat:latest"),
+            vec![format!("{layout}:cat:latest"), format!("{layout}#cat")],
+        ),
+        (
+            format!("oci:{layout}:2"),
+            vec![format!("{layout}#me/x:2"), format!("{layout}:2")],
+        ),
+        (
+            format!("docker-archive:{archive}:b:1"),
+            vec![
+                format!("docker-archive:{archive}:b:1"),
+                format!("{archive}:b:1"),
+                format!("{archive}#b:1"),
+                format!("{archive}#@1"),
+            ],
+        ),
+    ] {
+        let expected = entrypoint(&skopeo(&["inspect", "--config", &theirs]));
+        for image in ours {
+            assert_eq!(read(&image), expected, "{image}");
+        }
+    }
+
+    // Every verb that reads images, and `--from`.
+    let cat = format!("{layout}#cat");
+    let slim = folder.path().join("slim.tar");
+    let depfile = folder.path().join("slim.d");
+    let said = |arguments: &[&str]| succeed(slimpack().args(arguments));
+    succeed(
+        slimpack()
+            .args(["-q", "--from", &cat, "-o"])
+            .arg(&slim)
+            .arg(format!("--depfile={}", depfile.display())),
+    );
+    assert_eq!(
+        read(&slim.display().to_string()),
+        serde_json::json!(["/bin/cat"])
+    );
+    // Make knows files, and nothing of what is in them.
+    let depfile = fs::read_to_string(&depfile).unwrap();
+    assert!(depfile.contains("/layout"), "{depfile}");
+    assert!(!depfile.contains('#'), "{depfile}");
+    assert!(said(&["tree", &cat]).starts_with("/bin/cat"));
+    assert!(said(&["why", &cat, "/usr/bin/cat"]).contains("/usr/bin/cat"));
+    let lint = said(&["lint", &cat]);
+    assert!(lint.contains("#cat (oci-layout, "), "{lint}");
+    assert_eq!(
+        said(&["size", "--json", &cat]).matches("\"plain\"").count(),
+        1
+    );
+    let other = format!("{layout}#ls");
+    let diff = output(slimpack().args(["diff", &cat, &other]));
+    let diff = String::from_utf8(diff.stdout).unwrap();
+    assert!(diff.contains("/usr/bin/cat"), "{diff}");
+    let same = output(slimpack().args(["diff", &cat, &slim.display().to_string()]));
+    assert!(
+        !String::from_utf8(same.stdout)
+            .unwrap()
+            .contains("usr/bin/ls")
+    );
+
+    // A name that several have, or none, is answered with those that there are.
+    let refused = |image: &str, expected: &str| {
+        let said = output(slimpack().args(["inspect", image]));
+        assert_eq!(said.status.code(), Some(2));
+        let said = String::from_utf8(said.stderr).unwrap();
+        assert!(said.contains(expected), "{said}");
+    };
+    refused(
+        &format!("{layout}#gone"),
+        "only docker.io/library/ls:latest",
+    );
+    let several = output(slimpack().args(["-q", "--from", &layout, "-o"]).arg(&slim));
+    let several = String::from_utf8(several.stderr).unwrap();
+    assert!(several.contains("--from IMAGE#NAME"), "{several}");
+    // A file that is called so is meant itself.
+    let odd = folder.path().join("layout#cat");
+    fs::copy(&slim, &odd).unwrap();
+    assert_eq!(
+        read(&odd.display().to_string()),
+        serde_json::json!(["/bin/cat"])
+    );
 }

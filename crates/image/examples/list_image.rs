@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ok_or("usage: list_image IMAGE")?;
     let options = ReadOptions {
         limits: Limits::default(),
+        name: None,
         platform: None,
         interest: Interest::Listing,
         probe: |_, _| {},

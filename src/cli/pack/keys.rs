@@ -11,7 +11,7 @@ use serde_json::json;
 use toml::Value;
 
 use crate::cli::args::{Cli, Typed, is_of_a_run, is_repeatable, may_lack_value};
-use crate::cli::inspect;
+use crate::cli::{inspect, location};
 
 /// The key that holds the programs: the positional arguments.
 pub(super) const FILE: &str = "file";
@@ -236,7 +236,11 @@ impl<'k> Key<'k> {
                 _ => place.directory.join(text).into(),
             },
             // A name of docker or of a registry is not a path.
-            "from" if inspect::is_name(Path::new(text)) => text.into(),
+            "from" if inspect::is_elsewhere(Path::new(text)) => text.into(),
+            "from" => {
+                let (transport, rest) = location::transport(text);
+                format!("{transport}{}", place.directory.join(rest).display()).into()
+            }
             _ => place.directory.join(text).into(),
         })
     }

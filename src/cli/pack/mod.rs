@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use super::args::{Common, PackArgs};
 use super::error::CliError;
 use super::inspect::{self, OpenedImages};
+use super::location::ImageLocation;
 use super::progress::Progress;
 use crate::image::read::Interest;
 use crate::pack::{self, Options, Plan};
@@ -155,7 +156,7 @@ fn from_image(
     let mut plans = Vec::new();
     for number in 0..images.count() {
         let image = inspect::read_one(path, &mut images, number)?;
-        let plan = Plan::from_image(options, path, &image)?;
+        let plan = Plan::from_image(options, ImageLocation::of(path).path, &image)?;
         inspect::check(path, image)?;
         let platform = &plan.settings.platform;
         if plans
@@ -163,8 +164,9 @@ fn from_image(
             .any(|other: &Plan| other.settings.platform == *platform)
         {
             return Err(CliError::Usage(format!(
-                "{} holds several images for {platform}; save only the one to pack",
-                path.display()
+                "{} holds several images for {platform}: {}; choose one with --from IMAGE#NAME",
+                path.display(),
+                images.names().join(", ")
             )));
         }
         plans.push(plan);

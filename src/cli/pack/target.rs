@@ -43,7 +43,8 @@ impl OutputTarget {
     /// The target that the command line requests; an error if the options contradict each other.
     pub fn of(args: &PackArgs) -> Result<Self, CliError> {
         let usage = |message: &str| Err(CliError::Usage(message.into()));
-        if let (true, Some(Some(taken))) = (args.files.is_empty(), &args.depfile) {
+        let has_program = !args.files.is_empty() || args.from.is_some();
+        if let (false, Some(Some(taken))) = (has_program, &args.depfile) {
             return Err(CliError::Usage(format!(
                 "no program to pack: --depfile takes the word after it, {}, as its FILE; write \
                  --depfile after the program, or --depfile=FILE",

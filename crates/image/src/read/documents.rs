@@ -20,6 +20,7 @@ use super::compression::CompressionFormat;
 use super::error::{Fault, ReadError};
 use super::limits::Limits;
 use super::parts::Parts;
+use crate::config::{IMAGE_NAME, REF_NAME};
 use crate::digest::Blob;
 
 /// How deep indexes may be nested.
@@ -67,6 +68,8 @@ impl ImagePlatform {
 pub struct Description {
     /// Names, as `docker image ls` would show them; tags alone where nothing else is known.
     pub tags: Vec<String>,
+    /// The references of a layout, by which other tools choose an image of it.
+    pub(super) references: Vec<String>,
     /// The platform it is for.
     pub platform: ImagePlatform,
     /// The image's ID: the digest of its configuration.
@@ -329,6 +332,7 @@ impl Documents<'_> {
                 self.index(&path, name, Some(descriptor), depth + 1, seen, images)?;
                 for image in &mut images[first..] {
                     image.tags.extend(names.iter().cloned());
+                    image.references.extend(reference(descriptor));
                 }
                 continue;
             }
@@ -338,6 +342,7 @@ impl Documents<'_> {
                 .find(|image| image.digest.as_ref() == Some(&digest));
             if let Some(image) = known {
                 image.tags.extend(names);
+                image.references.extend(reference(descriptor));
                 continue;
             }
             // An archive may hold only one platform of an index that names many.
@@ -394,7 +399,9 @@ impl Documents<'_> {
         });
         let layers = layers.collect::<Result<_, ReadError>>()?;
         let digest = Some(blob.digest());
-        describe_one(&config, tags, digest, layers, faults, &config_path).map(Some)
+        let mut image = describe_one(&config, tags, digest, layers, faults, &config_path)?;
+        image.references.extend(reference(descriptor));
+        Ok(Some(image))
     }
 }
 
@@ -423,6 +430,7 @@ fn describe_one(
     }
     Ok(Description {
         tags,
+        references: Vec::new(),
         platform: ImagePlatform {
             os: config.os().to_string(),
             architecture: config.architecture().to_string(),
@@ -467,16 +475,19 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, ReadError> 
 
 /// The names that a descriptor's annotations give.
 fn names(descriptor: &Descriptor) -> Vec<String> {
-    let Some(annotations) = descriptor.annotations() else {
-        return Vec::new();
-    };
-    let keys = [
-        "io.containerd.image.name",
-        "org.opencontainers.image.ref.name",
-    ];
-    let name = keys.iter().find_map(|key| annotations.get(*key));
-    let names = name.into_iter().filter(|name| name.len() <= MAX_NAME);
-    names.cloned().collect()
+    let name = annotation(descriptor, IMAGE_NAME);
+    let name = name.or_else(|| reference(descriptor));
+    name.into_iter().collect()
+}
+
+/// The reference of a layout that a descriptor has.
+fn reference(descriptor: &Descriptor) -> Option<String> {
+    annotation(descriptor, REF_NAME)
+}
+
+fn annotation(descriptor: &Descriptor, key: &str) -> Option<String> {
+    let value = descriptor.annotations().as_ref()?.get(key)?;
+    (value.len() <= MAX_NAME).then(|| value.clone())
 }
 
 /// The path of a blob in a layout. Only digests that slimpack can verify are accepted.

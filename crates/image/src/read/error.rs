@@ -57,6 +57,31 @@ pub enum ReadError {
         /// The platforms it has.
         has: Vec<String>,
     },
+    /// None of its images has the requested name.
+    #[error(
+        "it has no image called {}, only {}; choose one with IMAGE#NAME",
+        one_line(.wanted), one_line(&.has.join(", "))
+    )]
+    NoSuchImage {
+        /// The requested name, tag or digest.
+        wanted: String,
+        /// What those that it has are called.
+        has: Vec<String>,
+    },
+    /// Several images have the requested name.
+    #[error(
+        "it has several images called {}: {}; choose one by its whole name with IMAGE#NAME",
+        one_line(.wanted), one_line(&.has.join(", "))
+    )]
+    SeveralImages {
+        /// The requested name, tag or digest.
+        wanted: String,
+        /// What they are called.
+        has: Vec<String>,
+    },
+    /// An image was requested by its name, but a root has none.
+    #[error("it is a root directory or a tar of one, which has no name; leave out the name")]
+    Nameless,
     /// It contains no image at all.
     #[error("it contains no image")]
     Empty,

@@ -6,6 +6,7 @@
 //! are bounded by [`Limits`].
 
 mod anomaly;
+mod choose;
 mod compression;
 mod documents;
 mod duplicates;
@@ -45,6 +46,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use choose::{of_name, of_platform};
 use documents::{differs, promised_compression};
 use layer::{IndexedLayer, Shared, index_file};
 use members::TarError;
@@ -59,6 +61,8 @@ use slimpack_vfs::{Memo, View};
 pub struct ReadOptions {
     /// Bounds on memory and time.
     pub limits: Limits,
+    /// Which of several images to read: its name, tag, digest, or `@` and its number; all if `None`.
+    pub name: Option<String>,
     /// The platform to read, such as `linux/arm64`; all platforms if `None`.
     pub platform: Option<String>,
     /// What will be read of files in compressed layers.
@@ -224,11 +228,17 @@ fn describe(opened: Opened, shared: Shared, options: &ReadOptions) -> Result<Ima
                 _ => Kind::OciArchive,
             };
             let mut images = documents::describe(&parts, &options.limits)?;
+            if let Some(wanted) = &options.name {
+                images = of_name(images, wanted)?;
+            }
             if let Some(wanted) = &options.platform {
                 images = of_platform(images, wanted)?;
             }
             reused = Reused::among(&images);
             (kind, ImageSource::Described(parts, images))
+        }
+        Opened::Root(_) | Opened::Folder(_) if options.name.is_some() => {
+            return Err(ReadError::Nameless);
         }
         Opened::Root(layer) => (Kind::RootfsTar, ImageSource::Root(Some(layer))),
         Opened::Folder(root) => (Kind::Rootfs, ImageSource::Folder(root)),
@@ -241,28 +251,20 @@ fn describe(opened: Opened, shared: Shared, options: &ReadOptions) -> Result<Ima
     })
 }
 
-fn of_platform(images: Vec<Description>, wanted: &str) -> Result<Vec<Description>, ReadError> {
-    let has = images
-        .iter()
-        .map(|image| image.platform.to_string())
-        .collect();
-    let matching = |image: &Description| image.platform.matches(wanted);
-    let images: Vec<_> = images.into_iter().filter(matching).collect();
-    match images.is_empty() {
-        true => Err(ReadError::NoSuchPlatform {
-            wanted: wanted.to_owned(),
-            has,
-        }),
-        false => Ok(images),
-    }
-}
-
 impl Images {
     /// Number of images.
     pub fn count(&self) -> usize {
         match &self.source {
             ImageSource::Described(_, images) => images.len(),
             ImageSource::Root(_) | ImageSource::Folder(_) => 1,
+        }
+    }
+
+    /// What each of the images can be asked for by: its name, or its digest.
+    pub fn names(&self) -> Vec<String> {
+        match &self.source {
+            ImageSource::Described(_, images) => choose::called(images),
+            ImageSource::Root(_) | ImageSource::Folder(_) => Vec::new(),
         }
     }
 
