@@ -181,8 +181,8 @@ rules! {
         "A port below 1024 requires CAP_NET_BIND_SERVICE, unless the engine sets net.ipv4.ip_unprivileged_port_start: docker does since 20.10, podman and many Kubernetes clusters do not."
         "Listen on a port of 1024 or above and map it, or give the program the capability: setcap cap_net_bind_service=ep."
     SP401 Info "data that a program probably reads is missing"
-        "The program starts, then fails or misbehaves when it looks for the data."
-        "Add the data if the program uses it."
+        "The program starts, then fails or misbehaves when it looks for the data, or loads the library."
+        "Add the data, or the library, if the program uses it."
 }
 
 /// The rule with this ID; `None` if there is no such rule.

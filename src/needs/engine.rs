@@ -4,7 +4,7 @@
 //! opened at run time, further programs that are started, and the files that are read. What a
 //! rule adds may have needs of its own, so everything that is added is processed in turn.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::provision::Ownership;
 use super::provision::{Addition, Cause, Hint, NeedError, Provision, Provisions};
 use super::rules::{BUNDLE, COMMANDS, RULES, script_with_data, told_paths, unknown_payload};
 use super::selection::Selection;
-use super::{Mode, NeedRule, SCRIPT, Sign, Supply};
+use super::{Mode, NeedRule, SCRIPT, Sign, Supply, Unmet};
 use crate::closure::{Closure, Program};
 use crate::loader::{Environment, Loaders};
 use crate::vfs::{NodeKind, View};
@@ -69,6 +69,7 @@ pub fn provide(
         noted: HashSet::new(),
         unmet: BTreeMap::new(),
         access_lists: Vec::new(),
+        configured_users: BTreeSet::new(),
     };
     for provision in added {
         loop_.add(provision)?;
@@ -79,9 +80,13 @@ pub fn provide(
         loop_.serve(closure, &Role::Packed(number))?;
     }
     loop_.hint_at_arguments();
-    let (mut next, mut read) = (0, 0);
+    let (mut next, mut read, mut followed) = (0, 0, 0);
     loop {
         if next == loop_.result.started.len() {
+            loop_.follow_configurations(&mut followed)?;
+            if next < loop_.result.started.len() {
+                continue;
+            }
             let Some(script) = loop_.scripts.get(read).cloned() else {
                 break;
             };
@@ -97,6 +102,7 @@ pub fn provide(
         loop_.result.started[next].closure = closure;
         next += 1;
     }
+    loop_.add_configured_users()?;
     let is_met = |need: &str| {
         let provisions = loop_.result.provisions.iter();
         let causes = provisions.map(|provision| &provision.cause);
@@ -105,13 +111,14 @@ pub fn provide(
     };
     let unmet = std::mem::take(&mut loop_.unmet);
     match unmet.into_iter().find(|(need, _)| !is_met(need)) {
-        Some((need, why)) => Err(NeedError::Absent { need, why }),
+        Some((need, Unmet::Absent(why))) => Err(NeedError::Absent { need, why }),
+        Some((need, Unmet::NotShown(why))) => Err(NeedError::NotShown { need, why }),
         None => Ok(loop_.result),
     }
 }
 
 /// Files that engines mount themselves.
-const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
+pub(super) const MOUNTED: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Why a program is processed.
 #[derive(Clone, PartialEq, Eq)]
@@ -156,11 +163,13 @@ pub(super) struct Loop<'a> {
     /// Scripts that were added, in order.
     pub(super) scripts: Vec<AddedScript>,
     /// Needs requested by name that a program could not get, with the reason.
-    unmet: BTreeMap<&'static str, String>,
+    unmet: BTreeMap<&'static str, Unmet>,
     /// Everything that was added, by need.
     pub(super) noted: HashSet<(&'static str, Addition, Ownership)>,
     /// What the user added that has an access control list naming users or groups.
     pub(super) access_lists: Vec<PathBuf>,
+    /// Users named in configurations that were added.
+    pub(super) configured_users: BTreeSet<String>,
     /// Hints that were given, by flag and reason.
     told: HashSet<(String, String)>,
 }
@@ -338,10 +347,11 @@ impl<'a> Loop<'a> {
             }
             // The requested names belong to another program.
             Err(_) if !supply.arguments.is_empty() => return Ok(Vec::new()),
-            Err(why) => {
+            Err(Unmet::Absent(why)) => {
                 self.result.warnings.insert(format!("{}: {why}", rule.name));
                 return Ok(Vec::new());
             }
+            Err(Unmet::NotShown(_)) => return Ok(Vec::new()),
         };
         let cause = cause(rule, process, sign);
         let mut libraries = Vec::new();
@@ -433,7 +443,7 @@ impl<'a> Loop<'a> {
         places.any(|at| path.starts_with(at))
     }
 
-    fn hint(&mut self, hint: Hint) {
+    pub(super) fn hint(&mut self, hint: Hint) {
         // A program is processed again after it has opened a library.
         if !self.told.insert((hint.flag.clone(), hint.why.clone())) {
             return;

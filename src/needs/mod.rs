@@ -6,6 +6,7 @@
 //! others give hints.
 
 mod additions;
+mod configuration;
 mod engine;
 mod process;
 mod provision;
@@ -18,7 +19,9 @@ mod texts;
 pub use engine::{NeedsContext, provide};
 pub use process::{Process, RuleMemo, Sign};
 pub use provision::{Addition, Cause, Hint, NeedError, Ownership, Provision, Provisions, Started};
-pub use rules::{PACKAGE_RECORDS, RULES, absent_paths, nearest, rule, signs, told_paths};
+pub use rules::{
+    PACKAGE_RECORDS, RULES, absent_libraries, absent_paths, nearest, rule, signs, told_paths,
+};
 pub use selection::{Selection, SelectionError};
 pub use strings::Places;
 pub use texts::Texts;
@@ -54,6 +57,36 @@ impl Mode {
     }
 }
 
+/// Why a rule has nothing to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// The source lacks it, as this says.
+    Absent(String),
+    /// The program is not one that has the need, as this says: nothing that is installed helps.
+    NotShown(&'static str),
+}
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent(why) => f.write_str(why),
+            Self::NotShown(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<String> for Unmet {
+    fn from(why: String) -> Self {
+        Self::Absent(why)
+    }
+}
+
+impl From<&str> for Unmet {
+    fn from(why: &str) -> Self {
+        Self::Absent(why.to_owned())
+    }
+}
+
 /// One kind of need.
 pub struct NeedRule {
     /// Its name for `--with` and `--without`.
@@ -68,8 +101,8 @@ pub struct NeedRule {
     pub adds: &'static str,
     /// The sign that the process shows, if any.
     pub fires: fn(&Process<'_>) -> Option<Sign>,
-    /// What to add, or a message that says what the source lacks.
-    pub supply: fn(&Supply<'_>) -> Result<Vec<Addition>, String>,
+    /// What to add, or why there is nothing.
+    pub supply: fn(&Supply<'_>) -> Result<Vec<Addition>, Unmet>,
     /// Whether an image already has what the rule would add; `None` if that cannot be determined.
     pub is_met: Option<fn(&Process<'_>) -> bool>,
 }

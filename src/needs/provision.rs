@@ -170,6 +170,16 @@ pub enum NeedError {
         /// What the source lacks.
         why: String,
     },
+    /// No program shows the sign of the need, whatever the source has.
+    #[error(
+        "cannot meet the need {need}: {why}; leave the need out of --with, or add the files with --add"
+    )]
+    NotShown {
+        /// The name of the need.
+        need: &'static str,
+        /// What the program does not have.
+        why: &'static str,
+    },
     /// Something that was added cannot be used.
     #[error("cannot add {}: {why}", .path.display())]
     Path {

@@ -172,9 +172,10 @@ fn hints(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     /// Number of hints that are listed without -v.
     const HINTS: usize = 3;
     /// Needs without which most programs that show the sign do not do their work, first of all.
-    const LIKELY: [&str; 9] = [
+    const LIKELY: [&str; 10] = [
         "argument",
         "stdlib",
+        "dictionaries",
         "paths",
         "plugins",
         "directories",

@@ -64,6 +64,7 @@ mod lint_targets;
 mod make;
 mod messages;
 mod missing;
+mod needs_data;
 mod needs_requests;
 mod needs_signs;
 mod silent;

@@ -126,26 +126,72 @@ fn plugins_may_be_beside_a_library_of_the_same_package_or_be_named_by_another() 
     assert!(said.contains("a directory of their package"), "{said}");
 }
 
+/// Each interpreter, a script that uses what it starts with, and a part of its library that it starts
+/// without.
+const SCRIPTS: [(&str, &str, &str); 4] = [
+    (
+        "python3",
+        "import sys, os\nprint('starts', os.sep)",
+        "/json/",
+    ),
+    (
+        "perl",
+        "use strict; use warnings; use utf8; use Carp; print \"starts /\\n\";",
+        "/POSIX.pm",
+    ),
+    ("ruby", "puts 'starts /'", "/json/"),
+    ("tclsh", "puts {starts /}; auto_load nothing", "/http"),
+];
+
 #[test]
-fn a_python_script_starts_with_nothing_asked_for() {
-    if !common::have(&["/usr/bin/python3"]) || !packing::runs_containers() {
+fn a_script_starts_with_nothing_asked_for() {
+    if !common::have(&["python3", "perl", "ruby", "tclsh"]) || !packing::runs_containers() {
         return;
     }
     let folder = common::temporary();
     let script = folder.path().join("script");
-    fs::write(
-        &script,
-        "#!/usr/bin/env python3\nimport sys, os\nprint('starts', os.sep)\n",
-    )
-    .unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&script, mode).unwrap();
-    let packed = pack(&[script.to_str().unwrap()]);
-    let ended = packed.run(&[]);
-    assert_eq!(packing::text(&ended), "starts /\n");
-    assert!(packed.said.contains("--with stdlib"), "{}", packed.said);
-    // Only what it starts with.
-    assert!(!packed.layer().keys().any(|path| path.contains("/json/")));
+    for (interpreter, text, absent) in SCRIPTS {
+        fs::write(&script, format!("#!/usr/bin/env {interpreter}\n{text}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&script, mode).unwrap();
+        let here = common::output(&mut std::process::Command::new(&script));
+        let packed = pack(&[script.to_str().unwrap()]);
+        assert_eq!(
+            packing::text(&packed.run(&[])),
+            packing::text(&here),
+            "{interpreter}"
+        );
+        assert!(packed.said.contains("--with stdlib"), "{}", packed.said);
+        // Only what it starts with.
+        assert!(!packed.layer().keys().any(|path| path.contains(absent)));
+        // It needs all that: without, it fails or complains.
+        let bare = pack(&[script.to_str().unwrap(), "--without", "startup"]);
+        assert_ne!(packing::text(&bare.run(&[])), "starts /\n", "{interpreter}");
+
+        // One that is added starts, too.
+        let added = format!("{}:/usr/bin/added", script.display());
+        let packed = pack(&["/bin/sh", "--add", &added]);
+        let run = packed.run(&["/bin/sh", "-c", "exec added"]);
+        assert_eq!(packing::text(&run), "starts /\n", "{interpreter}");
+    }
+}
+
+#[test]
+fn java_starts_with_nothing_asked_for() {
+    if !common::have(&["java"]) || !packing::runs_containers() {
+        return;
+    }
+    let run = |options: &[&str]| {
+        let java = [&["/usr/bin/java"], options].concat();
+        pack(&java).run(&["/usr/bin/java", "-version"])
+    };
+    // The archive of loaded classes only makes it faster.
+    let here = ["-Xshare:off", "-version"];
+    let here = common::output(std::process::Command::new("java").args(here));
+    let ended = run(&[]);
+    assert!(ended.status.success(), "{}", packing::text(&ended));
+    assert_eq!(packing::text(&ended), packing::text(&here));
+    assert!(!run(&["--without", "startup"]).status.success());
 }
 
 #[test]

@@ -237,6 +237,10 @@ fn tree() -> Vec<Told> {
             need: "tzdata",
             why: "the source has no time zone Europe/Berlyn (package tzdata)".into(),
         }),
+        told(NeedError::NotShown {
+            need: "openssl",
+            why: "the program does not load libcrypto",
+        }),
         told(NeedError::Path {
             path: "/run/app.sock".into(),
             why: "it is a device, socket or pipe; leave it out".into(),
@@ -395,6 +399,15 @@ fn reading() -> Vec<Told> {
             wanted: "linux/arm64".into(),
             has: vec!["linux/amd64".into(), "linux/s390x".into()],
         }),
+        told(ReadError::NoSuchImage {
+            wanted: "app:2".into(),
+            has: vec!["app:1".into(), "other:latest".into()],
+        }),
+        told(ReadError::SeveralImages {
+            wanted: "latest".into(),
+            has: vec!["app:latest".into(), "other:latest".into()],
+        }),
+        told(ReadError::Nameless),
         told(ReadError::Empty),
         told(ReadError::Limit {
             what: "it unpacks to more than this many times its size".into(),

@@ -60,6 +60,7 @@ pub(super) fn absent(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec<
     }
     if runtime.is_some() {
         findings.extend(paths(process, &asked));
+        findings.extend(libraries(process, &asked));
     }
     findings.extend(name_services(process, &asked));
     findings
@@ -82,7 +83,7 @@ fn lacks(
                 is_image: true,
             };
             let why = (rule.supply)(&supply).err()?;
-            Some((sign, Some(why)))
+            Some((sign, Some(why.to_string())))
         }
         _ => None,
     }
@@ -101,6 +102,22 @@ fn paths(process: &LintedProcess<'_>, asked: &needs::Process<'_>) -> Option<Find
     );
     let finding = Finding::new(&SP401, Path::new("/"), "paths", message).evidence("need", "paths");
     Some(process.finding_by(*first, finding))
+}
+
+/// Libraries that the program, or a library it names, loads by name and that no search finds.
+fn libraries(process: &LintedProcess<'_>, asked: &needs::Process<'_>) -> Vec<Finding> {
+    let absent = needs::absent_libraries(asked).into_iter();
+    let finding = |(by, name): (usize, String)| {
+        let message = format!(
+            "{} loads libraries by name and contains {name}, which is missing",
+            process.path(by).display()
+        );
+        let finding = Finding::new(&SP401, Path::new("/"), name, message)
+            .evidence("need", "libraries")
+            .evidence("sign", "contains the name");
+        process.finding_by(by, finding)
+    };
+    absent.map(finding).collect()
 }
 
 /// Maximum number of paths that one finding lists.

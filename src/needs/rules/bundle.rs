@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::told;
 use crate::bytes::ReadAt;
 use crate::elf::Payload;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, pyinstaller};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet, pyinstaller};
 
 /// The name of the need.
 pub(in crate::needs) const BUNDLE: &str = "bundle";
@@ -30,7 +30,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(Sign::new(0, text))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let needed = needed(supply.process).unwrap_or_default().into_iter();
     Ok(needed
         .map(|name| Addition::Library { by: 0, name })

@@ -1,6 +1,6 @@
 //! busybox: a shell and the usual commands in one static program, for debugging.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 /// Where distributions install a static busybox.
 const PLACES: [&str; 4] = [
@@ -21,7 +21,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     is_met: None,
 };
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let found = PLACES
         .iter()
         .find(|path| supply.source.walk(path.as_ref()).is_ok());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::is_straight;
 use crate::needs::process::first_path;
 use crate::needs::strings::{OPENSSL_FOLDER, PROBED};
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 /// Functions that read the system's CA certificates.
 const READERS: [&str; 14] = [
@@ -60,7 +60,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .or_else(|| process.program_string(&STRINGS))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let Some(bundle) = first_path(supply.source, &BUNDLES) else {
         return Err("the source has no CA bundle (package ca-certificates)".into());
     };

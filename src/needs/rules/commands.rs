@@ -10,7 +10,7 @@ use foldhash::HashSet;
 use super::{HOMES, runs_scripts, told};
 use crate::exec::{command_line, command_path, commands_in, path_folders, reads_posix_scripts};
 use crate::needs::process::begins_as_program;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::NodeKind;
 
 /// Functions that start another program.
@@ -177,7 +177,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     })
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let process = supply.process;
     if supply.arguments.is_empty() {
         let paths = ordered(process).1.into_iter().chain(held(process));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{state, told_paths};
 use crate::exec::Accounts;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::{NodeKind, View};
 
 /// Functions by which a program changes its user or group.
@@ -79,7 +79,7 @@ fn of_package(process: &Process<'_>) -> Option<Sign> {
     })
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     if !supply.is_image {
         return match state::directories(supply.process) {
             [] => Err("no package has directories for the program to write to; use --mkdir".into()),

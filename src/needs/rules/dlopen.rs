@@ -2,7 +2,7 @@
 
 use crate::elf::Priority;
 use crate::loader::Objects;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 pub(super) static RULE: NeedRule = NeedRule {
     name: "dlopen",
@@ -32,7 +32,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 }
 
 /// One library per note: the first of its names that the loader finds.
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let process = supply.process;
     let takes_suggested = supply
         .arguments
@@ -56,7 +56,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
                         "no library found for {}, which {} requires",
                         note.soname.join(", "),
                         object.opened_as.display()
-                    ));
+                    )
+                    .into());
                 }
                 None => {}
             }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::{NodeKind, View};
 
 const CONFIGURATION: &str = "/etc/fonts";
@@ -40,7 +40,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(Sign::new(object, "looks for fonts"))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let source = supply.source;
     if source.kind(Path::new(CONFIGURATION)) != Some(NodeKind::Directory) {
         return Err("the source has no /etc/fonts (package fontconfig-config)".into());

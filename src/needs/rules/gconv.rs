@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{runs_scripts, told};
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::View;
 
@@ -150,7 +150,7 @@ fn names_in(word: &str) -> impl Iterator<Item = &str> {
     words.filter_map(|word| word.split("//").next())
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let Some(folder) = folder(supply.source, supply.process) else {
         return Err("the source has no gconv modules (package libc6, or libc-bin)".into());
     };
@@ -172,7 +172,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
             return Err(format!(
                 "{} lists {name}, which is missing",
                 folder.join(CONFIGURATION).display()
-            ));
+            )
+            .into());
         }
         additions.push(Addition::Tree(path));
     }

@@ -1,6 +1,6 @@
 //! The name `localhost`, which neither C library resolves without a file.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 /// Functions that resolve host names.
 const RESOLVERS: [&str; 6] = [
@@ -34,7 +34,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .or_else(|| process.static_string(&["/etc/hosts"]))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let mut additions = vec![Addition::Made("/etc/hosts".into(), HOSTS.into())];
     if supply.process.is_glibc() {
         additions.push(Addition::Made("/etc/host.conf".into(), HOST_CONF.into()));

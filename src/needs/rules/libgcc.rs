@@ -1,6 +1,6 @@
 //! `libgcc_s.so.1`, which glibc loads to cancel or exit a thread, and for `backtrace(3)`.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const LIBRARY: &str = "libgcc_s.so.1";
 
@@ -22,7 +22,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.program_imports(&["pthread_cancel", "pthread_exit", "backtrace"])
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let by = supply.process.loaded("libc.so.6").unwrap_or(0);
     match supply.process.finds(by, LIBRARY) {
         true => Ok(vec![Addition::Library {

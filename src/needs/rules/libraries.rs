@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use super::told;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 /// Functions that load a library by its name (`dlopen(3)`, NSPR, GLib, libltdl).
 const LOADERS: [&str; 7] = [
@@ -53,12 +53,14 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(sign)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let is_wanted = |name: &String| supply.arguments.is_empty() || supply.arguments.contains(name);
     let mut wanted = named(supply.process);
     wanted.retain(|(_, name)| is_wanted(name));
     if wanted.is_empty() {
-        return Err("the program names no such library that the loader finds".into());
+        return Err(Unmet::NotShown(
+            "the program names no such library that the loader finds",
+        ));
     }
     // The needs of a program are determined again after it has loaded some.
     wanted.retain(|(_, name)| !is_loaded(supply.process, name));
@@ -66,6 +68,20 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     Ok(additions
         .map(|(by, name)| Addition::Library { by, name })
         .collect())
+}
+
+/// The libraries that a program may load by name and that its loader does not find, each with the index
+/// of the object that has its name.
+pub fn absent(process: &Process<'_>) -> Vec<(usize, String)> {
+    if process.is_static() {
+        return Vec::new();
+    }
+    let is_rare = |name: &str| RARE.iter().any(|rare| name.starts_with(rare));
+    let mut found = all_named(process);
+    found.retain(|(index, name)| {
+        !is_rare(name) && !is_loaded(process, name) && !process.finds(*index, name)
+    });
+    found
 }
 
 /// Whether the library is loaded anyway.
@@ -80,6 +96,13 @@ fn is_loaded(process: &Process<'_>, name: &str) -> bool {
 /// The libraries that the loader finds among those named by strings of the program, or of a library
 /// that it names itself; each with the index of the object.
 fn named(process: &Process<'_>) -> Vec<(usize, String)> {
+    let mut found = all_named(process);
+    found.retain(|(index, name)| process.finds(*index, name));
+    found
+}
+
+/// The same, found or not.
+fn all_named(process: &Process<'_>) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for index in process.own_objects() {
         if process.imports_of(index, &LOADERS).is_none() {
@@ -87,7 +110,6 @@ fn named(process: &Process<'_>) -> Vec<(usize, String)> {
         }
         let texts = process.texts(index);
         let names = texts.words.iter().filter(|word| is_library(word));
-        let names = names.filter(|name| process.finds(index, name));
         found.extend(names.map(|name| (index, name.clone())));
     }
     found

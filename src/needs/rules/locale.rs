@@ -1,6 +1,6 @@
 //! glibc's locales; musl's only locale is built in.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const FOLDER: &str = "/usr/lib/locale";
 /// The variables that name the locale; the first that is set counts (`setlocale(3)`).
@@ -49,7 +49,7 @@ fn has_locale(process: &Process<'_>, name: &str) -> bool {
         .any(|name| process.has(&format!("{FOLDER}/{name}")))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let mut names: Vec<&str> = supply.arguments.iter().map(String::as_str).collect();
     if names.is_empty() {
         names.extend(configured(supply.process).map(|(_, name)| name));
@@ -67,7 +67,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         additions.push(match found {
             Some(path) => Addition::Tree(path.into()),
             None if supply.source.walk(archive.as_ref()).is_ok() => Addition::File(archive.into()),
-            None => return Err(format!("the source has no locale {name} (package locales)")),
+            None => return Err(format!("the source has no locale {name} (package locales)").into()),
         });
     }
     Ok(additions)

@@ -4,14 +4,18 @@ mod bundle;
 mod busybox;
 mod certificates;
 mod commands;
+mod configuration;
+mod dictionaries;
 mod directories;
 mod dlopen;
 mod fonts;
 mod gconv;
 mod hosts;
+mod idn;
 mod libgcc;
 mod libraries;
 mod locale;
+mod mime;
 mod nss;
 mod openssl;
 mod package_records;
@@ -31,9 +35,12 @@ mod users;
 
 pub(super) use bundle::{BUNDLE, unknown_payload};
 pub(super) use commands::{RULE as COMMANDS, script_with_data};
+pub(super) use configuration::RULE as CONFIGURATION;
+pub use libraries::absent as absent_libraries;
 pub use package_records::PACKAGE_RECORDS;
 pub use paths::absent as absent_paths;
 pub(super) use stdlib::STDLIB;
+pub(super) use users::with as entries_of_users;
 
 use std::path::{Component, Path};
 
@@ -51,6 +58,7 @@ pub static RULES: &[&NeedRule] = &[
     &certificates::RULE,
     &shell::RULE,
     &libgcc::RULE,
+    &idn::RULE,
     &nss::RULE,
     &terminfo::RULE,
     &tzdata::RULE,
@@ -63,9 +71,12 @@ pub static RULES: &[&NeedRule] = &[
     &pam::RULE,
     &libraries::RULE,
     &fonts::RULE,
+    &mime::RULE,
+    &dictionaries::RULE,
     &plugins::RULE,
     &commands::RULE,
     &paths::RULE,
+    &configuration::RULE,
     &busybox::RULE,
     &reasons::RULE,
     &package_records::RULE,
@@ -75,7 +86,7 @@ pub static RULES: &[&NeedRule] = &[
 const HOMES: [&str; 3] = ["/usr/lib", "/usr/share", "/usr/libexec"];
 
 /// Whether a path is absolute and has no `..` in it.
-fn is_straight(path: &Path) -> bool {
+pub(super) fn is_straight(path: &Path) -> bool {
     let mut parts = path.components();
     path.is_absolute() && parts.all(|part| part != Component::ParentDir)
 }

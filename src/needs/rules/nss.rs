@@ -1,7 +1,7 @@
 //! The name-service modules of glibc before 2.34; later releases have them built in.
 
 use crate::loader::Objects;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const LOOKUPS: [&str; 10] = [
     "getaddrinfo",
@@ -40,12 +40,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.imports(&LOOKUPS)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let by = supply.process.loaded("libc.so.6").unwrap_or(0);
     let mut additions = Vec::new();
     for name in MODULES {
         if !supply.process.finds(by, name) {
-            return Err(format!("the source has no {name} (package libc6)"));
+            return Err(format!("the source has no {name} (package libc6)").into());
         }
         additions.push(Addition::Library {
             by,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 /// Functions that load a module or a configuration by name.
 const USERS: [&str; 4] = [
@@ -32,11 +32,11 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.program_imports(&USERS)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let process = supply.process;
     let library = process
         .loaded("libcrypto.so")
-        .ok_or("the program does not load libcrypto")?;
+        .ok_or(Unmet::NotShown("the program does not load libcrypto"))?;
     let has = |path: &Path| supply.source.walk(path).is_ok();
     let mut additions = Vec::new();
     for folder in process.texts(library).words.iter().map(Path::new) {
@@ -52,7 +52,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
         }
     }
     match additions.is_empty() {
-        true => Err("neither openssl.cnf nor an OpenSSL module is installed".to_owned()),
+        true => Err("neither openssl.cnf nor an OpenSSL module is installed".into()),
         false => Ok(additions),
     }
 }

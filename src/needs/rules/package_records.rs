@@ -1,6 +1,6 @@
 //! The records of the packages that the files of the image are of, for scanners.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 pub(super) static RULE: NeedRule = NeedRule {
     name: PACKAGE_RECORDS,
@@ -18,6 +18,6 @@ pub(super) static RULE: NeedRule = NeedRule {
 pub const PACKAGE_RECORDS: &str = "package-records";
 
 /// What the image holds is known when its tree is: nothing is added before.
-fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     Ok(Vec::new())
 }

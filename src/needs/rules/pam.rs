@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::exec::{AccountKind, Accounts};
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::NodeKind;
 
 /// Functions that start a PAM transaction.
@@ -44,11 +44,11 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.program_imports(&USERS)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let process = supply.process;
     let library = process
         .loaded("libpam.so")
-        .ok_or("the program does not load libpam")?;
+        .ok_or(Unmet::NotShown("the program does not load libpam"))?;
     let library = &process.objects()[library];
     let folders = [&library.opened_as, &library.walk.real];
     let modules = folders

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{HOMES, is_straight, plugins, stdlib, told_paths};
 use crate::exec::path_folders;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::NodeKind;
 
 /// Maximum number of paths that a sign lists.
@@ -83,9 +83,11 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(Sign::new(0, format!("contains the {noun} {paths}")))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     match additions(supply.process) {
-        additions if additions.is_empty() => Err("the program contains no path of a file".into()),
+        additions if additions.is_empty() => {
+            Err(Unmet::NotShown("the program contains no path of a file"))
+        }
         additions => Ok(additions.into_iter().collect()),
     }
 }

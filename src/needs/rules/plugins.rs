@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{HOMES, is_straight, openssl, stdlib, told_paths};
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::packages::Records;
 use crate::vfs::{NodeKind, View};
 
@@ -58,12 +58,12 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(Sign::new(*object, text))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let folders = folders(supply.process);
     if folders.is_empty() {
-        return Err(
-            "neither the program nor its libraries name a directory of their package".to_owned(),
-        );
+        return Err(Unmet::NotShown(
+            "neither the program nor its libraries name a directory of their package",
+        ));
     }
     for (_, folder) in folders {
         if supply.source.kind(folder) != Some(NodeKind::Directory) {
@@ -75,7 +75,8 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
                 "the directory {} is larger than {} MiB; use --add for the parts that are needed",
                 folder.display(),
                 MAX_BYTES >> 20
-            ));
+            )
+            .into());
         }
     }
     Ok(folders

@@ -1,7 +1,7 @@
 //! The record of reasons as a file, which has room for more than a label.
 
 use crate::image::RECORD_FILE;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 pub(super) static RULE: NeedRule = NeedRule {
     name: "reasons",
@@ -15,6 +15,6 @@ pub(super) static RULE: NeedRule = NeedRule {
 };
 
 /// The reasons are known only when the tree is complete; until then the file is empty.
-fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     Ok(vec![Addition::Made(RECORD_FILE.into(), Vec::new())])
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::runs_scripts;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const FILE: &str = "/etc/services";
 
@@ -59,7 +59,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(sign)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     match supply.source.walk(FILE.as_ref()) {
         Ok(_) => Ok(vec![Addition::File(FILE.into())]),
         Err(_) => Err("the source has no /etc/services (package netbase)".into()),

@@ -1,6 +1,6 @@
 //! A shell, `/bin/sh`.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const SHELL: &str = "/bin/sh";
 
@@ -27,7 +27,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .or_else(string)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     match supply.source.walk(SHELL.as_ref()) {
         Ok(_) => Ok(vec![Addition::Program(SHELL.into())]),
         Err(_) => Err("the source has no /bin/sh (package dash, bash or busybox)".into()),

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{is_straight, told_paths};
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::{NodeKind, View};
 
 /// Maximum number of directories that a sign lists.
@@ -120,6 +120,8 @@ pub(super) struct LanguageRuntime {
     pub language: String,
     pub object: usize,
     pub paths: Vec<PathBuf>,
+    /// Whether the program is the interpreter itself, rather than one that loads its library.
+    pub is_program: bool,
     /// What is left out of each of these directories.
     without: &'static [&'static str],
 }
@@ -136,16 +138,17 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     Some(Sign::new(found.object, text))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
-    let found = interpreter(supply.process).ok_or(
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
+    let found = interpreter(supply.process).ok_or(Unmet::NotShown(
         "the program is not an interpreter with a standard library (Python, Perl, Ruby, PHP, Tcl, \
              Node.js, Java)",
-    )?;
+    ))?;
     if found.paths.is_empty() {
         return Err(format!(
             "the standard library of {} is not installed",
             found.language
-        ));
+        )
+        .into());
     }
     let paths = found.paths.into_iter();
     Ok(paths
@@ -168,7 +171,7 @@ pub(super) fn paths<'p>(process: &'p Process<'_>) -> &'p [PathBuf] {
     })
 }
 
-fn interpreter(process: &Process<'_>) -> Option<LanguageRuntime> {
+pub(super) fn interpreter(process: &Process<'_>) -> Option<LanguageRuntime> {
     python(process).or_else(|| java(process)).or_else(|| {
         COMPILED
             .iter()
@@ -190,7 +193,7 @@ fn python_version(name: &str) -> Option<&str> {
     (major == "3" && is_number(minor)).then_some(version)
 }
 
-pub(super) fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
+fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
     let program = &process.objects()[0];
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
     let by_name = name(&program.walk.real).filter(|name| name.starts_with("python"));
@@ -232,6 +235,7 @@ pub(super) fn python(process: &Process<'_>) -> Option<LanguageRuntime> {
         language: format!("Python {version}"),
         object,
         paths,
+        is_program: object == 0,
         without: match sees_all {
             true => PYTHON_UNUSED,
             false => PYTHON_UNSEEN,
@@ -300,6 +304,7 @@ fn java(process: &Process<'_>) -> Option<LanguageRuntime> {
         },
         object,
         paths,
+        is_program: true,
         without: &[],
     })
 }
@@ -359,6 +364,7 @@ fn compiled(process: &Process<'_>, language: &Compiled) -> Option<LanguageRuntim
         language: language.language.to_owned(),
         object,
         paths,
+        is_program,
         without: &[],
     })
 }

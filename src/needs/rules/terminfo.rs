@@ -2,7 +2,7 @@
 
 use crate::needs::process::first_path;
 use crate::needs::strings::TERMINFO;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const READERS: [&str; 6] = [
     "setupterm",
@@ -55,7 +55,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.imports(&READERS).or_else(by_path)
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let mut additions = Vec::new();
     for entry in ENTRIES {
         let paths = FOLDERS.map(|folder| format!("{folder}/{entry}"));

@@ -1,6 +1,6 @@
 //! A directory for temporary files.
 
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 /// Functions that create files in `/tmp`.
 const MAKERS: [&str; 12] = [
@@ -38,6 +38,6 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     process.imports(&MAKERS).or_else(string)
 }
 
-fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(_: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     Ok(vec![Addition::Folder("/tmp".into(), 0o1777)])
 }

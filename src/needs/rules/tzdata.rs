@@ -1,7 +1,7 @@
 //! Time zones.
 
 use crate::needs::strings::ZONES as FOLDER;
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 pub(super) static RULE: NeedRule = NeedRule {
     name: "tzdata",
@@ -57,7 +57,7 @@ fn reads_zones(process: &Process<'_>) -> Option<Sign> {
     })
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let mut zones: Vec<&str> = supply.arguments.iter().map(String::as_str).collect();
     let configured = configured(supply.process).and_then(|_| zone(supply.process));
     if zones.is_empty() && configured.is_none() {
@@ -71,9 +71,7 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
     for zone in zones {
         let path = format!("{FOLDER}/{zone}");
         if !is_zone(zone) || supply.source.walk(path.as_ref()).is_err() {
-            return Err(format!(
-                "the source has no time zone {zone} (package tzdata)"
-            ));
+            return Err(format!("the source has no time zone {zone} (package tzdata)").into());
         }
         additions.push(Addition::File(path.into()));
     }

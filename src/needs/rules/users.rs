@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::exec::{AccountKind, Accounts, is_number};
-use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply};
+use crate::needs::{Addition, Mode, NeedRule, Process, Selection, Sign, Supply, Unmet};
 use crate::vfs::View;
 
 /// Functions that read `/etc/passwd` or `/etc/group`.
@@ -52,13 +52,28 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         .or_else(|| process.static_string(&["/etc/passwd"]))
 }
 
-fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, String> {
+fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let is_there = |file: &Path| supply.source.walk(file).is_ok();
     if supply.is_image && FILES.iter().all(|file| is_there(Path::new(file))) {
         // Configuration files of the image may name any of its users.
         return Ok(FILES.map(|file| Addition::File(file.into())).to_vec());
     }
-    let (passwd, group) = entries(supply.source, supply.process.user, supply.arguments)?;
+    made(supply.source, supply.process.user, supply.arguments)
+}
+
+/// Both files with the users that were asked for, and with `more`.
+pub(in crate::needs) fn with(
+    source: &View,
+    user: &str,
+    selection: &Selection,
+    more: &[String],
+) -> Result<Vec<Addition>, Unmet> {
+    let names = [selection.arguments(&RULE), more].concat();
+    made(source, user, &names)
+}
+
+fn made(source: &View, user: &str, others: &[String]) -> Result<Vec<Addition>, Unmet> {
+    let (passwd, group) = entries(source, user, others)?;
     let [passwd_file, group_file] = FILES.map(PathBuf::from);
     Ok(vec![
         Addition::Made(passwd_file, passwd.into_bytes()),
