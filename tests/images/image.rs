@@ -320,6 +320,7 @@ fn holes_of_a_file_are_zeros_in_the_image() {
 
 /// One image of several, by each way of naming it: what `skopeo inspect` finds is what each verb reads.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn one_image_of_several_is_chosen_by_its_name() {
     if !have(&["skopeo"]) {
         return;
