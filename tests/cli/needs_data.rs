@@ -249,3 +249,25 @@ fn modules_that_a_configuration_names_come_as_libraries() {
         assert!(!said(&without, &[]).0);
     }
 }
+
+/// `su` asks pam_unix whether the account is valid, which starts a helper and looks for its entry.
+#[test]
+fn su_of_root_starts_the_shell() {
+    if !common::have(&["/bin/su", "chroot", "/usr/sbin/unix_chkpwd"]) || !common::is_root() {
+        return;
+    }
+    let folder = common::temporary();
+    let root = folder.path().join("root");
+    let su = |options: &[&str]| {
+        let mut pack = common::slimpack();
+        pack.args(["/bin/su", "--with", "pam", "--force", "-qo"]);
+        common::succeed(pack.arg(format!("{}/", root.display())).args(options));
+        let mut chroot = Command::new("chroot");
+        chroot.arg(&root).args(["/bin/su", "-c", "echo hi"]);
+        let output = common::output(&mut chroot);
+        (output.status.success(), text(&output))
+    };
+    assert_eq!(su(&[]), (true, "hi\n".to_owned()));
+    let (works, said) = su(&["--exclude", "/etc/shadow"]);
+    assert!(!works, "{said}");
+}

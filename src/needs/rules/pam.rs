@@ -18,6 +18,10 @@ const CONFIGURATION: [&str; 5] = [
     "/etc/login.defs",
     "/etc/environment",
 ];
+/// Where pam_unix looks for an account (`shadow(5)`).
+const SHADOW: &str = "/etc/shadow";
+/// Entries of accounts that no password opens.
+const LOCKED: &str = "root:*:::::::\nnobody:*:::::::\n";
 /// Programs that modules start: pam_unix checks passwords with the first (`unix_chkpwd(8)`,
 /// `unix_update(8)`).
 const HELPERS: [&str; 3] = [
@@ -76,8 +80,15 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
         .collect();
     let shells = shells.into_iter().filter(|path| process.has_file(path));
     let shells = shells.map(Addition::Program);
+    // `/etc/passwd` refers to it (`x`), and no account without an entry is valid. There is no password
+    // in it: what is added by hand, or is in an image, counts instead.
+    let shadow = match supply.is_image {
+        true => None,
+        false => Some(Addition::Made(SHADOW.into(), LOCKED.into())),
+    };
     Ok([Addition::Tree(modules)]
         .into_iter()
+        .chain(shadow)
         .chain(configuration)
         .chain(helpers)
         .chain(shells)
