@@ -7,6 +7,9 @@ use super::documents::Description;
 use super::error::ReadError;
 use crate::reference::Tag;
 
+/// One way of naming an image: whether the image at this place is meant.
+type Way<'w> = &'w dyn Fn(usize, &Description) -> bool;
+
 /// The images that are called `wanted`: by a name of theirs as it is written or in full, by their
 /// digest or ID, by their number (`@0`), or else by their tag alone.
 pub(super) fn of_name(
@@ -20,7 +23,7 @@ pub(super) fn of_name(
     let number = wanted
         .strip_prefix('@')
         .and_then(|number| number.parse().ok());
-    let ways: [&dyn Fn(usize, &Description) -> bool; 4] = [
+    let ways: [Way<'_>; 4] = [
         &|at, image| {
             let references = image.tags.iter().chain(&image.references);
             let mut names = references.chain([&image.id]).chain(&image.digest);

@@ -16,11 +16,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::super::config::{IMAGE_NAME, REF_NAME};
 use super::compression::CompressionFormat;
 use super::error::{Fault, ReadError};
 use super::limits::Limits;
 use super::parts::Parts;
-use crate::config::{IMAGE_NAME, REF_NAME};
 use crate::digest::Blob;
 
 /// How deep indexes may be nested.
