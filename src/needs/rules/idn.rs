@@ -8,7 +8,7 @@ use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const LIBRARY: &str = "libidn2.so.0";
 /// Words of programs that set the flag.
-const WORDS: [&str; 3] = ["idn", "idna", "ai_idn"];
+const WORDS: [&str; 2] = ["idn", "ai_idn"];
 
 pub(super) static RULE: NeedRule = NeedRule {
     name: "libidn2",
