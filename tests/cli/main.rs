@@ -67,10 +67,12 @@ mod missing;
 mod needs_requests;
 mod needs_signs;
 mod silent;
+mod tested;
 mod tidy;
 mod traces;
 mod traces_places;
 mod tree;
+mod tried;
 mod why;
 
 fn main() -> std::process::ExitCode {

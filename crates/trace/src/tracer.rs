@@ -431,7 +431,7 @@ impl<'a> Tracer<'a> {
         if !has_paths && !is_about_mounts && call.action != Action::Execute {
             return Ok(Resume::Go);
         }
-        if is_recorded && Lookup::overwrites(call.action, flags) {
+        if is_recorded && self.unsaved > 0 && Lookup::overwrites(call.action, flags) {
             for path in &lookup.paths {
                 self.save(path);
             }
