@@ -106,6 +106,17 @@ fn runs_here(machine: &str, own: &str) -> bool {
 
 /// What is missing at a path: itself, or what a link there leads to; with that link.
 pub(super) fn missing(view: &View, path: &Path) -> (PathBuf, Option<PathBuf>) {
+    let (gone, link) = followed(view, path);
+    // Without the links of its directories.
+    let there = gone.ancestors().find_map(|known| {
+        let walk = view.walk(known).ok()?;
+        Some(walk.real.join(gone.strip_prefix(known).ok()?))
+    });
+    (there.unwrap_or(gone), link)
+}
+
+/// The same, as the links name it.
+fn followed(view: &View, path: &Path) -> (PathBuf, Option<PathBuf>) {
     /// Links that the kernel follows.
     const MAX_LINKS: usize = 40;
     let (mut at, mut link) = (path.to_path_buf(), None);
