@@ -39,27 +39,7 @@ fn below(view: &View, path: &Path, script: Option<&Path>, depth: usize) -> Optio
         })
     };
     let Ok(walk) = view.walk(path) else {
-        let (path, link) = missing(view, path);
-        let what = match (script, link) {
-            (Some(script), _) => format!(
-                "{}, the interpreter of {}, is not in the image",
-                path.display(),
-                script.display()
-            ),
-            (None, Some(link)) => {
-                format!(
-                    "{} is not in the image; {} leads to it",
-                    path.display(),
-                    link.display()
-                )
-            }
-            (None, None) => format!("{} is not in the image", path.display()),
-        };
-        return Some(Obstacle {
-            path,
-            what,
-            is_missing: true,
-        });
+        return Some(absent(view, path, script));
     };
     if walk.metadata.kind != NodeKind::File {
         return blame(format!("{shown} is not a file"));
@@ -94,6 +74,29 @@ fn below(view: &View, path: &Path, script: Option<&Path>, depth: usize) -> Optio
         }
         Head::Script => None,
         Head::Other => blame(format!("{shown} cannot be executed: {}", describe(&start))),
+    }
+}
+
+/// A path that is not there, and the script whose interpreter it is.
+fn absent(view: &View, path: &Path, script: Option<&Path>) -> Obstacle {
+    let (path, link) = missing(view, path);
+    let what = match (script, link) {
+        (Some(script), _) => format!(
+            "{}, the interpreter of {}, is not in the image",
+            path.display(),
+            script.display()
+        ),
+        (None, Some(link)) => format!(
+            "{} is not in the image; {} leads to it",
+            path.display(),
+            link.display()
+        ),
+        (None, None) => format!("{} is not in the image", path.display()),
+    };
+    Obstacle {
+        path,
+        what,
+        is_missing: true,
     }
 }
 
