@@ -23,6 +23,7 @@ fn pack(directory: &Path, words: &[&str]) -> Output {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn an_image_is_written_only_if_its_tests_succeed() {
     let place = temporary();
     let place = place.path();
@@ -229,6 +230,7 @@ fn a_minimized_image_is_tested_too() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn the_cause_is_the_first_line_in_words() {
     let place = temporary();
     let place = place.path();

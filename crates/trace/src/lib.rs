@@ -14,6 +14,7 @@ mod launch;
 mod log;
 mod lookup;
 mod recording;
+mod stops;
 mod strace;
 mod sys;
 mod tracee;

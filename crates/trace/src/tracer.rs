@@ -12,13 +12,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use crate::calls::{self, Action, Call};
 use crate::foresight::{self, Foresight};
 use crate::launch::{TraceError, TraceOptions, Watch};
 use crate::lookup::{Lookup, has, is_of_process};
 use crate::recording::{Before, Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
+use crate::stops::{self, resume, wait};
 use crate::sys::{self, Resume, Syscall, Tid};
 use crate::tracee::{Tracee, descriptor, is_there};
 
@@ -230,7 +231,8 @@ impl<'a> Tracer<'a> {
             }
             return resume(tid, Resume::Go, 0);
         }
-        if self.is_crash(tid, signal) {
+        let is_inside = !self.root_directory.as_os_str().is_empty();
+        if is_inside && stops::is_crash(tid, self.root, signal) {
             self.crashed_by = Some(signal);
             if let Some(root) = Pid::from_raw(self.root) {
                 let _ = kill_process(root, Signal::KILL);
@@ -254,32 +256,6 @@ impl<'a> Tracer<'a> {
         if tid == self.root {
             self.ending = Some(ending);
         }
-    }
-
-    /// Whether the first process of a namespace is about to crash. The kernel keeps such a process alive
-    /// while it is traced, and it would fault for ever.
-    fn is_crash(&self, tid: Tid, signal: i32) -> bool {
-        let is_fault = [
-            libc::SIGSEGV,
-            libc::SIGBUS,
-            libc::SIGILL,
-            libc::SIGFPE,
-            libc::SIGSYS,
-        ]
-        .contains(&signal);
-        if !is_fault || self.root_directory.as_os_str().is_empty() || !sys::is_raised(tid) {
-            return false;
-        }
-        let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-        let field = |name: &str| {
-            let mut lines = status.lines().filter_map(|line| line.split_once(':'));
-            lines
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| value.trim())
-        };
-        let handled = field("SigCgt").and_then(|set| u64::from_str_radix(set, 16).ok());
-        let is_handled = handled.is_some_and(|set| set & (1 << (signal - 1)) != 0);
-        field("Tgid") == Some(&self.root.to_string()) && !is_handled
     }
 
     /// Until the end of its call, if that is a relevant one.
@@ -618,26 +594,4 @@ fn error_of(result: i64) -> Option<i32> {
     (-4095..0)
         .contains(&result)
         .then(|| i32::try_from(-result).unwrap_or_default())
-}
-
-/// Resumes a thread; ignores one that was killed meanwhile.
-fn resume(tid: Tid, how: Resume, signal: i32) -> Result<(), TraceError> {
-    match sys::resume(tid, how, signal) {
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
-/// Waits for any thread that this one traces, and for no other child of this process; `None` if there is
-/// none.
-fn wait() -> io::Result<Option<(Tid, WaitStatus)>> {
-    let all = WaitOptions::from_bits_retain((libc::__WALL | libc::__WNOTHREAD).cast_unsigned());
-    loop {
-        match rustix::process::wait(all) {
-            Ok(found) => return Ok(found.map(|(pid, status)| (pid.as_raw_nonzero().get(), status))),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CHILD) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
