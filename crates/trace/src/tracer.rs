@@ -488,7 +488,9 @@ impl<'a> Tracer<'a> {
         };
         let is_here = self.root_directory.as_os_str().is_empty();
         let is_alike = thread.is_alike && is_here && !self.may_be_in_chroot;
-        match foresight::of(&lookup, &self.recorder, is_alike).filter(|_| thread.is_recorded) {
+        match foresight::of(&lookup, &self.recorder, is_alike)
+            .filter(|_| is_here && thread.is_recorded)
+        {
             Some(Foresight::Known) => {}
             Some(Foresight::Succeeds) => lookup.succeeded(&mut self.recorder, thread.process),
             Some(Foresight::Fails(error)) => {
