@@ -110,7 +110,11 @@ pub(crate) fn wanted(call: &Lookup) -> Option<LookupGoal> {
             }
         }
         Action::List => LookupGoal::Read,
-        Action::Test | Action::TestLink | Action::ReadLink => LookupGoal::Test,
+        Action::Test
+        | Action::TestLink
+        | Action::Status
+        | Action::StatusOfLink
+        | Action::ReadLink => LookupGoal::Test,
         Action::Enter | Action::EnterOpen | Action::Chroot => LookupGoal::Enter,
         Action::Make | Action::Link | Action::Rename | Action::Change | Action::Remove => {
             LookupGoal::Write
