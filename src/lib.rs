@@ -15,6 +15,7 @@
 //! - `registry` (with the feature of that name): images in registries.
 //! - [`image::read`] and [`inspect`]: the other direction, from an image to its tree and figures.
 //! - [`trace`]: which files a run of a program looks up.
+//! - [`run`]: a program in namespaces of its own, and [`trial`]: an image in them.
 //! - [`exec`]: how a process starts: `PATH`, shebang lines, shells and starters.
 //! - [`lint`]: whether everything in it would start, with [`needs`]: what programs read besides
 //!   libraries.
@@ -22,7 +23,7 @@
 //!
 //! [`pack`] runs them from end to end; [`cli`] is the command line.
 //!
-//! Input files are never executed, except by [`trace`] when the user asks for a run.
+//! Input files are never executed, except by [`trace`] and [`run`] when the user asks for a run.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -33,6 +34,7 @@ pub use slimpack_image as image;
 #[cfg(feature = "registry")]
 pub use slimpack_image::registry;
 pub use slimpack_loader::{self as loader, binding, closure};
+pub use slimpack_run as run;
 pub use slimpack_trace as trace;
 pub use slimpack_vfs::{self as vfs, bytes};
 
@@ -54,4 +56,5 @@ pub mod report;
 pub mod rootfs;
 pub mod source;
 pub mod suggest;
+pub mod trial;
 pub mod why;

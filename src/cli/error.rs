@@ -20,6 +20,7 @@ use crate::registry::RegistryError;
 use crate::source::SourceError;
 use crate::strip::LeftAlone;
 use crate::trace::{Ending, LogError, TraceError};
+use crate::trial::TrialError;
 use crate::vfs::one_line;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -76,6 +77,18 @@ pub(super) enum CliError {
         ending: Ending,
         option: &'static str,
     },
+    #[error(
+        "the test {words} failed: {why}; nothing was written\n{diagnosis}{}",
+        match .said.is_empty() { true => String::new(), false => format!("\nit said: {said}") }
+    )]
+    TestFailed {
+        words: String,
+        why: String,
+        diagnosis: String,
+        said: String,
+    },
+    #[error(transparent)]
+    Trial(#[from] TrialError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -130,7 +143,7 @@ impl CliError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Pack(error) if error.is_verdict() => 1,
-            Self::RunFailed { .. } => 1,
+            Self::RunFailed { .. } | Self::TestFailed { .. } => 1,
             _ => 2,
         }
     }

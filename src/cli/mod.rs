@@ -16,10 +16,13 @@ mod needs;
 mod pack;
 mod progress;
 mod registry;
+mod run;
+mod runtime;
 mod size;
 mod strip;
 mod trace;
 mod tree;
+mod trials;
 mod values;
 mod why;
 
@@ -112,6 +115,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Why(args)) => why::run(args, &cli.line.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.line.common),
         Some(Verb::Trace(args)) => trace::run(args, &cli.line.common),
+        Some(Verb::Run(args)) => run::run(args, &cli.line.common),
         Some(Verb::Strip(args)) => strip::run(args, &cli.line.common),
         None => pack::run(&cli.line.pack, &cli.line.common),
     }

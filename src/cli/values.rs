@@ -6,9 +6,12 @@
 use bytesize::ByteSize;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use serde::Deserialize;
+
 use crate::image::read::Limits;
 use crate::image::{Format, Tag};
 use crate::pack::{Add, Grant, Mkdir};
+use crate::run::Volume;
 use crate::source::Root;
 use crate::suggest::nearest;
 
@@ -100,6 +103,39 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
         let found = formats.find(|(known, ..)| *known == name);
         found.map_or(Format::Image, |(_, format, _)| format)
     })
+}
+
+/// `NAME=VALUE`, or `NAME` for a variable of this process.
+pub(super) fn env_or_own(text: &str) -> Result<String, String> {
+    if text.contains('=') {
+        return env(text);
+    }
+    match std::env::var(text) {
+        Ok(value) => env(&format!("{text}={value}")),
+        Err(_) => Err(format!("{text} is not set here; write NAME=VALUE")),
+    }
+}
+
+/// `SRC:DEST[:ro]`, which docker's `-v` takes.
+pub(super) fn mounted(text: &str) -> Result<Volume, String> {
+    let (text, is_read_only) = match text.strip_suffix(":ro") {
+        Some(text) => (text, true),
+        None => (text.strip_suffix(":rw").unwrap_or(text), false),
+    };
+    let (source, destination) = text
+        .rsplit_once(':')
+        .filter(|(source, destination)| !source.is_empty() && destination.starts_with('/'))
+        .ok_or("write SRC:DEST, where DEST is an absolute path")?;
+    let source = std::path::absolute(source).map_err(|error| error.to_string())?;
+    match source.try_exists() {
+        Ok(true) => Ok(Volume {
+            source,
+            destination: destination.into(),
+            is_read_only,
+        }),
+        Ok(false) => Err(format!("{} does not exist", source.display())),
+        Err(error) => Err(format!("cannot read {}: {error}", source.display())),
+    }
 }
 
 /// A duration in seconds, or with a unit, such as `10m`.
@@ -352,6 +388,29 @@ pub(super) fn words(text: &str) -> Result<Words, String> {
 /// Several words from one option.
 #[derive(Clone, Debug)]
 pub(super) struct Words(pub Vec<String>);
+
+/// A run inside the image, and what it has to do.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TestRun {
+    pub args: Vec<String>,
+    /// A text, or `@FILE`.
+    pub stdout: Option<String>,
+    pub status: Option<i32>,
+    /// In seconds.
+    pub timeout: Option<u64>,
+}
+
+/// Words, or a test of a `slimpack.toml` as JSON.
+pub(super) fn test(text: &str) -> Result<TestRun, String> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).map_err(|error| format!("not a test: {error}"));
+    }
+    Ok(TestRun {
+        args: words(text)?.0,
+        ..TestRun::default()
+    })
+}
 
 /// A number of bytes: `500000`, `10MB`, `2MiB`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {

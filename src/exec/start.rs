@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::command_path;
+use crate::image::Settings;
 use crate::image::read::Description;
 use crate::vfs::{NodeKind, View};
 
@@ -15,6 +16,8 @@ use crate::vfs::{NodeKind, View};
 pub struct Start {
     /// The entrypoint, followed by the default arguments.
     pub words: Vec<String>,
+    /// How many of these words are the entrypoint.
+    pub entrypoint: usize,
     /// Environment variables, as `NAME=VALUE`.
     pub env: Vec<String>,
     /// The absolute working directory; `/` by default.
@@ -40,6 +43,7 @@ impl Start {
         let words = config.entrypoint().iter().flatten();
         let working_dir = config.working_dir().as_deref().unwrap_or_default();
         Self {
+            entrypoint: config.entrypoint().iter().flatten().count(),
             words: words
                 .chain(config.cmd().iter().flatten())
                 .cloned()
@@ -54,6 +58,24 @@ impl Start {
                 .map(|path| Path::new("/").join(path))
                 .collect(),
             ports: config.exposed_ports().clone().unwrap_or_default(),
+        }
+    }
+
+    /// The start of an image that is still to be written.
+    pub fn configured(settings: &Settings) -> Self {
+        let configured = &settings.configured;
+        Self {
+            words: [&settings.entrypoint[..], &configured.cmd].concat(),
+            entrypoint: settings.entrypoint.len(),
+            env: configured.env.clone(),
+            working_dir: Path::new("/").join(configured.working_dir.as_deref().unwrap_or_default()),
+            user: configured.user.clone().unwrap_or_default(),
+            volumes: configured
+                .volumes
+                .iter()
+                .map(|path| Path::new("/").join(path))
+                .collect(),
+            ports: configured.expose.clone(),
         }
     }
 

@@ -33,8 +33,9 @@ use crate::image::{Destination, ImageError, Part, Settings, Style, Written};
 use crate::inputs::Inputs;
 use crate::needs::Hint;
 use crate::proof::MissedCall;
-use crate::rootfs::{Rootfs, SourcedRootfs};
+use crate::rootfs::{Rootfs, RootfsVfs, SourcedRootfs};
 use crate::source::{Source, choose_root};
+use crate::vfs::View;
 use accounts::Owners;
 use phases::Subjects;
 
@@ -151,6 +152,12 @@ impl Plan {
         let created = self.settings.configured.created;
         crate::image::write_folder(&self.tree(), created, folder, go_on)
             .map_err(|error| PackError::Image(error.into()))
+    }
+
+    /// The files of the image, as its programs will see them.
+    pub fn view(&self) -> View {
+        let vfs = RootfsVfs::new(self.rootfs.clone(), self.source.view.clone());
+        View::new(Box::new(vfs), Arc::default())
     }
 
     /// The program that the image starts.

@@ -12,7 +12,7 @@ use super::columns::{COLUMNS, middle_out, rest, wrapped};
 use super::plan::{BOLD, DIM, rights};
 use super::{count, size};
 use crate::pack::Plan;
-use crate::rootfs::{Content, RootfsNode, RootfsVfs};
+use crate::rootfs::{Content, RootfsNode, RootfsVfs, SourceFile};
 use crate::vfs::{NodeKind, View, safe};
 
 /// Width of the size column, with the space after it.
@@ -59,26 +59,8 @@ pub(super) fn listing(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
             }
             Content::Symlink(_) => {}
             Content::File(file) => {
-                let size = match file.saved() {
-                    0 => size(file.size()),
-                    saved => format!("{} of {}", size(file.size()), size(file.size() + saved)),
-                };
-                let rights = rights(node, file.mode, &[0o644, 0o755]);
-                let mut text = safe(path.display()).to_string();
-                let links = links_to(path, folded.get(path).map_or(&[], Vec::as_slice));
-                let has_room = MARGIN + text.len() + links.len() + rights.len() < COLUMNS;
-                if has_room && !links.is_empty() {
-                    text = format!("{text} ← {links}");
-                }
-                entry(&size, &text, &rights, out)?;
-                if !has_room && !links.is_empty() {
-                    let room = rest(MARGIN + 4);
-                    let lines = wrapped(&links, room).into_iter().enumerate();
-                    for (number, line) in lines {
-                        let arrow = if number == 0 { "←" } else { " " };
-                        writeln!(out, "{:MARGIN$}  {arrow} {}", "", middle_out(&line, room))?;
-                    }
-                }
+                let links = folded.get(path).map_or(&[][..], Vec::as_slice);
+                file_entry(path, node, file, links, out)?;
             }
             Content::Directory(_) if node.reasons.is_empty() => {}
             Content::Directory(mode) => {
@@ -96,6 +78,37 @@ pub(super) fn listing(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         0 => Ok(()),
         _ => entry(&size(bytes), &count(records, "package record"), "", out),
     }
+}
+
+/// A file with its size, its rights and the links that lead to it.
+fn file_entry(
+    path: &Path,
+    node: &RootfsNode,
+    file: &SourceFile,
+    links: &[&Path],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let size = match file.saved() {
+        0 => size(file.size()),
+        saved => format!("{} of {}", size(file.size()), size(file.size() + saved)),
+    };
+    let rights = rights(node, file.mode, &[0o644, 0o755]);
+    let mut text = safe(path.display()).to_string();
+    let links = links_to(path, links);
+    let has_room = MARGIN + text.len() + links.len() + rights.len() < COLUMNS;
+    if has_room && !links.is_empty() {
+        text = format!("{text} ← {links}");
+    }
+    entry(&size, &text, &rights, out)?;
+    if !has_room && !links.is_empty() {
+        let room = rest(MARGIN + 4);
+        let lines = wrapped(&links, room).into_iter().enumerate();
+        for (number, line) in lines {
+            let arrow = if number == 0 { "←" } else { " " };
+            writeln!(out, "{:MARGIN$}  {arrow} {}", "", middle_out(&line, room))?;
+        }
+    }
+    Ok(())
 }
 
 /// One line: a size or a kind, and a path that is shortened to fit.

@@ -341,7 +341,18 @@ fn every_option_of_an_image_is_a_key() {
         .collect();
     // What is about one run, and not about an image.
     let of_a_run = [
-        "config", "json", "suggest", "verbose", "quiet", "color", "version", "help",
+        "config",
+        "json",
+        "suggest",
+        "verbose",
+        "quiet",
+        "color",
+        "version",
+        "help",
+        "fix",
+        "test-stdout",
+        "test-status",
+        "test-timeout",
     ];
     for option in options.iter().filter(|option| !of_a_run.contains(option)) {
         assert!(keys.contains_key(*option), "--{option} is no key");

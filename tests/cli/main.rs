@@ -68,10 +68,12 @@ mod needs_data;
 mod needs_requests;
 mod needs_signs;
 mod silent;
+mod tested;
 mod tidy;
 mod traces;
 mod traces_places;
 mod tree;
+mod tried;
 mod why;
 
 fn main() -> std::process::ExitCode {

@@ -26,9 +26,11 @@ use slimpack::pack::{MissingLibrary, PackError};
 use slimpack::proof::ProofError;
 use slimpack::registry::{RegistryError, Said};
 use slimpack::rootfs::{ProvideError, RootfsError};
+use slimpack::run::SandboxError;
 use slimpack::source::SourceError;
 use slimpack::strip::LeftAlone;
 use slimpack::trace::{LogError, TraceError};
+use slimpack::trial::TrialError;
 use slimpack::vfs::Errno;
 
 use crate::messages::Told;
@@ -91,6 +93,23 @@ fn traces() -> Vec<Told> {
         told(TraceError::TooManyPaths),
         told(TraceError::NotStarted(command())),
         told(TraceError::Stopped),
+        told(SandboxError::Forbidden(
+            "the kernel has no user namespaces (CONFIG_USER_NS)".to_owned(),
+        )),
+        told(SandboxError::SetUp(
+            "cannot mount /proc: Operation not permitted (os error 1)".to_owned(),
+        )),
+        told(SandboxError::NotExecuted {
+            path: "/usr/bin/app".to_owned(),
+            error: error(),
+        }),
+        told(SandboxError::Io(error())),
+        told(TrialError::NoCommand),
+        told(TrialError::UnknownUser {
+            kind: AccountKind::User,
+            name: "web".to_owned(),
+            file: "/etc/passwd".into(),
+        }),
         told(LogError::Io(error())),
         told(LogError::Line {
             line: 3,

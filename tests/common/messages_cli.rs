@@ -35,6 +35,7 @@ const REFUSED: &[&[&str]] = &[
     &["./app", "-o", "./app"],
     &["./app", "-o", "app.tar", "--depfile=./app.tar"],
     &["./app", "-o", "root/", "--if-changed"],
+    &["./app", "--fix"],
     &["./app", "--suggest"],
     &["./app", "--trace-timeout", "5s"],
     &["./app", "--root", "/", "--trace", ""],
@@ -130,6 +131,9 @@ pub fn all() -> Vec<Told> {
     let mut command = slimpack(&["trace", "-o", "log", "--", "/bin/sh", "-c", "exit 3"]);
     let stderr = common::fail_with(1, command.current_dir(folder));
     told.push(("CliError::RunFailed".to_owned(), text(&stderr, folder)));
+    let words = ["./app", "--test", "", "--test-status", "3"];
+    let stderr = common::fail_with(1, slimpack(&words).current_dir(folder));
+    told.push(("CliError::TestFailed".to_owned(), text(&stderr, folder)));
     told.push(("CliError::Interrupted".to_owned(), interrupted(folder)));
     told
 }

@@ -254,6 +254,11 @@ impl Stage {
         (folder, command)
     }
 
+    /// Whether it speaks to a server of this machine.
+    pub fn has_server(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// What the program does in the image.
     pub fn there(&self, image: &Path) -> Output {
         let (folder, mut command) = self.container(image);

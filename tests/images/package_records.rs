@@ -225,7 +225,7 @@ fn damaged_databases_are_passed_over() {
         ),
         (
             "tool",
-            format!("Package: tool\nStatus: deinstall ok config-files\nVersion: 1\n"),
+            "Package: tool\nStatus: deinstall ok config-files\nVersion: 1\n".to_owned(),
             "/usr/bin/tool\n",
         ),
         ("tool", "Package: tool\n".repeat(100_000), "/usr/bin/to"),

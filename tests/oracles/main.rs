@@ -31,6 +31,7 @@ mod smallest;
 
 mod binding;
 mod cross;
+mod diagnosis;
 mod differential;
 mod fixtures;
 mod lint_debian;
@@ -40,6 +41,7 @@ mod needs_commands;
 mod needs_programs;
 mod needs_servers;
 mod programs;
+mod runs;
 mod strip;
 mod traces;
 

@@ -8,16 +8,19 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod calls;
+mod failures;
 mod foresight;
+mod launch;
 mod log;
 mod lookup;
 mod recording;
-mod run;
+mod stops;
 mod strace;
 mod sys;
 mod tracee;
 mod tracer;
 
+pub use failures::{EndedProcess, FailedLookup, LookupGoal};
+pub use launch::{TraceError, TraceGate, TraceOptions, trace, trace_process};
 pub use log::LogError;
 pub use recording::{Before, Ending, MAX_PATHS, Note, Recording, Traced, Uses};
-pub use run::{TraceError, TraceOptions, trace};

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::calls::Action;
+use crate::failures::wanted;
 use crate::recording::{RunRecorder, Uses};
 
 /// A call with its paths.
@@ -130,6 +131,9 @@ impl Lookup {
         let [path] = &self.paths[..] else { return };
         if is_of_process(path) {
             return;
+        }
+        if let Some(wanted) = wanted(self) {
+            recorder.failures.add(path, error, wanted, process);
         }
         let is_test = matches!(self.action, Action::Test | Action::TestLink);
         match error {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::failures::{EndedProcess, FailedLookup, Failures};
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of distinct paths of a recording, found or not.
@@ -185,6 +186,10 @@ pub struct Recording {
     pub notes: BTreeSet<Note>,
     /// Files that the run may have changed, as they were before it. Not part of a log.
     pub before: BTreeMap<PathBuf, Before>,
+    /// Lookups that failed. Not part of a log.
+    pub failures: Vec<FailedLookup>,
+    /// Processes that have ended. Not part of a log.
+    pub ended: Vec<EndedProcess>,
 }
 
 impl Recording {
@@ -228,6 +233,7 @@ pub(crate) struct RunRecorder {
     pub processes: Vec<Vec<String>>,
     pub notes: BTreeSet<Note>,
     pub before: BTreeMap<PathBuf, Before>,
+    pub failures: Failures,
     found: HashMap<PathBuf, Traced>,
     absent: HashSet<PathBuf>,
 }
@@ -294,6 +300,8 @@ impl RunRecorder {
             absent,
             notes: self.notes,
             before: self.before,
+            failures: self.failures.lookups,
+            ended: self.failures.ended,
         }
     }
 }

@@ -117,6 +117,19 @@ pub(crate) fn event_message(tid: Tid) -> io::Result<Tid> {
     }
 }
 
+/// Whether the signal that stopped a thread was raised by the kernel, as for a fault, and not sent.
+pub(crate) fn is_raised(tid: Tid) -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the kernel writes one `siginfo_t`, of which every bit pattern is valid, as zeros are.
+    let info = unsafe {
+        let none = 0_usize;
+        let done = libc::ptrace(libc::PTRACE_GETSIGINFO as _, tid, none, info.as_mut_ptr());
+        (done != -1).then(|| info.assume_init())
+    };
+    // `SI_KERNEL`, and the codes of each fault: sigaction(2).
+    info.is_some_and(|info| info.si_code > 0)
+}
+
 /// The system call that a stopped thread enters or leaves.
 pub(crate) fn syscall(tid: Tid) -> io::Result<Syscall> {
     let mut raw = RawSyscall::default();
@@ -177,10 +190,15 @@ pub(crate) fn hold(
         if answer != [1] {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
-        // Also sets no_new_privs: without it only root may install a filter.
-        seccompiler::apply_filter(&filter).map_err(|_| io::Error::from_raw_os_error(libc::ENOSYS))
+        install(&filter)
     };
     // SAFETY: between fork and exec the closure only reads and writes pipes, and calls prctl and
     // seccomp: it neither allocates nor takes a lock.
     unsafe { command.pre_exec(wait) };
+}
+
+/// Installs a filter for this process.
+pub(crate) fn install(filter: &BpfProgram) -> io::Result<()> {
+    // Also sets no_new_privs: without it only root may install a filter.
+    seccompiler::apply_filter(filter).map_err(|_| io::Error::from_raw_os_error(libc::ENOSYS))
 }

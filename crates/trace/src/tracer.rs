@@ -9,16 +9,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use crate::calls::{self, Action, Call};
 use crate::foresight::{self, Foresight};
+use crate::launch::{TraceError, TraceOptions, Watch};
 use crate::lookup::{Lookup, has, is_of_process};
 use crate::recording::{Before, Ending, MAX_PATHS, Note, Recording, RunRecorder, Uses};
-use crate::run::{TraceError, TraceOptions, Watch};
+use crate::stops::{self, resume, wait};
 use crate::sys::{self, Resume, Syscall, Tid};
 use crate::tracee::{Tracee, descriptor, is_there};
 
@@ -34,6 +35,8 @@ struct TracedThread {
     is_recorded: bool,
     /// Whether it may use the files that this process may use.
     is_alike: bool,
+    /// Whether it is a process's first thread.
+    is_leader: bool,
     /// The call in progress.
     pending: Option<Lookup>,
 }
@@ -51,6 +54,10 @@ pub(crate) struct Tracer<'a> {
     may_be_in_chroot: bool,
     /// The rights of this process.
     rights: String,
+    /// Where the root directory of the run is; empty if it is this process's.
+    root_directory: PathBuf,
+    /// The fault that the command was killed for.
+    crashed_by: Option<i32>,
     /// Whether the command has been executed.
     is_running: bool,
     has_started: bool,
@@ -70,6 +77,7 @@ impl<'a> Tracer<'a> {
         watch: &'a Watch,
     ) -> Self {
         let thread = TracedThread {
+            is_leader: true,
             is_recorded: options.only.is_none(),
             ..TracedThread::default()
         };
@@ -88,12 +96,32 @@ impl<'a> Tracer<'a> {
             ending: None,
             may_be_in_chroot: fs::read_link("/proc/self/root")
                 .is_ok_and(|root| root != Path::new("/")),
+            root_directory: PathBuf::new(),
+            crashed_by: None,
             is_running: false,
             has_started: options.only.is_none(),
             execution_error: None,
             unsaved: SAVED_MAX,
             options,
             watch,
+        }
+    }
+
+    /// The run has a root directory of its own; its paths are below that.
+    pub fn is_inside(&mut self) {
+        self.root_directory = PathBuf::from(format!("/proc/{}/root", self.root));
+        self.may_be_in_chroot = false;
+        // What it changes is lost with it.
+        self.unsaved = 0;
+    }
+
+    /// Where a path of the run is for this process.
+    fn here(&self, path: &Path) -> PathBuf {
+        match self.root_directory.as_os_str().is_empty() {
+            true => path.to_owned(),
+            false => self
+                .root_directory
+                .join(path.strip_prefix("/").unwrap_or(path)),
         }
     }
 
@@ -156,14 +184,7 @@ impl<'a> Tracer<'a> {
 
     fn handle(&mut self, tid: Tid, status: WaitStatus) -> Result<(), TraceError> {
         if !status.stopped() {
-            self.threads.remove(&tid);
-            self.waiting.remove(&tid);
-            if tid == self.root {
-                self.ending = Some(match status.terminating_signal() {
-                    Some(signal) => Ending::Signal(signal),
-                    None => Ending::Exit(status.exit_status().unwrap_or_default()),
-                });
-            }
+            self.ended(tid, status);
             return Ok(());
         }
         // The event is in the bits above the signal: ptrace(2), "Stopped tracees".
@@ -188,7 +209,7 @@ impl<'a> Tracer<'a> {
         ]
         .contains(&event)
         {
-            self.cloned(tid)?;
+            self.cloned(tid, event != libc::PTRACE_EVENT_CLONE)?;
             return resume(tid, self.go_on(tid), 0);
         }
         if is_stop(libc::PTRACE_EVENT_STOP) {
@@ -210,7 +231,31 @@ impl<'a> Tracer<'a> {
             }
             return resume(tid, Resume::Go, 0);
         }
+        let is_inside = !self.root_directory.as_os_str().is_empty();
+        if is_inside && stops::is_crash(tid, self.root, signal) {
+            self.crashed_by = Some(signal);
+            if let Some(root) = Pid::from_raw(self.root) {
+                let _ = kill_process(root, Signal::KILL);
+            }
+            return resume(tid, Resume::Go, 0);
+        }
         resume(tid, self.go_on(tid), signal)
+    }
+
+    /// A thread has ended.
+    fn ended(&mut self, tid: Tid, status: WaitStatus) {
+        let crash = self.crashed_by.filter(|_| tid == self.root);
+        let ending = match crash.or(status.terminating_signal()) {
+            Some(signal) => Ending::Signal(signal),
+            None => Ending::Exit(status.exit_status().unwrap_or_default()),
+        };
+        if let Some(thread) = self.threads.remove(&tid).filter(|thread| thread.is_leader) {
+            self.recorder.failures.end(thread.process, ending);
+        }
+        self.waiting.remove(&tid);
+        if tid == self.root {
+            self.ending = Some(ending);
+        }
     }
 
     /// Until the end of its call, if that is a relevant one.
@@ -224,7 +269,7 @@ impl<'a> Tracer<'a> {
     }
 
     /// Handles a new child or thread of a thread.
-    fn cloned(&mut self, tid: Tid) -> Result<(), TraceError> {
+    fn cloned(&mut self, tid: Tid, is_leader: bool) -> Result<(), TraceError> {
         let Ok(child) = sys::event_message(tid) else {
             return Ok(());
         };
@@ -242,6 +287,7 @@ impl<'a> Tracer<'a> {
             process: parent.process,
             is_recorded: parent.is_recorded,
             is_alike: parent.is_alike,
+            is_leader,
             pending: None,
         };
         self.threads.insert(child, thread);
@@ -264,6 +310,7 @@ impl<'a> Tracer<'a> {
         }
         .unwrap_or_default();
         let call = thread.pending.take();
+        thread.is_leader = true;
         let tracee = self.tracee(tid);
         let program = tracee.link("exe");
         if let Some(only) = self.options.only {
@@ -297,7 +344,7 @@ impl<'a> Tracer<'a> {
 
     /// Records what a recording cannot show of a program.
     fn note_program(&mut self, path: &Path, runs: Option<&Path>) {
-        let mode = fs::metadata(path).map(|found| found.permissions().mode());
+        let mode = fs::metadata(self.here(path)).map(|found| found.permissions().mode());
         if mode.is_ok_and(|mode| mode & 0o6000 != 0) {
             self.recorder.notes.insert(Note::Setuid(path.to_owned()));
         }
@@ -360,7 +407,7 @@ impl<'a> Tracer<'a> {
         if !has_paths && !is_about_mounts && call.action != Action::Execute {
             return Ok(Resume::Go);
         }
-        if is_recorded && Lookup::overwrites(call.action, flags) {
+        if is_recorded && self.unsaved > 0 && Lookup::overwrites(call.action, flags) {
             for path in &lookup.paths {
                 self.save(path);
             }
@@ -428,7 +475,7 @@ impl<'a> Tracer<'a> {
             action: call.action,
             flags,
             existed: Lookup::may_change(call.action, flags)
-                && last.is_some_and(|path| fs::symlink_metadata(path).is_ok()),
+                && last.is_some_and(|path| fs::symlink_metadata(self.here(path)).is_ok()),
             ends_in_slash,
             paths,
         }
@@ -439,8 +486,11 @@ impl<'a> Tracer<'a> {
         let Some(thread) = self.threads.get_mut(&tid) else {
             return Resume::Go;
         };
-        let is_alike = thread.is_alike && !self.may_be_in_chroot;
-        match foresight::of(&lookup, &self.recorder, is_alike).filter(|_| thread.is_recorded) {
+        let is_here = self.root_directory.as_os_str().is_empty();
+        let is_alike = thread.is_alike && is_here && !self.may_be_in_chroot;
+        match foresight::of(&lookup, &self.recorder, is_alike)
+            .filter(|_| is_here && thread.is_recorded)
+        {
             Some(Foresight::Known) => {}
             Some(Foresight::Succeeds) => lookup.succeeded(&mut self.recorder, thread.process),
             Some(Foresight::Fails(error)) => {
@@ -546,26 +596,4 @@ fn error_of(result: i64) -> Option<i32> {
     (-4095..0)
         .contains(&result)
         .then(|| i32::try_from(-result).unwrap_or_default())
-}
-
-/// Resumes a thread; ignores one that was killed meanwhile.
-fn resume(tid: Tid, how: Resume, signal: i32) -> Result<(), TraceError> {
-    match sys::resume(tid, how, signal) {
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
-/// Waits for any thread that this one traces, and for no other child of this process; `None` if there is
-/// none.
-fn wait() -> io::Result<Option<(Tid, WaitStatus)>> {
-    let all = WaitOptions::from_bits_retain((libc::__WALL | libc::__WNOTHREAD).cast_unsigned());
-    loop {
-        match rustix::process::wait(all) {
-            Ok(found) => return Ok(found.map(|(pid, status)| (pid.as_raw_nonzero().get(), status))),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CHILD) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

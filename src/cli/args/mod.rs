@@ -1,11 +1,14 @@
 //! The command-line arguments.
 
 mod pack;
+mod run;
 mod runs;
+mod tests;
 mod typed;
 mod verbs;
 
 pub(super) use pack::PackArgs;
+pub(super) use run::{NetworkMode, RuntimeName, TryArgs};
 pub(super) use runs::{RunArgs, TraceArgs};
 pub(super) use typed::{Typed, is_of_a_run, is_repeatable, may_lack_value, takes_booleans};
 pub(super) use verbs::{
@@ -13,11 +16,12 @@ pub(super) use verbs::{
     NeedsArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
 };
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Turn a Linux program into the smallest container image that still runs it.
 #[derive(Debug, Parser)]
@@ -91,14 +95,32 @@ impl Cli {
                 command.error(ErrorKind::ArgumentConflict, message).exit();
             }
         }
-        let mut cli = Self::from_arg_matches(&matches)
-            .unwrap_or_else(|error| error.format(&mut command).exit());
+        let mut cli = Self::of(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
         let pack = &mut cli.line.pack;
         if pack.config.is_some() {
             pack.typed = typed::words(&command, &matches);
             pack.typed.extend(unset);
         }
         cli
+    }
+
+    /// The options of a program that is packed without any.
+    pub fn packing_only(program: &Path) -> Option<PackArgs> {
+        let words = [
+            OsStr::new("slimpack"),
+            OsStr::new("--"),
+            program.as_os_str(),
+        ];
+        Self::packing(&words.map(OsStr::to_owned)).map(|cli| cli.line.pack)
+    }
+
+    /// The parsed line, with what belongs to each test.
+    pub fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        if matches.subcommand_name().is_none() {
+            tests::attach(matches, &mut cli.line.pack.runs)?;
+        }
+        Ok(cli)
     }
 
     /// Parses a valid line without a verb and without --config. Setting up the options of all verbs
@@ -114,7 +136,7 @@ impl Cli {
         let matches = takes_booleans(Line::augment_args(command))
             .try_get_matches_from(typed)
             .ok()?;
-        let cli = Self::from_arg_matches(&matches).ok()?;
+        let cli = Self::of(&matches).ok()?;
         cli.line.pack.config.is_none().then_some(cli)
     }
 }
@@ -186,6 +208,12 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack trace -o app.trace -- ./app --selftest\n  slimpack ./app --trace-log app.trace -o app.tar\n  slimpack trace -o app.trace --only /usr/bin/app -- sh test.sh\n\nThe command runs on this machine, as this user; no privileges are needed. Processes that it leaves\nrunning are killed, as in a container. Exit status: 0 recorded, 1 the command failed, 2 any other error."
     )]
     Trace(TraceArgs),
+    /// Run an image or a program, without a container engine
+    #[command(
+        override_usage = "slimpack run [OPTIONS] IMAGE|FILE [ARG]...",
+        after_help = "Examples:\n  slimpack run app.tar                         what the image starts\n  slimpack run ./app --version                 pack a program and run it at once\n  slimpack run -it --entrypoint sh app.tar     a shell in the image, if it has one\n  slimpack run -v $PWD:/data:ro -w /data app.tar ls\n  slimpack run --network host app.tar          a server that this machine reaches\n  slimpack run --check                         what is possible here\n\nThe program runs in namespaces of its own, with docker's default capabilities and device nodes, and\nmay not gain privileges; no privileges are needed. Its files are in memory, and gone when it ends.\nExit status: that of the program, 128 and the number of the signal that ended it, 125 if it was not\nrun, 126 if it cannot be executed, 127 if it is not in the image."
+    )]
+    Run(TryArgs),
     /// Strip debug information and the symbol table from a program or library
     #[command(
         after_help = "Examples:\n  slimpack strip app -o app.small\n  slimpack strip app -o app --debug-file debug    then: gdb -iex 'set debug-file-directory debug' app\n\nWhat is loaded stays identical, byte for byte. A file that holds its own data after its\nsections, such as a self-extracting program, is copied unchanged."

@@ -10,7 +10,7 @@ use crate::image::{Compression, Format, Tag};
 use crate::pack::{Add, Mkdir};
 use crate::strip::Level;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct PackArgs {
     /// Programs and scripts to pack; the image starts the first
     ///

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::values::{self, Words};
+use crate::cli::values::{self, TestRun, Words};
 
 /// Runs of the program that have to work in the image.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct RunArgs {
     /// Run the program with these arguments and add what it looks up (repeatable)
     ///
@@ -38,6 +38,29 @@ pub(in crate::cli) struct RunArgs {
     /// Use runs that fail, too
     #[arg(hide_short_help = true, long)]
     pub trace_allow_failure: bool,
+    /// Run the image with these arguments, and write it only if that succeeds (repeatable)
+    ///
+    /// Shell words, or a JSON list; "" for none. What the image starts runs on this machine in namespaces
+    /// of its own, as with slimpack run, without network. If it fails, the likeliest cause is printed.
+    #[arg(hide_short_help = true, long, value_name = "ARGS", value_parser = values::test, allow_hyphen_values = true)]
+    pub test: Vec<TestRun>,
+    /// Output that the --test before it must write, and nothing else: TEXT and a line end, or FILE
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "TEXT|@FILE",
+        allow_hyphen_values = true
+    )]
+    pub test_stdout: Vec<String>,
+    /// Exit status that the --test before it must have [default: 0]
+    #[arg(hide_short_help = true, long, value_name = "N")]
+    pub test_status: Vec<u8>,
+    /// Kill the --test before it if it takes longer, such as 5s or 5m [default: 60s]
+    #[arg(hide_short_help = true, long, value_name = "TIME", value_parser = values::seconds)]
+    pub test_timeout: Vec<u64>,
+    /// Add what a failing --test lacks, one thing after the other, until it succeeds
+    #[arg(hide_short_help = true, long)]
+    pub fix: bool,
     /// Print the options that give the same image without a run
     #[arg(hide_short_help = true, long)]
     pub suggest: bool,

@@ -53,7 +53,18 @@ const UNSET: &str = "!";
 /// Whether an option concerns one run instead of an image.
 pub(in crate::cli) fn is_of_a_run(arg: &Arg) -> bool {
     let of_a_run = [
-        "config", "json", "suggest", "verbose", "quiet", "color", "version", "help",
+        "config",
+        "fix",
+        "json",
+        "suggest",
+        "test_status",
+        "test_stdout",
+        "test_timeout",
+        "verbose",
+        "quiet",
+        "color",
+        "version",
+        "help",
     ];
     of_a_run.contains(&arg.get_id().as_str())
 }

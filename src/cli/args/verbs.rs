@@ -11,7 +11,7 @@ use crate::source::Root;
 use crate::strip::Level;
 
 /// How images are read.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct ImageArgs {
     /// Use only this platform of a multi-platform image, such as linux/arm64 [default: all]
     #[arg(
@@ -107,7 +107,7 @@ pub(in crate::cli) struct InspectArgs {
 }
 
 /// Where libraries come from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct SourceArgs {
     /// Take libraries from below DIR instead of this machine
     ///
@@ -117,7 +117,12 @@ pub(in crate::cli) struct SourceArgs {
     /// Also search DIR for libraries, like LD_LIBRARY_PATH
     ///
     /// Repeatable.
-    #[arg(short = 'L', long = "library-path", value_name = "DIR")]
+    #[arg(
+        hide_short_help = true,
+        short = 'L',
+        long = "library-path",
+        value_name = "DIR"
+    )]
     pub library_path: Vec<PathBuf>,
 }
 

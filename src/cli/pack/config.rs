@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::CommandFactory;
 
 use super::keys::{FILE, Keys, NAME, PathBase, strings};
-use crate::cli::args::{Cli, PackArgs, Typed, takes_booleans};
+use crate::cli::args::{Cli, PackArgs, RunArgs, Typed, takes_booleans};
 use crate::cli::error::CliError;
 use crate::cli::help::nearest;
 use crate::config::{Config, ImageSection};
@@ -36,6 +36,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
             "it has no [[image]]; see the example in slimpack help config".into(),
         ));
     }
+    refuse_parts_of_tests(typed).map_err(fail)?;
     let keys = Keys::new();
     let mut sections: Vec<ConfigSection> = Vec::new();
     for section in &config.image {
@@ -75,12 +76,33 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         let args = PackArgs {
             config: Some(path.to_path_buf()),
             json: typed.json,
+            runs: RunArgs {
+                fix: typed.runs.fix,
+                suggest: typed.runs.suggest,
+                ..args.runs
+            },
             ..args
         };
         jobs.push(Job { name, args });
     }
     one_output_each(&jobs).map_err(fail)?;
     Ok(jobs)
+}
+
+/// What a test has to do stands in the file, beside it.
+fn refuse_parts_of_tests(typed: &PackArgs) -> Result<(), String> {
+    let runs = &typed.runs;
+    let counts = [
+        runs.test_stdout.len(),
+        runs.test_status.len(),
+        runs.test_timeout.len(),
+    ];
+    match counts == [0; 3] {
+        true => Ok(()),
+        false => Err(
+            "--test-stdout, --test-status and --test-timeout are keys of an [[image.test]]".into(),
+        ),
+    }
 }
 
 /// Converts a section of the file to command-line words.
@@ -214,7 +236,7 @@ fn args(section: ConfigSection, typed: &[Typed]) -> Result<PackArgs, String> {
         .chain(section.files.into_iter().map(PathBuf::into_os_string));
     let command = takes_booleans(Cli::command());
     let matches = command.try_get_matches_from(line);
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = matches.and_then(|matches| Cli::of(&matches));
     cli.map(|cli| cli.line.pack).map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();

@@ -11,7 +11,7 @@ use serde_json::json;
 use toml::Value;
 
 use crate::cli::args::{Cli, Typed, is_of_a_run, is_repeatable, may_lack_value};
-use crate::cli::{inspect, location};
+use crate::cli::{inspect, location, values};
 
 /// The key that holds the programs: the positional arguments.
 pub(super) const FILE: &str = "file";
@@ -31,6 +31,8 @@ enum ValueKind {
     Words,
     /// A table of names and values.
     Table,
+    /// Tables, each of a test.
+    Tests,
 }
 
 /// All options that are keys.
@@ -99,6 +101,9 @@ impl<'k> Key<'k> {
     }
 
     fn kind(self) -> ValueKind {
+        if self.name() == "test" {
+            return ValueKind::Tests;
+        }
         let value = self.0.get_value_names().and_then(|names| names.first());
         let value = value.map_or("", |name| name.as_str());
         if !self.0.get_action().takes_values() {
@@ -143,6 +148,28 @@ impl<'k> Key<'k> {
             ValueKind::Table => json!({
                 "type": "object",
                 "additionalProperties": { "type": ["string", "integer", "boolean"] },
+            }),
+            ValueKind::Tests => json!({
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "args": {
+                            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+                            "description": "Arguments of the run",
+                        },
+                        "stdout": {
+                            "type": "string",
+                            "description": "Output that it must write: a text, to which a line end is added, or @FILE",
+                        },
+                        "status": { "type": "integer", "description": "Exit status [default: 0]" },
+                        "timeout": {
+                            "type": ["string", "integer"],
+                            "description": "How long it may take, such as 5s or 5m [default: 60s]",
+                        },
+                    },
+                    "additionalProperties": false,
+                },
             }),
             ValueKind::Words => json!({
                 "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
@@ -204,6 +231,13 @@ impl<'k> Key<'k> {
                     .collect::<Result<_, String>>()?
             }
             (ValueKind::Text | ValueKind::Path, value) => vec![word(Some(self.one(value, place)?))],
+            (ValueKind::Tests, Value::Array(tests)) => {
+                let tests = tests.iter().map(|test| test_text(test, place));
+                tests
+                    .map(|test| Ok(word(Some(test?.into()))))
+                    .collect::<Result<_, String>>()?
+            }
+            (ValueKind::Tests, _) => return Err("expected tables: [[image.test]]".into()),
             (ValueKind::Flag, _) => return Err("expected true or false".into()),
             (ValueKind::Words, _) => return Err("expected words, as a string or a list".into()),
             (ValueKind::Table, _) => return Err("expected a table of names and values".into()),
@@ -244,6 +278,43 @@ impl<'k> Key<'k> {
             _ => place.directory.join(text).into(),
         })
     }
+}
+
+/// A test as JSON, with the file of its output relative to this process.
+fn test_text(test: &Value, place: &PathBase<'_>) -> Result<String, String> {
+    let table = test.as_table().ok_or("expected tables: [[image.test]]")?;
+    let mut json = serde_json::Map::new();
+    for (key, value) in table {
+        let text = || {
+            let text = value.as_str();
+            text.ok_or_else(|| format!("expected a string as {key}"))
+        };
+        let value: serde_json::Value = match key.as_str() {
+            "args" => match value {
+                Value::String(text) => values::words(text)?.0.into(),
+                _ => strings(value)?.into(),
+            },
+            "stdout" => match text()?.strip_prefix('@') {
+                Some(file) => format!("@{}", place.directory.join(file).display()).into(),
+                None => text()?.into(),
+            },
+            "status" => value
+                .as_integer()
+                .ok_or("expected a whole number as status")?
+                .into(),
+            "timeout" => match value.as_integer() {
+                Some(seconds) => seconds.into(),
+                None => values::seconds(text()?)?.into(),
+            },
+            other => {
+                return Err(format!(
+                    "unknown key {other}; a test has args, stdout, status and timeout"
+                ));
+            }
+        };
+        json.insert(key.clone(), value);
+    }
+    Ok(serde_json::Value::from(json).to_string())
 }
 
 /// What the paths of a section are relative to.

@@ -6,6 +6,7 @@ mod keys;
 mod options;
 mod runs;
 mod target;
+mod tests;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,13 +14,13 @@ use std::process::ExitCode;
 
 use rayon::prelude::*;
 
-use super::args::{Common, PackArgs};
+use super::args::{Cli, Common, PackArgs};
 use super::error::CliError;
 use super::inspect::{self, OpenedImages};
 use super::location::ImageLocation;
 use super::progress::Progress;
 use crate::image::read::Interest;
-use crate::pack::{self, Options, Plan};
+use crate::pack::{self, Options, Plan, TracedRuns};
 use crate::report::{self, Made};
 pub(super) use keys::schema;
 use target::OutputTarget;
@@ -53,6 +54,16 @@ pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError
     Ok(ExitCode::from(status))
 }
 
+/// The plan of a program that is packed without any option.
+pub(super) fn plan_of(program: &Path, common: &Common) -> Result<Plan, CliError> {
+    let path = program.display();
+    let args = Cli::packing_only(program).ok_or_else(|| {
+        CliError::Usage(format!("{path} is named like a command; write ./{path}"))
+    })?;
+    let options = options::options(&args, common)?;
+    Ok(Plan::new(&options).inspect_err(|error| hints::hint(error, &options))?)
+}
+
 /// The output of a pack, for standard output and standard error.
 #[derive(Default)]
 struct ConsoleOutput {
@@ -73,9 +84,50 @@ impl ConsoleOutput {
 /// while writing.
 fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<ConsoleOutput, CliError> {
     let target = OutputTarget::of(args)?;
+    tests::refuse_without_test(args)?;
+    let traced = runs::traced(args, common)?;
+    if args.runs.test.is_empty() {
+        return write(
+            args,
+            common,
+            &target,
+            planned(args, common, traced)?,
+            shows_progress,
+        );
+    }
+    let (mut args, mut fixes) = (args.clone(), tests::Fixes::default());
+    let planned = loop {
+        let planned = match planned(&args, common, traced.clone()) {
+            Err(_) if fixes.take_back(&mut args) => continue,
+            planned => planned?,
+        };
+        let Some(failed) = tests::run(&planned.plans, &args)? else {
+            break planned;
+        };
+        if !args.runs.fix || !fixes.add(&failed, &mut args, common) {
+            return Err(failed.error(common.verbose > 0));
+        }
+    };
+    fixes.print(&args, common);
+    write(&args, common, &target, planned, shows_progress)
+}
+
+/// What is to be written.
+struct Planned {
+    options: Options,
+    plans: Vec<Plan>,
+    /// The image that the plans take files from.
+    _image: Option<OpenedImages>,
+}
+
+fn planned(
+    args: &PackArgs,
+    common: &Common,
+    traced: Option<TracedRuns>,
+) -> Result<Planned, CliError> {
     let mut options = options::options(args, common)?;
-    options.traced = runs::traced(args, common)?;
-    let (plans, _image) = match &args.from {
+    options.traced = traced;
+    let (plans, image) = match &args.from {
         Some(image) => {
             let (plans, opened) = from_image(image, args, &options)?;
             (plans, Some(opened))
@@ -88,29 +140,45 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
             )
         }
     };
+    Ok(Planned {
+        options,
+        plans,
+        _image: image,
+    })
+}
+
+/// Writes what was planned, and returns the report about it.
+fn write(
+    args: &PackArgs,
+    common: &Common,
+    target: &OutputTarget,
+    planned: Planned,
+    shows_progress: bool,
+) -> Result<ConsoleOutput, CliError> {
+    let Planned { options, plans, .. } = &planned;
     let progress = target.output().map(|output| {
         let what = format!("writing {}", output.display());
         let bytes = plans.iter().map(|plan| plan.rootfs.bytes()).sum();
         Progress::start(what, Some(bytes), common.quiet || !shows_progress)
     });
-    let (made, delivered) = target.write(&plans, args, &options)?;
+    let (made, delivered) = target.write(plans, args, options)?;
     drop(progress);
     let mut said = ConsoleOutput::default();
     let output = target.output().unwrap_or(Path::new("-"));
     if args.json {
-        print_json(&plans, &made, output, &mut said.out)?;
+        print_json(plans, &made, output, &mut said.out)?;
     } else if common.quiet {
         // Only the image was requested.
     } else if matches!(made, Made::Nothing) && delivered.is_empty() {
-        for plan in &plans {
+        for plan in plans {
             report::plan(plan, common.verbose > 0, &mut said.out)?;
         }
     } else {
         let verbose = common.verbose > 0;
-        report::summary(&plans, output, &made, &delivered, verbose, &mut said.err)?;
+        report::summary(plans, output, &made, &delivered, verbose, &mut said.err)?;
     }
     if args.runs.suggest {
-        suggest(&options, &plans[0], args, &mut said)?;
+        suggest(options, &plans[0], args, &mut said)?;
     }
     Ok(said)
 }

@@ -112,6 +112,7 @@ impl DirectoryWalker {
                 mode: list.map_or(mode, |list| list.mode(mode)),
                 uid: found.uid().into(),
                 gid: found.gid().into(),
+                mtime: found.mtime().try_into().unwrap_or_default(),
                 size: if found.is_file() { found.len() } else { 0 },
                 layer: 0,
                 capabilities: attributes.capabilities.map(Vec::into_boxed_slice),

@@ -56,6 +56,8 @@ pub(super) struct Member {
     pub mode: u32,
     pub uid: u64,
     pub gid: u64,
+    /// When it was last changed, in seconds since 1970.
+    pub mtime: u64,
     /// Size of the file in bytes.
     pub size: u64,
     /// Bytes of it stored in the archive; fewer than `size` if it is sparse.
@@ -257,6 +259,7 @@ impl<I: Input> Members<I> {
                 Some(gid) => gid,
                 None => owner(GID)?,
             },
+            mtime: number_field(&bytes[MTIME]).unwrap_or_default(),
             size: stored,
             stored,
             data_at: 0,
@@ -368,6 +371,7 @@ const SIZE: Range<usize> = 124..136;
 const KIND: usize = 156;
 const REAL_SIZE: Range<usize> = 483..495;
 const UID: Range<usize> = 108..116;
+const MTIME: Range<usize> = 136..148;
 const GID: Range<usize> = 116..124;
 const CHECKSUM: Range<usize> = 148..156;
 

@@ -77,6 +77,8 @@ pub struct Node {
     pub uid: u64,
     /// Group ID.
     pub gid: u64,
+    /// When it was last changed, in seconds since 1970.
+    pub mtime: u64,
     /// Size in bytes; 0 unless it is a file.
     pub size: u64,
     /// The layer that it comes from; the lowest is 0.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use seccompiler::BpfProgram;
 use thiserror::Error;
 
 use crate::calls;
@@ -167,6 +168,65 @@ pub fn trace(mut command: Command, options: &TraceOptions<'_>) -> Result<Recordi
         traced?;
         tracer.finish()
     })
+}
+
+/// What a process does that another part of the program starts, so that it can be traced from the program
+/// on that it executes.
+pub struct TraceGate(BpfProgram);
+
+impl TraceGate {
+    /// Prepares it.
+    ///
+    /// # Errors
+    /// Where this architecture cannot be traced.
+    pub fn new() -> Result<Self, TraceError> {
+        if calls::NATIVE == 0 {
+            return Err(TraceError::Unsupported);
+        }
+        let filter = calls::filter().map_err(|_| TraceError::Unsupported)?;
+        Ok(Self(filter))
+    }
+
+    /// Has the kernel stop this process at its lookups; before it executes, once it is traced.
+    ///
+    /// # Errors
+    /// Where the kernel has no seccomp filters.
+    pub fn install(&self) -> io::Result<()> {
+        sys::install(&self.0)
+    }
+}
+
+/// Traces a child of this thread, which waits for `go`, goes through its [`TraceGate`] and executes;
+/// records all that it looks up until it ends, below its own root directory. `words` is its command.
+///
+/// # Errors
+/// [`TraceError`]; the process is killed.
+pub fn trace_process(
+    process: Pid,
+    words: Vec<String>,
+    go: impl FnOnce(),
+    options: &TraceOptions<'_>,
+) -> Result<Recording, TraceError> {
+    let root = process.as_raw_nonzero().get();
+    let command = PathBuf::from(words.first().cloned().unwrap_or_default());
+    if let Err(error) = sys::seize(root) {
+        let _ = kill_process(process, Signal::KILL);
+        let _ = waitpid(Some(process), WaitOptions::empty());
+        return Err(TraceError::Refused { command, error });
+    }
+    go();
+    let watch = Watch::default();
+    let mut tracer = Tracer::new(root, words, options, &watch);
+    tracer.is_inside();
+    let traced = tracer.run();
+    tracer.kill_all();
+    if let Some(error) = tracer.execution_error.take() {
+        // It tells why by itself, and ends.
+        let _ = waitpid(Some(process), WaitOptions::empty());
+        return Err(TraceError::Execute { command, error });
+    }
+    traced?;
+    tracer.finish()
 }
 
 /// Waits for the child, and traces it from its first call on. `None` if it did not start.

@@ -1,0 +1,272 @@
+//! Runs inside the image that decide whether it is written, and what would make them succeed.
+//!
+//! In: plans, and the options beside `--test`. Out: nothing if each run did what it should; otherwise why
+//! one did not, and the options that add what it lacked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::cli::args::{Common, PackArgs};
+use crate::cli::error::CliError;
+use crate::cli::trials::{self, diagnosed, ending};
+use crate::cli::values::{self, TestRun};
+use crate::exec::Start;
+use crate::pack::Plan;
+use crate::run::{OutputStream, Ran};
+use crate::trace::Ending;
+use crate::trial::{Changes, Diagnosis, Startable, Suspect, TrialOptions};
+
+/// How much is kept of what a test writes, in bytes.
+const MAX_OUTPUT: usize = 64 << 20;
+/// How much is shown of it, in bytes.
+const SHOWN: usize = 2000;
+/// How long a test may run unless the user says so, in seconds.
+const TIMEOUT: u64 = 60;
+/// Most options that are added one after the other; from then on all at once.
+const SINGLE_STEPS: usize = 6;
+/// Most options that are added in all, and runs for it.
+const MAX_FLAGS: usize = 400;
+const MAX_STEPS: usize = 60;
+
+/// After so many files of one directory, all of it is added.
+const BESIDE: usize = 3;
+
+/// A test that failed.
+pub(super) struct FailedTest {
+    pub words: String,
+    pub why: String,
+    pub said: String,
+    pub diagnosis: Diagnosis,
+}
+
+impl FailedTest {
+    pub fn error(self, is_verbose: bool) -> CliError {
+        CliError::TestFailed {
+            words: self.words,
+            why: self.why,
+            diagnosis: trials::lines(&self.diagnosis, is_verbose).join("\n"),
+            said: self.said,
+        }
+    }
+}
+
+/// Runs the tests in the plans for this machine, until one fails.
+pub(super) fn run(plans: &[Plan], args: &PackArgs) -> Result<Option<FailedTest>, CliError> {
+    for plan in plans {
+        let start = Start::configured(&plan.settings);
+        let time = plan.settings.configured.created;
+        let image = Startable::of_files(Arc::new(plan.view()), start, time);
+        for test in &args.runs.test {
+            if let Some(failed) = one(&image, test, plan)? {
+                return Ok(Some(failed));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTest>, CliError> {
+    let changes = Changes {
+        arguments: test.args.clone(),
+        ..Changes::default()
+    };
+    let mut start = changes.apply(&image.start);
+    if test.args.is_empty() {
+        start.words.truncate(start.entrypoint.max(1));
+    }
+    let expected = test.stdout.as_ref().map(expected).transpose()?;
+    let said = Mutex::new((Vec::new(), Vec::new()));
+    let keep = |stream: OutputStream, bytes: &[u8]| {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = match stream {
+            OutputStream::Out => &mut said.0,
+            OutputStream::Err => &mut said.1,
+        };
+        let room = MAX_OUTPUT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    };
+    let options = TrialOptions {
+        output: Some(&keep),
+        timeout: Some(Duration::from_secs(test.timeout.unwrap_or(TIMEOUT))),
+        is_traced: true,
+        ..TrialOptions::default()
+    };
+    let status = test.status.unwrap_or(0);
+    let wrong = |ran: &Ran| {
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if ran.timed_out || ran.ending != Ending::Exit(status) {
+            return Some(format!("it {} instead of status {status}", ending(ran)));
+        }
+        let is_same = expected.as_ref().is_none_or(|expected| *expected == said.0);
+        (!is_same).then(|| "it wrote something else to standard output".to_owned())
+    };
+    let is_good = |ran: &Ran| wrong(ran).is_none();
+    let source = &plan.source.view;
+    let done = diagnosed(image, &start, &options, source, &is_good)?;
+    let Some(diagnosis) = done.diagnosis else {
+        return Ok(None);
+    };
+    let why = match (&done.ran, &done.error) {
+        (Some(ran), _) => wrong(ran).unwrap_or_default(),
+        (None, Some(error)) => error.to_string(),
+        (None, None) => String::new(),
+    };
+    let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let said = if said.1.is_empty() { said.0 } else { said.1 };
+    let from = said.len().saturating_sub(SHOWN);
+    Ok(Some(FailedTest {
+        words: shell_words::join(&start.words),
+        why,
+        said: String::from_utf8_lossy(&said[from..]).trim_end().to_owned(),
+        diagnosis,
+    }))
+}
+
+/// What a test has to write: a text, or the content of `@FILE`.
+fn expected(text: &String) -> Result<Vec<u8>, CliError> {
+    match text.strip_prefix('@') {
+        Some(file) => fs::read(file).map_err(|error| CliError::File(PathBuf::from(file), error)),
+        // A line as it is typed has no end.
+        None => Ok(format!("{text}\n").into_bytes()),
+    }
+}
+
+/// The options that have been added to make tests succeed.
+#[derive(Default)]
+pub(super) struct Fixes {
+    added: Vec<String>,
+    /// Those that were tried, whether they could be used or not.
+    tried: Vec<String>,
+    steps: usize,
+}
+
+impl Fixes {
+    /// Adds what a failed test lacked; `false` if there is nothing left to try.
+    pub fn add(&mut self, failed: &FailedTest, args: &mut PackArgs, common: &Common) -> bool {
+        self.steps += 1;
+        if self.steps > MAX_STEPS || self.tried.len() > MAX_FLAGS {
+            return false;
+        }
+        let suspects = failed.diagnosis.suspects.iter();
+        let flags = suspects.filter_map(|suspect| Some((self.flag(suspect)?, &suspect.what)));
+        let mut fresh = flags
+            .filter(|(flag, _)| !self.tried.contains(flag))
+            .peekable();
+        if fresh.peek().is_none() {
+            return false;
+        }
+        let count = match self.steps <= SINGLE_STEPS {
+            true => 1,
+            false => usize::MAX,
+        };
+        let fresh: Vec<(String, &String)> = fresh.take(count).collect();
+        for (flag, what) in fresh {
+            if self.tried.contains(&flag) {
+                continue;
+            }
+            self.tried.push(flag.clone());
+            if apply(&flag, args) {
+                if !common.quiet {
+                    super::super::say(|err| writeln!(err, "fix {}: {flag} ({what})", self.steps));
+                }
+                self.added.push(flag);
+            }
+        }
+        true
+    }
+
+    /// The option that adds what is missing. Of a directory that more and more is missing of, all is added.
+    fn flag(&self, suspect: &Suspect) -> Option<String> {
+        let flag = suspect.flag.clone()?;
+        let (Some(file), Some(directory)) = (flag.strip_prefix("--add "), suspect.path.parent())
+        else {
+            return Some(flag);
+        };
+        let beside = self.tried.iter().filter(|tried| {
+            let tried = tried.strip_prefix("--add ");
+            tried.is_some_and(|tried| Path::new(tried).parent() == Path::new(file).parent())
+        });
+        let all = format!("--add {}", directory.display());
+        // What was tried with all of it, and could not be packed, is added alone.
+        let is_all =
+            beside.count() >= BESIDE && !is_shared(directory) && !self.tried.contains(&all);
+        Some(if is_all { all } else { flag })
+    }
+
+    /// Takes back the options of the last step, with which nothing can be packed; `false` if there are
+    /// none.
+    pub fn take_back(&mut self, args: &mut PackArgs) -> bool {
+        let Some(flag) = self.added.pop() else {
+            return false;
+        };
+        match flag.split_once(' ') {
+            Some(("--add", _)) => drop(args.add.pop()),
+            Some(("--mkdir", _)) => drop(args.mkdir.pop()),
+            _ => args.user = None,
+        }
+        true
+    }
+
+    /// Prints the command line that packs the image at once.
+    pub fn print(&self, args: &PackArgs, common: &Common) {
+        if self.added.is_empty() || common.quiet {
+            return;
+        }
+        let mut words = vec!["slimpack".to_owned()];
+        words.extend(args.files.iter().map(|file| file.display().to_string()));
+        if let Some(from) = &args.from {
+            words.extend(["--from".to_owned(), from.display().to_string()]);
+        }
+        for flag in &self.added {
+            words.extend(flag.split(' ').map(str::to_owned));
+        }
+        for test in &args.runs.test {
+            words.extend(["--test".to_owned(), shell_words::join(&test.args)]);
+        }
+        if let Some(output) = &args.output {
+            words.extend(["-o".to_owned(), output.display().to_string()]);
+        }
+        super::super::say(|err| writeln!(err, "fixed: {}", shell_words::join(&words)));
+    }
+}
+
+/// Whether many packages have files in a directory.
+fn is_shared(directory: &Path) -> bool {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let is_of_all = [
+        "bin", "sbin", "lib", "lib64", "libexec", "share", "etc", "tmp", "home",
+    ];
+    directory.components().count() < 3 || is_of_all.contains(&&*name) || name.contains("-linux-")
+}
+
+/// Adds an option to those of a pack; `false` if it has no meaning there.
+fn apply(flag: &str, args: &mut PackArgs) -> bool {
+    match flag.split_once(' ') {
+        Some(("--add", value)) => values::add(value).map(|add| args.add.push(add)).is_ok(),
+        Some(("--mkdir", value)) => values::mkdir(value)
+            .map(|made| args.mkdir.push(made))
+            .is_ok(),
+        Some(("-u", value)) if args.user.is_none() => {
+            args.user = Some(value.to_owned());
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Refuses options that belong to a test where there is none.
+pub(super) fn refuse_without_test(args: &PackArgs) -> Result<(), CliError> {
+    let runs = &args.runs;
+    let is_about_tests = runs.fix
+        || !runs.test_stdout.is_empty()
+        || !runs.test_status.is_empty()
+        || !runs.test_timeout.is_empty();
+    match runs.test.is_empty() && is_about_tests {
+        true => Err(CliError::Usage(
+            "--test-stdout, --test-status, --test-timeout and --fix apply to --test".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,255 @@
+//! `slimpack run IMAGE|FILE`.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{Common, ImageArgs, NetworkMode, RuntimeName, TryArgs};
+use super::error::CliError;
+use super::progress::Progress;
+use super::{inspect, pack, runtime, trials};
+use crate::exec::Start;
+use crate::image::read::{Head, Interest};
+use crate::run::{IdMap, Ran, SandboxError};
+use crate::trace::Ending;
+use crate::trial::{self, Changes, Startable, TrialError, TrialOptions};
+use crate::vfs::one_line;
+
+/// Exit status if the program was not run, as of docker run.
+const NOT_RUN: u8 = 125;
+/// If it cannot be executed, and if it is not there.
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+pub(super) fn run(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
+    if args.check {
+        return check();
+    }
+    // The program ends with any status; errors of slimpack need others than it usually has.
+    started(args, common).or_else(|error| match error {
+        CliError::Interrupted(_) => Err(error),
+        error => {
+            error.report();
+            Ok(ExitCode::from(status_of(&error)))
+        }
+    })
+}
+
+fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
+    let Some(path) = &args.image else {
+        return Err(CliError::Usage(
+            "name an image or a program to run".to_owned(),
+        ));
+    };
+    if args.terminal && args.interactive && !io::stdin().is_terminal() {
+        return Err(CliError::Usage(
+            "standard input is not a terminal; drop -t, or -i".to_owned(),
+        ));
+    }
+    if let Some(engine @ (RuntimeName::Podman | RuntimeName::Docker)) = args.runtime {
+        if is_program(path) {
+            return Err(CliError::Usage(format!(
+                "an engine runs images; pack {} first, with -o",
+                path.display()
+            )));
+        }
+        return runtime::run_image(engine, args);
+    }
+    let image = open(path, &args.reading, common)?;
+    let start = changes(args).apply(&image.start);
+    if let Some(runtime) = args.runtime {
+        return runtime::run_bundle(runtime, &image, &start, args);
+    }
+    if !common.quiet {
+        note_strangers(&image, &start)?;
+    }
+    let options = TrialOptions {
+        volumes: args.volumes.clone(),
+        has_network: args.network == NetworkMode::Host,
+        is_read_only: args.read_only,
+        is_interactive: args.interactive,
+        has_terminal: args.terminal,
+        timeout: args.timeout.map(Duration::from_secs),
+        network_files: match args.network {
+            NetworkMode::Host => network_files(),
+            NetworkMode::None => Vec::new(),
+        },
+        ..TrialOptions::default()
+    };
+    if args.diagnose {
+        return diagnose(args, &image, &start, options, common);
+    }
+    let ran = trial::run(&image, &start, &options)?;
+    if ran.timed_out {
+        let message = "note: the program was killed because it took longer than --timeout";
+        super::say(|err| writeln!(err, "{message}"));
+    }
+    Ok(exit_code(ran.ending))
+}
+
+/// Runs an image, and prints why it fails.
+fn diagnose(
+    args: &TryArgs,
+    image: &Startable,
+    start: &Start,
+    options: TrialOptions<'_>,
+    common: &Common,
+) -> Result<ExitCode, CliError> {
+    let source = match &args.from {
+        Some(from) => read(from, &args.reading, common)?.view,
+        None => trials::host()?,
+    };
+    let options = TrialOptions {
+        is_traced: true,
+        ..options
+    };
+    let is_good = |ran: &Ran| ran.ending.is_success() && !ran.timed_out;
+    let done = trials::diagnosed(image, start, &options, &source, &is_good)?;
+    let is_verbose = common.verbose + args.verbose > 0;
+    match &done.diagnosis {
+        Some(diagnosis) => super::say(|err| {
+            let mut lines = trials::lines(diagnosis, is_verbose).into_iter();
+            writeln!(
+                err,
+                "diagnosis: {}",
+                one_line(&lines.next().unwrap_or_default())
+            )?;
+            lines.try_for_each(|line| writeln!(err, "{}", one_line(&line)))
+        }),
+        None if common.quiet => {}
+        None => super::say(|err| writeln!(err, "diagnosis: the program succeeded")),
+    }
+    Ok(match (done.ran, done.error) {
+        (Some(ran), _) => exit_code(ran.ending),
+        (None, Some(error)) => ExitCode::from(status_of(&error.into())),
+        (None, None) => ExitCode::from(NOT_RUN),
+    })
+}
+
+/// The status of a program, as a shell has it.
+fn exit_code(ending: Ending) -> ExitCode {
+    let status = match ending {
+        Ending::Exit(status) => status,
+        Ending::Signal(signal) => 128 + signal,
+    };
+    ExitCode::from(u8::try_from(status & 0xff).unwrap_or(NOT_RUN))
+}
+
+fn status_of(error: &CliError) -> u8 {
+    match error {
+        CliError::Trial(TrialError::Sandbox(SandboxError::NotExecuted { error, .. })) => {
+            match error.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            }
+        }
+        _ => NOT_RUN,
+    }
+}
+
+fn changes(args: &TryArgs) -> Changes {
+    Changes {
+        arguments: args.arguments.clone(),
+        entrypoint: args.entrypoint.clone(),
+        env: args.env.clone(),
+        user: args.user.clone(),
+        working_dir: args.workdir.clone(),
+    }
+}
+
+/// Opens an image, or packs a program.
+fn open(path: &Path, reading: &ImageArgs, common: &Common) -> Result<Startable, CliError> {
+    if is_program(path) {
+        let plan = pack::plan_of(path, common)?;
+        let view = plan.view();
+        let start = Start::configured(&plan.settings);
+        let time = plan.settings.configured.created;
+        return Ok(Startable::of_files(Arc::new(view), start, time));
+    }
+    read(path, reading, common)
+}
+
+/// Whether a file is to be packed.
+fn is_program(path: &Path) -> bool {
+    let mut start = [0; Head::LENGTH];
+    let is_file = path.is_file();
+    let read =
+        is_file && fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok());
+    read && Head::of(&start) != Head::Other
+}
+
+/// Reads the image for this machine, all of it.
+fn read(path: &Path, reading: &ImageArgs, common: &Common) -> Result<Startable, CliError> {
+    let _progress = Progress::reading(path, "reading", common.quiet);
+    let mut images = inspect::open(path, reading, Interest::Contents)?;
+    let own = crate::image::own_architecture();
+    let count = images.count();
+    let mut found = None;
+    for number in 0..count {
+        let image = inspect::read_one(path, &mut images, number)?;
+        let platform = image
+            .description
+            .as_ref()
+            .map(|about| about.platform.to_string());
+        let is_own = platform.is_none_or(|platform| platform == format!("linux/{own}"));
+        if is_own || count == 1 || found.is_none() {
+            found = Some(image);
+        }
+        if is_own {
+            break;
+        }
+    }
+    let image =
+        found.ok_or_else(|| CliError::Usage(format!("{} holds no image", path.display())))?;
+    let startable = Startable::of_image(&image);
+    // Nothing is executed whose digests do not match.
+    inspect::check(path, image)?;
+    Ok(startable)
+}
+
+/// The files of this machine's network.
+fn network_files() -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = ["/etc/hosts", "/etc/resolv.conf"].map(PathBuf::from);
+    let read = |path: PathBuf| fs::read(&path).ok().map(|bytes| (path, bytes));
+    paths.into_iter().filter_map(read).collect()
+}
+
+/// Notes that an image needs more users than this run has.
+fn note_strangers(image: &Startable, start: &Start) -> Result<(), CliError> {
+    let ids = trial::ids(&image.view, start)?;
+    let map = IdMap::for_program(&ids);
+    if !map.is_one() {
+        return Ok(());
+    }
+    let count = trial::strangers(&image.view, &map);
+    if count > 0 {
+        super::say(|err| {
+            writeln!(
+                err,
+                "note: {count} files of the image belong to other users or groups; this run has one user, who \
+                 owns them all; with newuidmap and lines in /etc/subuid and /etc/subgid it has more"
+            )
+        });
+    }
+    Ok(())
+}
+
+/// `slimpack run --check`.
+fn check() -> Result<ExitCode, CliError> {
+    let mut out = super::stdout();
+    match crate::run::check() {
+        Ok(map) => {
+            writeln!(out, "slimpack run works here, with {}", map.describe())?;
+            out.flush()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            writeln!(out, "{error}")?;
+            out.flush()?;
+            Ok(ExitCode::from(1))
+        }
+    }
+}

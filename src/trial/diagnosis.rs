@@ -1,0 +1,470 @@
+//! Why a program failed in an image.
+//!
+//! In: what it looked up and did not get, and the tree that the image was made from. Out: the likeliest
+//! cause in words, and what else is missing, each with the option that adds it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use super::obstacle::{Obstacle, missing, obstacle};
+use crate::exec::{AccountKind, Accounts, Start, path_folders};
+use crate::run::{Ids, Ran};
+use crate::trace::{Ending, FailedLookup, LookupGoal, Recording, Uses};
+use crate::vfs::{NodeKind, View, Walk};
+
+/// Most suspects of a diagnosis.
+const MAX_SUSPECTS: usize = 200;
+/// Error numbers (`errno(3)`); the same on all architectures that can be traced.
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+const ENOTDIR: i32 = 20;
+const EROFS: i32 = 30;
+/// Signals (`signal(7)`).
+const SIGILL: i32 = 4;
+const SIGSEGV: i32 = 11;
+const SIGSYS: i32 = 31;
+/// Where programs look for things of which most machines have only some: texts of other languages, and
+/// caches that are only faster.
+const NOISE: [&str; 7] = [
+    "/usr/share/locale",
+    "/usr/lib/locale",
+    "/usr/share/locale-langpack",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/usr/share/zoneinfo",
+    "/etc/locale.alias",
+];
+
+/// How the loader is configured: slimpack writes that itself where it is needed.
+const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
+
+/// How likely something is the cause; the smaller, the likelier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A program or library that a process could not do without.
+    Load,
+    /// What a process looked for before it gave up.
+    Lookup,
+    /// A user without an entry.
+    Account,
+    /// What most programs do without.
+    Noise,
+}
+
+/// Something that the image lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// Its path.
+    pub path: PathBuf,
+    /// What is wrong, in words.
+    pub what: String,
+    /// The process that wanted it.
+    pub process: String,
+    /// The option of slimpack that adds it, if one does.
+    pub flag: Option<String>,
+}
+
+impl Suspect {
+    fn new(path: &Path, what: String, process: String, flag: Option<String>) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            what,
+            process,
+            flag,
+        }
+    }
+}
+
+/// Why a program failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The likeliest cause.
+    pub cause: String,
+    /// What is missing or refused, the likeliest cause first.
+    pub suspects: Vec<Suspect>,
+    /// Whether the first of them is the cause.
+    pub is_found: bool,
+}
+
+/// What is known of an image that failed.
+pub struct Failed<'a> {
+    /// Its files.
+    pub view: &'a View,
+    /// The tree that it was made from, where what it lacks is.
+    pub source: &'a View,
+    /// How it was started.
+    pub start: &'a Start,
+    /// Whom it ran as.
+    pub ids: &'a Ids,
+}
+
+impl Failed<'_> {
+    /// Why the program was not executed. `path` is what was tried, or the word that was searched for.
+    pub fn not_executed(&self, path: &str, error: &std::io::Error) -> Diagnosis {
+        let at = match path.contains('/') {
+            true => self.start.working_dir.join(path),
+            false => match self.start.command(self.view, path) {
+                Some(found) => found,
+                None => return self.not_found(path),
+            },
+        };
+        let Some(obstacle) = obstacle(self.view, &at) else {
+            return Diagnosis {
+                cause: format!("{path} cannot be executed: {error}"),
+                suspects: Vec::new(),
+                is_found: false,
+            };
+        };
+        let suspect = self.of_obstacle(&obstacle, path);
+        Diagnosis {
+            cause: obstacle.what,
+            suspects: vec![suspect],
+            is_found: true,
+        }
+    }
+
+    fn not_found(&self, word: &str) -> Diagnosis {
+        let here = self.start.command(self.source, word);
+        let what = format!("{word} is in no directory of the image's PATH");
+        let suspects = here.map(|path| Suspect {
+            flag: Some(add(&path)),
+            path,
+            what: what.clone(),
+            process: word.to_owned(),
+        });
+        Diagnosis {
+            cause: what,
+            is_found: suspects.is_some(),
+            suspects: suspects.into_iter().collect(),
+        }
+    }
+
+    fn of_obstacle(&self, obstacle: &Obstacle, process: &str) -> Suspect {
+        let can_add = obstacle.is_missing && self.source.walk(&obstacle.path).is_ok();
+        Suspect {
+            path: obstacle.path.clone(),
+            what: obstacle.what.clone(),
+            process: process.to_owned(),
+            flag: can_add.then(|| add(&obstacle.path)),
+        }
+    }
+
+    /// Why a program that ran failed.
+    pub fn ran(&self, ran: &Ran) -> Diagnosis {
+        let none = Recording::default();
+        let recording = ran.recording.as_ref().unwrap_or(&none);
+        let (suspects, is_found) = self.suspects(recording);
+        let how = match ran.ending {
+            _ if ran.timed_out => "the program took too long".to_owned(),
+            Ending::Exit(status) => format!("the program ended with status {status}"),
+            Ending::Signal(SIGSYS) => {
+                "the program made a system call that a seccomp filter forbids (SIGSYS)".to_owned()
+            }
+            Ending::Signal(SIGILL) => {
+                "the program has an instruction that this processor lacks (SIGILL)".to_owned()
+            }
+            Ending::Signal(SIGSEGV) => "the program crashed (SIGSEGV)".to_owned(),
+            Ending::Signal(signal) => format!("the program was ended by signal {signal}"),
+        };
+        let cause = match suspects.first().filter(|_| is_found) {
+            Some(first) => format!("{}; {how}", first.what),
+            None => format!("{how}; nothing that it looked for is missing in the image"),
+        };
+        Diagnosis {
+            cause,
+            suspects,
+            is_found,
+        }
+    }
+
+    /// What the program lacks, and whether it is likely that it needs the first of it.
+    fn suspects(&self, recording: &Recording) -> (Vec<Suspect>, bool) {
+        let found = FoundPaths::of(recording);
+        let mut ranked: Vec<(Rank, usize, Suspect)> = Vec::new();
+        for failure in &recording.failures {
+            if let Some((rank, suspect)) = self.suspect(failure, recording, &found) {
+                ranked.push((rank, found.distance(failure), suspect));
+            }
+        }
+        if let Some(suspect) = self.account(recording) {
+            ranked.push((Rank::Account, 0, suspect));
+        }
+        ranked.sort_by_key(|(rank, distance, _)| (*rank, *distance));
+        let is_found = ranked
+            .first()
+            .is_some_and(|(rank, ..)| *rank != Rank::Noise);
+        let mut named: HashSet<PathBuf> = HashSet::new();
+        let suspects = ranked.into_iter().map(|(.., suspect)| suspect);
+        let suspects = suspects
+            .filter(|suspect| named.insert(self.real(&suspect.path)))
+            .take(MAX_SUSPECTS);
+        (suspects.collect(), is_found)
+    }
+
+    /// The path of a suspect without links, where it is.
+    fn real(&self, path: &Path) -> PathBuf {
+        let walk = self.source.walk(path);
+        walk.map_or_else(|_| path.to_path_buf(), |walk| walk.real.clone())
+    }
+
+    fn suspect(
+        &self,
+        failure: &FailedLookup,
+        recording: &Recording,
+        found: &FoundPaths<'_>,
+    ) -> Option<(Rank, Suspect)> {
+        let path = &plain(&failure.path);
+        if LOADER.iter().any(|file| path == Path::new(file)) {
+            return None;
+        }
+        let name = path.file_name().unwrap_or_default();
+        let process = recording.process(failure.process);
+        // FoundPaths in another directory of PATH.
+        let is_found = found.executed.contains(name) && self.is_searched(path);
+        if failure.wanted == LookupGoal::Execute {
+            let obstacle = obstacle(self.view, path).filter(|_| !is_found)?;
+            if obstacle.is_missing && self.source.walk(&obstacle.path).is_err() {
+                return None;
+            }
+            return Some((Rank::Load, self.of_obstacle(&obstacle, &process)));
+        }
+        if ![ENOENT, ENOTDIR].contains(&failure.error) {
+            return Some((Rank::Lookup, self.refused(failure, path, &process)?));
+        }
+        if self.view.walk(path).is_ok() {
+            return None;
+        }
+        if failure.wanted == LookupGoal::Write && self.source.walk(path).is_err() {
+            return Some((Rank::Lookup, self.no_directory(path, &process)?));
+        }
+        let here = self.source.walk(path).ok()?;
+        let (gone, _) = missing(self.view, path);
+        let is_noise = NOISE.iter().any(|noise| path.starts_with(noise)) || is_catalog(path);
+        if is_library(name) && !is_noise {
+            if found.names.contains(name) || here.metadata.kind == NodeKind::Directory {
+                return None;
+            }
+            let what = format!(
+                "{} cannot load {}: {} is not in the image",
+                who(&process),
+                name.display(),
+                gone.display()
+            );
+            let flag = Some(add(path));
+            return Some((Rank::Load, Suspect::new(path, what, process, flag)));
+        }
+        let is_program = here.metadata.kind == NodeKind::File && here.metadata.mode & 0o111 != 0;
+        let is_sought = failure.wanted == LookupGoal::Test && is_program;
+        if is_sought && is_found {
+            return None;
+        }
+        let rank = match () {
+            () if is_noise => Rank::Noise,
+            // A shell asks for a command before it says that there is none.
+            () if is_sought && found.has_status(127) => Rank::Load,
+            () => Rank::Lookup,
+        };
+        Some((rank, self.unread(failure, path, &here, process)?))
+    }
+
+    /// Whether commands are searched where a path is.
+    fn is_searched(&self, path: &Path) -> bool {
+        let mut directories = path_folders(&self.start.env);
+        directories.any(|directory| Some(directory) == path.parent())
+    }
+
+    /// Something that is not there to be read.
+    fn unread(
+        &self,
+        failure: &FailedLookup,
+        path: &Path,
+        here: &Walk,
+        process: String,
+    ) -> Option<Suspect> {
+        let verb = match failure.wanted {
+            LookupGoal::Enter => "enter",
+            LookupGoal::Test => "find",
+            _ => "open",
+        };
+        let (gone, _) = missing(self.view, path);
+        let also = match gone == *path {
+            true => "it is not in the image".to_owned(),
+            false => format!("{} is not in the image", gone.display()),
+        };
+        let what = format!("{} cannot {verb} {}: {also}", who(&process), path.display());
+        let flag = match (here.metadata.kind, failure.wanted) {
+            (NodeKind::Directory, LookupGoal::Enter | LookupGoal::Test) => {
+                mkdir(path, self.source.mode(here))
+            }
+            (NodeKind::Special, _) => return None,
+            _ => add(path),
+        };
+        Some(Suspect::new(path, what, process, Some(flag)))
+    }
+
+    /// Something that cannot be created, since there is nothing to create it in.
+    fn no_directory(&self, path: &Path, process: &str) -> Option<Suspect> {
+        let directory = path.parent()?;
+        if self.view.walk(directory).is_ok() {
+            return None;
+        }
+        let (gone, _) = missing(self.view, directory);
+        let here = self.source.walk(&gone).ok()?;
+        let what = format!(
+            "{} cannot create {}: the directory {} is not in the image",
+            who(process),
+            path.display(),
+            gone.display()
+        );
+        let flag = mkdir(&gone, self.source.mode(&here));
+        Some(Suspect::new(&gone, what, process.to_owned(), Some(flag)))
+    }
+
+    /// What is there, but not for this user.
+    fn refused(&self, failure: &FailedLookup, path: &Path, process: &str) -> Option<Suspect> {
+        let who = who(process);
+        let uid = self.ids.uid;
+        if ![EACCES, EPERM, EROFS].contains(&failure.error) {
+            return None;
+        }
+        if failure.error == EROFS {
+            return Some(Suspect {
+                path: path.to_path_buf(),
+                what: format!("{who} cannot write to {}: it is read-only", path.display()),
+                process: process.to_owned(),
+                flag: None,
+            });
+        }
+        let is_write = failure.wanted == LookupGoal::Write;
+        let at = match is_write && self.view.walk(path).is_err() {
+            true => path.parent()?,
+            false => path,
+        };
+        let walk = self.view.walk(at).ok()?;
+        let mode = self.view.mode(&walk);
+        let owner = walk.metadata.owner.uid;
+        let verb = if is_write { "write to" } else { "read" };
+        let what = format!(
+            "{who} cannot {verb} {} as user {uid}: {} belongs to user {owner}, with mode {mode:04o}",
+            path.display(),
+            at.display()
+        );
+        let flag = match walk.metadata.kind {
+            NodeKind::Directory => format!("--mkdir {},chown={uid}", at.display()),
+            _ if self.source.walk(at).is_ok() => format!("{},chown={uid}", add(at)),
+            _ => return None,
+        };
+        Some(Suspect {
+            path: at.to_path_buf(),
+            what,
+            process: process.to_owned(),
+            flag: Some(flag),
+        })
+    }
+
+    /// The user, if a program asked for its name in vain.
+    fn account(&self, recording: &Recording) -> Option<Suspect> {
+        let accounts = Accounts::of(self.view);
+        let file = accounts.file(AccountKind::User);
+        recording.found.get(file)?;
+        let uid = self.ids.uid.to_string();
+        if accounts.find(AccountKind::User, &uid).is_some() {
+            return None;
+        }
+        let known = Accounts::of(self.source).find(AccountKind::User, &uid);
+        Some(Suspect {
+            path: file.to_path_buf(),
+            what: format!("user {uid} has no entry in {} of the image", file.display()),
+            process: String::new(),
+            flag: known.map(|account| format!("-u {}", account.name())),
+        })
+    }
+}
+
+/// What was found, in the forms in which it is asked for.
+struct FoundPaths<'a> {
+    recording: &'a Recording,
+    /// The last components of paths that were found, and of those that were executed.
+    names: HashSet<&'a OsStr>,
+    executed: HashSet<&'a OsStr>,
+    /// When each process ended that failed.
+    failed: BTreeMap<usize, usize>,
+}
+
+impl<'a> FoundPaths<'a> {
+    fn of(recording: &'a Recording) -> Self {
+        let opened = Uses::OPENED.and(Uses::MAPPED);
+        let names = |uses: Uses| {
+            let found = recording.found.iter();
+            let found = found.filter(move |(_, traced)| traced.uses.has(uses));
+            found.filter_map(|(path, _)| path.file_name()).collect()
+        };
+        let failed = recording.ended.iter();
+        let failed = failed.filter(|ended| !ended.ending.is_success());
+        Self {
+            recording,
+            names: names(opened),
+            executed: names(Uses::EXECUTED),
+            failed: failed.map(|ended| (ended.process, ended.order)).collect(),
+        }
+    }
+
+    fn has_status(&self, status: i32) -> bool {
+        let mut ended = self.recording.ended.iter();
+        ended.any(|ended| ended.ending == Ending::Exit(status))
+    }
+
+    /// How long before the end of its process something failed, in events; of a process that did not
+    /// fail, longer than of any that did.
+    fn distance(&self, failure: &FailedLookup) -> usize {
+        let end = self.failed.get(&failure.process);
+        let before = end.and_then(|end| end.checked_sub(failure.order));
+        before.unwrap_or(usize::MAX / 2 - failure.order)
+    }
+}
+
+/// The program of a process, for a sentence.
+fn who(process: &str) -> String {
+    let word = process.split(' ').next().unwrap_or_default();
+    let name = Path::new(word)
+        .file_name()
+        .unwrap_or(OsStr::new("the program"));
+    name.to_string_lossy().into_owned()
+}
+
+fn add(path: &Path) -> String {
+    format!("--add {}", path.display())
+}
+
+fn mkdir(path: &Path, mode: u32) -> String {
+    match mode & 0o7777 {
+        0o755 => format!("--mkdir {}", path.display()),
+        mode => format!("--mkdir {},chmod={mode:04o}", path.display()),
+    }
+}
+
+fn is_library(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.ends_with(".so") || name.contains(".so.")
+}
+
+/// Whether a path has texts of another language.
+fn is_catalog(path: &Path) -> bool {
+    let mut names = path.components().map(Component::as_os_str);
+    names.any(|name| name == "LC_MESSAGES" || name == "gconv-modules.cache")
+}
+
+/// A path without `.` and `..`, of which no link is known.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::Normal(name) => plain.push(name),
+            _ => {}
+        }
+    }
+    plain
+}

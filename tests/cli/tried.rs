@@ -1,0 +1,382 @@
+//! Images that are run by slimpack itself: what their programs see, and what is left of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
+
+/// A shell with some commands, as an archive.
+fn shell(directory: &Path) -> PathBuf {
+    let image = directory.join("shell.tar");
+    let mut command = slimpack();
+    let commands = "commands=cat+ls+id+mount+ps+kill+sleep+touch+stat+hostname+unshare+env+tty";
+    command.args(["/bin/sh", "--with", commands, "--mkdir", "/tmp,chmod=1777"]);
+    for name in [
+        "cat", "ls", "id", "mount", "touch", "stat", "hostname", "unshare", "env", "tty", "sleep",
+    ] {
+        command.arg("--add").arg(common::find(name).unwrap());
+    }
+    succeed(command.args(["-q", "-o"]).arg(&image));
+    image
+}
+
+/// What a script prints in an image.
+fn tried(image: &Path, options: &[&str], script: &str) -> Output {
+    let mut command = slimpack();
+    command.args(["run", "-q"]).args(options).arg(image);
+    output(command.args(["-c", script]))
+}
+
+fn said(image: &Path, options: &[&str], script: &str) -> String {
+    let said = tried(image, options, script);
+    assert!(said.status.success(), "{script}: {}", text(&said));
+    String::from_utf8(said.stdout).unwrap()
+}
+
+#[test]
+fn a_program_sees_what_engines_give_it() {
+    let place = temporary();
+    let image = shell(place.path());
+    let nodes = said(&image, &[], "ls /dev");
+    for node in [
+        "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stdin", "tty", "urandom",
+        "zero",
+    ] {
+        assert!(nodes.lines().any(|line| line == node), "{node}: {nodes}");
+    }
+    assert_eq!(
+        said(&image, &[], "echo $$; cat /etc/hostname; hostname"),
+        "1\nslimpack\nslimpack\n"
+    );
+    assert!(said(&image, &[], "cat /etc/hosts").contains("127.0.0.1\tlocalhost"));
+    assert_eq!(said(&image, &["-w", "/new/place"], "pwd"), "/new/place\n");
+    assert_eq!(said(&image, &["-e", "A=1", "-e", "A=2"], "echo $A"), "2\n");
+    assert_eq!(said(&image, &["-u", "7:8"], "id -u; id -g"), "7\n8\n");
+    assert_eq!(said(&image, &[], "ls /proc/self/fd"), "0\n1\n2\n3\n");
+    let status = said(&image, &[], "cat /proc/self/status");
+    for line in [
+        "CapBnd:\t00000000a80425fb",
+        "CapEff:\t00000000a80425fb",
+        "CapInh:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    let entrypoint = ["--entrypoint", "/bin/cat"];
+    let mut command = slimpack();
+    command
+        .args(["run", "-q"])
+        .args(entrypoint)
+        .arg(&image)
+        .arg("/etc/hostname");
+    assert_eq!(succeed(&mut command), "slimpack\n");
+}
+
+#[test]
+fn a_program_cannot_leave_its_root() {
+    let place = temporary();
+    let image = shell(place.path());
+    for script in [
+        "mount -t tmpfs none /tmp",
+        "unshare -U true",
+        "unshare -m true",
+        "echo 1 > /proc/sys/kernel/panic",
+        "echo b > /proc/sysrq-trigger",
+        "cat /proc/kcore | read x",
+        "echo x > /sys/kernel/mm/ksm/run",
+        "exec 3< /dev/tty",
+        "touch /proc/1/root/../../../../work/x",
+    ] {
+        let said = tried(&image, &[], script);
+        assert!(!said.status.success(), "{script}: {}", text(&said));
+    }
+    let read_only = tried(&image, &["--read-only"], "touch /x");
+    assert!(!read_only.status.success());
+    assert_eq!(
+        said(&image, &["--read-only"], "echo > /dev/shm/x && echo yes"),
+        "yes\n"
+    );
+    // The network is a loopback interface.
+    assert_eq!(said(&image, &[], "ls /sys/class/net"), "lo\n");
+    let secret = place.path().join("secret");
+    fs::write(&secret, "s").unwrap();
+    let mut command = slimpack();
+    command
+        .args(["run", "-q"])
+        .arg(&image)
+        .args(["-c", "cat $0"])
+        .arg(&secret);
+    assert!(!output(&mut command).status.success());
+}
+
+#[test]
+fn refused_calls_fail_and_do_not_kill() {
+    if !have(&["cc"]) {
+        return;
+    }
+    let place = temporary();
+    let source = r#"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define REFUSED(call) errno = 0; if ((call) != -1 || errno != EPERM) { printf("%s: %d\n", #call, errno); bad = 1; }
+int main(void) {
+    int bad = 0;
+    REFUSED(syscall(SYS_mount, 0, 0, 0, 0, 0));
+    REFUSED(syscall(SYS_umount2, "/", 0));
+    REFUSED(ptrace(PTRACE_TRACEME, 0, 0, 0));
+    REFUSED(syscall(SYS_bpf, 0, 0, 0));
+    REFUSED(syscall(SYS_kexec_load, 0, 0, 0, 0));
+    REFUSED(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+    REFUSED(syscall(SYS_add_key, 0, 0, 0, 0, 0));
+    REFUSED(syscall(SYS_unshare, CLONE_NEWUSER));
+    REFUSED(syscall(SYS_setns, 0, 0));
+    REFUSED(syscall(SYS_io_uring_setup, 1, 0));
+    REFUSED(syscall(SYS_clone, CLONE_NEWUSER | 17, 0, 0, 0, 0));
+    REFUSED(syscall(SYS_perf_event_open, 0, 0, 0, 0, 0));
+    char c = 'x';
+    REFUSED(ioctl(0, TIOCSTI, &c));
+    errno = 0;
+    if (syscall(SYS_clone3, 0, 0) != -1 || errno != ENOSYS) { printf("clone3: %d\n", errno); bad = 1; }
+    return bad;
+}"#;
+    let program = compile(
+        place.path(),
+        "refused",
+        source,
+        &["-static", "-D_GNU_SOURCE", "-w"],
+    );
+    let done = output(slimpack().args(["run", "-q"]).arg(program));
+    assert!(done.status.success(), "{}", text(&done));
+}
+
+#[test]
+fn signals_and_statuses_are_passed_on() {
+    let place = temporary();
+    let image = shell(place.path());
+    assert_eq!(tried(&image, &[], "exit 7").status.code(), Some(7));
+    let done = tried(&image, &[], "sh -c 'kill -SEGV $$'; exit $?");
+    assert_eq!(done.status.code(), Some(139), "{}", text(&done));
+    let run = |words: &[&str]| output(slimpack().args(["run", "-q"]).args(words));
+    let path = image.to_str().unwrap();
+    assert_eq!(
+        run(&["--entrypoint", "gone", path]).status.code(),
+        Some(127)
+    );
+    assert_eq!(
+        run(&["--entrypoint", "/etc/hostname", path]).status.code(),
+        Some(126)
+    );
+    assert_eq!(run(&["-u", "nosuchuser", path]).status.code(), Some(125));
+    assert_eq!(run(&["gone.tar"]).status.code(), Some(125));
+    // One handles it, the other does not.
+    for (script, signal, status) in [
+        (
+            "trap 'echo got; exit 5' TERM; echo ready; while :; do sleep 0.1; done",
+            "TERM",
+            5,
+        ),
+        ("echo ready; while :; do sleep 0.1; done", "TERM", 143),
+        ("echo ready; while :; do sleep 0.1; done", "INT", 130),
+    ] {
+        let mut command = slimpack();
+        command.args(["run", "-q"]).arg(&image).args(["-c", script]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let id = child.id().to_string();
+        succeed(Command::new("kill").args([&format!("-{signal}"), &id]));
+        assert_eq!(
+            child.wait().unwrap().code(),
+            Some(status),
+            "{script} {signal}"
+        );
+    }
+    let done = tried(&image, &["--timeout", "1s"], "sleep 60");
+    assert_eq!(done.status.code(), Some(137), "{}", text(&done));
+}
+
+/// The mounts, processes and temporary files of this machine that a run may leave.
+fn traces_of_runs(mark: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    left.push(mounts.lines().count().to_string());
+    for process in fs::read_dir("/proc").unwrap() {
+        let process = process.unwrap().path();
+        let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        if words.contains(mark) {
+            left.push(words);
+        }
+    }
+    left
+}
+
+#[test]
+fn nothing_is_left_of_runs() {
+    let place = temporary();
+    let image = shell(place.path());
+    let scratch = place.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let mark = "1234.5678";
+    let before = traces_of_runs(mark);
+    let command = |script: &str| {
+        let mut command = slimpack();
+        command.args(["run", "-q"]).arg(&image).args(["-c", script]);
+        command.env("TMPDIR", &scratch).stdout(Stdio::null());
+        command
+    };
+    let runs = std::env::var("SLIMPACK_TEST_RUNS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    for _ in 0..runs.unwrap_or(30) {
+        succeed(&mut command("sleep 1234.5678 & touch /tmp/x"));
+    }
+    // Killed itself, it takes all with it.
+    let mut child = command("sleep 1234.5678 & sleep 1234.5678")
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while traces_of_runs(mark).len() < before.len() + 3 {
+        assert!(Instant::now() < until, "the run does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    while traces_of_runs(mark) != before {
+        assert!(Instant::now() < until, "{:?}", traces_of_runs(mark));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
+}
+
+#[test]
+fn volumes_are_shown_and_may_be_read_only() {
+    let place = temporary();
+    let image = shell(place.path());
+    let data = place.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(data.join("a"), "one\n").unwrap();
+    let volume = format!("{}:/data", data.display());
+    assert_eq!(
+        said(&image, &["-v", &volume], "cat /data/a; echo two > /data/b"),
+        "one\n"
+    );
+    assert_eq!(fs::read_to_string(data.join("b")).unwrap(), "two\n");
+    let closed = format!("{volume}:ro");
+    assert!(
+        !tried(&image, &["-v", &closed], "echo > /data/c")
+            .status
+            .success()
+    );
+    let file = format!("{}:/etc/one:ro", data.join("a").display());
+    assert_eq!(said(&image, &["-v", &file], "cat /etc/one"), "one\n");
+    let gone = tried(&image, &["-v", "/nosuch:/data"], "true");
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(
+        text(&gone).contains("/nosuch does not exist"),
+        "{}",
+        text(&gone)
+    );
+}
+
+#[test]
+fn input_is_read_only_where_asked() {
+    let place = temporary();
+    let image = shell(place.path());
+    for (options, expected) in [(&["-i"][..], "one\n"), (&[], "")] {
+        let mut command = slimpack();
+        command
+            .args(["run", "-q"])
+            .args(options)
+            .arg(&image)
+            .args(["-c", "cat"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let _ = std::io::Write::write_all(&mut input, b"one\n");
+        drop(input);
+        let done = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(done.stdout).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_terminal_is_the_programs_own() {
+    if !have(&["script"]) {
+        return;
+    }
+    let place = temporary();
+    let image = shell(place.path());
+    let inside = |options: &str| {
+        let slimpack = env!("CARGO_BIN_EXE_slimpack");
+        let line = format!(
+            "{slimpack} run -q {options} {} -c 'tty; exit 3'",
+            image.display()
+        );
+        let mut command = Command::new("script");
+        let done = output(
+            command
+                .args(["-qec", &line, "/dev/null"])
+                .stdin(Stdio::null()),
+        );
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let (status, said) = inside("-t");
+    assert!(
+        status == Some(3) && said.contains("/dev/pts/0"),
+        "{status:?} {said}"
+    );
+    // Without one, the terminal of this machine is not shown.
+    let (status, said) = inside("");
+    assert!(
+        status == Some(3) && said.contains("not a tty"),
+        "{status:?} {said}"
+    );
+}
+
+#[test]
+fn a_normal_user_runs_images_too() {
+    if !common::is_root() || !have(&["setpriv"]) {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let image = shell(place.path());
+    let copy = place.path().join("slimpack");
+    fs::copy(env!("CARGO_BIN_EXE_slimpack"), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy);
+    command
+        .args(["run", "-u", "33"])
+        .arg(&image)
+        .args(["-c", "id -u; touch /new; stat -c %u /new /etc"]);
+    let done = output(&mut command);
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout),
+        "33\n33\n33\n",
+        "{}",
+        text(&done)
+    );
+    assert!(
+        text(&done).contains("files of the image belong to other users"),
+        "{}",
+        text(&done)
+    );
+}
