@@ -46,7 +46,9 @@ impl Drop for Watched {
 /// A temporary directory that is removed when it is dropped, or when a signal ends the process.
 #[derive(Debug)]
 pub struct Scratch {
-    directory: TempDir,
+    /// Its inside, which whoever writes there may lock as well: an OCI layout does.
+    content: PathBuf,
+    _directory: TempDir,
     /// Its lock.
     _held: File,
     /// Dropped after the directory that it watches.
@@ -60,16 +62,20 @@ impl Scratch {
     /// When it cannot be created.
     pub fn new() -> io::Result<Self> {
         let (directory, held) = claim::directory(&std::env::temp_dir(), OsStr::new("scratch"))?;
+        let content = directory.path().join("content");
+        let watched = Watched::new(directory.path());
+        fs::create_dir(&content)?;
         Ok(Self {
+            content,
             _held: held,
-            _watched: Watched::new(directory.path()),
-            directory,
+            _watched: watched,
+            _directory: directory,
         })
     }
 
     /// Its path.
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        &self.content
     }
 }
 
