@@ -27,6 +27,9 @@ const SIGNALS: [i32; 8] = [
 /// Those that end a program which does not handle them. The kernel keeps them from the first process of
 /// a namespace unless it does.
 const ENDING: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+/// How often, and after which pauses, it is asked whether a signal is still blocked.
+const GLANCES: usize = 20;
+const GLANCE: Duration = Duration::from_millis(2);
 /// After so many of these, the program is killed.
 const IMPATIENT: usize = 3;
 /// Bytes passed on at a time.
@@ -215,16 +218,30 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Whether the program handles or ignores a signal.
+    /// Whether the program handles a signal, ignores it, or blocks it to wait for it. A shell blocks
+    /// all for the moment in which it forks, and then loses one that it does not handle.
     fn is_known(&self, signal: i32) -> bool {
         let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
-        let status = fs::read_to_string(path).unwrap_or_default();
-        let sets = status.lines().filter_map(|line| {
-            let (name, set) = line.split_once(':')?;
-            let is_known = ["SigIgn", "SigCgt", "SigBlk"].contains(&name);
-            is_known.then(|| u64::from_str_radix(set.trim(), 16).unwrap_or_default())
-        });
-        sets.fold(0, |all, set| all | set) & (1 << (signal - 1)) != 0
+        for _ in 0..GLANCES {
+            let status = fs::read_to_string(&path).unwrap_or_default();
+            let is_in = |sets: &[&str]| {
+                status.lines().any(|line| {
+                    let Some((name, set)) = line.split_once(':') else {
+                        return false;
+                    };
+                    let set = u64::from_str_radix(set.trim(), 16).unwrap_or_default();
+                    sets.contains(&name) && set & (1 << (signal - 1)) != 0
+                })
+            };
+            if is_in(&["SigIgn", "SigCgt"]) {
+                return true;
+            }
+            if !is_in(&["SigBlk"]) {
+                return false;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        true
     }
 
     /// Gives the program's terminal the size of this process's.
