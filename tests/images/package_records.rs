@@ -23,27 +23,28 @@ fn packed(words: &[&str]) -> (tempfile::TempDir, Vec<String>) {
 
 /// The packages that own files of an unpacked image, as dpkg has it on this machine.
 fn owners(root: &Path, names: &[String]) -> BTreeSet<String> {
-    let mut owners = BTreeSet::new();
+    let mut paths = Vec::new();
     for name in names {
         let here = Path::new("/").join(name);
-        let there = root.join(name);
-        let is_file = fs::symlink_metadata(&there).is_ok_and(|found| found.is_file());
-        if !is_file || name.starts_with("var/lib/dpkg") || !here.is_file() {
-            continue;
-        }
-        for path in [
-            here.clone(),
-            Path::new("/").join(name.trim_start_matches("usr/")),
-        ] {
-            let said = Command::new("dpkg").arg("-S").arg(&path).output().unwrap();
-            for line in String::from_utf8_lossy(&said.stdout).lines() {
-                let (packages, _) = line.split_once(": ").unwrap();
-                let package = packages.split(", ").next().unwrap();
-                owners.insert(package.split(':').next().unwrap().to_owned());
-            }
+        let is_file = fs::symlink_metadata(root.join(name)).is_ok_and(|found| found.is_file());
+        if is_file && !name.starts_with("var/lib/dpkg") && here.is_file() {
+            paths.push(Path::new("/").join(name.trim_start_matches("usr/")));
+            paths.push(here);
         }
     }
-    owners
+    // It fails for each path that no package has.
+    let said = Command::new("dpkg")
+        .arg("-S")
+        .args(&paths)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let owners = said.lines().map(|line| {
+        let (packages, _) = line.split_once(": ").unwrap();
+        let package = packages.split(", ").next().unwrap();
+        package.split(':').next().unwrap().to_owned()
+    });
+    owners.collect()
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn each_owner_of_a_file_has_a_record_and_no_other_package() {
         &["/usr/bin/curl"][..],
         &["/usr/bin/git", "--strip"],
         &["/usr/bin/jq", "--add", "/etc/debconf.conf"],
-        &["/usr/bin/ls", "--with=tzdata,terminfo"],
+        &["/usr/bin/ls", "--with=tzdata"],
         &[hello().to_str().unwrap()],
     ] {
         let (folder, names) = packed(words);
