@@ -10,40 +10,38 @@ use md5::{Digest, Md5};
 use super::Options;
 use crate::bytes::ReadAt;
 use crate::needs::{PACKAGE_RECORDS, rule};
-use crate::packages::{PackedFile, records};
+use crate::packages::{DATABASES, PackedFile, records};
 use crate::rootfs::{Content, Reason, Rootfs, SourceFile, is_excluded};
 use crate::source::Source;
 use crate::vfs::View;
 
 /// What names the distribution (os-release(5)).
 const OS_RELEASE: &str = "/etc/os-release";
-/// Databases of whole systems: an image that has one is recorded already.
-const DATABASES: [&str; 2] = ["/var/lib/dpkg/status", "/lib/apk/db/installed"];
 /// Bytes that are hashed at a time.
 const PIECE: usize = 256 << 10;
 
 /// Adds the records, unless they are not wanted.
 pub(super) fn add_records(rootfs: &mut Rootfs, options: &Options, source: &Source) {
     let is_unwanted = rule(PACKAGE_RECORDS).is_none_or(|rule| options.needs.forbids(rule));
+    // An image with the database of a whole system is recorded already.
     let has_database = |path: &&str| rootfs.node(Path::new(path)).is_some();
     if is_unwanted || DATABASES.iter().any(has_database) {
         return;
     }
     let view = &source.view;
     let release = view.walk(Path::new(OS_RELEASE)).ok();
-    let release = release.filter(|walk| !is_excluded(&walk.real, &options.exclude));
+    let release = release.filter(|walk| {
+        !is_excluded(&walk.real, &options.exclude) && rootfs.node(&walk.real).is_none()
+    });
     let added = release.as_ref().map(|walk| PackedFile {
         source: &walk.real,
         image: &walk.real,
         is_changed: false,
     });
-    let sum = |path: &Path| match &rootfs.node(path)?.content {
-        Content::File(file) => md5_of(file, view),
-        Content::Directory(_) | Content::Symlink(_) => None,
-    };
-    let sum = |path: &Path| match &release {
-        Some(walk) if walk.real == path => md5_of(&SourceFile::of(walk.clone(), false), view),
-        _ => sum(path),
+    let sum = |path: &Path| match rootfs.node(path).map(|node| &node.content) {
+        Some(Content::File(file)) => md5_of(file, view),
+        Some(Content::Directory(_) | Content::Symlink(_)) => None,
+        None => md5_of(&SourceFile::of(release.clone()?, false), view),
     };
     let made = records(view, &packed(rootfs), added, &sum);
     if made.is_empty() {

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use super::{MAX_DATABASE, MAX_PACKAGES, PER_PATH, Packages};
 use crate::vfs::View;
 
+/// The database of all installed packages.
+pub(super) const DATABASE: &str = "/lib/apk/db/installed";
 /// Longest path, in bytes: `PATH_MAX`.
 const MAX_PATH: usize = 4096;
 
 /// The installed packages; `None` without a database.
 pub(super) fn read(view: &View) -> Option<Packages> {
-    let database = view.read(Path::new("/lib/apk/db/installed"), MAX_DATABASE);
+    let database = view.read(Path::new(DATABASE), MAX_DATABASE);
     let database = database.ok()?;
     let mut packages = Packages::default();
     let (mut package, mut folder) = (String::new(), PathBuf::from("/"));

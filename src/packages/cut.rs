@@ -75,7 +75,7 @@ fn can_be_owned(path: &Path) -> bool {
 /// The files whose owners are sought, by each path that a record may have for them.
 struct WantedFiles<'f> {
     files: Vec<&'f PackedFile<'f>>,
-    by_name: HashMap<Vec<u8>, usize>,
+    by_name: HashMap<Vec<u8>, Vec<usize>>,
     /// Whether a name in `by_name` has this length.
     lengths: Vec<bool>,
     /// The last file, if it counts only with others.
@@ -90,14 +90,14 @@ impl<'f> WantedFiles<'f> {
             files.push(file);
             files.len() - 1
         });
-        let mut by_name = HashMap::new();
+        let mut by_name = HashMap::<_, Vec<usize>>::new();
         let mut lengths = Vec::new();
         for (index, file) in files.iter().enumerate() {
             for name in names_of(file.source) {
                 let name = name.as_os_str().as_bytes().to_vec();
                 lengths.resize(lengths.len().max(name.len() + 1), false);
                 lengths[name.len()] = true;
-                by_name.insert(name, index);
+                by_name.entry(name).or_default().push(index);
             }
         }
         Self {
@@ -113,10 +113,11 @@ impl<'f> WantedFiles<'f> {
         files.all(|file| Some(*file) == self.beside)
     }
 
-    /// The file that a record calls by this absolute path.
-    fn named(&self, path: &[u8]) -> Option<usize> {
+    /// The files that a record calls by this absolute path: one may be packed twice.
+    fn named(&self, path: &[u8]) -> &[usize] {
         // Most lines of a list need no more than this.
         let may_be = self.lengths.get(path.len()).copied().unwrap_or_default();
-        may_be.then(|| self.by_name.get(path).copied()).flatten()
+        let found = may_be.then(|| self.by_name.get(path)).flatten();
+        found.map_or(&[], Vec::as_slice)
     }
 }

@@ -44,15 +44,51 @@ impl List {
         if self.file.extension() != Some(OsStr::new("md5sums")) {
             return Some(text);
         }
-        // A digest, two spaces, and the path without its first slash (deb-md5sums(5)).
-        let lines = text.split(|byte| *byte == b'\n');
-        let paths = lines.filter_map(|line| line.get(34..));
-        Some(
-            paths
-                .flat_map(|path| [b"/", path, b"\n"].concat())
-                .collect(),
-        )
+        Some(paths_of_sums(&text))
     }
+}
+
+/// The lines of a text, without their ends.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
+    ends.map(move |end| {
+        let line = &text[start..end];
+        start = end + 1;
+        line
+    })
+}
+
+/// Digests and paths of a list of sums: a digest, two spaces, and the path without its first slash
+/// (deb-md5sums(5)).
+pub(super) fn sums(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines(text).filter_map(|line| Some((line.get(..32)?, line.get(34..)?)))
+}
+
+/// The paths of a list of sums, absolute and one per line.
+pub(super) fn paths_of_sums(text: &[u8]) -> Vec<u8> {
+    let paths = sums(text).map(|(_, path)| [b"/", path, b"\n"].concat());
+    paths.flatten().collect()
+}
+
+/// All stanzas: those of an installed system, and from the offset that is returned those of an image
+/// without dpkg.
+pub(super) fn status(view: &View) -> (Vec<u8>, usize) {
+    let status = view.read(Path::new(STATUS), MAX_DATABASE);
+    let mut status = status.unwrap_or_default();
+    let alone = status.len();
+    for name in names(view, STATUS_D) {
+        if name.ends_with(".md5sums") {
+            continue;
+        }
+        let stanza = view.read(&Path::new(STATUS_D).join(&name), MAX_LIST);
+        let stanza = stanza.unwrap_or_default();
+        if (status.len() + stanza.len()) as u64 <= MAX_DATABASE {
+            status.extend_from_slice(b"\n\n");
+            status.extend(stanza);
+        }
+    }
+    (status, alone)
 }
 
 /// The lists of all packages, sorted by name.
@@ -109,18 +145,8 @@ pub(super) fn read(view: &View) -> Option<Packages> {
 /// Source packages and dependencies (`deb-control(5)`; "Source" is omitted if it has the same
 /// name).
 pub(super) fn origins(view: &View) -> Origins {
-    let status = view
-        .read(Path::new(STATUS), MAX_DATABASE)
-        .unwrap_or_default();
-    let mut text = String::from_utf8_lossy(&status).into_owned();
-    for name in names(view, STATUS_D) {
-        let stanza = view.read(&Path::new(STATUS_D).join(&name), MAX_LIST);
-        let stanza = stanza.unwrap_or_default();
-        if !name.ends_with(".md5sums") && (text.len() + stanza.len()) as u64 <= MAX_DATABASE {
-            text.push('\n');
-            text.push_str(&String::from_utf8_lossy(&stanza));
-        }
-    }
+    let (status, _) = status(view);
+    let text = String::from_utf8_lossy(&status);
     let (mut origins, mut package) = (Origins::default(), "");
     for line in text.lines() {
         let Some((field, value)) = line.split_once(": ") else {

@@ -29,6 +29,9 @@ const MAX_PACKAGES: usize = 50_000;
 /// in the database. A whole distribution has half as many.
 const MAX_NEEDS: usize = if cfg!(test) { 100 } else { 1_000_000 };
 
+/// The databases of systems that have a package manager.
+pub const DATABASES: [&str; 2] = [dpkg::STATUS, apk::DATABASE];
+
 /// The installed packages.
 #[derive(Debug, Default)]
 pub struct Packages {

@@ -47,6 +47,14 @@ fn owners(root: &Path, names: &[String]) -> BTreeSet<String> {
     owners.collect()
 }
 
+/// What syft finds in the image that was packed into `folder`.
+fn scanned(folder: &Path) -> serde_json::Value {
+    let image = format!("oci-archive:{}", folder.join("image.tar").display());
+    let mut syft = Command::new("syft");
+    syft.env("SYFT_CHECK_FOR_APP_UPDATE", "false");
+    serde_json::from_str(&succeed(syft.args(["scan", "-q", "-o", "json", &image]))).unwrap()
+}
+
 #[test]
 fn each_owner_of_a_file_has_a_record_and_no_other_package() {
     if !have(&["dpkg", "syft", "md5sum", "curl", "git", "jq"]) {
@@ -68,16 +76,7 @@ fn each_owner_of_a_file_has_a_record_and_no_other_package() {
             .filter(|name| !name.ends_with(".md5sums"))
             .collect();
         assert_eq!(records, expected, "{words:?}");
-        let found = succeed(
-            Command::new("syft")
-                .env("SYFT_CHECK_FOR_APP_UPDATE", "false")
-                .args(["scan", "-q", "-o", "json"])
-                .arg(format!(
-                    "oci-archive:{}",
-                    folder.path().join("image.tar").display()
-                )),
-        );
-        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let found = scanned(folder.path());
         let packages = found["artifacts"].as_array().unwrap();
         let packages = packages.iter().filter(|found| found["type"] == "deb");
         let mut scanned = BTreeSet::new();
@@ -174,16 +173,7 @@ fn the_database_of_apk_is_cut_to_what_is_in_the_image() {
     for gone in ["unused", "R:other", "R:doc", "motd", "F:usr/share", "M:"] {
         assert!(!database.contains(gone), "{gone}: {database}");
     }
-    let found = succeed(
-        Command::new("syft")
-            .env("SYFT_CHECK_FOR_APP_UPDATE", "false")
-            .args(["scan", "-q", "-o", "json"])
-            .arg(format!(
-                "oci-archive:{}",
-                image.path().join("image.tar").display()
-            )),
-    );
-    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let found = scanned(image.path());
     let mut purls = common::strings(&found["artifacts"], "purl");
     purls.sort();
     let expected = ["baselayout", "tool"];
@@ -260,4 +250,69 @@ fn damaged_databases_are_passed_over() {
             .current_dir(&source),
     );
     assert_eq!(sums, expected);
+}
+
+#[test]
+fn a_file_that_is_packed_twice_is_recorded_twice() {
+    if !have(&["md5sum"]) {
+        return;
+    }
+    let twice = ["--add=/usr/bin/cat:/opt/one", "--add=/usr/bin/cat:/opt/two"];
+    let release = [
+        "--add=/usr/lib/os-release",
+        "--add=/usr/lib/os-release:/opt/release",
+    ];
+    let (image, _) = packed(&[&["/usr/bin/ls"][..], &twice, &release].concat());
+    let root = image.path().join("root");
+    for (package, expected) in [
+        ("coreutils", &["opt/one", "opt/two", "usr/bin/ls"][..]),
+        ("base-files", &["opt/release", "usr/lib/os-release"]),
+    ] {
+        let sums = root.join(STATUS_D).join(format!("{package}.md5sums"));
+        let sums = fs::read_to_string(sums).unwrap();
+        let paths: Vec<_> = sums.lines().map(|line| &line[34..]).collect();
+        assert_eq!(paths, expected);
+    }
+    // Their lists are found by the names of files: no more are read than for one.
+    let lists = |words: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-e", "trace=openat", "-o"]);
+        let log = image.path().join("log");
+        strace.arg(&log).arg(slimpack().get_program()).args(words);
+        succeed(strace.arg("-q"));
+        let log = fs::read_to_string(log).unwrap();
+        log.lines().filter(|line| line.contains(".list\"")).count()
+    };
+    if have(&["strace"]) {
+        let all = [&["/usr/bin/ls"][..], &twice, &release].concat();
+        assert_eq!(lists(&all), lists(&["/usr/bin/ls"]));
+    }
+}
+
+/// A record is named after its package, and nothing else: a stranger's image names packages.
+#[test]
+fn the_names_of_records_lead_nowhere_else() {
+    let folder = temporary();
+    let source = folder.path().join("source");
+    fs::create_dir_all(source.join("usr/bin")).unwrap();
+    let info = source.join("var/lib/dpkg/info");
+    fs::create_dir_all(&info).unwrap();
+    let program = compile(&source.join("usr/bin"), "tool", common::HELLO, &["-static"]);
+    let stanza = |architecture: &str| {
+        format!(
+            "Package: tool\nStatus: install ok installed\nArchitecture: {architecture}\n\
+             Multi-Arch: same\nVersion: 1\n\n"
+        )
+    };
+    fs::create_dir_all(info.join("tool:x")).unwrap();
+    fs::write(source.join("usr/bin/other"), "text").unwrap();
+    fs::write(info.join("tool:amd64.list"), "/usr/bin/tool\n").unwrap();
+    fs::write(source.join("var/lib/dpkg/planted.list"), "/usr/bin/other\n").unwrap();
+    let status = [stanza("amd64"), stanza("x/../../planted")];
+    fs::write(source.join("var/lib/dpkg/status"), status.concat()).unwrap();
+    let root = format!("--root={}", source.display());
+    let other = format!("--add={}", source.join("usr/bin/other").display());
+    let (_image, names) = packed(&[program.to_str().unwrap(), &root, &other]);
+    let records = names.iter().filter(|name| name.contains("planted"));
+    assert_eq!(records.count(), 0, "{names:?}");
 }

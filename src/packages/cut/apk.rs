@@ -4,19 +4,16 @@
 //! after its fields come directories ("F:"), each with its files ("R:"), the modes of both ("M:",
 //! "a:") and the digests of files ("Z:"). Out: the same without what the image does not have.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::WantedFiles;
 use crate::packages::MAX_DATABASE;
+use crate::packages::apk::DATABASE;
 use crate::vfs::View;
-
-/// apk's database.
-const INSTALLED: &str = "/lib/apk/db/installed";
 
 /// The database of the packages that own wanted files; empty if there is none.
 pub(super) fn records(view: &View, wanted: &WantedFiles<'_>) -> Vec<(PathBuf, Vec<u8>)> {
-    let database = view.read(Path::new(INSTALLED), MAX_DATABASE);
+    let database = view.read(Path::new(DATABASE), MAX_DATABASE);
     let database = database.unwrap_or_default();
     let mut records = Vec::new();
     let mut stanza = ApkStanza::default();
@@ -30,7 +27,7 @@ pub(super) fn records(view: &View, wanted: &WantedFiles<'_>) -> Vec<(PathBuf, Ve
     stanza.end(&mut records);
     match records.is_empty() {
         true => Vec::new(),
-        false => vec![(PathBuf::from(INSTALLED), records)],
+        false => vec![(PathBuf::from(DATABASE), records)],
     }
 }
 
@@ -55,21 +52,17 @@ impl ApkStanza {
                 self.is_file_kept = false;
             }
             Some((b"R:", name)) => {
-                let path = Path::new("/")
-                    .join(Path::new(std::ffi::OsStr::from_bytes(&self.folder)))
-                    .join(std::ffi::OsStr::from_bytes(name));
-                let file = wanted.named(path.as_os_str().as_bytes());
-                self.is_file_kept = file.is_some();
-                let Some(file) = file else {
+                let path = [b"/", &self.folder[..], b"/", name].concat();
+                let Some(&file) = wanted.named(&path).first() else {
+                    self.is_file_kept = false;
                     return;
                 };
+                self.is_file_kept = true;
                 self.is_file_changed = wanted.files[file].is_changed;
                 self.has_files = true;
                 if !self.is_folder_kept {
                     self.is_folder_kept = true;
-                    let folder = std::mem::take(&mut self.folder);
-                    self.keep(&[b"F:", &folder[..]].concat());
-                    self.folder = folder;
+                    self.keep(&[b"F:", &self.folder[..]].concat());
                 }
                 self.keep(line);
             }

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use foldhash::HashMap;
 
 use super::WantedFiles;
-use crate::packages::dpkg::{INFO, MAX_LIST, STATUS, STATUS_D, names};
+use crate::packages::dpkg::{INFO, MAX_LIST, STATUS_D, lines, paths_of_sums, status, sums};
 use crate::packages::{MAX_DATABASE, MAX_PACKAGES};
 use crate::vfs::View;
 
@@ -38,21 +39,18 @@ pub(super) fn records(
     wanted: &WantedFiles<'_>,
     sum: &dyn Fn(&Path) -> Option<String>,
 ) -> Option<Vec<(PathBuf, Vec<u8>)>> {
-    let (status, alone) = status(view)?;
+    let (status, alone) = status(view);
+    if status.is_empty() {
+        return None;
+    }
     let installed = DebStatus::of(&status, alone);
     let owners = OwnerSearch::new(view, &installed, wanted).owners();
     if wanted.is_only_beside(owners.values().flat_map(|owner| &owner.files)) {
         return Some(Vec::new());
     }
     let mut records = BTreeMap::new();
-    for (
-        name,
-        DebOwner {
-            stanza: package,
-            files,
-        },
-    ) in owners
-    {
+    for (name, owner) in owners {
+        let (package, files) = (owner.stanza, owner.files);
         let directory = Path::new(STATUS_D);
         // Two architectures of one package have a record each.
         let own = match records.contains_key(&directory.join(package.name)) {
@@ -84,27 +82,7 @@ pub(super) fn records(
     Some(records.into_iter().collect())
 }
 
-/// All stanzas: those of an installed system, and from the offset that is returned those of an image
-/// without dpkg.
-fn status(view: &View) -> Option<(Vec<u8>, usize)> {
-    let found = view.read(Path::new(STATUS), MAX_DATABASE);
-    let mut status = found.unwrap_or_default();
-    let alone = status.len();
-    for name in names(view, STATUS_D) {
-        if name.ends_with(".md5sums") {
-            continue;
-        }
-        let stanza = view.read(&Path::new(STATUS_D).join(&name), MAX_LIST);
-        let stanza = stanza.unwrap_or_default();
-        if (status.len() + stanza.len()) as u64 <= MAX_DATABASE {
-            status.extend_from_slice(b"\n\n");
-            status.extend(stanza);
-        }
-    }
-    (!status.is_empty()).then_some((status, alone))
-}
-
-/// The stanza of one installed package.
+/// A stanza of the status, which is that of a package from its name on.
 struct DebStanza<'s> {
     name: &'s str,
     text: &'s [u8],
@@ -112,27 +90,23 @@ struct DebStanza<'s> {
 }
 
 impl<'s> DebStanza<'s> {
-    fn of(text: &'s [u8], is_in_status_d: bool) -> Option<Self> {
-        let name = field(text, "Package")?;
-        let status = field(text, "Status");
+    /// Whether the package is installed, and has a name that dpkg accepts.
+    fn is_usable(&self) -> bool {
+        let status = field(self.text, "Status");
         let is_installed = status.is_none_or(|status| status.ends_with(" installed"));
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        (is_installed && !name.starts_with('.') && name.bytes().all(is_name)).then_some(Self {
-            name,
-            text,
-            is_in_status_d,
-        })
+        is_installed && is_name(self.name)
     }
 
     /// The name as dpkg has it in the names of its files: with the architecture where several can be
     /// installed.
     fn key(&self) -> String {
-        match (
-            field(self.text, "Multi-Arch"),
-            field(self.text, "Architecture"),
-        ) {
-            (Some("same"), Some(architecture)) => format!("{}:{architecture}", self.name),
-            _ => self.name.to_owned(),
+        let architecture = match field(self.text, "Multi-Arch") {
+            Some("same") => field(self.text, "Architecture").filter(|name| is_name(name)),
+            _ => None,
+        };
+        match architecture {
+            Some(architecture) => format!("{}:{architecture}", self.name),
+            None => self.name.to_owned(),
         }
     }
 
@@ -148,9 +122,7 @@ impl<'s> DebStanza<'s> {
     fn paths(&self, view: &View) -> Vec<u8> {
         let text = view.read(&self.file("list"), MAX_LIST).unwrap_or_default();
         match self.is_in_status_d {
-            true => sum_lines(&text)
-                .flat_map(|(_, path)| [b"/", path, b"\n"].concat())
-                .collect(),
+            true => paths_of_sums(&text),
             false => text,
         }
     }
@@ -160,7 +132,7 @@ impl<'s> DebStanza<'s> {
     fn sums(&self, view: &View) -> HashMap<PathBuf, String> {
         let text = view.read(&self.file("md5sums"), MAX_LIST);
         let text = text.unwrap_or_default();
-        let sums = sum_lines(&text).filter_map(|(sum, path)| {
+        let sums = sums(&text).filter_map(|(sum, path)| {
             let sum = std::str::from_utf8(sum).ok()?;
             let is_digest = sum.bytes().all(|byte| byte.is_ascii_hexdigit());
             is_digest.then(|| (Path::new("/").join(OsStr::from_bytes(path)), sum.to_owned()))
@@ -189,83 +161,59 @@ impl<'s> DebStanza<'s> {
     }
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
-    ends.map(move |end| {
-        let line = &text[start..end];
-        start = end + 1;
-        line
-    })
+/// Whether dpkg accepts this as the name of a package or an architecture (Debian Policy 5.6.7): no
+/// other name becomes part of a path.
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain)
 }
 
-/// The first line of a field.
+/// The first line of a field. An empty line ends the stanza.
 fn field<'s>(stanza: &'s [u8], name: &str) -> Option<&'s str> {
-    lines(stanza).find_map(|line| {
+    let mut lines = lines(stanza).take_while(|line| !line.is_empty());
+    lines.find_map(|line| {
         let value = line.strip_prefix(name.as_bytes())?.strip_prefix(b":")?;
         std::str::from_utf8(value).ok().map(str::trim)
     })
 }
 
-/// Digests and paths of a file of sums: a digest, two spaces, and the path without its first slash.
-fn sum_lines(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    lines(text).filter_map(|line| Some((line.get(..32)?, line.get(34..)?)))
-}
-
-/// Where the stanza of each package is.
-struct DebStatus<'s> {
-    stanzas: HashMap<&'s str, &'s [u8]>,
-    /// Further stanzas of a name, for other architectures.
-    further: BTreeMap<&'s str, Vec<&'s [u8]>>,
-    /// Where the stanzas of an image without dpkg begin.
-    alone: *const u8,
-}
+/// The stanzas of all packages, sorted by name.
+struct DebStatus<'s>(Vec<DebStanza<'s>>);
 
 impl<'s> DebStatus<'s> {
+    /// Finds the names. It is the first field of a stanza wherever a tool of Debian writes one.
     fn of(status: &'s [u8], alone: usize) -> Self {
-        let mut installed = Self {
-            stanzas: HashMap::new(),
-            further: BTreeMap::new(),
-            alone: status[alone.min(status.len())..].as_ptr(),
-        };
-        let mut start = 0;
-        let ends = memchr::memmem::find_iter(status, b"\n\n").chain([status.len()]);
-        for end in ends.take(MAX_PACKAGES) {
-            let text = status[start.min(end)..end].trim_ascii_start();
-            start = end + 2;
-            // It is the first field wherever a tool of Debian writes a stanza.
-            let Some(name) = field(text, "Package") else {
-                continue;
-            };
-            if installed.stanzas.contains_key(name) {
-                installed.further.entry(name).or_default().push(text);
-            } else {
-                installed.stanzas.insert(name, text);
+        const NAME: &[u8] = b"\nPackage:";
+        let first = status.starts_with(&NAME[1..]).then_some(0);
+        let further = memchr::memmem::find_iter(status, NAME).map(|at| at + 1);
+        let mut starts = first.into_iter().chain(further).peekable();
+        let mut stanzas = Vec::new();
+        while let Some(start) = starts.next().filter(|_| stanzas.len() < MAX_PACKAGES) {
+            let text = &status[start..starts.peek().copied().unwrap_or(status.len())];
+            let name = lines(text).next().unwrap_or_default();
+            if let Ok(name) = std::str::from_utf8(&name[NAME.len() - 1..]) {
+                stanzas.push(DebStanza {
+                    name: name.trim(),
+                    text,
+                    is_in_status_d: start >= alone,
+                });
             }
         }
-        installed
+        stanzas.sort_by_key(|stanza| stanza.name);
+        Self(stanzas)
     }
 
-    /// The installed packages of a name.
-    fn named(&self, name: &str) -> impl Iterator<Item = DebStanza<'s>> {
-        let first = self.stanzas.get(name).into_iter();
-        let further = self.further.get(name).into_iter().flatten();
-        first
-            .chain(further)
-            .filter_map(|text| DebStanza::of(text, text.as_ptr() >= self.alone))
-    }
-
-    /// The names of all packages, sorted.
-    fn names(&self) -> Vec<&'s str> {
-        let mut names: Vec<_> = self.stanzas.keys().copied().collect();
-        names.sort_unstable();
-        names
+    /// Where the stanzas of a name are: one for each architecture.
+    fn named(&self, name: &str) -> Range<usize> {
+        let start = self.0.partition_point(|stanza| stanza.name < name);
+        let length = self.0[start..].partition_point(|stanza| stanza.name == name);
+        start..start + length
     }
 }
 
 /// A package with files that are wanted.
 struct DebOwner<'s> {
-    stanza: DebStanza<'s>,
+    stanza: &'s DebStanza<'s>,
     files: Vec<usize>,
 }
 
@@ -276,10 +224,11 @@ struct OwnerSearch<'s> {
     wanted: &'s WantedFiles<'s>,
     /// By the names of their files.
     owners: BTreeMap<String, DebOwner<'s>>,
+    /// The files whose owner is known, and how many are left.
     is_found: Vec<bool>,
     left: usize,
-    /// Packages whose lists were read, by the place of their stanzas.
-    read: HashSet<*const u8>,
+    /// The stanzas whose lists were read.
+    is_read: Vec<bool>,
     /// Bytes of lists that may still be read.
     bytes: u64,
 }
@@ -293,25 +242,20 @@ impl<'s> OwnerSearch<'s> {
             owners: BTreeMap::new(),
             is_found: vec![false; wanted.files.len()],
             left: wanted.files.len(),
-            read: HashSet::new(),
+            is_read: vec![false; installed.0.len()],
             bytes: MAX_DATABASE,
         }
     }
 
     /// Each package that owns wanted files.
     fn owners(mut self) -> BTreeMap<String, DebOwner<'s>> {
-        let (wanted, installed) = (self.wanted, self.installed);
-        for (index, file) in wanted.files.iter().enumerate() {
+        for (index, file) in self.wanted.files.iter().enumerate() {
             if !self.is_found[index] {
                 self.read_with_dependencies(&likely(file.source));
             }
         }
-        if self.left > 0 {
-            for name in installed.names() {
-                for stanza in installed.named(name) {
-                    self.read(stanza);
-                }
-            }
+        for index in 0..self.installed.0.len() {
+            self.read(index);
         }
         self.owners
     }
@@ -321,30 +265,30 @@ impl<'s> OwnerSearch<'s> {
         let installed = self.installed;
         let mut pending = VecDeque::from([name]);
         while let Some(name) = pending.pop_front().filter(|_| self.left > 0) {
-            for stanza in installed.named(name) {
-                let dependencies = stanza.dependencies();
-                if self.read(stanza) {
-                    pending.extend(dependencies);
+            for index in installed.named(name) {
+                if self.read(index) {
+                    pending.extend(installed.0[index].dependencies());
                 }
             }
         }
     }
 
     /// Reads the list of a package, unless it was read before; whether it owns wanted files.
-    fn read(&mut self, stanza: DebStanza<'s>) -> bool {
-        if self.left == 0 || self.bytes == 0 || !self.read.insert(stanza.text.as_ptr()) {
+    fn read(&mut self, index: usize) -> bool {
+        let stanza = &self.installed.0[index];
+        let was_read = std::mem::replace(&mut self.is_read[index], true);
+        if was_read || self.left == 0 || self.bytes == 0 || !stanza.is_usable() {
             return false;
         }
         let paths = stanza.paths(self.view);
         self.bytes = self.bytes.saturating_sub(paths.len() as u64);
         let mut files = Vec::new();
         for path in lines(&paths) {
-            if let Some(file) = self.wanted.named(path)
-                && !self.is_found[file]
-            {
-                self.is_found[file] = true;
-                self.left -= 1;
-                files.push(file);
+            for &file in self.wanted.named(path) {
+                if !std::mem::replace(&mut self.is_found[file], true) {
+                    self.left -= 1;
+                    files.push(file);
+                }
             }
         }
         let owns = !files.is_empty();
