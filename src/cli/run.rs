@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::{inspect, pack, runtime, trials};
 use crate::exec::Start;
 use crate::image::read::{Head, Interest};
-use crate::run::{IdMap, Ran, SandboxError};
+use crate::run::{Conditions, IdMap, Ran, SandboxError};
 use crate::trace::Ending;
 use crate::trial::{self, Changes, Startable, TrialError, TrialOptions};
 use crate::vfs::one_line;
@@ -67,17 +67,19 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
         note_strangers(&image, &start)?;
     }
     let options = TrialOptions {
-        volumes: args.volumes.clone(),
-        has_network: args.network == NetworkMode::Host,
-        is_read_only: args.read_only,
-        is_interactive: args.interactive,
-        has_terminal: args.terminal,
-        timeout: args.timeout.map(Duration::from_secs),
+        conditions: Conditions {
+            volumes: args.volumes.clone(),
+            has_network: args.network == NetworkMode::Host,
+            is_read_only: args.read_only,
+            is_interactive: args.interactive,
+            has_terminal: args.terminal,
+            timeout: args.timeout.map(Duration::from_secs),
+            ..Conditions::default()
+        },
         network_files: match args.network {
             NetworkMode::Host => network_files(),
             NetworkMode::None => Vec::new(),
         },
-        ..TrialOptions::default()
     };
     if args.diagnose {
         return diagnose(args, &image, &start, options, common);
@@ -95,17 +97,14 @@ fn diagnose(
     args: &TryArgs,
     image: &Startable,
     start: &Start,
-    options: TrialOptions<'_>,
+    mut options: TrialOptions<'_>,
     common: &Common,
 ) -> Result<ExitCode, CliError> {
     let source = match &args.from {
         Some(from) => read(from, &args.reading, common)?.view,
         None => trials::host()?,
     };
-    let options = TrialOptions {
-        is_traced: true,
-        ..options
-    };
+    options.conditions.is_traced = true;
     let is_good = |ran: &Ran| ran.ending.is_success() && !ran.timed_out;
     let done = trials::diagnosed(image, start, &options, &source, &is_good)?;
     let is_verbose = common.verbose + args.verbose > 0;

@@ -63,12 +63,10 @@ pub(super) fn diagnosed(
         }
         Err(TrialError::Sandbox(SandboxError::Trace(
             error @ (TraceError::Refused { .. } | TraceError::Unsupported),
-        ))) if options.is_traced => {
+        ))) if options.conditions.is_traced => {
             super::say(|err| writeln!(err, "note: {error}"));
-            let options = TrialOptions {
-                is_traced: false,
-                ..options.clone()
-            };
+            let mut options = options.clone();
+            options.conditions.is_traced = false;
             diagnosed(image, start, &options, source, is_good)
         }
         Err(TrialError::Sandbox(SandboxError::NotExecuted { path, error })) => {

@@ -8,11 +8,10 @@ mod unpack;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::exec::{AccountKind, Accounts, ENGINE_PATH, Start, UnknownAccount, variable};
 use crate::image::read::{Image, Tree};
-use crate::run::{IdMap, Ids, OnOutput, Ran, Sandbox, SandboxError, Volume};
+use crate::run::{Conditions, IdMap, Ids, Ran, Sandbox, SandboxError};
 use crate::vfs::{NodeKind, View};
 use diagnosis::plain;
 pub use diagnosis::{Diagnosis, Failed, Suspect};
@@ -106,22 +105,8 @@ impl Changes {
 /// How a program is tried.
 #[derive(Clone, Default)]
 pub struct TrialOptions<'a> {
-    /// Parts of this machine that it sees.
-    pub volumes: Vec<Volume>,
-    /// Whether it uses the network of this machine.
-    pub has_network: bool,
-    /// Whether it may not write to its files.
-    pub is_read_only: bool,
-    /// Whether it reads standard input.
-    pub is_interactive: bool,
-    /// Whether it has a terminal.
-    pub has_terminal: bool,
-    /// Receives what it writes.
-    pub output: Option<&'a OnOutput<'a>>,
-    /// How long it may run.
-    pub timeout: Option<Duration>,
-    /// Whether to record what it looks up.
-    pub is_traced: bool,
+    /// What it sees of this machine, and what it may do.
+    pub conditions: Conditions<'a>,
     /// `/etc/hosts` and `/etc/resolv.conf` of this machine, for a program that uses its network.
     pub network_files: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -210,20 +195,13 @@ pub fn run(
     let populate = |root: &Path, map: &IdMap| unpack(image, root, map);
     let sandbox = Sandbox {
         words: start.words.clone(),
-        environment: environment(&image.view, start, settings.has_terminal),
+        environment: environment(&image.view, start, settings.conditions.has_terminal),
         working_dir: start.working_dir.clone(),
         ids,
         populate: &populate,
         files: files(&settings.network_files),
-        volumes: settings.volumes.clone(),
         hostname: HOSTNAME.to_owned(),
-        has_network: settings.has_network,
-        is_read_only: settings.is_read_only,
-        is_interactive: settings.is_interactive,
-        has_terminal: settings.has_terminal,
-        output: settings.output,
-        timeout: settings.timeout,
-        is_traced: settings.is_traced,
+        conditions: settings.conditions.clone(),
     };
     Ok(crate::run::run(&sandbox)?)
 }

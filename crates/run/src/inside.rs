@@ -136,7 +136,7 @@ impl Inside<'_> {
             | UnshareFlags::NEWIPC
             | UnshareFlags::NEWUTS
             | UnshareFlags::NEWCGROUP;
-        if !self.sandbox.has_network {
+        if !self.sandbox.conditions.has_network {
             flags |= UnshareFlags::NEWNET;
         }
         allowed(
@@ -163,7 +163,7 @@ impl Inside<'_> {
     fn program(&mut self) -> Result<(), Failure> {
         die_with_parent()?;
         self.set_up()?;
-        let terminal = match self.sandbox.has_terminal {
+        let terminal = match self.sandbox.conditions.has_terminal {
             true => Some(self.terminal()?),
             false => None,
         };
@@ -207,7 +207,7 @@ impl Inside<'_> {
         let root = new("tmpfs", &[("mode", "0755")], nothing);
         let root = allowed(Stage::Mount, "mount a tmpfs", root)?;
         let proc = allowed(Stage::Proc, "mount /proc", new("proc", &[], no_programs))?;
-        let sys = match sandbox.has_network {
+        let sys = match sandbox.conditions.has_network {
             // The kernel lets nobody mount /sys anew in the network of another.
             true => clone(Path::new("/sys")),
             false => new(
@@ -222,7 +222,7 @@ impl Inside<'_> {
             Some((*name, cloned))
         });
         let devices: Vec<(&str, OwnedFd)> = devices.collect();
-        let volumes = sandbox.volumes.iter().map(|volume| {
+        let volumes = sandbox.conditions.volumes.iter().map(|volume| {
             let what = format!("mount {}", volume.source.display());
             Ok((volume, step(&what, clone(&volume.source))?))
         });
@@ -259,12 +259,12 @@ impl Inside<'_> {
             let name = sandbox.hostname.as_bytes();
             step("set the host name", rustix::system::sethostname(name))?;
         }
-        if !sandbox.has_network {
+        if !sandbox.conditions.has_network {
             step("set up the loopback interface", sys::set_loopback_up())?;
         }
         // Engines create it as root, with everything above.
         let _ = directory(&sandbox.working_dir);
-        if sandbox.is_read_only {
+        if sandbox.conditions.is_read_only {
             let flags = MountFlags::BIND | MountFlags::RDONLY;
             step("make the root read-only", mount_remount("/", flags, c""))?;
         }
@@ -341,7 +341,7 @@ impl Inside<'_> {
                 rustix::process::ioctl_tiocsctty(terminal)?;
                 return (0..3).try_for_each(|number| sys::replace(terminal.as_fd(), number));
             }
-            if !self.sandbox.is_interactive {
+            if !self.sandbox.conditions.is_interactive {
                 sys::replace(File::open("/dev/null")?.as_fd(), 0)?;
             }
             for (number, stream) in (0..).zip(&self.streams) {

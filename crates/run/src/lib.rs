@@ -45,10 +45,17 @@ pub struct Sandbox<'a> {
     pub populate: &'a Populate<'a>,
     /// Files that every engine writes, such as `/etc/hosts`.
     pub files: Vec<(PathBuf, Vec<u8>)>,
-    /// Parts of this machine that it sees.
-    pub volumes: Vec<Volume>,
     /// The host name.
     pub hostname: String,
+    /// How it runs.
+    pub conditions: Conditions<'a>,
+}
+
+/// How a program runs: by default without input, network and limits.
+#[derive(Clone, Default)]
+pub struct Conditions<'a> {
+    /// Parts of this machine that it sees.
+    pub volumes: Vec<Volume>,
     /// Whether it uses the network of this machine; otherwise it has a loopback interface only.
     pub has_network: bool,
     /// Whether it may not write to its root directory.
@@ -89,15 +96,8 @@ pub fn check() -> Result<IdMap, SandboxError> {
         ids: Ids::default(),
         populate: &|_, _| Ok(()),
         files: Vec::new(),
-        volumes: Vec::new(),
         hostname: String::new(),
-        has_network: false,
-        is_read_only: false,
-        is_interactive: false,
-        has_terminal: false,
-        output: None,
-        timeout: None,
-        is_traced: false,
+        conditions: Conditions::default(),
     };
     Ok(run(&sandbox)?.map)
 }

@@ -80,14 +80,14 @@ impl<'a> Relay<'a> {
         terminal: Option<OwnedFd>,
     ) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let raw = match sandbox.is_interactive && terminal.is_some() {
+        let raw = match sandbox.conditions.is_interactive && terminal.is_some() {
             true => RawTerminal::of_stdin(),
             false => None,
         };
         let relay = Self {
-            timeout: sandbox.timeout,
-            is_interactive: sandbox.is_interactive,
-            to: sandbox.output,
+            timeout: sandbox.conditions.timeout,
+            is_interactive: sandbox.conditions.is_interactive,
+            to: sandbox.conditions.output,
             pid,
             end: end_of(pid)?,
             output: streams.output,

@@ -135,7 +135,7 @@ impl<E: Into<SandboxError>> From<E> for MapAttempt {
 }
 
 fn attempt(sandbox: &Sandbox<'_>, map: IdMap) -> Result<Ran, MapAttempt> {
-    let gate = match sandbox.is_traced {
+    let gate = match sandbox.conditions.is_traced {
         true => Some(TraceGate::new().map_err(SandboxError::from)?),
         false => None,
     };
@@ -200,7 +200,7 @@ fn watch(
     };
     let mut relay = Relay::new(sandbox, pid, streams, terminal)?;
     let mut recording = None;
-    if sandbox.is_traced {
+    if sandbox.conditions.is_traced {
         let (paths, words) = (AtomicUsize::new(0), sandbox.words.clone());
         let options = TraceOptions {
             only: None,
@@ -274,11 +274,11 @@ pub(crate) struct Streams {
 fn streams(sandbox: &Sandbox<'_>) -> io::Result<(Streams, [Option<OwnedFd>; 3])> {
     let mut ours = Streams::default();
     let mut its = [None, None, None];
-    if sandbox.has_terminal || sandbox.words.is_empty() {
+    if sandbox.conditions.has_terminal || sandbox.words.is_empty() {
         return Ok((ours, its));
     }
     use rustix::termios::isatty;
-    if sandbox.is_interactive && isatty(io::stdin()) {
+    if sandbox.conditions.is_interactive && isatty(io::stdin()) {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         (its[0], ours.input) = (Some(read), Some(write));
     }
@@ -286,7 +286,7 @@ fn streams(sandbox: &Sandbox<'_>) -> io::Result<(Streams, [Option<OwnedFd>; 3])>
         (1, OutputStream::Out, isatty(io::stdout())),
         (2, OutputStream::Err, isatty(io::stderr())),
     ] {
-        if is_relayed || sandbox.output.is_some() {
+        if is_relayed || sandbox.conditions.output.is_some() {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
             its[number] = Some(write);
             ours.output.push((stream, read));

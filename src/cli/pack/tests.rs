@@ -14,7 +14,7 @@ use crate::cli::trials::{self, diagnosed, ending};
 use crate::cli::values::{self, TestRun};
 use crate::exec::Start;
 use crate::pack::Plan;
-use crate::run::{OutputStream, Ran};
+use crate::run::{Conditions, OutputStream, Ran};
 use crate::trace::Ending;
 use crate::trial::{Changes, Diagnosis, Startable, Suspect, TrialOptions};
 
@@ -88,9 +88,12 @@ fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTe
         kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     };
     let options = TrialOptions {
-        output: Some(&keep),
-        timeout: Some(Duration::from_secs(test.timeout.unwrap_or(TIMEOUT))),
-        is_traced: true,
+        conditions: Conditions {
+            output: Some(&keep),
+            timeout: Some(Duration::from_secs(test.timeout.unwrap_or(TIMEOUT))),
+            is_traced: true,
+            ..Conditions::default()
+        },
         ..TrialOptions::default()
     };
     let status = test.status.unwrap_or(0);
