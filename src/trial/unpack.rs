@@ -4,23 +4,18 @@
 //! links, with their modes and, where there is such a user, their owners.
 
 use std::collections::HashMap;
-use std::fs::{self, File, FileTimes, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::bytes::ReadAt;
+use crate::image::{Inode, set_link_time, times};
 use crate::run::IdMap;
-use crate::vfs::{FileId, Metadata, NodeKind, Owner, View};
+use crate::vfs::{Metadata, NodeKind, Owner, View};
 
 /// Bytes copied at a time.
 const PIECE: usize = 256 << 10;
-
-/// What makes two paths one file.
-type UnpackedInode = (FileId, u32, Owner);
 
 /// When a file was last changed, in seconds since 1970.
 pub(super) type ChangeTime<'a> = dyn Fn(&Path) -> u64 + Sync + 'a;
@@ -83,30 +78,12 @@ fn unpacked(path: &Path, error: &io::Error) -> String {
     }
 }
 
-fn times(changed: u64) -> FileTimes {
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(changed));
-    let time = time.unwrap_or(SystemTime::UNIX_EPOCH);
-    FileTimes::new().set_accessed(time).set_modified(time)
-}
-
-fn set_link_time(at: &Path, changed: u64) -> io::Result<()> {
-    let time = Timespec {
-        tv_sec: i64::try_from(changed).unwrap_or(i64::MAX),
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    Ok(utimensat(CWD, at, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
 struct Unpacking<'a> {
     view: &'a View,
     changed: &'a ChangeTime<'a>,
     root: &'a Path,
     map: &'a IdMap,
-    first: HashMap<UnpackedInode, PathBuf>,
+    first: HashMap<Inode, PathBuf>,
     buffer: Vec<u8>,
 }
 
@@ -137,7 +114,12 @@ impl Unpacking<'_> {
     }
 
     fn file(&mut self, path: &Path, at: &Path, metadata: &Metadata) -> io::Result<()> {
-        let inode = (metadata.id, metadata.mode, metadata.owner);
+        let inode = Inode {
+            id: metadata.id,
+            mode: metadata.mode,
+            owner: metadata.owner,
+            capabilities: None,
+        };
         if let Some(first) = self.first.get(&inode) {
             return fs::hard_link(first, at);
         }

@@ -85,12 +85,19 @@ pub fn write_folder(
     Ok(())
 }
 
-fn times(mtime: u64) -> FileTimes {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(mtime);
+/// The times of a file that was last changed at `mtime`, in seconds since 1970; 1970 for what no clock
+/// shows.
+pub fn times(mtime: u64) -> FileTimes {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(mtime));
+    let time = time.unwrap_or(SystemTime::UNIX_EPOCH);
     FileTimes::new().set_accessed(time).set_modified(time)
 }
 
-fn set_link_time(path: &Path, mtime: u64) -> io::Result<()> {
+/// Sets the times of a symbolic link itself; `mtime` is in seconds since 1970.
+///
+/// # Errors
+/// Those of utimensat(2).
+pub fn set_link_time(path: &Path, mtime: u64) -> io::Result<()> {
     let time = Timespec {
         tv_sec: i64::try_from(mtime).unwrap_or(i64::MAX),
         tv_nsec: 0,

@@ -31,7 +31,7 @@ pub use archive::{
 pub use compression::Compression;
 pub use config::{Configured, MAX_RECORD_FILE, RECORD_FILE, Settings, is_record, recorded};
 pub use digest::{Blob, Digester};
-pub use folder::write_folder;
+pub use folder::{set_link_time, times, write_folder};
 pub use format::Format;
 pub use layer::{Inode, LayerEntry, LayerError, LayerFile, LayerNode, LayerSource};
 pub use layout::write_layout;

@@ -4,6 +4,7 @@
 //! `EAI_IDN_ENCODE` if that library is missing (`inet/idna.c`). The flag is a number; what shows it is
 //! that the program speaks of IDN.
 
+use super::opened_by_libc;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const LIBRARY: &str = "libidn2.so.0";
@@ -40,12 +41,5 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
-    let by = supply.process.loaded("libc.so.6").unwrap_or(0);
-    match supply.process.finds(by, LIBRARY) {
-        true => Ok(vec![Addition::Library {
-            by,
-            name: LIBRARY.to_owned(),
-        }]),
-        false => Err("the source has no libidn2.so.0 (package libidn2-0)".into()),
-    }
+    Ok(vec![opened_by_libc(supply, LIBRARY, "libidn2-0")?])
 }

@@ -1,5 +1,6 @@
 //! `libgcc_s.so.1`, which glibc loads to cancel or exit a thread, and for `backtrace(3)`.
 
+use super::opened_by_libc;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
 const LIBRARY: &str = "libgcc_s.so.1";
@@ -23,12 +24,5 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
-    let by = supply.process.loaded("libc.so.6").unwrap_or(0);
-    match supply.process.finds(by, LIBRARY) {
-        true => Ok(vec![Addition::Library {
-            by,
-            name: LIBRARY.to_owned(),
-        }]),
-        false => Err("the source has no libgcc_s.so.1 (package libgcc-s1)".into()),
-    }
+    Ok(vec![opened_by_libc(supply, LIBRARY, "libgcc-s1")?])
 }

@@ -44,7 +44,7 @@ pub(super) use users::with as entries_of_users;
 
 use std::path::{Component, Path};
 
-use super::{NeedRule, Process, Sign};
+use super::{Addition, NeedRule, Process, Sign, Supply, Unmet};
 use crate::exec::is_shell;
 
 /// All rules, in report order.
@@ -101,6 +101,16 @@ fn runs_scripts(process: &Process<'_>) -> bool {
 pub fn signs<'p>(process: &'p Process<'_>) -> impl Iterator<Item = (&'static NeedRule, Sign)> + 'p {
     let signs = RULES.iter().copied();
     signs.filter_map(|rule| Some((rule, (rule.fires)(process)?)))
+}
+
+/// A library that the C library opens by name, from the package that has it.
+fn opened_by_libc(supply: &Supply<'_>, library: &str, package: &str) -> Result<Addition, Unmet> {
+    let by = supply.process.loaded("libc.so.6").unwrap_or(0);
+    let name = library.to_owned();
+    match supply.process.finds(by, library) {
+        true => Ok(Addition::Library { by, name }),
+        false => Err(format!("the source has no {library} (package {package})").into()),
+    }
 }
 
 /// The first `most` names, and how many more there are; `None` if there are none.

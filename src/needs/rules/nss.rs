@@ -1,5 +1,6 @@
 //! The name-service modules of glibc before 2.34; later releases have them built in.
 
+use super::opened_by_libc;
 use crate::loader::Objects;
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 
@@ -41,16 +42,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
 }
 
 fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
-    let by = supply.process.loaded("libc.so.6").unwrap_or(0);
-    let mut additions = Vec::new();
-    for name in MODULES {
-        if !supply.process.finds(by, name) {
-            return Err(format!("the source has no {name} (package libc6)").into());
-        }
-        additions.push(Addition::Library {
-            by,
-            name: name.to_owned(),
-        });
-    }
-    Ok(additions)
+    let modules = MODULES.iter();
+    modules
+        .map(|name| opened_by_libc(supply, name, "libc6"))
+        .collect()
 }
