@@ -4,8 +4,9 @@
 use crate::{common, faults};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::{fail_with, have, hello, is_root, names_in, output, slimpack, succeed, temporary};
 use faults::{KINDS, is_orderly, pack, snapshot, words};
@@ -267,4 +268,47 @@ fn nothing_but_slimpack_itself_is_executed() {
         fs::create_dir(at("out")).unwrap();
     }
     assert!(!at("ran").exists());
+}
+
+/// Another run may hold a layout for as long as it likes.
+#[test]
+fn a_signal_ends_a_run_that_waits_for_a_layout() {
+    let folder = temporary();
+    let layout = folder.path().join("layout");
+    fs::create_dir(&layout).unwrap();
+    let held = fs::File::open(&layout).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut pack = slimpack();
+    pack.arg(common::hello())
+        .args(["-q", "--format", "oci-dir", "-o"]);
+    let mut child = pack.arg(&layout).stderr(Stdio::null()).spawn().unwrap();
+    let waits = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        let id = format!(" {} ", child.id());
+        let opens = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+        let mut opens = opens.filter_map(|open| fs::read_link(open.ok()?.path()).ok());
+        locks
+            .lines()
+            .any(|line| line.contains("->") && line.contains(&id))
+            || opens.any(|open| open == layout)
+    };
+    while !waits() {
+        std::thread::yield_now();
+    }
+    let ended = |child: &mut std::process::Child| {
+        for _ in 0..500 {
+            if let Some(status) = child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        None
+    };
+    let pid = child.id().to_string();
+    succeed(Command::new("kill").args(["-TERM", &pid]));
+    let status = ended(&mut child).expect("it still waits");
+    assert_eq!(status.signal(), Some(15), "{status}");
+    assert_eq!(common::names_in(&layout), [""; 0]);
 }

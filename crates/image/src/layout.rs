@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use oci_spec::image::{Descriptor, ImageIndex};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
@@ -22,6 +23,8 @@ use super::digest::Blob;
 use super::part::{LayerBlob, Part, copy};
 use super::reference::Tag;
 
+/// Time between two attempts to lock a layout that another run holds.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Largest index that is read, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
 
@@ -45,7 +48,7 @@ pub fn write_layout(
             compression => Some(part.spooled_layer(compression)?),
         });
     }
-    let mut layout = LockedLayout::open(folder)?;
+    let mut layout = LockedLayout::open(folder, go_on)?;
     let mut new = Vec::new();
     let mut images = Vec::new();
     for (part, spooled) in parts.iter().zip(spooled) {
@@ -88,8 +91,8 @@ struct LockedLayout {
 }
 
 impl LockedLayout {
-    fn open(folder: &Path) -> Result<Self, ImageError> {
-        let (lock, existed) = locked(folder)?;
+    fn open(folder: &Path, go_on: &dyn Fn() -> io::Result<()>) -> Result<Self, ImageError> {
+        let (lock, existed) = locked(folder, go_on)?;
         let mut layout = Self {
             folder: folder.to_path_buf(),
             is_new: !existed,
@@ -225,7 +228,7 @@ impl Drop for LockedLayout {
 
 /// The directory, created if absent, and locked; and whether it existed. Before the first file of a
 /// layout is written, the lock on the directory is the only one.
-fn locked(folder: &Path) -> io::Result<(File, bool)> {
+fn locked(folder: &Path, go_on: &dyn Fn() -> io::Result<()>) -> io::Result<(File, bool)> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     loop {
         let (lock, existed) = match open(folder, flags, Mode::empty()) {
@@ -236,7 +239,14 @@ fn locked(folder: &Path) -> io::Result<(File, bool)> {
             found => (found?, true),
         };
         let lock = File::from(lock);
-        flock(&lock, FlockOperation::LockExclusive)?;
+        // A wait in the kernel would go on after a signal.
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => go_on()?,
+                locked => break locked?,
+            }
+            std::thread::sleep(PAUSE);
+        }
         // A run that failed meanwhile has removed the directory that it created.
         let now = fs::metadata(folder).map(|now| (now.dev(), now.ino()));
         let held = lock.metadata()?;
