@@ -173,7 +173,7 @@ impl Loop<'_> {
         }
     }
 
-    /// Whether a file or directory comes in, or is inside one that does.
+    /// Whether a file comes in, or anything that is in a directory.
     fn is_added(&self, path: &Path) -> bool {
         let mut provisions = self.result.provisions.iter();
         provisions.any(|provision| match &provision.addition {

@@ -221,7 +221,7 @@ impl Failed<'_> {
         }
         let name = path.file_name().unwrap_or_default();
         let process = recording.process(failure.process);
-        // FoundPaths in another directory of PATH.
+        // Found in another directory of PATH.
         let is_found = found.executed.contains(name) && self.is_searched(path);
         if failure.wanted == LookupGoal::Execute {
             let obstacle = obstacle(self.view, path).filter(|_| !is_found)?;

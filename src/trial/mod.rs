@@ -13,7 +13,6 @@ use crate::exec::{AccountKind, Accounts, ENGINE_PATH, Start, UnknownAccount, var
 use crate::image::read::{Image, Tree};
 use crate::run::{Conditions, IdMap, Ids, Ran, Sandbox, SandboxError};
 use crate::vfs::{NodeKind, View};
-use diagnosis::plain;
 pub use diagnosis::{Diagnosis, Failed, Suspect};
 
 /// The host name of a program that is tried.

@@ -4,11 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::diagnosis::plain;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 use crate::exec::{TELLING, describe, shebang};
 use crate::image::read::Head;
-use crate::vfs::{NodeKind, View};
+use crate::vfs::{MAX_LINKS, NodeKind, View};
 
 /// Scripts may have scripts as interpreters, four of them.
 const MAX_DEPTH: usize = 5;
@@ -120,8 +121,6 @@ pub(super) fn missing(view: &View, path: &Path) -> (PathBuf, Option<PathBuf>) {
 
 /// The same, as the links name it.
 fn followed(view: &View, path: &Path) -> (PathBuf, Option<PathBuf>) {
-    /// Links that the kernel follows.
-    const MAX_LINKS: usize = 40;
     let (mut at, mut link) = (path.to_path_buf(), None);
     for _ in 0..MAX_LINKS {
         let is_there = |path: &&Path| view.location(path).is_ok_and(|at| view.lookup(&at).is_ok());
@@ -135,7 +134,7 @@ fn followed(view: &View, path: &Path) -> (PathBuf, Option<PathBuf>) {
             return (at, link);
         };
         let directory = place.parent().unwrap_or(Path::new("/"));
-        let next = crate::trial::plain(&directory.join(target).join(rest));
+        let next = plain(&directory.join(target).join(rest));
         link = Some(place);
         at = next;
     }

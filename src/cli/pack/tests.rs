@@ -3,7 +3,8 @@
 //! In: plans, and the options beside `--test`. Out: nothing if each run did what it should; otherwise why
 //! one did not, and the options that add what it lacked.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -130,7 +131,15 @@ fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTe
 /// What a test has to write: a text, or the content of `@FILE`.
 fn expected(text: &String) -> Result<Vec<u8>, CliError> {
     match text.strip_prefix('@') {
-        Some(file) => fs::read(file).map_err(|error| CliError::File(PathBuf::from(file), error)),
+        Some(file) => {
+            let mut bytes = Vec::new();
+            // No more of what a test writes is kept.
+            let most = MAX_OUTPUT as u64 + 1;
+            File::open(file)
+                .and_then(|file| file.take(most).read_to_end(&mut bytes))
+                .map_err(|error| CliError::File(PathBuf::from(file), error))?;
+            Ok(bytes)
+        }
         // A line as it is typed has no end.
         None => Ok(format!("{text}\n").into_bytes()),
     }
@@ -223,7 +232,7 @@ impl Fixes {
             words.extend(["--from".to_owned(), from.display().to_string()]);
         }
         for flag in &self.added {
-            words.extend(flag.split(' ').map(str::to_owned));
+            words.extend(flag.splitn(2, ' ').map(str::to_owned));
         }
         for test in &args.runs.test {
             words.extend(["--test".to_owned(), shell_words::join(&test.args)]);
