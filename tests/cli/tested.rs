@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
+use crate::recipes::path_with_slimpack;
 
 /// A script that is a program, with the directory's own path at DIR.
 fn script(directory: &Path, source: &str) -> PathBuf {
@@ -151,7 +152,9 @@ fn what_a_test_lacks_is_named_and_added() {
         "{said}"
     );
     assert!(!place.join("out.tar").exists());
-    let said = pack(place, &["--test", "", "--test-stdout", "d\nd", "--fix"]);
+    fs::write(place.join("expected"), "d\nd\n").unwrap();
+    let options = ["-e", "A=b c", "--test", "", "--test-stdout", "@expected"];
+    let said = pack(place, &[&options[..], &["--fix", "--label", "x=y"]].concat());
     assert!(said.status.success(), "{}", text(&said));
     let said = text(&said);
     assert!(said.contains(&format!("fix 1: --add {data}")), "{said}");
@@ -159,22 +162,22 @@ fn what_a_test_lacks_is_named_and_added() {
         .lines()
         .find_map(|line| line.strip_prefix("fixed: slimpack "))
         .unwrap();
-    // The line that is printed packs the same image at once.
+    // The line that is printed packs the same image at once, with all other options.
     let before = fs::read(place.join("out.tar")).unwrap();
-    let words = shell_words(fixed);
     fs::remove_file(place.join("out.tar")).unwrap();
-    succeed(slimpack().args(words).current_dir(place));
+    let line = format!("slimpack {fixed}");
+    succeed(
+        Command::new("sh")
+            .args(["-c", &line])
+            .env("PATH", path_with_slimpack(place))
+            .current_dir(place),
+    );
     assert_eq!(fs::read(place.join("out.tar")).unwrap(), before);
+    let config = succeed(slimpack().args(["inspect", "--json", "out.tar"]).current_dir(place));
+    assert!(config.contains("A=b c"), "{config}");
     let mut command = slimpack();
     let ran = succeed(command.args(["run", "-q", "out.tar"]).current_dir(place));
     assert_eq!(ran, "d\nd\n");
-}
-
-/// The words of a line without quotes but those of empty words.
-fn shell_words(line: &str) -> Vec<String> {
-    line.split(' ')
-        .map(|word| word.trim_matches('\'').to_owned())
-        .collect()
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
             return Err(failed.error(common.verbose > 0));
         }
     };
-    fixes.print(&args, common);
+    fixes.print(common);
     write(&args, common, &target, planned, shows_progress)
 }
 

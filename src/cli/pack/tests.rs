@@ -3,6 +3,7 @@
 //! In: plans, and the options beside `--test`. Out: nothing if each run did what it should; otherwise why
 //! one did not, and the options that add what it lacked.
 
+use std::env;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -221,26 +222,33 @@ impl Fixes {
         true
     }
 
-    /// Prints the command line that packs the image at once.
-    pub fn print(&self, args: &PackArgs, common: &Common) {
+    /// Prints the command line that packs the image at once: what was typed, with the added options for
+    /// `--fix`.
+    pub fn print(&self, common: &Common) {
         if self.added.is_empty() || common.quiet {
             return;
         }
+        let typed: Vec<String> = env::args_os()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let words = self.command_line(&typed);
+        super::super::say(|err| writeln!(err, "fixed: {}", shell_words::join(&words)));
+    }
+
+    fn command_line(&self, typed: &[String]) -> Vec<String> {
+        let end = typed.iter().position(|word| word == "--");
+        let (options, operands) = typed.split_at(end.unwrap_or(typed.len()));
         let mut words = vec!["slimpack".to_owned()];
-        words.extend(args.files.iter().map(|file| file.display().to_string()));
-        if let Some(from) = &args.from {
-            words.extend(["--from".to_owned(), from.display().to_string()]);
-        }
+        words.extend(options.windows(2).filter_map(|pair| {
+            // The word after --test is its value, whatever it looks like.
+            let is_fix = pair[0] != "--test" && (pair[1] == "--fix" || pair[1] == "--fix=true");
+            (!is_fix).then(|| pair[1].clone())
+        }));
         for flag in &self.added {
             words.extend(flag.splitn(2, ' ').map(str::to_owned));
         }
-        for test in &args.runs.test {
-            words.extend(["--test".to_owned(), shell_words::join(&test.args)]);
-        }
-        if let Some(output) = &args.output {
-            words.extend(["-o".to_owned(), output.display().to_string()]);
-        }
-        super::super::say(|err| writeln!(err, "fixed: {}", shell_words::join(&words)));
+        words.extend_from_slice(operands);
+        words
     }
 }
 
