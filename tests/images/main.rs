@@ -62,6 +62,7 @@ mod registry_conduct;
 mod registry_double;
 mod registry_server;
 mod root_folder;
+mod runtimes;
 mod strip_images;
 
 fn main() -> std::process::ExitCode {
