@@ -15,8 +15,8 @@ use crate::exec::Start;
 use crate::image::read::{Head, Interest};
 use crate::run::{Conditions, IdMap, Ran, SandboxError};
 use crate::trace::Ending;
-use crate::trial::{self, Changes, Startable, TrialError, TrialOptions};
-use crate::vfs::one_line;
+use crate::trial::{self, Changes, Diagnosis, Failed, Startable, TrialError, TrialOptions};
+use crate::vfs::{View, one_line};
 
 /// Exit status if the program was not run, as of docker run.
 const NOT_RUN: u8 = 125;
@@ -84,7 +84,20 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
     if args.diagnose {
         return diagnose(args, &image, &start, options, common);
     }
-    let ran = trial::run(&image, &start, &options)?;
+    let ran = match trial::run(&image, &start, &options) {
+        Err(TrialError::Sandbox(SandboxError::NotExecuted { path, error })) => {
+            let why = Failed {
+                view: &image.view,
+                source: &*source(args, common)?,
+                start: &start,
+                ids: &trial::ids(&image.view, &start)?,
+            }
+            .not_executed(&path, &error);
+            print("error: cannot run the image", &why, args, common);
+            return Ok(ExitCode::from(status_of_start(&error)));
+        }
+        ran => ran?,
+    };
     if ran.timed_out {
         let message = "note: the program was killed because it took longer than --timeout";
         super::say(|err| writeln!(err, "{message}"));
@@ -100,24 +113,12 @@ fn diagnose(
     mut options: TrialOptions<'_>,
     common: &Common,
 ) -> Result<ExitCode, CliError> {
-    let source = match &args.from {
-        Some(from) => read(from, &args.reading, common)?.view,
-        None => trials::host()?,
-    };
+    let source = source(args, common)?;
     options.conditions.is_traced = true;
     let is_good = |ran: &Ran| ran.ending.is_success() && !ran.timed_out;
     let done = trials::diagnosed(image, start, &options, &source, &is_good)?;
-    let is_verbose = common.verbose + args.verbose > 0;
     match &done.diagnosis {
-        Some(diagnosis) => super::say(|err| {
-            let mut lines = trials::lines(diagnosis, is_verbose).into_iter();
-            writeln!(
-                err,
-                "diagnosis: {}",
-                one_line(&lines.next().unwrap_or_default())
-            )?;
-            lines.try_for_each(|line| writeln!(err, "{}", one_line(&line)))
-        }),
+        Some(diagnosis) => print("diagnosis", diagnosis, args, common),
         None if common.quiet => {}
         None => super::say(|err| writeln!(err, "diagnosis: the program succeeded")),
     }
@@ -126,6 +127,25 @@ fn diagnose(
         (None, Some(error)) => ExitCode::from(status_of(&error.into())),
         (None, None) => ExitCode::from(NOT_RUN),
     })
+}
+
+/// What an image is compared with: another image, or this machine.
+fn source(args: &TryArgs, common: &Common) -> Result<Arc<View>, CliError> {
+    match &args.from {
+        Some(from) => Ok(read(from, &args.reading, common)?.view),
+        None => trials::host(),
+    }
+}
+
+/// Prints why a program failed, after what introduces it.
+fn print(title: &str, diagnosis: &Diagnosis, args: &TryArgs, common: &Common) {
+    let is_verbose = common.verbose + args.verbose > 0;
+    super::say(|err| {
+        let mut lines = trials::lines(diagnosis, is_verbose).into_iter();
+        let cause = lines.next().unwrap_or_default();
+        writeln!(err, "{title}: {}", one_line(&cause))?;
+        lines.try_for_each(|line| writeln!(err, "{}", one_line(&line)))
+    });
 }
 
 /// The status of a program, as a shell has it.
@@ -140,12 +160,16 @@ fn exit_code(ending: Ending) -> ExitCode {
 fn status_of(error: &CliError) -> u8 {
     match error {
         CliError::Trial(TrialError::Sandbox(SandboxError::NotExecuted { error, .. })) => {
-            match error.kind() {
-                io::ErrorKind::NotFound => NOT_FOUND,
-                _ => NOT_EXECUTABLE,
-            }
+            status_of_start(error)
         }
         _ => NOT_RUN,
+    }
+}
+
+fn status_of_start(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
     }
 }
 

@@ -154,7 +154,10 @@ fn what_a_test_lacks_is_named_and_added() {
     assert!(!place.join("out.tar").exists());
     fs::write(place.join("expected"), "d\nd\n").unwrap();
     let options = ["-e", "A=b c", "--test", "", "--test-stdout", "@expected"];
-    let said = pack(place, &[&options[..], &["--fix", "--label", "x=y"]].concat());
+    let said = pack(
+        place,
+        &[&options[..], &["--fix", "--label", "x=y"]].concat(),
+    );
     assert!(said.status.success(), "{}", text(&said));
     let said = text(&said);
     assert!(said.contains(&format!("fix 1: --add {data}")), "{said}");
@@ -173,7 +176,11 @@ fn what_a_test_lacks_is_named_and_added() {
             .current_dir(place),
     );
     assert_eq!(fs::read(place.join("out.tar")).unwrap(), before);
-    let config = succeed(slimpack().args(["inspect", "--json", "out.tar"]).current_dir(place));
+    let config = succeed(
+        slimpack()
+            .args(["inspect", "--json", "out.tar"])
+            .current_dir(place),
+    );
     assert!(config.contains("A=b c"), "{config}");
     let mut command = slimpack();
     let ran = succeed(command.args(["run", "-q", "out.tar"]).current_dir(place));
@@ -351,6 +358,9 @@ fn the_cause_is_the_first_line_in_words() {
             status == Some(126) && line.contains("is for aarch64") && line.contains("qemu"),
             "{line}"
         );
+        // Without a diagnosis, too.
+        let said = text(&output(slimpack().args(["run", "-q"]).arg(&foreign)));
+        assert!(said.contains("is for aarch64"), "{said}");
     }
 }
 

@@ -380,3 +380,79 @@ fn a_normal_user_runs_images_too() {
         text(&done)
     );
 }
+
+#[test]
+fn root_of_a_user_namespace_has_the_user_of_the_image() {
+    if !have(&["unshare"]) {
+        return;
+    }
+    let place = temporary();
+    let image = shell(place.path());
+    for (user, expected) in [("0", "0\n"), ("33", "33\n")] {
+        // One user, and groups that it may not choose.
+        let mut command = Command::new("unshare");
+        command.args([
+            "-Ur",
+            env!("CARGO_BIN_EXE_slimpack"),
+            "run",
+            "-q",
+            "-u",
+            user,
+        ]);
+        let done = output(command.arg(&image).args(["-c", "id -u"]));
+        assert_eq!(
+            String::from_utf8_lossy(&done.stdout),
+            expected,
+            "{}",
+            text(&done)
+        );
+    }
+}
+
+/// Registers qemu for aarch64 in the namespaces of the shell alone (Linux 6.7), then runs its
+/// arguments. Source of magic and mask: qemu-binfmt-conf.sh.
+const WITH_EMULATOR: &str = r#"
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 99
+magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+printf '%s' ":arm:M::$magic:$mask:$(command -v qemu-aarch64-static):F" > /proc/sys/fs/binfmt_misc/register || exit 98
+exec "$@""#;
+
+#[test]
+fn programs_for_another_architecture_run_where_the_kernel_has_an_emulator() {
+    const COMPILER: &str = "aarch64-linux-gnu-gcc";
+    if !have(&[COMPILER, "qemu-aarch64-static", "unshare"]) {
+        return;
+    }
+    let place = temporary();
+    let (source, program) = (place.path().join("arm.c"), place.path().join("arm"));
+    let text_of = "#include <stdio.h>\nint main(int n, char **v) { puts(v[n - 1]); return 7; }";
+    fs::write(&source, text_of).unwrap();
+    let mut compiler = Command::new(COMPILER);
+    succeed(compiler.args(["-static", "-o"]).arg(&program).arg(&source));
+    let image = place.path().join("arm.tar");
+    succeed(slimpack().arg(&program).arg("-qo").arg(&image));
+    let emulated = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "sh", "-c", WITH_EMULATOR, "sh"]);
+        output(command.arg(env!("CARGO_BIN_EXE_slimpack")).args(words))
+    };
+    let (image, program) = (image.to_str().unwrap(), program.to_str().unwrap());
+    for words in [
+        &["run", "-q", image, "said"][..],
+        &["run", "-q", "--diagnose", image, "said"],
+    ] {
+        let done = emulated(words);
+        assert_eq!(done.status.code(), Some(7), "{}", text(&done));
+        assert_eq!(String::from_utf8_lossy(&done.stdout), "said\n");
+    }
+    let tested = place.path().join("tested.tar");
+    let expected = [
+        "--test=said",
+        "--test-stdout=said",
+        "--test-status=7",
+        "-qo",
+    ];
+    let done = emulated(&[&[program], &expected[..], &[tested.to_str().unwrap()]].concat());
+    assert!(done.status.success() && tested.exists(), "{}", text(&done));
+}

@@ -37,6 +37,7 @@ pub struct IdMap {
     users: Vec<Range>,
     groups: Vec<Range>,
     kind: MapKind,
+    may_set_groups: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,10 @@ enum MapKind {
 impl IdMap {
     /// The map for a program that this process starts.
     pub fn for_program(ids: &Ids) -> Self {
+        // Root of a user namespace may have few IDs.
+        let has_all = |map: &Self| map.has_user(ids.uid) && map.has_group(ids.gid());
         Self::of_root()
+            .filter(has_all)
             .or_else(Self::subordinate)
             .unwrap_or_else(|| Self::one(ids))
     }
@@ -65,6 +69,7 @@ impl IdMap {
             users: vec![(ids.uid, uid, 1)],
             groups: vec![(ids.gid(), gid, 1)],
             kind: MapKind::One,
+            may_set_groups: false,
         }
     }
 
@@ -89,6 +94,9 @@ impl IdMap {
             users: all("/proc/self/uid_map")?,
             groups: all("/proc/self/gid_map")?,
             kind: MapKind::All,
+            // Denied below a user namespace that an unprivileged user made (user_namespaces(7)).
+            may_set_groups: fs::read_to_string("/proc/self/setgroups")
+                .is_ok_and(|text| text.trim() == "allow"),
         })
     }
 
@@ -106,6 +114,7 @@ impl IdMap {
             users: ranges("/etc/subuid", uid)?,
             groups: ranges("/etc/subgid", gid)?,
             kind: MapKind::Subordinate,
+            may_set_groups: true,
         })
     }
 
@@ -151,7 +160,7 @@ impl IdMap {
 
     /// Whether a program may choose its groups.
     pub(crate) fn allows_groups(&self) -> bool {
-        self.kind != MapKind::One
+        self.may_set_groups
     }
 }
 
