@@ -2,25 +2,33 @@
 
 use std::env;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::args::NeedsArgs;
 use super::error::CliError;
+use super::trace;
 use crate::closure::{Closure, Program};
 use crate::loader::Environment;
 use crate::needs;
+use crate::pack::{self, TracedRuns};
 use crate::report;
 use crate::source::{Source, choose_root};
+use crate::trace::Recording;
 
 pub(super) fn run(args: &NeedsArgs) -> Result<ExitCode, CliError> {
     let mut out = super::text_output(!args.json);
     if args.files.is_empty() {
         report::need_rules(args.json, &mut out)?;
     }
+    if args.files.is_empty() && !args.trace_log.is_empty() {
+        return Err(CliError::Usage("--trace-log applies to a FILE".to_owned()));
+    }
+    let runs = recorded(&args.trace_log)?;
     let mut status = 0;
     for file in &args.files {
-        match of_file(args, file) {
+        match of_file(args, file, runs.as_ref()) {
             Ok(text) => out.write_all(&text)?,
             // The other files are still examined.
             Err(error) => {
@@ -34,7 +42,20 @@ pub(super) fn run(args: &NeedsArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(status))
 }
 
-fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
+/// All recorded runs as one.
+fn recorded(logs: &[PathBuf]) -> Result<Option<TracedRuns>, CliError> {
+    let mut all = Recording::default();
+    for log in logs {
+        all.merge(trace::read(log)?);
+    }
+    Ok((!logs.is_empty()).then(|| TracedRuns {
+        recording: Arc::new(all),
+        ignore: Vec::new(),
+        whole_directories: false,
+    }))
+}
+
+fn of_file(args: &NeedsArgs, file: &Path, runs: Option<&TracedRuns>) -> Result<Vec<u8>, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     let root = choose_root(&args.source.roots, file, &current_dir)?;
     let source = Source::open(&root, &current_dir)?;
@@ -64,6 +85,12 @@ fn of_file(args: &NeedsArgs, file: &Path) -> Result<Vec<u8>, CliError> {
     let signs: Vec<_> = needs::signs(&process).collect();
     let mut text = Vec::new();
     let path_of = |index: usize| source.shown(&closure.map.objects()[index].opened_as);
-    report::needs_of(file, &signs, &path_of, args.json, &mut text)?;
+    let lookups = runs.map(|runs| pack::lookups(&source, &closure, runs));
+    let needs = report::NeedsOf {
+        program: file,
+        signs: &signs,
+        lookups: lookups.as_deref(),
+    };
+    needs.write(&path_of, args.json, &mut text)?;
     Ok(text)
 }

@@ -23,6 +23,7 @@ pub use flags::{TraceFlags, without_trace};
 pub use minimize::{Census, Minimized, started};
 pub use options::{Add, Grant, Mkdir, Options, TracedRuns};
 pub use strip::{StrippedFile, Stripping, debug_path};
+pub use traced::lookups;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

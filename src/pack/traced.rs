@@ -4,7 +4,7 @@
 //! links to add, and what the recording cannot provide. It only adds: what the loader needs is
 //! there anyway.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::subjects::Subject;
@@ -47,11 +47,41 @@ pub(super) fn added(
     let Some(runs) = &options.traced else {
         return FromRuns::default();
     };
+    joined(source, runs, known(source, subjects, closures))
+}
+
+/// What runs looked up beyond what a program loads: each path, and which process did what with it.
+pub fn lookups(source: &Source, closure: &Closure, runs: &TracedRuns) -> Vec<(PathBuf, String)> {
+    let objects = closure.map.objects().iter();
+    let known = objects.map(|object| object.walk.real.clone()).collect();
+    let provisions = joined(source, runs, known).provisions;
+    let lookups = provisions.into_iter().filter_map(|provision| {
+        let path = place(&provision.addition)?.to_path_buf();
+        Some((path, provision.cause.sign))
+    });
+    let lookups: BTreeMap<PathBuf, String> = lookups.collect();
+    lookups.into_iter().collect()
+}
+
+/// What a run looked up that leads to an addition; links on its way are none.
+fn place(addition: &Addition) -> Option<&Path> {
+    match addition {
+        Addition::Made(path, _)
+        | Addition::Folder(path, _)
+        | Addition::State { path, .. }
+        | Addition::File(path)
+        | Addition::Tree(path)
+        | Addition::Program(path) => Some(path),
+        _ => None,
+    }
+}
+
+fn joined(source: &Source, runs: &TracedRuns, known: HashSet<PathBuf>) -> FromRuns {
     let mut join = Join {
         view: &source.view,
         listed: Vec::new(),
         runs,
-        known: known(source, subjects, closures),
+        known,
         result: FromRuns {
             created: created(source, runs),
             ..FromRuns::default()

@@ -23,7 +23,7 @@ pub use diff::{diff, diff_elf, diff_settings};
 pub use graph::{GraphLanguage, graph};
 pub use inspect::{Detail, Inspected, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
-pub use needs::{need_rules, needs_of};
+pub use needs::{NeedsOf, need_rules};
 #[cfg(feature = "registry")]
 pub use plan::pushed;
 pub use plan::{Made, plan, summary};

@@ -134,3 +134,44 @@ fn the_reasons_of_a_trace_are_in_the_plan_the_json_and_the_record() {
     let record = succeed(slimpack().args(["inspect", "--json"]).arg(&image));
     assert!(record.contains(reason), "{record}");
 }
+
+#[test]
+fn needs_lists_what_a_recorded_run_looked_up() {
+    let place = temporary();
+    let place = place.path();
+    fs::write(place.join("data"), "d\n").unwrap();
+    let data = place.join("data").display().to_string();
+    let read = format!("read x < {data}");
+    let record = ["trace", "-qo", "run.trace", "--", "/bin/sh", "-c", &read];
+    succeed(slimpack().args(record).current_dir(place));
+    let needs = |words: &[&str]| {
+        let mut command = slimpack();
+        command.args(["needs", "/bin/sh", "--trace-log", "run.trace"]);
+        succeed(command.args(words).current_dir(place))
+    };
+    let listed = needs(&[]);
+    let start = format!("  trace {data}: /bin/sh -c read");
+    let line = listed.lines().find(|line| line.starts_with(&start));
+    assert!(
+        line.is_some_and(|line| line.ends_with("opened it")),
+        "{listed}"
+    );
+    let value: serde_json::Value = serde_json::from_str(&needs(&["--json"])).unwrap();
+    let paths: Vec<_> = value["trace"].as_array().unwrap().iter().collect();
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|found| found["path"].as_str().unwrap())
+        .collect();
+    assert!(paths.contains(&data.as_str()), "{paths:?}");
+    // What the loader finds is no need.
+    assert!(
+        paths.iter().all(|path| !path.contains("libc.so")),
+        "{paths:?}"
+    );
+    let without = output(
+        slimpack()
+            .args(["needs", "--trace-log", "run.trace"])
+            .current_dir(place),
+    );
+    assert_eq!(without.status.code(), Some(2), "{}", text(&without));
+}

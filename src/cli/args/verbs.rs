@@ -140,6 +140,11 @@ pub(in crate::cli) struct NeedsArgs {
     /// Assume that the image is started as this user
     #[arg(short, long, value_name = "USER[:GROUP]", value_parser = values::user)]
     pub user: Option<String>,
+    /// Also list what a recorded run looked up (repeatable)
+    ///
+    /// A recording of slimpack trace, or the output of strace -f -e trace=file,desc,process.
+    #[arg(long, value_name = "FILE")]
+    pub trace_log: Vec<PathBuf>,
     #[command(flatten)]
     pub source: SourceArgs,
 }
