@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::BY_HAND;
 use super::engine::{AddedScript, Loop, NeedsContext};
 use super::provision::{Addition, NeedError, Provision, Started};
+use super::{BY_HAND, TRACE};
 use crate::closure::{Closure, Program};
 use crate::exec::{Interpreters, reads_posix_scripts};
 use crate::loader::Objects;
@@ -142,7 +142,7 @@ impl Loop<'_> {
                     self.scripts.push(AddedScript {
                         path: path.to_path_buf(),
                         interpreter: interpreter.clone(),
-                        is_by_hand: whole.cause.need == BY_HAND,
+                        is_by_hand: [BY_HAND, TRACE].contains(&whole.cause.need),
                     });
                 }
                 // The interpreter does not belong to a specific script.

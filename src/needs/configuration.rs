@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::BY_HAND;
 use super::engine::{Loop, MOUNTED};
 use super::provision::{Addition, Cause, Hint, NeedError, Provision};
 use super::rules::{CONFIGURATION, entries_of_users, is_straight};
+use super::{BY_HAND, TRACE};
 use crate::exec::{AccountKind, Accounts};
-use crate::vfs::NodeKind;
+use crate::vfs::{NodeKind, Walk};
 
 /// Largest file that is read as a configuration, in bytes.
 const MAX_FILE: u64 = 256 << 10;
@@ -26,7 +26,7 @@ const HOME: &str = "/etc";
 /// Endings of configurations elsewhere.
 const ENDINGS: [&str; 5] = ["conf", "cfg", "cnf", "ini", "load"];
 /// Needs that bring the configuration of a program.
-const SOURCES: [&str; 3] = ["paths", "plugins", BY_HAND];
+const SOURCES: [&str; 4] = ["paths", "plugins", BY_HAND, TRACE];
 /// Words of settings whose value is a user or group.
 const OWNERS: [&str; 3] = ["user", "group", "owner"];
 /// Directories that programs share.
@@ -111,6 +111,11 @@ impl Loop<'_> {
 
     fn follow(&mut self, file: &Path, place: &Path) -> Result<(), NeedError> {
         let source = self.context.source;
+        // A program may be below /etc, too, such as what a link of /etc/alternatives leads to.
+        let is_program = |walk: &Walk| walk.metadata.mode & 0o111 != 0;
+        if source.walk(file).is_ok_and(|walk| is_program(&walk)) {
+            return Ok(());
+        }
         let Ok(bytes) = source.read(file, MAX_FILE) else {
             return Ok(());
         };

@@ -146,7 +146,7 @@ impl Role {
 pub(super) struct AddedScript {
     pub(super) path: PathBuf,
     pub(super) interpreter: PathBuf,
-    /// Whether the user added it: other scripts are part of something that was requested, and give
+    /// Whether the user or a recorded run added it: other scripts are part of something that was requested, and give
     /// no hints.
     pub(super) is_by_hand: bool,
 }
