@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::docker::Docker;
 use crate::owners::{assert_lists, listed};
 use common::{fail_with, have, hello, is_root, output, slimpack, succeed, temporary, text};
 use packing::{pack, refused};
@@ -321,4 +322,75 @@ fn what_no_engine_could_use_is_refused() {
     }
     fs::write(&config, text("\"0640\"")).unwrap();
     succeed(slimpack().arg("-q").arg("--config").arg(&config));
+}
+
+/// The owners and modes below `/data` of an image, and whether its user writes there, by docker.
+fn data_by_docker(docker: &Docker, image: &str) -> (Vec<String>, String) {
+    let container = docker.run(&["create", "--network=none", image]);
+    let container = container.trim();
+    let mut export = docker.command();
+    export.args(["export", container]);
+    let archive = output(&mut export).stdout;
+    let mut archive = tar::Archive::new(&archive[..]);
+    let members = archive.entries().unwrap().map(Result::unwrap);
+    let lines = members.filter_map(|member| {
+        let path = member.path().unwrap().display().to_string();
+        let (header, is_data) = (member.header(), path.starts_with("data"));
+        let (uid, gid) = (header.uid().unwrap(), header.gid().unwrap());
+        is_data.then(|| format!("{path} {:o} {uid}:{gid}", header.mode().unwrap() & 0o7777))
+    });
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort();
+    let script = "echo written > /data/below/new && read x < /data/below/new && echo $x";
+    let run = ["run", "--rm", "--network=none", image, "-c", script];
+    (lines, docker.run(&run))
+}
+
+#[test]
+fn chown_and_volume_are_what_a_dockerfile_makes_of_them() {
+    if !have(&["dockerd", "docker", "containerd"]) || !is_root() {
+        return;
+    }
+    let place = temporary();
+    let place = place.path();
+    let docker = Docker::start();
+    let below = place.join("tree/below");
+    fs::create_dir_all(&below).unwrap();
+    for (path, mode) in [("tree/secret", 0o600), ("tree/below/tool", 0o755)] {
+        fs::write(place.join(path), path).unwrap();
+        fs::set_permissions(place.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(&below, fs::Permissions::from_mode(0o750)).unwrap();
+    succeed(
+        slimpack()
+            .args(["/bin/sh", "-t", "base:1", "-qo"])
+            .arg(place.join("base.tar")),
+    );
+    docker.load(&place.join("base.tar"));
+    let recipe = "FROM base:1\nCOPY --chown=33:34 tree /data\nVOLUME /data\nUSER 33:34\n";
+    fs::write(place.join("Dockerfile"), recipe).unwrap();
+    let mut build = docker.command();
+    // The old builder: the new one is a plugin.
+    build
+        .env("DOCKER_BUILDKIT", "0")
+        .args(["build", "-q", "-t", "theirs:1"]);
+    succeed(build.arg(place));
+    let mut pack = slimpack();
+    pack.args([
+        "/bin/sh",
+        "--add",
+        "tree:/data,chown=33:34",
+        "--volume",
+        "/data",
+    ]);
+    pack.args(["-u", "33:34", "-t", "ours:1", "-qo", "ours.tar"]);
+    succeed(pack.current_dir(place));
+    docker.load(&place.join("ours.tar"));
+    let (ours, theirs) = (
+        data_by_docker(&docker, "ours:1"),
+        data_by_docker(&docker, "theirs:1"),
+    );
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.1, "written\n");
+    assert!(ours.0.len() >= 4, "{ours:?}");
 }
