@@ -31,12 +31,18 @@ pub struct SystemFolders {
 }
 
 impl SystemFolders {
-    /// Reads them from the loader's read-only data; if nothing is found, returns those of an
-    /// unconfigured glibc.
+    /// Reads them from the loader's constants, or from its code if they are there; if nothing is found,
+    /// returns those of an unconfigured glibc.
     pub fn read(interpreter: &Object, file: &dyn ReadAt) -> Self {
+        let constants = Self::within(interpreter.constant_ranges(), file);
+        constants
+            .or_else(|| Self::within(interpreter.read_only_ranges(), file))
+            .unwrap_or_else(|| Self::fallback(interpreter))
+    }
+
+    fn within(ranges: impl Iterator<Item = (u64, u64)>, file: &dyn ReadAt) -> Option<Self> {
         let mut left = MAX_SCAN;
-        let data: Vec<Vec<u8>> = interpreter
-            .read_only_ranges()
+        let data: Vec<Vec<u8>> = ranges
             .filter_map(|(offset, length)| {
                 let length = length.min(left);
                 left -= length;
@@ -50,21 +56,18 @@ impl SystemFolders {
                 folders = run;
             }
         }
-        if folders.is_empty() {
-            return Self::fallback(interpreter);
-        }
         let lib = folders
             .iter()
             .find_map(|folder| lib_token(folder, &data))
             .or_else(|| folders.iter().find_map(|folder| lib_part(folder).next()))
             .unwrap_or(b"lib");
-        Self {
+        (!folders.is_empty()).then(|| Self {
             folders: folders
                 .iter()
                 .map(|folder| PathBuf::from(OsStr::from_bytes(&folder[..folder.len() - 1])))
                 .collect(),
             lib: OsString::from_vec(lib.to_vec()),
-        }
+        })
     }
 
     /// The directories of an unconfigured glibc.
