@@ -15,6 +15,9 @@ use slimpack_vfs::bytes::ReadAt;
 
 /// Size of a chunk passed to the hashing thread, in bytes.
 const CHUNK: usize = 256 << 10;
+/// Without a thread, writes of at least this many bytes are passed on as they are; smaller ones are
+/// gathered. A page of a buffer costs more than the system call that a larger buffer saves.
+const GATHERED: usize = 16 << 10;
 /// Chunks in flight between the two threads; bounds the memory used.
 const CHUNKS: usize = 8;
 /// Streams of at least this many bytes are hashed in a separate thread.
@@ -107,6 +110,8 @@ impl<W: Write> Write for Checksum<W> {
 pub struct Digester<W> {
     out: W,
     buffer: Vec<u8>,
+    /// How much is gathered before it is passed on.
+    capacity: usize,
     size: u64,
     hasher: Hasher,
 }
@@ -127,9 +132,14 @@ impl<W: Write> Digester<W> {
     pub fn new(out: W, expected: u64) -> Self {
         let thread = (expected >= THREAD_FROM).then(Thread::start).flatten();
         let hasher = thread.map_or_else(|| Hasher::Here(Box::default()), Hasher::Thread);
+        let capacity = match hasher {
+            Hasher::Here(_) => GATHERED,
+            Hasher::Thread(_) => CHUNK,
+        };
         Self {
             out,
-            buffer: Vec::with_capacity(CHUNK),
+            buffer: Vec::with_capacity(capacity),
+            capacity,
             size: 0,
             hasher,
         }
@@ -165,10 +175,17 @@ impl<W: Write> Digester<W> {
 
 impl<W: Write> Write for Digester<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() == CHUNK {
+        let is_large = matches!(self.hasher, Hasher::Here(_)) && bytes.len() >= GATHERED;
+        if is_large || self.buffer.len() == self.capacity {
             self.pass_on()?;
         }
-        let count = bytes.len().min(CHUNK - self.buffer.len());
+        if let (Hasher::Here(hash), true) = (&mut self.hasher, is_large) {
+            let count = self.out.write(bytes)?;
+            hash.update(&bytes[..count]);
+            self.size += count as u64;
+            return Ok(count);
+        }
+        let count = bytes.len().min(self.capacity - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
