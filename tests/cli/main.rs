@@ -36,6 +36,7 @@ mod trees;
 mod additions;
 mod bad_input;
 mod build_systems;
+mod cargo;
 mod cli;
 mod columns;
 mod command_line;
