@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::{Arg, Command, CommandFactory};
 
 use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::error::CliError;
@@ -53,7 +53,7 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<ExitCode, CliError> 
 pub(super) fn man(args: &ManArgs) -> Result<ExitCode, CliError> {
     let Some(folder) = &args.folder else {
         let mut text = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+        clap_mangen::Man::new(manual()).render(&mut text)?;
         return print(&text);
     };
     let fail = |error| OutputError::Io(folder.clone(), error);
@@ -61,8 +61,16 @@ pub(super) fn man(args: &ManArgs) -> Result<ExitCode, CliError> {
         let named = folder.join("slimpack.1");
         return Err(OutputError::NoFolder(named, folder.clone()).into());
     }
-    clap_mangen::generate_to(Cli::command(), folder).map_err(fail)?;
+    clap_mangen::generate_to(manual(), folder).map_err(fail)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The commands, as the manual shows them: clap_mangen takes an option that the short help leaves out for one
+/// without help.
+fn manual() -> Command {
+    let shown = |arg: Arg| arg.hide_short_help(false);
+    let verb = |verb: Command| verb.mut_args(shown);
+    Cli::command().mut_args(shown).mut_subcommands(verb)
 }
 
 /// Prints the JSON schema of `slimpack.toml`.

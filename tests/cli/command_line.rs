@@ -197,6 +197,14 @@ fn there_is_a_manual_page_for_each_command() {
             "{verb}: {names:?}"
         );
     }
+    for name in &names {
+        let page = fs::read_to_string(folder.path().join(name)).unwrap();
+        for option in page.split("\n.TP\n").skip(1) {
+            let lines: Vec<&str> = option.lines().collect();
+            let has_text = lines.get(1).is_some_and(|line| !line.trim().is_empty());
+            assert!(has_text, "{name} has no text for {}", lines[0]);
+        }
+    }
     if have(&["man"]) {
         for name in names {
             let mut man = Command::new("man");
