@@ -166,6 +166,36 @@ impl CliError {
 fn report_text(text: &str) {
     // Text from an image or a file name must not send control characters to a terminal.
     let lines: Vec<_> = text.lines().map(one_line).collect();
-    let text = lines.join("\n");
+    let text = without_numbers(&lines.join("\n"));
     super::say(|out| writeln!(out, "{ERROR}error:{ERROR:#} {text}"));
+}
+
+/// The text without the numbers that std puts after the messages of the system: `(os error 2)`.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                plain.push_str(rest);
+            }
+            _ => {
+                plain.push_str(" (os error ");
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_numbers;
+
+    #[test]
+    fn the_numbers_of_the_system_are_left_out() {
+        let plain =
+            without_numbers("cannot read x: gone (os error 2); no (os error y) (os error 28)");
+        assert_eq!(plain, "cannot read x: gone; no (os error y)");
+    }
 }
