@@ -1,5 +1,7 @@
 //! `slimpack run IMAGE|FILE`.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,9 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
             )));
         }
         return runtime::run_image(engine, args);
+    }
+    if !common.quiet {
+        note_options(args, path);
     }
     let image = open(path, &args.reading, common)?;
     let start = changes(args).apply(&image.start);
@@ -238,6 +243,26 @@ fn network_files() -> Vec<(PathBuf, Vec<u8>)> {
     let paths = ["/etc/hosts", "/etc/resolv.conf"].map(PathBuf::from);
     let read = |path: PathBuf| fs::read(&path).ok().map(|bytes| (path, bytes));
     paths.into_iter().filter_map(read).collect()
+}
+
+/// Notes options after the image, which docker would pass to the program.
+fn note_options(args: &TryArgs, image: &Path) {
+    let typed: Vec<OsString> = env::args_os().collect();
+    let words = typed.iter().skip_while(|word| *word != image).skip(1);
+    let words = words.take_while(|word| *word != "--");
+    let taken = words.map(|word| word.to_string_lossy()).find(|word| {
+        word.len() > 1 && word.starts_with('-') && !args.arguments.iter().any(|arg| arg == word)
+    });
+    // With `--` it is clear which words are meant for the program.
+    if let (Some(option), false) = (taken, typed.iter().any(|word| word == "--")) {
+        super::say(|err| {
+            writeln!(
+                err,
+                "note: {option} is an option of slimpack run; write -- before the arguments of the program to \
+                 pass it on"
+            )
+        });
+    }
 }
 
 /// Notes that an image needs more users than this run has.

@@ -382,6 +382,30 @@ fn a_normal_user_runs_images_too() {
 }
 
 #[test]
+fn options_after_the_image_are_not_lost_in_silence() {
+    let place = temporary();
+    let image = shell(place.path());
+    let run = |words: &[&str]| output(slimpack().arg("run").arg(&image).args(words));
+    let script = ["-c", "echo $K $0", "-u"];
+    // The program's own options begin with the first that is none of slimpack's.
+    let said = run(&[&["-e", "K=v"], &script[..]].concat());
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "v -u\n");
+    assert!(
+        text(&said).contains("note: -e is an option of slimpack run"),
+        "{}",
+        text(&said)
+    );
+    let said = run(&[&["-e", "K=v", "--"], &script[..]].concat());
+    assert_eq!(text(&said), "v -u\n");
+    let said = run(&["--", "-i", "-c", "echo $-"]);
+    assert!(
+        String::from_utf8_lossy(&said.stdout).contains('i'),
+        "{}",
+        text(&said)
+    );
+}
+
+#[test]
 fn root_of_a_user_namespace_has_the_user_of_the_image() {
     if !have(&["unshare"]) {
         return;
