@@ -20,11 +20,11 @@ enum Cargo {
     ///
     /// Each image is written next to its program: target/release/app.tar.
     #[command(version)]
-    Slimpack(Options),
+    Slimpack(CargoArgs),
 }
 
 #[derive(Args)]
-struct Options {
+struct CargoArgs {
     /// Pack only this program (repeatable) [default: all programs of the selected packages]
     #[arg(long, value_name = "NAME")]
     bin: Vec<String>,
@@ -32,7 +32,7 @@ struct Options {
     #[arg(short, long, value_name = "DIR")]
     out_dir: Option<PathBuf>,
     #[command(flatten)]
-    build: Build,
+    build: BuildArgs,
     /// Options of slimpack, such as -u 1000; see slimpack --help
     #[arg(last = true, value_name = "SLIMPACK OPTIONS")]
     slimpack: Vec<OsString>,
@@ -41,7 +41,7 @@ struct Options {
 /// Options that `cargo build` gets as they are.
 #[derive(Args)]
 #[command(next_help_heading = "Options of cargo build")]
-struct Build {
+struct BuildArgs {
     /// Package to build (repeatable)
     #[arg(short, long, value_name = "SPEC")]
     package: Vec<String>,
@@ -83,7 +83,7 @@ struct Build {
     frozen: bool,
 }
 
-impl Build {
+impl BuildArgs {
     fn words(&self) -> Vec<OsString> {
         let mut words = vec!["--profile".into(), self.profile.clone().into()];
         let mut add = |name: &str, values: Vec<OsString>| {
@@ -113,33 +113,35 @@ impl Build {
 }
 
 /// Why nothing can be packed.
-#[derive(Debug, thiserror::Error)]
-enum CargoError {
-    #[error("cannot start {}: {error}", .program.display())]
-    Start { program: PathBuf, error: io::Error },
-    #[error("cannot read what cargo reports: {0}")]
-    Report(io::Error),
+enum Refusal {
     /// cargo has said why.
-    #[error("cargo build failed")]
     Build(ExitStatus),
-    #[error("the selected packages have no program (a [[bin]] target, or src/main.rs)")]
-    NoProgram,
+    /// What to say.
+    Other(String),
+}
+
+fn not_started(program: &Path, error: &io::Error) -> Refusal {
+    Refusal::Other(format!("cannot start {}: {error}", program.display()))
+}
+
+fn not_read(error: io::Error) -> Refusal {
+    Refusal::Other(format!("cannot read what cargo reports: {error}"))
 }
 
 fn main() -> ExitCode {
     let Cargo::Slimpack(options) = Cargo::parse();
-    run(&options).unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        match error {
-            CargoError::Build(status) => code(status),
-            _ => ExitCode::from(2),
+    run(&options).unwrap_or_else(|refusal| match refusal {
+        Refusal::Build(status) => code(status),
+        Refusal::Other(text) => {
+            eprintln!("error: {text}");
+            ExitCode::from(2)
         }
     })
 }
 
 /// Packs all programs, also if one of them cannot be packed; the status is that of the first that
 /// cannot.
-fn run(options: &Options) -> Result<ExitCode, CargoError> {
+fn run(options: &CargoArgs) -> Result<ExitCode, Refusal> {
     let slimpack = slimpack();
     let mut failed = None;
     for program in programs(options)? {
@@ -151,21 +153,17 @@ fn run(options: &Options) -> Result<ExitCode, CargoError> {
         image.push(".tar");
         let mut command = Command::new(&slimpack);
         command.arg(&program).arg("-o").arg(image);
-        let status =
-            command
-                .args(&options.slimpack)
-                .status()
-                .map_err(|error| CargoError::Start {
-                    program: slimpack.clone(),
-                    error,
-                })?;
+        let status = command
+            .args(&options.slimpack)
+            .status()
+            .map_err(|error| not_started(&slimpack, &error))?;
         failed = failed.or((!status.success()).then_some(status));
     }
     Ok(failed.map_or(ExitCode::SUCCESS, code))
 }
 
 /// Has cargo build the programs; their paths, in the order of their names.
-fn programs(options: &Options) -> Result<Vec<PathBuf>, CargoError> {
+fn programs(options: &CargoArgs) -> Result<Vec<PathBuf>, Refusal> {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(&cargo);
     command.args(["build", "--message-format=json-render-diagnostics"]);
@@ -176,29 +174,28 @@ fn programs(options: &Options) -> Result<Vec<PathBuf>, CargoError> {
             command.args(["--bin", name]);
         }),
     }
-    let fail = |error| CargoError::Start {
-        program: cargo.clone(),
-        error,
-    };
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(fail)?;
+    let child = command.stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| not_started(&cargo, &error))?;
     let mut programs = Vec::new();
     if let Some(report) = child.stdout.take() {
         for message in Message::parse_stream(BufReader::new(report)) {
-            if let Message::CompilerArtifact(built) = message.map_err(CargoError::Report)?
+            if let Message::CompilerArtifact(built) = message.map_err(not_read)?
                 && built.target.kind.contains(&TargetKind::Bin)
             {
                 programs.extend(built.executable.map(PathBuf::from));
             }
         }
     }
-    let status = child.wait().map_err(CargoError::Report)?;
+    let status = child.wait().map_err(not_read)?;
     if !status.success() {
-        return Err(CargoError::Build(status));
+        return Err(Refusal::Build(status));
     }
     programs.sort();
     programs.dedup();
     match programs.is_empty() {
-        true => Err(CargoError::NoProgram),
+        true => Err(Refusal::Other(
+            "the selected packages have no program (a [[bin]] target, or src/main.rs)".to_owned(),
+        )),
         false => Ok(programs),
     }
 }

@@ -279,7 +279,7 @@ fn a_build_without_the_feature_compiles_no_c() {
     let manifest =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     assert!(
-        manifest.contains("default = [\"registry\"]\n"),
+        manifest.contains("default = [\"cargo\", \"registry\"]\n"),
         "a default feature may pull in the fixtures"
     );
     assert!(manifest.contains(r#"cc = { version = "1.11.3", optional = true }"#));
