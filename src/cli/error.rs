@@ -37,7 +37,7 @@ pub(super) enum CliError {
     #[error("cannot read {}: {error}", .path.display())]
     Image { path: PathBuf, error: ReadError },
     #[error(
-        "cannot check all of {}: cannot read {}{}; run as a user with permission, or raise \
+        "cannot check all of {}: cannot read {}{}; run as a user with permission, or, for an image, raise \
          --limit kept=BYTES",
         .path.display(),
         .first.display(),

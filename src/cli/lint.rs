@@ -25,6 +25,7 @@ use crate::pack::started;
 use crate::report::lint as report;
 use crate::report::lint::Linted;
 use crate::source::{Source, choose_root};
+use crate::vfs::NodeKind;
 
 /// The rule about data that programs read at run time.
 const RUNTIME: &str = "SP401";
@@ -250,9 +251,16 @@ impl Linter<'_> {
         let count = images.count();
         for number in 0..count {
             let image = inspect::read_one(path, &mut images, number)?;
+            let anomalies = image.tree.anomalies.kept.iter();
+            let mut unread: Vec<PathBuf> = anomalies
+                .filter(|anomaly| anomaly.kind == AnomalyKind::Unreadable)
+                .map(|anomaly| anomaly.name.clone())
+                .collect();
             if kind == Kind::Rootfs && !looks_like_root(&image.tree) {
                 let files = elf_files(&image.tree, path);
+                unread.extend(unreadable_files(&image.tree));
                 linted.push(self.files(path, "folder", &files, policy)?);
+                all_read(path, &unread)?;
                 continue;
             }
             let platform = image.description.as_ref().map(|image| &image.platform);
@@ -260,11 +268,6 @@ impl Linter<'_> {
                 Some(platform) => format!("{} ({platform})", path.display()),
                 None => path.display().to_string(),
             };
-            let anomalies = image.tree.anomalies.kept.iter();
-            let mut unread: Vec<PathBuf> = anomalies
-                .filter(|anomaly| anomaly.kind == AnomalyKind::Unreadable)
-                .map(|anomaly| anomaly.name.clone())
-                .collect();
             let (findings, files) = self.image(path, image, policy)?;
             unread.extend(files);
             linted.push(Linted {
@@ -273,13 +276,7 @@ impl Linter<'_> {
                 kind: kind.as_str(),
                 findings,
             });
-            if let Some(first) = unread.first() {
-                return Err(CliError::Unread {
-                    path: path.to_path_buf(),
-                    first: first.clone(),
-                    count: unread.len(),
-                });
-            }
+            all_read(path, &unread)?;
         }
         Ok(())
     }
@@ -368,6 +365,30 @@ fn looks_like_root(tree: &Tree) -> bool {
         names.any(|name| name.as_encoded_bytes().starts_with(b"ld-"))
     };
     folders.any(|folder| tree.node(folder.as_bytes()).is_ok()) || has_loader()
+}
+
+/// Refuses to pass a target over which not all is known.
+fn all_read(path: &Path, unread: &[PathBuf]) -> Result<(), CliError> {
+    match unread.first() {
+        None => Ok(()),
+        Some(first) => Err(CliError::Unread {
+            path: path.to_path_buf(),
+            first: first.clone(),
+            count: unread.len(),
+        }),
+    }
+}
+
+/// Files of a directory that this user may not read.
+fn unreadable_files(tree: &Tree) -> Vec<PathBuf> {
+    let files = tree.walk().filter(|(_, _, node)| {
+        node.kind() == NodeKind::File && node.size > 0 && node.head() == Head::Other
+    });
+    // Programs and scripts have been read.
+    files
+        .filter(|(_, _, node)| !node.open().is_ok_and(|file| file.prefix(0, 1).is_ok()))
+        .map(|(path, _, _)| path)
+        .collect()
 }
 
 /// The ELF files in a directory of this machine.

@@ -151,6 +151,41 @@ fn an_unreadable_program() {
 }
 
 #[test]
+fn a_directory_is_not_passed_where_files_in_it_cannot_be_read() {
+    if !is_root() {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let folder = temporary();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let lint = || {
+        let mut command = slimpack();
+        fail_with(
+            2,
+            command
+                .uid(NOBODY)
+                .gid(NOBODY)
+                .arg("lint")
+                .arg(folder.path()),
+        )
+    };
+    let program = folder.path().join("app");
+    fs::write(&program, hello_bytes()).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let stderr = lint();
+    assert!(stderr.contains("cannot read /app"), "{stderr}");
+    fs::remove_file(&program).unwrap();
+    let below = folder.path().join("below");
+    fs::create_dir(&below).unwrap();
+    fs::set_permissions(&below, fs::Permissions::from_mode(0o700)).unwrap();
+    let stderr = lint();
+    assert!(
+        stderr.contains("cannot read below") || stderr.contains("cannot read /below"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn an_interpreter_that_does_not_exist() {
     let folder = temporary();
     let flags = ["-Wl,--dynamic-linker=/no/such/ld.so"];
