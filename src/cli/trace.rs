@@ -13,6 +13,7 @@ use super::args::{Common, TraceArgs};
 use super::error::CliError;
 use super::progress::Progress;
 use crate::output::{Interrupts, Output, OutputError};
+use crate::report::count;
 use crate::trace::{Recording, TraceError, TraceOptions};
 
 /// After this time, users wonder whether a run will end.
@@ -45,11 +46,11 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliErro
         super::say(|err| {
             writeln!(
                 err,
-                "{}: {} paths found, {} absent, {} programs",
+                "{}: {} found, {} absent, {}",
                 args.output.display(),
-                recording.found.len(),
+                count(recording.found.len(), "path"),
                 recording.absent.len(),
-                recording.processes.len()
+                count(recording.processes.len(), "program")
             )
         });
     }

@@ -40,7 +40,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// "1 file", "3 files", "3 directories".
-fn count(number: usize, thing: &str) -> String {
+pub(crate) fn count(number: usize, thing: &str) -> String {
     match (number, thing.strip_suffix('y')) {
         (1, _) => format!("1 {thing}"),
         (_, Some(stem)) => format!("{number} {stem}ies"),

@@ -49,6 +49,7 @@ pub fn why(why: &Why, shows_all: bool, out: &mut dyn Write) -> io::Result<()> {
     match (why.chains.len().saturating_sub(shown), why.has_more_chains) {
         (0, false) => Ok(()),
         (0, true) => writeln!(out, "{DIM}and there are more chains{DIM:#}"),
+        (1, _) => writeln!(out, "{DIM}and 1 more chain (-v shows it){DIM:#}"),
         (more, _) => writeln!(out, "{DIM}and {more} more chains (-v shows them){DIM:#}"),
     }
 }
