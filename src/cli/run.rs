@@ -91,15 +91,7 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
     }
     let ran = match trial::run(&image, &start, &options) {
         Err(TrialError::Sandbox(SandboxError::NotExecuted { path, error })) => {
-            let why = Failed {
-                view: &image.view,
-                source: &*source(args, common)?,
-                start: &start,
-                ids: &trial::ids(&image.view, &start)?,
-            }
-            .not_executed(&path, &error);
-            print("error: cannot run the image", &why, args, common);
-            return Ok(ExitCode::from(status_of_start(&error)));
+            return not_executed(args, common, &image, &start, (&path, &error));
         }
         ran => ran?,
     };
@@ -108,6 +100,25 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
         super::say(|err| writeln!(err, "{message}"));
     }
     Ok(exit_code(ran.ending))
+}
+
+/// Prints why a program was not executed; nothing has to be recorded for that.
+fn not_executed(
+    args: &TryArgs,
+    common: &Common,
+    image: &Startable,
+    start: &Start,
+    (path, error): (&str, &io::Error),
+) -> Result<ExitCode, CliError> {
+    let failed = Failed {
+        view: &image.view,
+        source: &*source(args, common)?,
+        start,
+        ids: &trial::ids(&image.view, start)?,
+    };
+    let why = failed.not_executed(path, error);
+    print("error: cannot run the image", &why, args, common);
+    Ok(ExitCode::from(status_of_start(error)))
 }
 
 /// Runs an image, and prints why it fails.
