@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use foldhash::{HashMap, HashMapExt};
 
+pub(super) use dpkg::owners as dpkg_owners;
+
 use super::names_of;
 use crate::vfs::View;
 
@@ -73,8 +75,10 @@ fn can_be_owned(path: &Path) -> bool {
 }
 
 /// The files whose owners are sought, by each path that a record may have for them.
-struct WantedFiles<'f> {
+pub(super) struct WantedFiles<'f> {
     files: Vec<&'f PackedFile<'f>>,
+    /// The position that each of them was given at.
+    given: Vec<usize>,
     by_name: HashMap<Vec<u8>, Vec<usize>>,
     /// Whether a name in `by_name` has this length.
     lengths: Vec<bool>,
@@ -83,9 +87,10 @@ struct WantedFiles<'f> {
 }
 
 impl<'f> WantedFiles<'f> {
-    fn new(files: &'f [PackedFile<'f>], beside: Option<&'f PackedFile<'f>>) -> Self {
-        let owned = files.iter().filter(|file| can_be_owned(file.source));
-        let mut files: Vec<_> = owned.collect();
+    pub fn new(files: &'f [PackedFile<'f>], beside: Option<&'f PackedFile<'f>>) -> Self {
+        let owned = files.iter().enumerate();
+        let owned = owned.filter(|(_, file)| can_be_owned(file.source));
+        let (given, mut files): (Vec<_>, Vec<_>) = owned.unzip();
         let beside = beside.map(|file| {
             files.push(file);
             files.len() - 1
@@ -102,6 +107,7 @@ impl<'f> WantedFiles<'f> {
         }
         Self {
             files,
+            given,
             by_name,
             lengths,
             beside,
@@ -113,8 +119,18 @@ impl<'f> WantedFiles<'f> {
         files.all(|file| Some(*file) == self.beside)
     }
 
+    /// Number of files.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The position that a file was given at.
+    pub fn given(&self, file: usize) -> usize {
+        self.given[file]
+    }
+
     /// The files that a record calls by this absolute path: one may be packed twice.
-    fn named(&self, path: &[u8]) -> &[usize] {
+    pub fn named(&self, path: &[u8]) -> &[usize] {
         // Most lines of a list need no more than this.
         let may_be = self.lengths.get(path.len()).copied().unwrap_or_default();
         let found = may_be.then(|| self.by_name.get(path)).flatten();

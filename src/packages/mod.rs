@@ -6,6 +6,7 @@
 mod apk;
 mod cut;
 mod dpkg;
+mod installed;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use foldhash::HashSet;
 use crate::vfs::View;
 pub use cut::{PackedFile, records};
 use dpkg::List;
+pub use installed::{InstalledPackage, PackageFormat, installed};
 
 /// Largest database of all packages, in bytes.
 const MAX_DATABASE: u64 = 128 << 20;

@@ -15,6 +15,8 @@ use slimpack_vfs::bytes::ReadAt;
 
 /// Largest symbol table, and largest table of its names, that is read, in bytes.
 const MAX_SYMBOLS: u64 = 8 << 20;
+/// Largest table of the names of sections that is read, in bytes.
+const MAX_NAMES: u64 = 1 << 20;
 /// Longest function name that is kept, in bytes.
 const MAX_FUNCTION: usize = 64;
 
@@ -46,6 +48,21 @@ impl Object {
     /// When the file cannot be read.
     pub fn sections(&self, file: &dyn ReadAt) -> Result<Vec<SectionHeader>, ElfError> {
         sections(&self.header, file)
+    }
+
+    /// The section of this name; `None` when there is none, or the table is invalid.
+    pub fn section(&self, file: &dyn ReadAt, name: &[u8]) -> Option<SectionHeader> {
+        let sections = self.sections(file).ok()?;
+        let names = sections.get(usize::from(self.header.e_shstrndx))?;
+        let names = match names.sh_size <= MAX_NAMES {
+            true => file.range(names.sh_offset, names.sh_size).ok()??,
+            false => return None,
+        };
+        let has_name = |section: &&SectionHeader| {
+            let rest = names.get(section.sh_name..).unwrap_or_default();
+            rest.strip_prefix(name).and_then(|rest| rest.first()) == Some(&0)
+        };
+        sections.iter().find(has_name).cloned()
     }
 
     /// The names of the functions that the symbol table (`SHT_SYMTAB`) defines.

@@ -14,7 +14,8 @@ use foldhash::HashMap;
 
 use super::WantedFiles;
 use crate::packages::dpkg::{INFO, MAX_LIST, STATUS_D, lines, paths_of_sums, status, sums};
-use crate::packages::{MAX_DATABASE, MAX_PACKAGES};
+use crate::packages::installed::bounded;
+use crate::packages::{InstalledPackage, MAX_DATABASE, MAX_PACKAGES, PackageFormat};
 use crate::vfs::View;
 
 /// The fields of a stanza that say what a package is and where it is from (deb-control(5)), in the
@@ -82,6 +83,29 @@ pub(super) fn records(
     Some(records.into_iter().collect())
 }
 
+/// The packages that own wanted files, with `all` those that own none too; `None` without a database
+/// of dpkg.
+pub(in crate::packages) fn owners(
+    view: &View,
+    wanted: &WantedFiles<'_>,
+    all: bool,
+) -> Option<Vec<InstalledPackage>> {
+    let (status, alone) = status(view);
+    if status.is_empty() {
+        return None;
+    }
+    let installed = DebStatus::of(&status, alone);
+    let mut owners = OwnerSearch::new(view, &installed, wanted).owners();
+    let usable = installed.0.iter().filter(|stanza| stanza.is_usable());
+    let packages = usable.filter_map(|stanza| {
+        let owner = owners.remove(&stanza.key());
+        let files = owner.map(|owner| owner.files).unwrap_or_default();
+        let files: Vec<usize> = files.into_iter().map(|file| wanted.given(file)).collect();
+        (all || !files.is_empty()).then(|| stanza.package(files))
+    });
+    Some(packages.collect())
+}
+
 /// A stanza of the status, which is that of a package from its name on.
 struct DebStanza<'s> {
     name: &'s str,
@@ -147,6 +171,30 @@ impl<'s> DebStanza<'s> {
         let names = names.flat_map(|value| value.split([',', '|']));
         let names = names.filter_map(|name| name.trim().split([' ', ':']).next());
         names.collect()
+    }
+
+    /// The package, which owns `files`.
+    fn package(&self, files: Vec<usize>) -> InstalledPackage {
+        let text = |name: &str| field(self.text, name).map(bounded);
+        // "Source" is omitted if it has the same name, and its version if that is the same.
+        let source = text("Source").map(|source| match source.split_once(" (") {
+            Some((name, version)) => {
+                let version = version.trim_end_matches(')').to_owned();
+                (name.trim().to_owned(), Some(version))
+            }
+            None => (source, None),
+        });
+        InstalledPackage {
+            format: PackageFormat::Deb,
+            name: bounded(self.name),
+            version: text("Version").unwrap_or_default(),
+            architecture: text("Architecture").unwrap_or_default(),
+            source,
+            maintainer: text("Maintainer"),
+            homepage: text("Homepage"),
+            license: None,
+            files,
+        }
     }
 
     /// The stanza of its record.
