@@ -6,11 +6,13 @@
 //! free disk space, and are verified when read. Transient failures are retried with growing pauses,
 //! or when the registry says.
 
+mod attach;
 mod credentials;
 mod error;
 mod layout;
 mod wire;
 
+pub use attach::Attachment;
 pub use error::{RegistryError, Said};
 
 use std::collections::HashSet;

@@ -266,19 +266,21 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends a manifest under a tag, or under its digest.
+    /// Sends a manifest under a tag, or under its digest; returns whether the registry lists it as a
+    /// referrer of its subject.
     pub async fn push_manifest(
         &self,
         name: &str,
         media_type: &str,
         bytes: &Bytes,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let url = self.url(&format!("manifests/{name}"));
         let put = |http: &Client| {
             let request = http.put(&url).header(CONTENT_TYPE, media_type);
             request.body(bytes.clone()).timeout(PATIENCE)
         };
-        self.send(&self.reference.whole(), &put).await.map(drop)
+        let answer = self.send(&self.reference.whole(), &put).await?;
+        Ok(answer.headers().contains_key("oci-subject"))
     }
 
     /// Starts an upload session.
