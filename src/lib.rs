@@ -19,6 +19,7 @@
 //! - [`exec`]: how a process starts: `PATH`, shebang lines, shells and starters.
 //! - [`lint`]: whether everything in it would start, with [`needs`]: what programs read besides
 //!   libraries.
+//! - [`sbom`]: bills of materials.
 //! - [`report`]: output for users and for other programs.
 //!
 //! [`pack`] runs them from end to end; [`cli`] is the command line.
@@ -54,6 +55,7 @@ pub mod packages;
 pub mod proof;
 pub mod report;
 pub mod rootfs;
+pub mod sbom;
 pub mod source;
 pub mod suggest;
 pub mod trial;

@@ -169,6 +169,12 @@ impl<'s> Graph<'s> {
         self.causes.entry(at).or_default().insert(cause);
     }
 
+    /// What leads to the file at a real path: another file, if any, and the rule.
+    pub fn causes(&self, path: &Path) -> impl Iterator<Item = (Option<&Path>, &str)> {
+        let causes = self.causes.get(path).into_iter().flatten();
+        causes.map(|(by, rule)| (by.as_deref(), rule.as_str()))
+    }
+
     /// Why `path` is in the image.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use crate::output::OutputError;
 use crate::pack::PackError;
 #[cfg(feature = "registry")]
 use crate::registry::RegistryError;
+use crate::sbom::SbomError;
 use crate::source::SourceError;
 use crate::strip::LeftAlone;
 use crate::trace::{Ending, LogError, TraceError};
@@ -91,6 +92,8 @@ pub(super) enum CliError {
     Trial(#[from] TrialError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Sbom(#[from] SbomError),
     #[error(transparent)]
     Depfile(#[from] DepfileError),
     #[error(transparent)]

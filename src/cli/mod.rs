@@ -18,6 +18,7 @@ mod progress;
 mod registry;
 mod run;
 mod runtime;
+mod sbom;
 mod size;
 mod strip;
 mod trace;
@@ -114,6 +115,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Size(args)) => size::run(args, &cli.line.common),
         Some(Verb::Why(args)) => why::run(args, &cli.line.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.line.common),
+        Some(Verb::Sbom(args)) => sbom::run(args, &cli.line.common),
         Some(Verb::Trace(args)) => trace::run(args, &cli.line.common),
         Some(Verb::Run(args)) => run::run(args, &cli.line.common),
         Some(Verb::Strip(args)) => strip::run(args, &cli.line.common),

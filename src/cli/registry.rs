@@ -11,6 +11,9 @@ use crate::output::Scratch;
 #[cfg(feature = "registry")]
 use crate::output::{Interrupts, watch};
 
+#[cfg(feature = "registry")]
+pub(super) use crate::registry::Attachment;
+
 /// Prefix of the name of an image in a registry.
 pub(super) const PREFIX: &str = "docker://";
 
@@ -33,12 +36,14 @@ fn access<'a>(
     }
 }
 
-/// Pushes the layout in `folder` under all `names`, one after the other; returns a line about each.
+/// Pushes the layout in `folder` under all `names`, one after the other, with the documents that are
+/// attached; returns a line about each.
 #[cfg(feature = "registry")]
 pub(super) fn push(
     folder: &Path,
     names: &[String],
     args: &ImageArgs,
+    attached: &[Attachment],
 ) -> Result<Vec<String>, CliError> {
     use crate::registry::Registry;
     let interrupts = Interrupts::hold();
@@ -49,6 +54,9 @@ pub(super) fn push(
         let fail = |error| CliError::registry("push", name, error);
         let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
         let result = registry.push(folder, pushed.last()).map_err(fail)?;
+        for attachment in attached {
+            registry.attach(folder, attachment).map_err(fail)?;
+        }
         said.push(crate::report::pushed(&registry.name(), &result));
         pushed.push(registry);
     }
@@ -72,12 +80,23 @@ pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Scratch, CliError> {
     Ok(folder)
 }
 
+/// There is no document to attach where nothing can be pushed.
+#[cfg(not(feature = "registry"))]
+pub(super) enum NoAttachment {}
+#[cfg(not(feature = "registry"))]
+pub(super) use NoAttachment as Attachment;
+
 #[cfg(not(feature = "registry"))]
 const NONE: &str = "this slimpack was built without registry support (feature registry)";
 
 /// Always fails, because registries are not compiled in.
 #[cfg(not(feature = "registry"))]
-pub(super) fn push(_: &Path, _: &[String], _: &ImageArgs) -> Result<Vec<String>, CliError> {
+pub(super) fn push(
+    _: &Path,
+    _: &[String],
+    _: &ImageArgs,
+    _: &[Attachment],
+) -> Result<Vec<String>, CliError> {
     Err(CliError::Usage(format!(
         "cannot push: {NONE}; write to a file and use skopeo copy"
     )))

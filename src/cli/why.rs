@@ -67,30 +67,21 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     let environment = source.environment(&[], Environment::with_variables(&start.env));
     let mut graph = Graph::new(&source, &environment, &start.env);
     // A root without configuration starts nothing: only `--program` counts then.
-    let programs = match started(description, &args.image, &source) {
-        Ok(programs) => programs,
-        Err(_) if !args.programs.is_empty() => Vec::new(),
+    match started(description, &args.image, &source) {
+        Ok(programs) => add_started(&mut graph, &programs),
+        Err(_) if !args.programs.is_empty() => {}
         Err(error) => {
             return Err(CliError::Usage(format!(
                 "{}; set it with --program PATH",
                 error.to_string().trim_end_matches("; name a FILE in it")
             )));
         }
-    };
-    for path in &programs {
-        graph.add(path, "entrypoint");
     }
     for path in &args.programs {
         graph.add(&source.locate(path), "--program");
     }
     let path = source.locate(&args.path);
-    let record = whole_record(&source).or_else(|| description.map(recorded));
-    for (recorded, reason) in record.unwrap_or_default() {
-        match recorded.strip_suffix('/') {
-            None => graph.add(Path::new(&recorded), &reason),
-            Some(directory) => add_below(&mut graph, image, Path::new(directory), &reason),
-        }
-    }
+    add_recorded(&mut graph, image, &source);
     graph.why(&path).map_err(|errno| {
         let near = did_you_mean(near(image, &path).as_deref());
         CliError::Usage(format!(
@@ -100,6 +91,24 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
             errno.message()
         ))
     })
+}
+
+/// Adds what the image starts.
+pub(super) fn add_started(graph: &mut Graph<'_>, programs: &[PathBuf]) {
+    for path in programs {
+        graph.add(path, "entrypoint");
+    }
+}
+
+/// Adds what the image's record explains.
+pub(super) fn add_recorded(graph: &mut Graph<'_>, image: &Image, source: &Source) {
+    let record = whole_record(source).or_else(|| image.description.as_ref().map(recorded));
+    for (recorded, reason) in record.unwrap_or_default() {
+        match recorded.strip_suffix('/') {
+            None => graph.add(Path::new(&recorded), &reason),
+            Some(directory) => add_below(graph, image, Path::new(directory), &reason),
+        }
+    }
 }
 
 /// The record that the image has as a file; `None` if it has none that can be read.

@@ -359,3 +359,43 @@ fn every_option_of_an_image_is_a_key() {
     }
     assert!(options.len() > 20, "{options:?}");
 }
+
+#[test]
+fn bills_of_materials_are_written_beside_each_image() {
+    let project = Project::new(
+        "[[image]]\nfile = \"build/server\"\nsbom = [\"s.spdx.json\", \"cyclonedx-json=conf/x\"]\n\
+         [[image]]\nfile = \"build/tool\"\nsbom = \"t.cdx.json\"\n",
+    );
+    succeed(project.run(&["-q"]).arg("--without=package-records"));
+    for (path, name) in [
+        ("s.spdx.json", "server"),
+        ("conf/x", "server"),
+        ("t.cdx.json", "tool"),
+    ] {
+        let text = fs::read(project.at(path)).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let image = match &document["name"] {
+            serde_json::Value::Null => &document["metadata"]["component"]["name"],
+            name => name,
+        };
+        assert_eq!(image, &format!("{name}:latest"), "{path}");
+    }
+    let said = fail_with(2, &mut project.run(&["--sbom", "all.spdx.json"]));
+    assert!(said.contains("--sbom applies to one image"), "{said}");
+    succeed(&mut project.run(&["tool", "-q", "--sbom=none"]));
+    let same = "[[image]]\nfile = \"build/server\"\nsbom = \"x.spdx.json\"\n\
+                [[image]]\nfile = \"build/tool\"\nsbom = \"x.spdx.json\"\n";
+    fs::write(project.at("slimpack.toml"), same).unwrap();
+    let said = fail_with(2, &mut project.run(&[]));
+    assert!(
+        said.contains("are both written to") && said.contains("x.spdx.json"),
+        "{said}"
+    );
+    fs::write(
+        project.at("slimpack.toml"),
+        same.replace("x.spdx.json", "x.json"),
+    )
+    .unwrap();
+    let said = fail_with(2, &mut project.run(&[]));
+    assert!(said.contains("tells no format"), "{said}");
+}

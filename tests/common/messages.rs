@@ -27,6 +27,7 @@ use slimpack::proof::ProofError;
 use slimpack::registry::{RegistryError, Said};
 use slimpack::rootfs::{ProvideError, RootfsError};
 use slimpack::run::SandboxError;
+use slimpack::sbom::SbomError;
 use slimpack::source::SourceError;
 use slimpack::strip::LeftAlone;
 use slimpack::trace::{LogError, TraceError};
@@ -457,6 +458,10 @@ fn words() -> Vec<Told> {
         told(PolicyError::NoReason("SP305".into())),
         told(Config::parse("[[images]]\nname = \"app\"\n").unwrap_err()),
         told(ConfigError::TooLarge),
+        told(SbomError::File {
+            path: "/usr/bin/app".into(),
+            error: io::Error::other(Errno::AccessDenied.message()),
+        }),
     ]
 }
 

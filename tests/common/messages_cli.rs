@@ -44,6 +44,16 @@ const REFUSED: &[&[&str]] = &[
     &["help", "maek"],
     &["lint", "--config", "./reason.toml", "./app"],
     &["lint", "--explain", "SP0001"],
+    &["./app", "--sbom", "spdx-json", "--json"],
+    &["./app", "--sbom", "./a.cdx.json", "-o", "a.cdx.json"],
+    &[
+        "sbom",
+        "./root.tar.gz",
+        "-o",
+        "spdx-json",
+        "-o",
+        "cyclonedx-json",
+    ],
     &["tree", "./root.tar.gz"],
     &["why", "./root.tar.gz", "/usr/bin/app"],
     &[

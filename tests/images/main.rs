@@ -57,12 +57,16 @@ mod registries;
 #[cfg(feature = "registry")]
 mod registry_answers;
 #[cfg(feature = "registry")]
+mod registry_attached;
+#[cfg(feature = "registry")]
 mod registry_conduct;
 #[cfg(feature = "registry")]
 mod registry_double;
 mod registry_server;
 mod root_folder;
 mod runtimes;
+mod sbom;
+mod sbom_bad_input;
 mod strip_images;
 
 fn main() -> std::process::ExitCode {

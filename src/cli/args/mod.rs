@@ -13,7 +13,7 @@ pub(super) use runs::{RunArgs, TraceArgs};
 pub(super) use typed::{Typed, is_of_a_run, is_repeatable, may_lack_value, takes_booleans};
 pub(super) use verbs::{
     CompletionsArgs, DiffArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs,
-    NeedsArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
+    NeedsArgs, SbomArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
 };
 
 use std::ffi::{OsStr, OsString};
@@ -203,6 +203,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack size app.tar app-slim.tar  the ratio is that of the uncompressed bytes\n  slimpack size --json docker-daemon:app"
     )]
     Size(SizeArgs),
+    /// Write a bill of materials of an image, in SPDX or CycloneDX
+    #[command(
+        after_help = "Examples:\n  slimpack sbom app.tar > app.spdx.json\n  slimpack sbom app.tar -o app.spdx.json -o app.cdx.json\n  slimpack sbom docker-daemon:nginx:1 -o cyclonedx-json | grype\n  slimpack ./app -o app.tar --sbom app.spdx.json    at the same time as the image"
+    )]
+    Sbom(SbomArgs),
     /// Run a command and record which files it looks up, for --trace-log
     #[command(
         after_help = "Examples:\n  slimpack trace -o app.trace -- ./app --selftest\n  slimpack ./app --trace-log app.trace -o app.tar\n  slimpack trace -o app.trace --only /usr/bin/app -- sh test.sh\n\nThe command runs on this machine, as this user; no privileges are needed. Processes that it leaves\nrunning are killed, as in a container. Exit status: 0 recorded, 1 the command failed, 2 any other error."

@@ -8,6 +8,7 @@ use super::{ImageArgs, RunArgs, SourceArgs, Typed};
 use crate::cli::values::{self, Words};
 use crate::image::{Compression, Format, Tag};
 use crate::pack::{Add, Mkdir};
+use crate::sbom::SbomTarget;
 use crate::strip::Level;
 
 #[derive(Clone, Debug, Args)]
@@ -40,6 +41,12 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Output"
     )]
     pub push: Vec<String>,
+    /// Write a bill of materials to FILE, whose name ends in .spdx.json or .cdx.json
+    ///
+    /// FORMAT=FILE for any other name, and FORMAT for standard output; formats are spdx-json and
+    /// cyclonedx-json. With --push, it is also attached to the image. Repeatable.
+    #[arg(hide_short_help = true, long, value_name = "[FORMAT=]FILE", value_parser = SbomTarget::parse, help_heading = "Output")]
+    pub sbom: Vec<SbomTarget>,
     /// Load the image into docker, or podman
     #[arg(long, help_heading = "Output")]
     pub load: bool,

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::cli::values;
 use crate::lint::FailOn;
+use crate::sbom::SbomTarget;
 use crate::source::Root;
 use crate::strip::Level;
 
@@ -102,6 +103,21 @@ pub(in crate::cli) struct InspectArgs {
     /// Show every layer with its digests, and the whole history
     #[arg(long, conflicts_with = "json")]
     pub layers: bool,
+    #[command(flatten)]
+    pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SbomArgs {
+    /// Any image that inspect reads
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Write to FILE, whose name ends in .spdx.json or .cdx.json (repeatable) [default: spdx-json]
+    ///
+    /// FORMAT=FILE for any other name, and FORMAT for standard output; formats are spdx-json and
+    /// cyclonedx-json.
+    #[arg(short, long, value_name = "[FORMAT=]FILE", value_parser = SbomTarget::parse)]
+    pub output: Vec<SbomTarget>,
     #[command(flatten)]
     pub reading: ImageArgs,
 }

@@ -58,6 +58,7 @@ pub(super) fn jobs(path: &Path, typed: &PackArgs) -> Result<Vec<Job>, CliError> 
         ("-o", typed.output.is_some()),
         ("--depfile FILE", matches!(typed.depfile, Some(Some(_)))),
         ("--push", !typed.push.is_empty()),
+        ("--sbom", !typed.sbom.is_empty()),
     ];
     if let Some((option, _)) = of_one_image.iter().find(|(_, is_typed)| *is_typed)
         && sections.len() > 1
@@ -186,18 +187,26 @@ fn wanted(sections: &[ConfigSection], typed: &PackArgs) -> Result<Vec<String>, S
 
 fn one_output_each(jobs: &[Job]) -> Result<(), String> {
     for (number, job) in jobs.iter().enumerate() {
-        let same = |other: &&Job| job.args.output.is_some() && other.args.output == job.args.output;
-        if let Some(other) = jobs[..number].iter().find(same) {
-            let output = job.args.output.clone().unwrap_or_default();
-            return Err(format!(
-                "the images {} and {} are both written to {}; change the output of one",
-                other.name,
-                job.name,
-                output.display()
-            ));
+        for output in outputs(&job.args) {
+            let same = |other: &&Job| outputs(&other.args).any(|path| path == output);
+            if let Some(other) = jobs[..number].iter().find(same) {
+                return Err(format!(
+                    "the images {} and {} are both written to {}; change the output of one",
+                    other.name,
+                    job.name,
+                    output.display()
+                ));
+            }
         }
     }
     Ok(())
+}
+
+/// The files that an image and its bills of materials are written to; `-` is standard output.
+fn outputs(args: &PackArgs) -> impl Iterator<Item = &Path> {
+    let bills = args.sbom.iter();
+    let bills = bills.map(|target| target.file().unwrap_or(Path::new("-")));
+    args.output.as_deref().into_iter().chain(bills)
 }
 
 /// The needs of a list, each as a word of its own; any other word as it is.

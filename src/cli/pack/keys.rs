@@ -12,6 +12,7 @@ use toml::Value;
 
 use crate::cli::args::{Cli, Typed, is_of_a_run, is_repeatable, may_lack_value};
 use crate::cli::{inspect, location, values};
+use crate::sbom::SbomTarget;
 
 /// The key that holds the programs: the positional arguments.
 pub(super) const FILE: &str = "file";
@@ -125,9 +126,9 @@ impl<'k> Key<'k> {
         names.any(|name| name.as_str() == "MODE")
     }
 
-    /// Whether a value contains a path and more: `SRC[:DEST]`, `[ARCH=]DIR`.
+    /// Whether a value contains a path and more: `SRC[:DEST]`, `[ARCH=]DIR`, `[FORMAT=]FILE`.
     fn is_path_with_more(self) -> bool {
-        matches!(self.name(), "add" | "root")
+        matches!(self.name(), "add" | "root" | "sbom")
     }
 
     fn is_repeatable(self) -> bool {
@@ -269,6 +270,10 @@ impl<'k> Key<'k> {
                 }
                 _ => place.directory.join(text).into(),
             },
+            "sbom" => SbomTarget::parse(text)?
+                .below(place.directory)
+                .to_string()
+                .into(),
             // A name of docker or of a registry is not a path.
             "from" if inspect::is_elsewhere(Path::new(text)) => text.into(),
             "from" => {

@@ -1,5 +1,6 @@
 //! `slimpack FILE... [-o OUT]`.
 
+mod bills;
 mod config;
 mod hints;
 mod keys;
@@ -22,7 +23,9 @@ use super::progress::Progress;
 use crate::image::read::Interest;
 use crate::pack::{self, Options, Plan, TracedRuns};
 use crate::report::{self, Made};
+use bills::Bills;
 pub(super) use keys::schema;
+pub(super) use options::source_date_epoch;
 use target::OutputTarget;
 
 pub(super) fn run(args: &PackArgs, common: &Common) -> Result<ExitCode, CliError> {
@@ -161,14 +164,16 @@ fn write(
         let bytes = plans.iter().map(|plan| plan.rootfs.bytes()).sum();
         Progress::start(what, Some(bytes), common.quiet || !shows_progress)
     });
-    let (made, delivered) = target.write(plans, args, options)?;
-    drop(progress);
+    let mut bills = Bills::open(args, plans)?;
+    let (made, delivered) = target.write(plans, args, options, &mut bills)?;
     let mut said = ConsoleOutput::default();
+    bills.publish(args, common, &mut said)?;
+    drop(progress);
     let output = target.output().unwrap_or(Path::new("-"));
     if args.json {
         print_json(plans, &made, output, &mut said.out)?;
-    } else if common.quiet {
-        // Only the image was requested.
+    } else if common.quiet || bills::is_on_stdout(args) {
+        // Only the image was requested, or the bill of materials.
     } else if matches!(made, Made::Nothing) && delivered.is_empty() {
         for plan in plans {
             report::plan(plan, common.verbose > 0, &mut said.out)?;
@@ -191,7 +196,8 @@ fn suggest(
     said: &mut ConsoleOutput,
 ) -> Result<(), CliError> {
     let found = pack::without_trace(options, plan)?;
-    let is_free = !args.json && args.output.as_deref() != Some(Path::new("-"));
+    let is_output = args.output.as_deref() == Some(Path::new("-"));
+    let is_free = !args.json && !is_output && !bills::is_on_stdout(args);
     let out = if is_free {
         &mut said.out
     } else {

@@ -134,7 +134,7 @@ fn last_of_each_name(variables: &[String]) -> Vec<String> {
 
 /// The time stamp of everything in the image, in seconds (reproducible-builds.org); 1970 if
 /// the variable is not set.
-fn source_date_epoch() -> Result<u64, CliError> {
+pub(in crate::cli) fn source_date_epoch() -> Result<u64, CliError> {
     let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else {
         return Ok(0);
     };

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::bills::{self, Bills};
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
 use crate::cli::inspect;
@@ -95,6 +96,7 @@ impl OutputTarget {
         }
         let depfile = dependency_file(args, output)?;
         refuse_misleading_name(output, style)?;
+        bills::refuse_same_file(args, [Some(output.as_path()), depfile.as_deref()])?;
         refuse_to_replace_input(output, &args.files)?;
         Ok(target(Place::Path(output.clone(), depfile)))
     }
@@ -116,6 +118,7 @@ impl OutputTarget {
         plans: &[Plan],
         args: &PackArgs,
         options: &Options,
+        bills: &mut Bills<'_>,
     ) -> Result<(Made, Vec<String>), CliError> {
         if plans.len() > 1 && !self.style.format.is_image() {
             let platforms = plans.iter().map(|plan| plan.settings.platform.to_string());
@@ -147,7 +150,10 @@ impl OutputTarget {
         {
             write_debug_files(plans, folder)?;
         }
-        Ok((made, deliver(plans, self.style, args)?))
+        if let Made::Written { written, .. } = &made {
+            bills.know(written);
+        }
+        Ok((made, deliver(plans, self.style, args, bills)?))
     }
 
     /// Writes a file or directory. The dependency file is published first: with a new one and an
@@ -160,7 +166,7 @@ impl OutputTarget {
         args: &PackArgs,
         options: &Options,
     ) -> Result<Made, CliError> {
-        refuse_inputs(plans, [Some(path), depfile])?;
+        refuse_inputs(plans, &[Some(path), depfile])?;
         let depfile = match depfile {
             None => None,
             Some(named) => Some(Dependencies {
@@ -275,10 +281,15 @@ fn written_anew(path: &Path, written: Result<Written, ImageError>) -> Result<Mad
 
 /// Loads images into the engine and pushes them to registries, if requested; returns a text about
 /// each.
-fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>, CliError> {
+fn deliver(
+    plans: &[Plan],
+    style: Style,
+    args: &PackArgs,
+    bills: &mut Bills<'_>,
+) -> Result<Vec<String>, CliError> {
     let mut delivered = Vec::new();
     if args.load {
-        delivered.push(format!("loaded into {}", load(plans, style)?));
+        delivered.push(format!("loaded into {}", load(plans, style, bills)?));
     }
     if !args.push.is_empty() {
         let fail = |error| image(Path::new("a temporary directory"), error);
@@ -288,14 +299,16 @@ fn deliver(plans: &[Plan], style: Style, args: &PackArgs) -> Result<Vec<String>,
         if let Some(signal) = interrupts.received() {
             return Err(CliError::Interrupted(signal));
         }
-        written.map_err(fail)?;
-        delivered.extend(registry::push(folder.path(), &args.push, &args.reading)?);
+        bills.know(&written.map_err(fail)?);
+        let attached = bills.attachments()?;
+        let pushed = registry::push(folder.path(), &args.push, &args.reading, attached)?;
+        delivered.extend(pushed);
     }
     Ok(delivered)
 }
 
 /// Loads images into the local engine; returns its name.
-fn load(plans: &[Plan], style: Style) -> Result<&'static str, CliError> {
+fn load(plans: &[Plan], style: Style, bills: &mut Bills<'_>) -> Result<&'static str, CliError> {
     let engine = Engine::find()?;
     let mut loading = engine.load()?;
     let written = match loading.pipe() {
@@ -304,7 +317,7 @@ fn load(plans: &[Plan], style: Style) -> Result<&'static str, CliError> {
     };
     // If the engine stopped reading, its own message says why.
     loading.finish()?;
-    written.map_err(|error| image(Path::new("to the engine"), error))?;
+    bills.know(&written.map_err(|error| image(Path::new("to the engine"), error))?);
     Ok(engine.name())
 }
 
@@ -381,8 +394,8 @@ fn dependencies(
 }
 
 /// Refuses outputs that are inputs of the image.
-fn refuse_inputs(plans: &[Plan], outputs: [Option<&Path>; 2]) -> Result<(), CliError> {
-    for output in outputs.into_iter().flatten() {
+pub(super) fn refuse_inputs(plans: &[Plan], outputs: &[Option<&Path>]) -> Result<(), CliError> {
+    for output in outputs.iter().flatten() {
         let at = place(output);
         for plan in plans {
             if plan.inputs.files.contains(&at) {
@@ -524,7 +537,7 @@ fn is_below_ninja(folder: &Path) -> bool {
 }
 
 /// The real path of a file that may not exist yet, with links resolved.
-fn place(path: &Path) -> PathBuf {
+pub(super) fn place(path: &Path) -> PathBuf {
     if let Ok(real) = fs::canonicalize(path) {
         return real;
     }
@@ -566,7 +579,7 @@ fn refuse_misleading_name(output: &Path, style: Style) -> Result<(), CliError> {
     )))
 }
 
-fn refuse_to_replace_input(output: &Path, files: &[PathBuf]) -> Result<(), CliError> {
+pub(super) fn refuse_to_replace_input(output: &Path, files: &[PathBuf]) -> Result<(), CliError> {
     use std::os::unix::fs::MetadataExt;
     let identity = |path: &Path| {
         let found = fs::metadata(path).ok()?;
