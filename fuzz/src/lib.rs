@@ -10,6 +10,7 @@
 mod elf;
 mod files;
 mod images;
+mod materials;
 mod mutate;
 #[cfg(feature = "registry")]
 mod registry;
@@ -18,6 +19,7 @@ mod seeds;
 pub use elf::{cache, closure, elf, strip, symbols};
 pub use files::{config, gconv, needs, packages, pyinstaller, script, trace, words};
 pub use images::{compression, docker, image, oci, root, tar};
+pub use materials::{build_info, copyright};
 pub use mutate::Mutator;
 #[cfg(feature = "registry")]
 pub use registry::registry;
@@ -40,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     ("oci", oci),
     ("root", root),
     ("packages", packages),
+    ("build_info", build_info),
+    ("copyright", copyright),
     ("gconv", gconv),
     ("needs", needs),
     ("script", script),

@@ -36,6 +36,8 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             b"0123456789abcdef0123456789abcdef  usr/lib/libz.so.1\n",
             b"C:Q1\nP:zlib\no:zlib\nD:so:libc.musl-x86_64.so.1 b>=1\nF:usr/lib\nR:libz.so.1\n\nP:b\n",
         ])],
+        "build_info" => build_info(),
+        "copyright" => vec![COPYRIGHT.as_bytes().to_vec()],
         "gconv" => vec![join(&[
             b"UTF-16+LATIN1+GBK",
             b"alias UTF16// UTF-16//\nalias LATIN1// ISO-8859-1//\nmodule INTERNAL UTF-16// UTF-16 1\n\
@@ -81,6 +83,28 @@ reason = "they belong there"
 "#;
 const WORDS: &str = "SP305:/usr/{bin,lib}/**/*[a-z]?\ngconv=UTF-16+LATIN1\nall\n**/**/**/**/a*b*c*\n\
                      localhost:5000/me/app:1.0@sha256:0\n\u{202e}\u{1b}[2J\u{85}x\n[!a-\\]]{a,{b,c}}\n";
+
+const COPYRIGHT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
+    Upstream-Name: app\n\nFiles: *\nCopyright: 2020, A\nLicense: GPL-2+ or Expat\n\nFiles: b\n\
+    License: BSD-3-clause and my-own\n Text.\n .\n License: none\n\nLicense: GPL-2 with exception, or ISC\n";
+
+/// Build information of Go with strings and with pointers, and the crates of a program of Rust.
+fn build_info() -> Vec<Vec<u8>> {
+    const MODULES: &[u8] =
+        b"0123456789abcdefpath\ta\nmod\ta.org/a\tv1.0.0\th1:x=\ndep\tb.org/b/v2\tv2.0.0\n\
+        =>\tc.org/c\tv1.0.1\th1:y=\nbuild\tCGO_ENABLED=0\n0123456789abcdef";
+    const CRATES: &[u8] = br#"{"packages":[{"name":"app","version":"0.1.0","source":"local",
+        "dependencies":[1],"root":true},{"name":"libc","version":"0.2.1","source":"crates.io"}]}"#;
+    let size = MODULES.len() as u64;
+    let header = |flags: u8| [b"\xff Go buildinf:\x08", &[flags][..]].concat();
+    let length = [(size & 0x7f | 0x80) as u8, (size >> 7) as u8];
+    let inline = [&header(2), &[0; 16][..], b"\x06go1.20", &length, MODULES].concat();
+    let words = [0x1020, 0x1030, 0x1040, 6, 0x1046, size].map(u64::to_le_bytes);
+    let pointers = [&header(0), &words.concat()[..], b"go1.17", MODULES].concat();
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    zlib.write_all(CRATES).expect("memory takes all");
+    vec![inline, pointers, zlib.finish().expect("memory takes all")]
+}
 
 /// The files of an input that stands for several.
 fn join(parts: &[&[u8]]) -> Vec<u8> {
