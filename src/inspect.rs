@@ -4,10 +4,10 @@
 //! and wasted bytes.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::elf::Linkage;
-use crate::image::read::{Duplicate, Head, Image};
+use crate::image::read::{Duplicate, Head, Image, Node, Tree};
 use crate::loader::Objects;
 use crate::vfs::{NodeKind, View};
 
@@ -35,6 +35,19 @@ impl FileKind {
         Self::Data,
         Self::Link,
     ];
+
+    /// The kind of the file at `path`; `None` for directories, devices, pipes and sockets.
+    pub fn of(view: &View, path: &Path, node: &Node) -> Option<Self> {
+        match node.kind() {
+            NodeKind::Directory | NodeKind::Special => None,
+            NodeKind::Symlink => Some(Self::Link),
+            NodeKind::File => Some(match node.head() {
+                Head::Elf => elf_kind(view, path),
+                Head::Script => Self::Script,
+                Head::Other => Self::Data,
+            }),
+        }
+    }
 
     /// The name used in reports and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -102,30 +115,19 @@ impl Figures {
         };
         let mut seen = HashSet::new();
         for (path, number, node) in tree.walk().skip(1) {
-            let kind = match node.kind() {
-                NodeKind::Directory => {
-                    figures.folders += 1;
-                    continue;
-                }
-                NodeKind::Special => {
-                    figures.specials += 1;
-                    continue;
-                }
-                NodeKind::Symlink => {
-                    figures.links += 1;
-                    FileKind::Link
-                }
+            match node.kind() {
+                NodeKind::Directory => figures.folders += 1,
+                NodeKind::Special => figures.specials += 1,
+                NodeKind::Symlink => figures.links += 1,
                 // A hard link to a file that has been counted already.
                 NodeKind::File if !seen.insert(number) => continue,
                 NodeKind::File => {
                     figures.files += 1;
                     figures.bytes = figures.bytes.saturating_add(node.size);
-                    match node.head() {
-                        Head::Elf => elf_kind(view, &path),
-                        Head::Script => FileKind::Script,
-                        Head::Other => FileKind::Data,
-                    }
                 }
+            }
+            let Some(kind) = FileKind::of(view, &path, node) else {
+                continue;
             };
             let share = &mut figures.kinds[kind as usize];
             share.files += 1;
@@ -149,7 +151,7 @@ impl Figures {
 }
 
 /// Whether an ELF file is a program or a library; object files and damaged files count as data.
-fn elf_kind(view: &View, path: &std::path::Path) -> FileKind {
+fn elf_kind(view: &View, path: &Path) -> FileKind {
     let facts = view.walk(path).and_then(|walk| view.facts(&walk));
     match facts {
         Ok(Ok(object)) if object.segments.is_empty() => FileKind::Data,
@@ -157,4 +159,25 @@ fn elf_kind(view: &View, path: &std::path::Path) -> FileKind {
         Ok(Ok(_)) => FileKind::Program,
         _ => FileKind::Data,
     }
+}
+
+/// For each layer, the bytes of its files that no later layer hides.
+pub fn visible_bytes(image: &Image) -> Vec<u64> {
+    let mut visible = vec![0_u64; image.layers.len()];
+    let mut seen = HashSet::new();
+    for (_, number, node) in image.tree.walk() {
+        if let Some(bytes) = visible.get_mut(node.layer as usize)
+            && seen.insert(number)
+        {
+            *bytes = bytes.saturating_add(node.size);
+        }
+    }
+    visible
+}
+
+/// The bytes of all regular files, hard links counted once.
+pub fn file_bytes(tree: &Tree) -> u64 {
+    let mut seen = HashSet::new();
+    let nodes = tree.walk().filter(|(_, number, _)| seen.insert(*number));
+    nodes.fold(0, |sum, (_, _, node)| sum.saturating_add(node.size))
 }

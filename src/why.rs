@@ -4,7 +4,7 @@
 //! or from the needs in its record, to the file, with the rule at each step. The chains are
 //! resolved again from the files; the record of a pack explains what no loader requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -201,6 +201,54 @@ impl<'s> Graph<'s> {
             },
             path: at,
         })
+    }
+}
+
+impl Graph<'_> {
+    /// All edges: the file that leads to another, that one, and the rule.
+    pub fn edges(&self) -> impl Iterator<Item = (&Path, &Path, &str)> {
+        self.causes.iter().flat_map(|(to, causes)| {
+            let causes = causes.iter();
+            causes.filter_map(|(by, rule)| Some((by.as_deref()?, to.as_path(), rule.as_str())))
+        })
+    }
+
+    /// The last step of the first chain that [`Self::why`] reports for each file: the file before
+    /// it, if any, and the rule.
+    pub fn last_steps(&self) -> BTreeMap<&Path, (Option<&Path>, &str)> {
+        let mut leads_to: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
+        for (by, to, _) in self.edges() {
+            leads_to.entry(by).or_default().push(to);
+        }
+        // The search of `why` prefers the shortest chain, and then the first cause of each file.
+        let (mut distance, mut pending) = (BTreeMap::new(), VecDeque::new());
+        for (at, causes) in &self.causes {
+            if causes.iter().any(|(by, _)| by.is_none()) {
+                distance.insert(at.as_path(), 0_usize);
+                pending.push_back(at.as_path());
+            }
+        }
+        while let Some(at) = pending.pop_front() {
+            let next = distance[at] + 1;
+            for to in leads_to.get(at).into_iter().flatten() {
+                if !distance.contains_key(to) {
+                    distance.insert(to, next);
+                    pending.push_back(to);
+                }
+            }
+        }
+        let mut last = BTreeMap::new();
+        for (at, steps) in &distance {
+            let mut causes = self.causes.get(*at).into_iter().flatten();
+            let cause = causes.find(|(by, _)| match by {
+                None => *steps == 0,
+                Some(by) => distance.get(by.as_path()).map(|before| before + 1) == Some(*steps),
+            });
+            if let Some((by, rule)) = cause {
+                last.insert(*at, (by.as_deref(), rule.as_str()));
+            }
+        }
+        last
     }
 }
 

@@ -15,9 +15,12 @@ use super::progress::Progress;
 use crate::binding::Binder;
 use crate::config::Config;
 use crate::exec::{Interpreters, Start};
-use crate::image::read::{AnomalyKind, Description, Head, Image, Interest, Kind, ReadError, Tree};
+use crate::image::read::{
+    AnomalyKind, Description, Head, Image, Interest, Kind, Layer, ReadError, Tree,
+};
 use crate::lint::{
-    self, Context, Findings, Ignore, Policy, PolicyError, Runtime, Scope, Survey, known_rule,
+    self, Context, ElfFile, Findings, Ignore, Policy, PolicyError, Runtime, Scope, Survey,
+    known_rule,
 };
 use crate::loader::Environment;
 use crate::output::Output;
@@ -157,21 +160,12 @@ impl Linter<'_> {
 
     /// The policy with the `slimpack.toml` next to the target, unless `--config` was given.
     fn policy_for(&self, target: &Path) -> Result<Policy, CliError> {
-        let mut policy = self.policy.clone();
-        let folder = match ImageLocation::of(target).path.parent() {
-            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-            Some(folder) => folder,
-            None => Path::new("/"),
-        };
-        let beside = folder.join(POLICY_FILE);
-        if self.args.config.is_none() && target != Path::new("-") && beside.is_file() {
-            add_file(
-                &mut policy,
-                &beside,
-                self.args.fail_on.is_some() || self.args.runtime,
-            )?;
+        let policy = self.policy.clone();
+        let fail_on_is_set = self.args.fail_on.is_some() || self.args.runtime;
+        match self.args.config {
+            Some(_) => Ok(policy),
+            None => with_file_beside(policy, target, fail_on_is_set),
         }
-        Ok(policy)
     }
 
     /// Checks files of this machine, or of a sysroot.
@@ -210,7 +204,7 @@ impl Linter<'_> {
                 }
             })?;
         }
-        let findings = lint::lint(&context, policy, || Ok(Vec::new()))?;
+        let findings = lint::lint(&context, policy, None)?;
         Ok(Linted {
             name: name.display().to_string(),
             path: name.to_path_buf(),
@@ -290,33 +284,90 @@ impl Linter<'_> {
     ) -> Result<(Findings, Vec<PathBuf>), CliError> {
         let start = Start::of(image.description.as_ref());
         let source = Source::of_image(path, image.view(), &start.working_dir);
-        let variables: Vec<String> = start.env.iter().chain(&self.args.env).cloned().collect();
         let verification = image.verification;
+        let runtime = self.args.runtime.then(|| Runtime {
+            programs: programs_started(path, image.description.as_ref(), &source),
+        });
         let context = Context {
-            survey: Survey::of_tree(&image.tree, &source.view),
-            scope: Scope::Root(&image.tree),
-            binder: Binder::new(&source.view),
-            started: start.program(&source.view).ok(),
-            runtime: self.args.runtime.then(|| Runtime {
-                programs: programs_started(path, image.description.as_ref(), &source),
-            }),
-            platform: image
-                .description
-                .as_ref()
-                .map(|image| image.platform.clone()),
-            layers: &image.layers,
-            environment: Environment {
-                working_dir: source.working_dir(),
-                ..Environment::with_variables(&variables)
-            },
-            start,
-            names: OnceLock::new(),
-            source: &source,
+            runtime,
+            environment: environment(&source, start.env.iter().chain(&self.args.env)),
+            ..context(
+                image.description.as_ref(),
+                &image.tree,
+                &image.layers,
+                &source,
+            )
         };
         // The digests were computed in the meantime.
-        let findings = lint::lint(&context, policy, || verification.finish())
+        let findings = lint::lint(&context, policy, Some(verification))
             .map_err(|error| CliError::image(path, error.into()))?;
         Ok((findings, context.survey.unreadable))
+    }
+}
+
+/// A policy with the `slimpack.toml` next to the target, if there is one.
+fn with_file_beside(
+    mut policy: Policy,
+    target: &Path,
+    fail_on_is_set: bool,
+) -> Result<Policy, CliError> {
+    let folder = match ImageLocation::of(target).path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    let beside = folder.join(POLICY_FILE);
+    if target != Path::new("-") && beside.is_file() {
+        add_file(&mut policy, &beside, fail_on_is_set)?;
+    }
+    Ok(policy)
+}
+
+/// What `slimpack lint` finds in an image without options; digests are not checked.
+pub(super) fn findings(path: &Path, image: &Image, source: &Source) -> Result<Findings, CliError> {
+    let policy = with_file_beside(Policy::default(), path, false)?;
+    let description = image.description.as_ref();
+    let context = context(description, &image.tree, &image.layers, source);
+    Ok(lint::lint(&context, &policy, None)?)
+}
+
+/// All programs of an image, then its libraries, each by path.
+pub(super) fn programs_then_libraries(image: &Image, source: &Source) -> Vec<PathBuf> {
+    let elf = Survey::of_tree(&image.tree, &source.view).elf;
+    let (programs, libraries): (Vec<_>, Vec<_>) = elf.into_iter().partition(ElfFile::is_program);
+    let all = programs.into_iter().chain(libraries);
+    all.map(|file| file.path).collect()
+}
+
+/// The variables of a loader's environment in an image.
+fn environment<'v>(source: &Source, variables: impl Iterator<Item = &'v String>) -> Environment {
+    let variables: Vec<String> = variables.cloned().collect();
+    Environment {
+        working_dir: source.working_dir(),
+        ..Environment::with_variables(&variables)
+    }
+}
+
+/// An image as a target.
+fn context<'a>(
+    description: Option<&Description>,
+    tree: &'a Tree,
+    layers: &'a [Layer],
+    source: &'a Source,
+) -> Context<'a> {
+    let start = Start::of(description);
+    Context {
+        survey: Survey::of_tree(tree, &source.view),
+        scope: Scope::Root(tree),
+        binder: Binder::new(&source.view),
+        started: start.program(&source.view).ok(),
+        runtime: None,
+        platform: description.map(|image| image.platform.clone()),
+        layers,
+        environment: environment(source, start.env.iter()),
+        start,
+        names: OnceLock::new(),
+        source,
     }
 }
 

@@ -130,9 +130,7 @@ fn inventory(path: &Path, image: &Image) -> Result<Inventory, CliError> {
     let environment = source.environment(&[], Environment::with_variables(&start.env));
     let mut graph = Graph::new(&source, &environment, &start.env);
     // An image that starts nothing has no reasons but those of its record.
-    if let Ok(programs) = started(description, path, &source) {
-        add_started(&mut graph, &programs);
-    }
+    let _ = add_started(&mut graph, image, path, &source);
     add_recorded(&mut graph, image, &source);
     let created = description.and_then(|description| description.config.created().as_ref());
     let created = created.and_then(|text| text.parse::<jiff::Timestamp>().ok());

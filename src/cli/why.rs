@@ -15,7 +15,7 @@ use crate::exec::Start;
 use crate::image::read::{Image, Interest};
 use crate::image::{MAX_RECORD_FILE, RECORD_FILE, recorded};
 use crate::loader::Environment;
-use crate::pack::started;
+use crate::pack::{PackError, started};
 use crate::report;
 use crate::source::Source;
 use crate::suggest::{did_you_mean, nearest};
@@ -61,14 +61,12 @@ pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError>
 }
 
 fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
-    let description = image.description.as_ref();
-    let start = Start::of(description);
+    let start = Start::of(image.description.as_ref());
     let source = Source::of_image(&args.image, image.view(), &start.working_dir);
     let environment = source.environment(&[], Environment::with_variables(&start.env));
     let mut graph = Graph::new(&source, &environment, &start.env);
     // A root without configuration starts nothing: only `--program` counts then.
-    match started(description, &args.image, &source) {
-        Ok(programs) => add_started(&mut graph, &programs),
+    match add_started(&mut graph, image, &args.image, &source) {
         Err(_) if !args.programs.is_empty() => {}
         Err(error) => {
             return Err(CliError::Usage(format!(
@@ -76,12 +74,13 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
                 error.to_string().trim_end_matches("; name a FILE in it")
             )));
         }
+        Ok(()) => {}
     }
     for path in &args.programs {
         graph.add(&source.locate(path), "--program");
     }
-    let path = source.locate(&args.path);
     add_recorded(&mut graph, image, &source);
+    let path = source.locate(&args.path);
     graph.why(&path).map_err(|errno| {
         let near = did_you_mean(near(image, &path).as_deref());
         CliError::Usage(format!(
@@ -93,16 +92,26 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     })
 }
 
-/// Adds what the image starts.
-pub(super) fn add_started(graph: &mut Graph<'_>, programs: &[PathBuf]) {
-    for path in programs {
-        graph.add(path, "entrypoint");
+/// Adds what an image starts.
+///
+/// # Errors
+/// When it starts nothing, or does not contain the program.
+pub(super) fn add_started(
+    graph: &mut Graph<'_>,
+    image: &Image,
+    name: &Path,
+    source: &Source,
+) -> Result<(), PackError> {
+    for path in started(image.description.as_ref(), name, source)? {
+        graph.add(&path, "entrypoint");
     }
+    Ok(())
 }
 
-/// Adds what the image's record explains.
+/// Adds what the record of a packed image explains.
 pub(super) fn add_recorded(graph: &mut Graph<'_>, image: &Image, source: &Source) {
-    let record = whole_record(source).or_else(|| image.description.as_ref().map(recorded));
+    let description = image.description.as_ref();
+    let record = whole_record(source).or_else(|| description.map(recorded));
     for (recorded, reason) in record.unwrap_or_default() {
         match recorded.strip_suffix('/') {
             None => graph.add(Path::new(&recorded), &reason),

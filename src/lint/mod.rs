@@ -27,7 +27,7 @@ use finding::Merger;
 use rayon::prelude::*;
 
 use crate::closure::{Closure, ClosureError, Program};
-use crate::image::read::Fault;
+use crate::image::read::{Fault, Verification};
 use crate::vfs::FileId;
 
 /// The result of checking one target.
@@ -42,15 +42,15 @@ pub struct Findings {
     pub ignored: usize,
 }
 
-/// Checks everything in a target. `faults` returns the blobs that do not match their descriptors;
-/// it is called last, so that they can be verified in the meantime.
+/// Checks everything in a target. `digests` finds the blobs that do not match their descriptors; it
+/// is asked last, so that they can be verified in the meantime.
 ///
 /// # Errors
-/// The error of `faults`: a blob cannot be read.
+/// The error of `digests`: a blob cannot be read.
 pub fn lint(
     context: &Context<'_>,
     policy: &Policy,
-    faults: impl FnOnce() -> io::Result<Vec<Fault>>,
+    digests: Option<Verification>,
 ) -> io::Result<Findings> {
     let survey = &context.survey;
     let started = context.started.as_deref().and_then(|path| {
@@ -67,7 +67,8 @@ pub fn lint(
         || check_elf_files(context, &mut merger, &is_started),
     );
     merger.add(of_target, &is_started);
-    merger.add(rules::faults(&faults()?), &is_started);
+    let faults = digests.map_or(Ok(Vec::new()), Verification::finish)?;
+    merger.add(rules::faults(&faults), &is_started);
     let mut findings = merger.finish(&is_started);
     for finding in &mut findings {
         finding.layer = context.layer_of(&finding.path);

@@ -1,7 +1,7 @@
 //! apk's database.
 //!
-//! In: `/lib/apk/db/installed`, one database of all packages: "P:" is the package, "o:" its
-//! origin, "D:" its dependencies, "F:" a directory, "R:" a file in it. Out: [`Packages`].
+//! In: `/lib/apk/db/installed`, one database of all packages: "P:" is the package, "V:" its
+//! version, "o:" its origin, "D:" its dependencies, "F:" a directory, "R:" a file in it. Out: [`Packages`].
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -42,6 +42,12 @@ pub(super) fn read(view: &View) -> Option<Packages> {
                 packages
                     .origins
                     .note(&package, |origin| origin.source = source);
+            }
+            b"V:" => {
+                let version = String::from_utf8_lossy(value).into_owned();
+                packages
+                    .origins
+                    .note(&package, |origin| origin.version = version);
             }
             b"D:" => {
                 let needs = String::from_utf8_lossy(value);

@@ -75,26 +75,30 @@ pub fn diff_settings(settings: &[Setting], out: &mut dyn Write) -> io::Result<()
 /// When `out` fails.
 pub fn diff_elf(changes: &[ElfChange], out: &mut dyn Write) -> io::Result<()> {
     for change in changes {
-        let fact = one_line(&change.fact);
-        match (&change.before, &change.after) {
-            (Some(before), Some(after)) => {
-                writeln!(
-                    out,
-                    "    {fact}  {} → {}",
-                    one_line(before),
-                    one_line(after)
-                )?;
-            }
-            (Some(before), None) => {
-                writeln!(out, "    {REMOVED}- {fact} {}{REMOVED:#}", one_line(before))?;
-            }
-            (None, Some(after)) => {
-                writeln!(out, "    {ADDED}+ {fact} {}{ADDED:#}", one_line(after))?;
-            }
-            (None, None) => {}
+        let (sign, text) = elf_change_text(change);
+        match sign {
+            '-' => writeln!(out, "    {REMOVED}- {text}{REMOVED:#}")?,
+            '+' => writeln!(out, "    {ADDED}+ {text}{ADDED:#}")?,
+            _ => writeln!(out, "    {text}")?,
         }
     }
     Ok(())
+}
+
+/// A change of an ELF file as text, and whether it was added (`+`), removed (`-`) or changed (`~`).
+pub(crate) fn elf_change_text(change: &ElfChange) -> (char, String) {
+    let fact = one_line(&change.fact);
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => {
+            let (before, after) = (one_line(before), one_line(after));
+            ('~', format!("{fact}  {before} → {after}"))
+        }
+        (Some(before), None) => ('-', format!("{fact} {}", one_line(before))),
+        (None, after) => {
+            let after = after.as_deref().unwrap_or_default();
+            ('+', format!("{fact} {}", one_line(after)))
+        }
+    }
 }
 
 fn line(sign: char, style: Style, entry: &DiffEntry, out: &mut dyn Write) -> io::Result<()> {
@@ -107,34 +111,38 @@ fn line(sign: char, style: Style, entry: &DiffEntry, out: &mut dyn Write) -> io:
 }
 
 fn describe(change: &Change, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "    {}", change_text(change))?;
     match change {
-        Change::Type { before, after } => writeln!(out, "    type  {before} → {after}"),
-        Change::Mode { before, after } => writeln!(out, "    mode  {before} → {after}"),
-        Change::Owner { before, after } => writeln!(out, "    owner  {before} → {after}"),
+        Change::Content { elf, .. } => diff_elf(elf, out),
+        _ => Ok(()),
+    }
+}
+
+/// A change as text, without the changes inside an ELF file.
+pub(crate) fn change_text(change: &Change) -> String {
+    match change {
+        Change::Type { before, after } => format!("type  {before} → {after}"),
+        Change::Mode { before, after } => format!("mode  {before} → {after}"),
+        Change::Owner { before, after } => format!("owner  {before} → {after}"),
         Change::Capabilities { before, after } => {
             let text = |capabilities: &Option<String>| match capabilities {
                 Some(text) => text.clone(),
                 None => "none".to_owned(),
             };
-            let (before, after) = (text(before), text(after));
-            writeln!(out, "    capabilities  {before} → {after}")
+            format!("capabilities  {} → {}", text(before), text(after))
         }
         Change::Target { before, after } => {
-            writeln!(out, "    target  {} → {}", shown(before), shown(after))
+            format!("target  {} → {}", shown(before), shown(after))
         }
-        Change::Content { before, after, elf } => {
-            match before == after {
-                true => writeln!(out, "    content  {}", size(*before))?,
-                false => writeln!(
-                    out,
-                    "    content  {} → {} ({})",
-                    size(*before),
-                    size(*after),
-                    difference(*before, *after)
-                )?,
-            }
-            diff_elf(elf, out)
+        Change::Content { before, after, .. } if before == after => {
+            format!("content  {}", size(*before))
         }
+        Change::Content { before, after, .. } => format!(
+            "content  {} → {} ({})",
+            size(*before),
+            size(*after),
+            difference(*before, *after)
+        ),
     }
 }
 

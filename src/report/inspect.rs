@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
+use oci_spec::image::Config;
 
 use super::{count, size};
 use crate::image::read::{Description, Image, Layer, Node};
-use crate::inspect::{Figures, FileKind};
+use crate::inspect::{Figures, FileKind, visible_bytes};
 use crate::vfs::{Capabilities, NodeKind, one_line};
 
 const BOLD: Style = Style::new().bold();
@@ -39,9 +40,12 @@ pub struct Detail {
 }
 
 /// A row of the history; the oldest comes first.
-pub(super) struct HistoryRow {
+pub struct HistoryRow {
+    /// When, as in the configuration.
     pub created: Option<String>,
+    /// The command.
     pub created_by: String,
+    /// What the builder says of it, unless that is empty.
     pub comment: Option<String>,
     /// Index of the layer that it created.
     pub layer: Option<usize>,
@@ -50,7 +54,7 @@ pub(super) struct HistoryRow {
 }
 
 /// The history, each row with the layer that it created.
-pub(super) fn history(description: &Description, layers: &[Layer]) -> Vec<HistoryRow> {
+pub fn history(description: &Description, layers: &[Layer]) -> Vec<HistoryRow> {
     let mut next = 0;
     let rows = description.config.history().iter().flatten();
     rows.map(|row| {
@@ -108,24 +112,21 @@ fn field(name: &str, value: &str, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn configuration(description: &Description, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
-    field("image ID", &description.id, out)?;
-    if let Some(digest) = &description.digest {
-        field("digest", digest, out)?;
-    }
-    if let Some(created) = description.config.created() {
-        let author = description
-            .config
-            .author()
-            .as_deref()
-            .filter(|author| !author.is_empty());
-        let by = author.map_or(String::new(), |author| {
-            format!(" by {}", line(author, detail))
-        });
-        field("created", &format!("{created}{by}"), out)?;
-    }
-    let Some(config) = description.config.config() else {
-        return Ok(());
-    };
+    let mut fields = configured(description).into_iter();
+    fields.try_for_each(|(name, values)| list(name, &values, detail, out))
+}
+
+/// The fields of an image's configuration that are set, each with its values.
+pub fn configured(description: &Description) -> Vec<(&'static str, Vec<String>)> {
+    let created = description.config.created().as_ref().map(|created| {
+        let author = description.config.author().as_deref();
+        match author.filter(|author| !author.is_empty()) {
+            Some(author) => format!("{created} by {author}"),
+            None => created.clone(),
+        }
+    });
+    let nothing = Config::default();
+    let config = description.config.config().as_ref().unwrap_or(&nothing);
     let words = |list: &Option<Vec<String>>| {
         let list = list.as_ref().filter(|list| !list.is_empty());
         list.and_then(|list| serde_json::to_string(list).ok())
@@ -136,7 +137,11 @@ fn configuration(description: &Description, detail: Detail, out: &mut dyn Write)
         Some(list.join(", "))
     };
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let fields = [
+    let healthcheck = description.healthcheck.as_ref();
+    let single = [
+        ("image ID", Some(description.id.clone())),
+        ("digest", description.digest.clone()),
+        ("created", created),
         ("entrypoint", words(config.entrypoint())),
         ("cmd", words(config.cmd())),
         ("user", text(config.user())),
@@ -144,25 +149,19 @@ fn configuration(description: &Description, detail: Detail, out: &mut dyn Write)
         ("ports", sorted(config.exposed_ports())),
         ("volumes", sorted(config.volumes())),
         ("stop signal", text(config.stop_signal())),
-        (
-            "healthcheck",
-            description.healthcheck.as_ref().map(ToString::to_string),
-        ),
+        ("healthcheck", healthcheck.map(ToString::to_string)),
     ];
-    for (name, value) in fields {
-        if let Some(value) = value {
-            field(name, &line(&value, detail), out)?;
-        }
-    }
+    let single = single.into_iter();
+    let mut fields: Vec<_> = single
+        .filter_map(|(name, value)| Some((name, vec![value?])))
+        .collect();
     let mut labels: Vec<_> = config.labels().iter().flatten().collect();
     labels.sort();
-    let labels: Vec<String> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let env = config.env().as_deref().unwrap_or_default();
-    list("env", env, detail, out)?;
-    list("label", &labels, detail, out)
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    fields.push(("env", config.env().clone().unwrap_or_default()));
+    fields.push(("label", labels.collect()));
+    fields.retain(|(_, values)| !values.is_empty());
+    fields
 }
 
 /// A field with several values, the first few unless all are wanted.
@@ -200,6 +199,7 @@ fn layers(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let visible = detail.layers.then(|| visible_bytes(image));
     let heading = count(image.layers.len(), "layer");
     writeln!(out, "{BOLD}{heading}{BOLD:#}  {}", size(total))?;
     for (number, layer) in image.layers.iter().enumerate() {
@@ -220,8 +220,7 @@ fn layers(
             "{:>10}  {DIM}{digest}{DIM:#}  {files}{packed}",
             size(layer.size)
         )?;
-        if detail.layers {
-            let visible = visible(image, number);
+        if let Some(visible) = &visible {
             let media_type = one_line(layer.media_type.as_deref().unwrap_or("not specified"));
             writeln!(
                 out,
@@ -232,7 +231,7 @@ fn layers(
             writeln!(
                 out,
                 "            {DIM}{} of {} visible in the image{DIM:#}",
-                size(visible),
+                size(visible[number]),
                 size(layer.bytes)
             )?;
         }
@@ -275,16 +274,6 @@ fn history_rows(
         )?;
     }
     more(rows.len(), shown, out)
-}
-
-/// Bytes of a layer that no later layer hides.
-fn visible(image: &Image, layer: usize) -> u64 {
-    let mut seen = std::collections::HashSet::new();
-    let nodes = image
-        .tree
-        .walk()
-        .filter(|(_, number, node)| node.layer as usize == layer && seen.insert(*number));
-    nodes.fold(0, |total, (_, _, node)| total.saturating_add(node.size))
 }
 
 fn figures(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<()> {

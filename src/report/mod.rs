@@ -19,9 +19,10 @@ mod tree_json;
 mod why;
 
 pub use binding::BindingReport;
+pub(crate) use diff::{change_text, elf_change_text};
 pub use diff::{diff, diff_elf, diff_settings};
 pub use graph::{GraphLanguage, graph};
-pub use inspect::{Detail, Inspected, inspect};
+pub use inspect::{Detail, HistoryRow, Inspected, configured, history, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{NeedsOf, need_rules};
 #[cfg(feature = "registry")]
