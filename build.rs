@@ -1,4 +1,5 @@
-//! Tells the crate which target it is built for, and finds the C and C++ compilers for the fixtures in `c-tests/`.
+//! Tells the crate which target it is built for, packs the script of the report page, and finds the
+//! C and C++ compilers for the fixtures in `c-tests/`.
 //!
 //! Compiles nothing: the test harness does that, so that a broken fixture fails its own test and a
 //! missing compiler never fails the build. Compilers are searched for only with the feature
@@ -8,10 +9,51 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let target = std::env::var("TARGET").unwrap_or_default();
     println!("cargo::rustc-env=SLIMPACK_TARGET={target}");
+    pack_page();
     #[cfg(feature = "c-tests")]
     {
         find_compilers();
         list_fixtures();
+    }
+}
+
+/// Packs the style and the script of the report page, which would otherwise be a large part of a small
+/// binary.
+fn pack_page() {
+    use std::io::Write;
+    const PARTS: [(&str, &[&str]); 2] = [
+        ("page.css", &["page.css"]),
+        (
+            "page.js",
+            &[
+                "basics.js",
+                "treemap.js",
+                "list.js",
+                "graph.js",
+                "image.js",
+                "diff.js",
+            ],
+        ),
+    ];
+    let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    for (name, files) in PARTS {
+        let mut text = match name {
+            "page.js" => "\n\"use strict\";\n".to_owned(),
+            _ => "\n".to_owned(),
+        };
+        for file in files {
+            let path = format!("src/page/{file}");
+            println!("cargo::rerun-if-changed={path}");
+            text += &std::fs::read_to_string(path).expect("the file is part of the crate");
+        }
+        let level = flate2::Compression::best();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), level);
+        packed
+            .write_all(text.as_bytes())
+            .expect("a Vec takes everything");
+        let packed = packed.finish().expect("a Vec takes everything");
+        let path = std::path::Path::new(&out).join(format!("{name}.gz"));
+        std::fs::write(path, packed).expect("OUT_DIR is writable");
     }
 }
 

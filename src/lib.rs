@@ -20,7 +20,7 @@
 //! - [`lint`]: whether everything in it would start, with [`needs`]: what programs read besides
 //!   libraries.
 //! - [`sbom`]: bills of materials.
-//! - [`report`]: output for users and for other programs.
+//! - [`report`]: output for users and for other programs, and [`page`]: the same as a page of HTML.
 //!
 //! [`pack`] runs them from end to end; [`cli`] is the command line.
 //!
@@ -52,6 +52,7 @@ pub mod needs;
 pub mod output;
 pub mod pack;
 pub mod packages;
+pub mod page;
 pub mod proof;
 pub mod report;
 pub mod rootfs;

@@ -16,11 +16,14 @@ use slimpack::image::read::{
 };
 use slimpack::image::{Blob, recorded};
 use slimpack::inspect::Figures;
-use slimpack::lint::{self, Context, Policy, Runtime, Scope, Survey};
+use slimpack::lint::{self, Context, Policy, Runtime, Scope, Survey, of_faults};
 use slimpack::loader::Environment;
+use slimpack::pack::started;
+use slimpack::page::{InspectedImage, Page};
 use slimpack::report::lint::{Linted, github, json, sarif, text};
 use slimpack::source::{Source, probe};
 use slimpack::vfs::NodeKind;
+use slimpack::why::Graph;
 
 use crate::elf::{GLIBC, object};
 use crate::parts;
@@ -82,7 +85,8 @@ fn read(bytes: &[u8], look: &dyn Fn(Image)) {
 /// What `inspect` looks at.
 fn inspect(image: Image) {
     let view = image.view();
-    let _ = Figures::of(&image, &view);
+    let figures = Figures::of(&image, &view);
+    show(&image, &figures);
     for (path, _, node) in image.tree.walk().take(1_000) {
         let _ = view.walk(&path);
         if node.kind() == NodeKind::File
@@ -96,6 +100,36 @@ fn inspect(image: Image) {
         let _ = Start::of(Some(description)).program(&view);
     }
     let _ = image.verification.finish();
+}
+
+/// The page of `inspect --html`: no text of an image begins or ends an element.
+fn show(image: &Image, figures: &Figures) {
+    let name = Path::new("image.tar");
+    let start = Start::of(image.description.as_ref());
+    let source = Source::of_image(name, image.view(), &start.working_dir);
+    let environment = Environment::with_variables(&start.env);
+    let mut graph = Graph::new(&source, &environment, &start.env);
+    for program in started(image.description.as_ref(), name, &source).unwrap_or_default() {
+        graph.add(&program, "entrypoint");
+    }
+    let mut page = Page::new("image.tar", "");
+    page.add_image(&InspectedImage {
+        image,
+        view: &source.view,
+        figures,
+        findings: &of_faults(&[], &Policy::default()),
+        started: &graph,
+        installed: &graph,
+        no_start: None,
+    });
+    let html = page.html();
+    for (tag, expected) in [("<script", 2), ("</script", 2), ("<style", 1), ("<img", 0)] {
+        let found = html
+            .windows(tag.len())
+            .filter(|bytes| *bytes == tag.as_bytes())
+            .count();
+        assert_eq!(found, expected, "{tag}");
+    }
 }
 
 /// What `lint --runtime` looks at, and its reports.
@@ -119,7 +153,7 @@ fn check(image: Image) {
         source: &source,
     };
     let verification = image.verification;
-    let Ok(findings) = lint::lint(&context, &Policy::default(), || verification.finish()) else {
+    let Ok(findings) = lint::lint(&context, &Policy::default(), Some(verification)) else {
         return;
     };
     let linted = [Linted {

@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::args::{Common, DiffArgs};
 use super::error::CliError;
-use super::inspect;
 use super::progress::Progress;
+use super::{inspect, page};
 use crate::bytes::{ReadAt, is_same};
 use crate::diff::{ElfChange, Setting, TreeDiff, elf_changes, settings};
 use crate::image::read::{Head, Image, Images, Interest};
+use crate::inspect::file_bytes;
+use crate::page::{ComparedTrees, ElfPair, Page};
 use crate::report;
 use crate::vfs::HostFile;
 
@@ -41,6 +43,9 @@ struct Compared {
     files: TreeDiff,
     config: Vec<Setting>,
     layers: [usize; 2],
+    /// Bytes of all files of each.
+    #[serde(skip)]
+    bytes: [u64; 2],
 }
 
 impl Compared {
@@ -50,6 +55,7 @@ impl Compared {
 }
 
 pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError> {
+    page::check(args.html.as_deref(), args.json)?;
     let progress = Progress::start("comparing".to_owned(), None, common.quiet);
     let mut document = DiffDocument {
         schema: 1,
@@ -72,10 +78,13 @@ pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError
         (None, Some(_)) => return Err(unrelated(&args.b, &args.a)),
     }
     drop(progress);
+    if let Some(path) = &args.html {
+        page::write(&document.page(), path, common, args.json)?;
+    }
     let mut out = super::text_output(!args.json);
     if args.json {
         writeln!(out, "{}", super::json(&document)?)?;
-    } else if !common.quiet {
+    } else if !common.quiet && args.html.is_none() {
         document.tell(&mut out)?;
     }
     out.flush()?;
@@ -83,6 +92,33 @@ pub(super) fn run(args: &DiffArgs, common: &Common) -> Result<ExitCode, CliError
 }
 
 impl DiffDocument {
+    /// The page about the differences.
+    fn page(&self) -> Page {
+        let mut page = Page::new(&format!("{} → {}", self.a, self.b), "slimpack diff");
+        for compared in &self.images {
+            page.add_diff(&ComparedTrees {
+                platform: compared.platform.as_deref(),
+                names: match compared.only_in {
+                    Some("a") => [Some(&self.a), None],
+                    Some(_) => [None, Some(&self.b)],
+                    None => [Some(&self.a), Some(&self.b)],
+                },
+                files: &compared.files,
+                bytes: compared.bytes,
+                config: &compared.config,
+                layers: compared.layers,
+                is_equal: compared.is_equal(),
+            });
+        }
+        if self.images.is_empty() {
+            page.add_elf(&ElfPair {
+                changes: &self.elf,
+                is_equal: self.equal,
+            });
+        }
+        page
+    }
+
     fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
         for compared in &self.images {
             if let (Some(platform), true) = (&compared.platform, self.images.len() > 1) {
@@ -196,6 +232,7 @@ fn only(image: &Image, side: &'static str) -> Compared {
         files: TreeDiff::default(),
         config: Vec::new(),
         layers: [image.layers.len(); 2],
+        bytes: [0, 0],
     }
 }
 
@@ -219,5 +256,6 @@ fn compare(args: &DiffArgs, one: &Image, other: &Image) -> Result<Compared, CliE
             _ => Vec::new(),
         },
         layers: [one.layers.len(), other.layers.len()],
+        bytes: [file_bytes(&one.tree), file_bytes(&other.tree)],
     })
 }

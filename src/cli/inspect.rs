@@ -8,27 +8,41 @@ use super::args::{Common, ImageArgs, InspectArgs};
 use super::error::CliError;
 use super::location::ImageLocation;
 use super::progress::Progress;
-use super::registry;
+use super::{page, registry};
 use crate::engine::{self, Engine};
 use crate::exec::{TELLING, describe};
 use crate::image::read::{self, Head, Image, Images, Interest, ReadError, ReadOptions};
 use crate::inspect::Figures;
 use crate::output::Scratch;
+use crate::page::Page;
 use crate::report::{self, Detail, Inspected};
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliError> {
-    let mut out = super::text_output(!args.json);
-    let text = shown(args, common)?;
-    out.write_all(&text)?;
-    out.flush()?;
+    page::check(args.html.as_deref(), args.json)?;
+    let (text, page) = shown(args, common)?;
+    if let (Some(path), Some(page)) = (&args.html, &page) {
+        page::write(page, path, common, args.json)?;
+    }
+    if args.json || page.is_none() {
+        let mut out = super::text_output(!args.json);
+        out.write_all(&text)?;
+        out.flush()?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The text or JSON about all images.
-fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
+/// The text or JSON about all images, and the page if one is requested.
+fn shown(args: &InspectArgs, common: &Common) -> Result<(Vec<u8>, Option<Page>), CliError> {
     let _progress = Progress::reading(&args.image, "reading", common.quiet);
-    let mut images = open(&args.image, &args.reading, Interest::Listing)?;
+    // What lint reads, and the records of packages.
+    let interest = match args.html {
+        Some(_) => Interest::Contents,
+        None => Interest::Listing,
+    };
+    let mut images = open(&args.image, &args.reading, interest)?;
     let kind = images.kind.as_str();
+    let title = args.image.display().to_string();
+    let mut page = args.html.is_some().then(|| Page::new(&title, kind));
     let mut out = Vec::new();
     let mut documents = Vec::new();
     for number in 0..images.count() {
@@ -52,6 +66,9 @@ fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
             }
             report::inspect(&args.image, kind, &inspected, detail, &mut text)?;
         }
+        if let Some(page) = &mut page {
+            page::add_image(page, &args.image, &image, &figures)?;
+        }
         // Nothing is shown about an image whose digests do not match.
         check(&args.image, image)?;
         out.extend(text);
@@ -61,7 +78,7 @@ fn shown(args: &InspectArgs, common: &Common) -> Result<Vec<u8>, CliError> {
         serde_json::to_writer(&mut out, &document).map_err(io::Error::from)?;
         writeln!(out)?;
     }
-    Ok(out)
+    Ok((out, page))
 }
 
 /// The default limits, with those of the command line.

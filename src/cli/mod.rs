@@ -14,6 +14,7 @@ mod lint;
 mod location;
 mod needs;
 mod pack;
+mod page;
 mod progress;
 mod registry;
 mod run;

@@ -14,7 +14,6 @@ use crate::exec::Start;
 use crate::image::read::{Image, Interest};
 use crate::loader::Environment;
 use crate::output::{Output, OutputError};
-use crate::pack::started;
 use crate::sbom::{ImageSubject, Inventory, SbomFormat, SbomTarget, of_image};
 use crate::source::Source;
 use crate::vfs::one_line;

@@ -6,6 +6,8 @@
 #[macro_use(test)]
 extern crate slimpack_test_attribute;
 
+#[path = "../common/browser.rs"]
+mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/docker.rs"]
@@ -68,6 +70,8 @@ mod missing;
 mod needs_data;
 mod needs_requests;
 mod needs_signs;
+mod page;
+mod page_diff;
 mod silent;
 mod tested;
 mod tidy;

@@ -190,12 +190,12 @@ pub(super) enum Verb {
     Lint(LintArgs),
     /// Show what is in an image: configuration, layers, history, files by size
     #[command(
-        after_help = "Examples:\n  slimpack inspect app.tar            configuration, layers, the largest files\n  slimpack inspect --files app.tar    every file, as a tree\n  docker save app | slimpack inspect -"
+        after_help = "Examples:\n  slimpack inspect app.tar            configuration, layers, the largest files\n  slimpack inspect --files app.tar    every file, as a tree\n  slimpack inspect --html app.html app.tar    a page for a browser: map of bytes, graph, findings\n  docker save app | slimpack inspect -"
     )]
     Inspect(InspectArgs),
     /// Compare two images, roots or ELF files: files, modes, links, content, configuration
     #[command(
-        after_help = "Examples:\n  slimpack diff app-1.tar app-2.tar   what a new release changes\n  slimpack diff app.tar ./root        an image and a directory\n  slimpack diff libz.so.1.2 libz.so.1.3   needed libraries, versions, sections\n\nExit status: 0 equal, 1 different, 2 any other error."
+        after_help = "Examples:\n  slimpack diff app-1.tar app-2.tar   what a new release changes\n  slimpack diff app.tar ./root        an image and a directory\n  slimpack diff --html changes.html app-1.tar app-2.tar    a page for a browser\n  slimpack diff libz.so.1.2 libz.so.1.3   needed libraries, versions, sections\n\nExit status: 0 equal, 1 different, 2 any other error."
     )]
     Diff(DiffArgs),
     /// Compare images in a table: layers, files, bytes uncompressed and compressed

@@ -97,6 +97,9 @@ pub(in crate::cli) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Write a page of HTML to FILE, for a browser, instead of text; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Show every file, as a tree
     #[arg(long)]
     pub files: bool,
@@ -230,6 +233,9 @@ pub(in crate::cli) struct DiffArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Write a page of HTML to FILE, for a browser, instead of text; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub reading: ImageArgs,
 }
