@@ -1,5 +1,6 @@
 //! Tasks around the program: `cargo xtask docs` writes the pages of `docs/src` that are generated
-//! from the code, `cargo xtask demo` renders a run of slimpack as a terminal recording.
+//! from the code, `cargo xtask demo` renders a run of slimpack as a terminal recording, and
+//! `cargo xtask picture` a report page as a picture.
 //!
 //! In: the tables of rules, and the command. Out: files below `docs/src`.
 
@@ -8,7 +9,7 @@ mod pages;
 use std::env;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anstyle_svg::Term;
@@ -24,12 +25,15 @@ enum Task {
     },
     /// Draw what slimpack prints as docs/src/demo.svg
     Demo,
+    /// Take a picture of a report page as docs/src/report.png (needs chromium and imagemagick)
+    Picture,
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Docs { check } => docs(check),
         Task::Demo => demo().map(|()| true),
+        Task::Picture => picture(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -42,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 /// The directory of the book's pages.
-fn book() -> std::path::PathBuf {
+fn book() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src")
 }
 
@@ -65,6 +69,39 @@ fn docs(check: bool) -> io::Result<bool> {
     Ok(is_fresh)
 }
 
+/// Packs curl, and takes a picture of its report page; returns whether all programs succeeded.
+fn picture() -> io::Result<bool> {
+    const COMMANDS: [&str; 4] = [
+        "slimpack -q /usr/bin/curl -o curl.tar",
+        "slimpack inspect -q --html curl.html curl.tar",
+        "chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1240,2000 \
+         --virtual-time-budget=2000 --screenshot=page.png file://$PWD/curl.html 2>chromium.log",
+        // A palette: a third of the size.
+        "convert page.png -strip -dither none -colors 96 -define png:compression-level=9 PNG8:report.png",
+    ];
+    let (folder, path) = room()?;
+    for command in COMMANDS {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(&folder);
+        if !shell.env("PATH", &path).status()?.success() {
+            return Ok(false);
+        }
+    }
+    fs::copy(folder.join("report.png"), book().join("report.png"))?;
+    fs::remove_dir_all(folder)?;
+    Ok(true)
+}
+
+/// An empty directory to work in, and a PATH with the slimpack that was built last.
+fn room() -> io::Result<(PathBuf, String)> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let folder = target.join("demo");
+    fs::create_dir_all(&folder)?;
+    let tools = target.join("debug").canonicalize()?;
+    let path = env::var("PATH").unwrap_or_default();
+    Ok((folder, format!("{}:{path}", tools.display())))
+}
+
 /// Runs a few commands as a user would, and renders their output.
 fn demo() -> io::Result<()> {
     const COMMANDS: [&str; 4] = [
@@ -73,17 +110,13 @@ fn demo() -> io::Result<()> {
         "slimpack tree /usr/bin/curl | head -n 6",
         "slimpack why curl.tar /usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
     ];
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let folder = target.join("demo");
-    fs::create_dir_all(&folder)?;
-    let tools = target.join("debug").canonicalize()?;
-    let path = env::var("PATH").unwrap_or_default();
+    let (folder, path) = room()?;
     let mut shown = String::new();
     for command in COMMANDS {
         let output = Command::new("sh")
             .args(["-c", &format!("{command} 2>&1")])
             .current_dir(&folder)
-            .env("PATH", format!("{}:{path}", tools.display()))
+            .env("PATH", &path)
             .env("CLICOLOR_FORCE", "1")
             .output()?;
         shown.push_str(&format!("\u{1b}[1m$ {command}\u{1b}[0m\n"));
