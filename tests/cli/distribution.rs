@@ -20,6 +20,7 @@ fn build(folder: &Path, recipe: &str) -> PathBuf {
     for name in [
         "Cargo.toml",
         "Cargo.lock",
+        "askama.toml",
         "build.rs",
         "README.md",
         "src",
