@@ -100,12 +100,13 @@ impl Figures {
     /// Counts the files of `image`; `view` is the view of that image.
     pub fn of(image: &Image, view: &View) -> Self {
         let tree = &image.tree;
+        let (files, bytes) = tree.totals();
         let mut figures = Self {
-            files: 0,
+            files,
             folders: 0,
             links: 0,
             specials: 0,
-            bytes: 0,
+            bytes,
             kinds: Default::default(),
             largest: Vec::new(),
             hidden_bytes: tree.hidden_bytes(),
@@ -121,10 +122,7 @@ impl Figures {
                 NodeKind::Symlink => figures.links += 1,
                 // A hard link to a file that has been counted already.
                 NodeKind::File if !seen.insert(number) => continue,
-                NodeKind::File => {
-                    figures.files += 1;
-                    figures.bytes = figures.bytes.saturating_add(node.size);
-                }
+                NodeKind::File => {}
             }
             let Some(kind) = FileKind::of(view, &path, node) else {
                 continue;

@@ -19,7 +19,7 @@ use crate::image::read::{
     AnomalyKind, Description, Head, Image, Interest, Kind, Layer, ReadError, Tree,
 };
 use crate::lint::{
-    self, Context, ElfFile, Findings, Ignore, Policy, PolicyError, Runtime, Scope, Survey,
+    self, Context, ElfFile, Findings, Gate, Ignore, Policy, PolicyError, Runtime, Scope, Survey,
     known_rule,
 };
 use crate::loader::Environment;
@@ -121,6 +121,7 @@ fn policy(args: &LintArgs) -> Result<Policy, CliError> {
             (None, true) => Some(lint::Severity::Info),
             (None, false) => Some(lint::Severity::Error),
         },
+        gate: Gate::default(),
     };
     if let Some(path) = &args.config {
         add_file(&mut policy, path, args.fail_on.is_some() || args.runtime)?;

@@ -183,6 +183,33 @@ rules! {
     SP401 Info "data that a program probably reads is missing"
         "The program starts, then fails or misbehaves when it looks for the data, or loads the library."
         "Add the data, or the library, if the program uses it."
+    SP501 Error "a program loads a library that the policy denies"
+        "The policy in slimpack.toml (deny) excludes the library, whoever needs it."
+        "Build the program, or the library that needs it, without this library; or change the policy."
+    SP502 Error "a program loads a library that the policy does not allow"
+        "The policy in slimpack.toml (allow) lists all libraries that the program may load."
+        "Build the program, or the library that needs it, without this library; or add it to the policy."
+    SP503 Error "a program does not load a library that the policy requires"
+        "The policy in slimpack.toml (require) names a library that each program has to load."
+        "Link the program with the library, or change the policy."
+    SP504 Error "an object needs a newer glibc than the policy permits"
+        "The policy in slimpack.toml (max-glibc) names the oldest release that everything has to run on; on that release, the loader refuses the object with \"version not found\"."
+        "Build it on the oldest distribution to support, or leave out the symbols listed."
+    SP505 Error "a program is not static"
+        "The policy in slimpack.toml (static) requires a program that loads no library."
+        "Link it with -static or -static-pie, or for a musl target; or change the policy."
+    SP506 Error "the image exceeds its budget"
+        "Its files are larger, or more, than the policy in slimpack.toml permits (max-size, max-files)."
+        "Remove what the image does not need (slimpack inspect lists the largest files), or raise the limit."
+    SP507 Error "a setuid or setgid program, which the policy forbids"
+        "The policy in slimpack.toml (no-setuid) forbids programs that run with the privileges of their owner."
+        "Remove the bit (chmod a-s), or the program."
+    SP508 Error "a shell, which the policy forbids"
+        "The policy in slimpack.toml (no-shell) forbids shells: an attacker who can start one can run any command."
+        "Remove it, and start the program without a shell: the exec form of ENTRYPOINT and CMD."
+    SP509 Warning "a pattern of the policy matches no program"
+        "The policy in slimpack.toml has requirements for programs that the target does not have: nothing is checked."
+        "Correct the pattern; * does not match a /, ** does."
 }
 
 /// The rule with this ID; `None` if there is no such rule.
@@ -203,7 +230,7 @@ mod tests {
     #[test]
     fn numbers_are_in_order_and_stand_once() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(RULES.len(), 42);
+        assert_eq!(RULES.len(), 51);
         assert_eq!(nearest("sp01"), Some("SP001"));
         assert_eq!(nearest("nonsense"), None);
     }

@@ -87,7 +87,17 @@ impl Finding {
         // A missing library is reported once, no matter how many objects request it.
         let is_by_subject = matches!(
             self.rule.id,
-            "SP001" | "SP002" | "SP003" | "SP004" | "SP005" | "SP007" | "SP010" | "SP012"
+            "SP001"
+                | "SP002"
+                | "SP003"
+                | "SP004"
+                | "SP005"
+                | "SP007"
+                | "SP010"
+                | "SP012"
+                | "SP501"
+                | "SP502"
+                | "SP503"
         );
         let path = match is_by_subject {
             true => PathBuf::new(),

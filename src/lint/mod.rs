@@ -7,6 +7,7 @@
 pub mod catalogue;
 mod context;
 mod finding;
+mod gate;
 mod policy;
 mod rules;
 mod survey;
@@ -14,6 +15,7 @@ mod survey;
 pub use catalogue::{RULES, Rule, Severity};
 pub use context::{Context, Runtime, Scope};
 pub use finding::Finding;
+pub use gate::{BudgetSection, Demands, Gate, ImageLimits, LibrariesSection};
 pub use policy::{FailOn, known_rule};
 pub use policy::{Ignore, LintSection, Policy, PolicyError};
 pub use rules::{LintedProcess, process_errors};
@@ -63,8 +65,8 @@ pub fn lint(
     };
     let mut merger = Merger::default();
     let (of_target, ()) = rayon::join(
-        || rules::target(context),
-        || check_elf_files(context, &mut merger, &is_started),
+        || rules::target(context, &policy.gate),
+        || check_elf_files(context, &policy.gate, &mut merger, &is_started),
     );
     merger.add(of_target, &is_started);
     let faults = digests.map_or(Ok(Vec::new()), Verification::finish)?;
@@ -107,6 +109,7 @@ const BATCH: usize = 256;
 /// its own.
 fn check_elf_files(
     context: &Context<'_>,
+    gate: &Gate,
     merger: &mut Merger,
     is_started: &(dyn Fn(&Path) -> bool + Sync),
 ) {
@@ -124,7 +127,7 @@ fn check_elf_files(
         // Programs run in parallel and share the cached facts of libraries.
         let checked: Vec<(Vec<Finding>, Vec<FileId>)> = batch
             .par_iter()
-            .map(|group| check_program(context, group))
+            .map(|group| check_program(context, gate, group))
             .collect();
         for (found, objects) in checked {
             merger.add(found, is_started);
@@ -138,11 +141,11 @@ fn check_elf_files(
             .flat_map_iter(|file| {
                 let is_plugin = !file.is_program() && !reached.contains(&file.walk.metadata.id);
                 let alone = if is_plugin {
-                    rules::plugin(context, file)
+                    rules::plugin(context, gate, file)
                 } else {
                     Vec::new()
                 };
-                rules::object(context, file).into_iter().chain(alone)
+                rules::object(context, gate, file).into_iter().chain(alone)
             })
             .collect();
         merger.add(found, is_started);
@@ -150,7 +153,11 @@ fn check_elf_files(
 }
 
 /// Checks what one program loads; returns the findings, and the files that it loads.
-fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Vec<FileId>) {
+fn check_program(
+    context: &Context<'_>,
+    gate: &Gate,
+    group: &[&ElfFile],
+) -> (Vec<Finding>, Vec<FileId>) {
     let file = group[0];
     let program = Program {
         path: file.path.clone(),
@@ -171,9 +178,9 @@ fn check_program(context: &Context<'_>, group: &[&ElfFile]) -> (Vec<Finding>, Ve
                 environment: &environment,
                 path_of: &|path| source.shown(path),
             };
-            (rules::process(context, &process), reached)
+            (rules::process(context, gate, &process), reached)
         }
-        Err(error) => (rules::no_closure(context, file, &error), Vec::new()),
+        Err(error) => (rules::no_closure(context, gate, file, &error), Vec::new()),
     };
     let others: Vec<PathBuf> = group[1..]
         .iter()

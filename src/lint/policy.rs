@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::catalogue::{self, Rule, Severity};
 use super::finding::Finding;
+use super::gate::{BudgetSection, Gate, LibrariesSection};
 use crate::suggest::did_you_mean;
 
 /// Why a policy cannot be used.
@@ -22,6 +23,12 @@ pub enum PolicyError {
     /// An ignore entry of the policy file gives no reason.
     #[error("the ignore entry for {0} has no reason; say why its findings do not matter")]
     NoReason(String),
+    /// `max-glibc` is not a release.
+    #[error("max-glibc is {0:?}; write a release of glibc, such as 2.31")]
+    BadRelease(String),
+    /// `max-size` is not a size.
+    #[error("max-size is {0:?}; write a number of bytes, such as 500000, 10MB or 2MiB")]
+    BadSize(String),
 }
 
 /// Findings to ignore.
@@ -78,6 +85,8 @@ pub struct Policy {
     pub only: Vec<&'static Rule>,
     /// Lowest severity that makes the run fail; `None` never fails.
     pub fail_on: Option<Severity>,
+    /// What programs and images have to fulfil, besides starting.
+    pub gate: Gate,
 }
 
 impl Policy {
@@ -99,7 +108,7 @@ impl Policy {
     /// Adds the `[lint]` section of a `slimpack.toml`; `fail-on` of the command line wins.
     ///
     /// # Errors
-    /// When an entry names an unknown rule, or gives no reason.
+    /// When an entry names an unknown rule or gives no reason, or when a value cannot be read.
     pub fn add_section(
         &mut self,
         section: LintSection,
@@ -117,7 +126,7 @@ impl Policy {
         if let Some(word) = section.fail_on.filter(|_| !fail_on_is_set) {
             self.fail_on = word.severity();
         }
-        Ok(())
+        self.gate.add(section.libraries, section.image)
     }
 }
 
@@ -130,6 +139,12 @@ pub struct LintSection {
     ignore: Vec<IgnoreEntry>,
     /// Lowest severity that makes a run fail [default: error]
     fail_on: Option<FailOn>,
+    /// What programs may load, and have to load
+    #[serde(default)]
+    libraries: LibrariesSection,
+    /// What an image may contain
+    #[serde(default)]
+    image: BudgetSection,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -456,6 +456,8 @@ fn words() -> Vec<Told> {
         told(PolicyError::UnknownRule("SP0001".into())),
         told(PolicyError::UnknownRule("hardening".into())),
         told(PolicyError::NoReason("SP305".into())),
+        told(PolicyError::BadRelease("2.x".into())),
+        told(PolicyError::BadSize("20 megs".into())),
         told(Config::parse("[[images]]\nname = \"app\"\n").unwrap_err()),
         told(ConfigError::TooLarge),
         told(SbomError::File {

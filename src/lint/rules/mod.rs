@@ -8,6 +8,7 @@ mod data;
 mod dlopen;
 mod features;
 mod files;
+mod gate;
 mod hardening;
 mod libraries;
 mod lookup;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::finding::Finding;
+use super::gate::Gate;
 use super::survey::ElfFile;
 use super::{NoClosure, Severity};
 use crate::binding::Binder;
@@ -83,7 +85,11 @@ impl LintedProcess<'_> {
 }
 
 /// All findings about one process.
-pub(super) fn process(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec<Finding> {
+pub(super) fn process(
+    context: &Context<'_>,
+    gate: &Gate,
+    process: &LintedProcess<'_>,
+) -> Vec<Finding> {
     let mut findings = libraries::missing(process, Some(context));
     findings.extend(libraries::interpreter_mode(process));
     findings.extend(libraries::mixed(process));
@@ -99,6 +105,7 @@ pub(super) fn process(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec
     findings.extend(search_paths::writable(process));
     findings.extend(dlopen::unmet(process));
     findings.extend(data::absent(context, process));
+    findings.extend(gate::libraries(gate, process));
     findings
 }
 
@@ -116,8 +123,14 @@ pub fn process_errors(process: &LintedProcess<'_>) -> Vec<Finding> {
 }
 
 /// The findings for a program whose libraries cannot be resolved.
-pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosure) -> Vec<Finding> {
+pub(super) fn no_closure(
+    context: &Context<'_>,
+    gate: &Gate,
+    file: &ElfFile,
+    error: &NoClosure,
+) -> Vec<Finding> {
     let mut findings = vec![libraries::no_closure(context, file, error)];
+    findings.extend(gate::needed_libraries(context, gate, file));
     if matches!(error, NoClosure::NoInterpreter { .. }) {
         findings.extend(libraries::missing_without_loader(context, file));
     }
@@ -125,7 +138,7 @@ pub(super) fn no_closure(context: &Context<'_>, file: &ElfFile, error: &NoClosur
 }
 
 /// Findings about a library that no program loads: what it needs, resolved on its own.
-pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
+pub(super) fn plugin(context: &Context<'_>, gate: &Gate, file: &ElfFile) -> Vec<Finding> {
     let program = Program {
         path: file.path.clone(),
         walk: file.walk.clone(),
@@ -144,25 +157,30 @@ pub(super) fn plugin(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
         environment,
         path_of: &|path| source.shown(path),
     };
-    libraries::missing_of_plugin(context, &process)
+    let mut findings = libraries::missing_of_plugin(context, &process);
+    findings.extend(gate::libraries(gate, &process));
+    findings
 }
 
 /// All findings about one object on its own.
-pub(super) fn object(context: &Context<'_>, file: &ElfFile) -> Vec<Finding> {
+pub(super) fn object(context: &Context<'_>, gate: &Gate, file: &ElfFile) -> Vec<Finding> {
     let mut findings = search_paths::of_object(context, file);
     findings.extend(hardening::of_object(context, file));
     findings.extend(dlopen::level(context, file));
+    findings.extend(gate::glibc(context, gate, file));
+    findings.extend(gate::dynamic(context, gate, file));
     findings
 }
 
 /// All findings about the target as a whole.
-pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
+pub(super) fn target(context: &Context<'_>, gate: &Gate) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(start::entrypoint(context));
     findings.extend(start::shell_command(context));
     findings.extend(start::working_dir(context));
     findings.extend(start::unwritable(context));
     findings.extend(start::user(context));
+    findings.extend(gate::unmatched(context, gate));
     if let Some(tree) = context.tree() {
         findings.extend(files::links(context));
         findings.extend(files::damaged(context));
@@ -176,6 +194,7 @@ pub(super) fn target(context: &Context<'_>) -> Vec<Finding> {
         findings.extend(cache::of_root(context));
         findings.extend(search_paths::preload(context));
         findings.extend(scripts::of_root(context));
+        findings.extend(gate::budget(context, &gate.budget, tree));
     }
     findings
 }

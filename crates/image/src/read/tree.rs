@@ -133,6 +133,18 @@ impl Tree {
         })
     }
 
+    /// Number of regular files, hard links counted once, and all their bytes.
+    pub fn totals(&self) -> (usize, u64) {
+        let mut seen = std::collections::HashSet::new();
+        let nodes = self.walk().map(|(_, number, node)| (number, node));
+        let files = nodes.filter(|(number, node)| {
+            node.kind() == slimpack_vfs::NodeKind::File && seen.insert(*number)
+        });
+        files.fold((0, 0), |(files, bytes): (usize, u64), (_, node)| {
+            (files + 1, bytes.saturating_add(node.size))
+        })
+    }
+
     /// Bytes that later layers hide.
     pub fn hidden_bytes(&self) -> u64 {
         self.waste.hidden

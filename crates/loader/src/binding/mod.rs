@@ -4,9 +4,11 @@
 //! report them. Objects are compared in pairs, each pair once per process: the same
 //! library is paired with the same libc in every program.
 
+mod glibc_release;
 mod symbols;
 mod versions;
 
+pub use glibc_release::{GlibcRelease, glibc_needs};
 pub use symbols::{Unresolved, Unused};
 pub use versions::{LowestGlibc, MissingVersion};
 

@@ -8,13 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::{Binder, BindingError, has_versions};
+use super::{Binder, BindingError, GlibcRelease, glibc_needs, has_versions};
 use crate::Objects;
 use crate::closure::Closure;
 use slimpack_elf::{NeededVersion, Versions};
-
-/// The version of glibc's private symbols.
-const PRIVATE: &str = "GLIBC_PRIVATE";
 
 /// A version that an object needs and its provider does not define.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +31,8 @@ pub struct MissingVersion {
 /// The oldest glibc release that a program runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LowestGlibc {
-    /// The release, such as `2.34`.
-    pub release: String,
+    /// The release.
+    pub release: GlibcRelease,
     /// Index of the object that needs it.
     pub needer: usize,
     /// A symbol that has this version.
@@ -111,23 +108,15 @@ impl Binder<'_> {
     /// # Errors
     /// When a version or symbol table cannot be read.
     pub fn lowest_glibc(&self, closure: &Closure) -> Result<Option<LowestGlibc>, BindingError> {
-        let mut lowest: Option<(usize, OsString)> = None;
+        let mut lowest: Option<(GlibcRelease, usize, &OsStr)> = None;
         for (needer, object) in closure.map.objects().iter().enumerate() {
-            let versions = self.versions_of(object)?;
-            if versions.defines(&PRIVATE.into()) {
-                continue;
-            }
-            let needed = versions.needs.iter().flat_map(|need| &need.versions);
-            for version in needed.filter(|version| release(&version.name).is_some()) {
-                let is_higher = lowest
-                    .as_ref()
-                    .is_none_or(|(_, highest)| compare(&version.name, highest).is_gt());
-                if is_higher {
-                    lowest = Some((needer, version.name.clone()));
+            for (release, version) in glibc_needs(self.versions_of(object)?) {
+                if lowest.as_ref().is_none_or(|(most, ..)| release > *most) {
+                    lowest = Some((release, needer, version));
                 }
             }
         }
-        let Some((needer, version)) = lowest else {
+        let Some((release, needer, version)) = lowest else {
             return Ok(None);
         };
         let object = &closure.map.objects()[needer];
@@ -135,11 +124,11 @@ impl Binder<'_> {
         let because_of = references
             .symbols
             .iter()
-            .filter(|reference| reference.version.as_ref() == Some(&version))
+            .filter(|reference| reference.version.as_deref() == Some(version))
             .map(|reference| reference.name.clone())
             .min();
         Ok(Some(LowestGlibc {
-            release: release(&version).unwrap_or_default().display().to_string(),
+            release,
             needer,
             because_of,
         }))
@@ -215,13 +204,6 @@ fn newest(provides: &Versions, version: &OsStr) -> Option<OsString> {
         .cloned()
 }
 
-/// The release in `GLIBC_2.34`; `None` for any other name.
-fn release(version: &OsStr) -> Option<&OsStr> {
-    let rest = version.as_bytes().strip_prefix(b"GLIBC_")?;
-    let is_release = rest.first()?.is_ascii_digit();
-    is_release.then(|| OsStr::from_bytes(rest))
-}
-
 /// Compares with digit runs as numbers.
 fn compare(left: &OsStr, right: &OsStr) -> Ordering {
     let parts = |name: &OsStr| -> Vec<(u64, Vec<u8>)> {
@@ -248,10 +230,5 @@ mod tests {
         assert_eq!(compare("GLIBC_2.9", "GLIBC_2.10"), Ordering::Less);
         assert_eq!(compare("GLIBC_2.2.5", "GLIBC_2.3"), Ordering::Less);
         assert_eq!(compare("GLIBC_2.34", "GLIBC_2.34"), Ordering::Equal);
-        assert_eq!(
-            release(OsStr::new("GLIBC_2.2.5")),
-            Some(OsStr::new("2.2.5"))
-        );
-        assert_eq!(release(OsStr::new(PRIVATE)), None);
     }
 }
