@@ -2,12 +2,13 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use super::args::{Common, LintArgs, LintFormat};
+use super::baseline::Baselines;
 use super::error::CliError;
 use super::inspect;
 use super::location::ImageLocation;
@@ -53,19 +54,26 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         current_dir: env::current_dir().map_err(CliError::CurrentDir)?,
         policy: policy(args)?,
     };
+    let mut baselines = Baselines::open(args)?;
     let (mut linted, mut status) = (Vec::new(), 0);
     for target in &args.targets {
+        let before = linted.len();
         let progress = Progress::reading(target, "checking", common.quiet);
         let checked = linter.target(target, &mut linted);
         drop(progress);
-        match checked {
-            Ok(fails) => status = status.max(u8::from(fails)),
-            // The other targets are still checked.
-            Err(error) => {
-                error.report();
-                status = 2;
-            }
+        for target in &mut linted[before..] {
+            let counts = baselines.apply(target);
+            status = status.max(u8::from(counts && target.fails()));
         }
+        // The other targets are still checked.
+        if let Err(error) = checked {
+            error.report();
+            status = 2;
+        }
+    }
+    // Nothing is known about what could not be checked.
+    if status != 2 {
+        baselines.finish(&linter.policy)?;
     }
     let shows_all = common.verbose > 0 || args.runtime;
     match args.format {
@@ -79,14 +87,10 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         LintFormat::Text if linted.is_empty() => {}
         LintFormat::Text => report::text(&linted, shows_all, common.quiet, &mut out)?,
         LintFormat::Github => report::github(&linted, &mut out)?,
-        LintFormat::Json => {
-            serde_json::to_writer(&mut out, &report::json(&linted)).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-        LintFormat::Sarif => {
-            serde_json::to_writer(&mut out, &report::sarif(&linted)).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        LintFormat::Junit => report::junit(&linted, &mut out)?,
+        LintFormat::Json => writeln!(out, "{}", super::json(&report::json(&linted))?)?,
+        LintFormat::Sarif => writeln!(out, "{}", super::json(&report::sarif(&linted))?)?,
+        LintFormat::Gitlab => writeln!(out, "{}", super::json(&report::gitlab(&linted))?)?,
     }
     out.flush()?;
     if let Some(stamp) = args.stamp.as_deref().filter(|_| status == 0) {
@@ -144,19 +148,15 @@ struct Linter<'a> {
 }
 
 impl Linter<'_> {
-    /// Checks one target; returns whether it fails by the policy.
-    fn target(&self, path: &Path, linted: &mut Vec<Linted>) -> Result<bool, CliError> {
+    /// Checks one target.
+    fn target(&self, path: &Path, linted: &mut Vec<Linted>) -> Result<(), CliError> {
         let policy = self.policy_for(path)?;
-        let before = linted.len();
         if begins_as_elf(path) {
             linted.push(self.files(path, "elf", &[path.to_path_buf()], &policy)?);
         } else {
             self.images(path, &policy, linted)?;
         }
-        let findings = linted[before..]
-            .iter()
-            .flat_map(|target| &target.findings.findings);
-        Ok(findings.into_iter().any(|finding| policy.fails(finding)))
+        Ok(())
     }
 
     /// The policy with the `slimpack.toml` next to the target, unless `--config` was given.
@@ -210,6 +210,7 @@ impl Linter<'_> {
             name: name.display().to_string(),
             path: name.to_path_buf(),
             kind,
+            fail_on: policy.fail_on,
             findings,
         })
     }
@@ -236,6 +237,7 @@ impl Linter<'_> {
                     name: path.display().to_string(),
                     path: path.to_path_buf(),
                     kind: "image",
+                    fail_on: policy.fail_on,
                     findings: lint::of_faults(&faults, policy),
                 });
                 return Ok(());
@@ -269,6 +271,7 @@ impl Linter<'_> {
                 name,
                 path: path.to_path_buf(),
                 kind: kind.as_str(),
+                fail_on: policy.fail_on,
                 findings,
             });
             all_read(path, &unread)?;

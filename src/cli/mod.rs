@@ -5,6 +5,7 @@
 
 mod about;
 mod args;
+mod baseline;
 mod diff;
 mod error;
 mod folded;

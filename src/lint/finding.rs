@@ -1,6 +1,6 @@
 //! A finding, and how findings about the same thing are merged.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -67,6 +67,12 @@ impl Finding {
         self.rule.id == "SP014"
     }
 
+    /// Identifies it across runs, whatever else is found: rule, path and subject. Sizes and the
+    /// order of findings do not matter.
+    pub fn identity(&self) -> String {
+        format!("{}:{}:{}", self.rule.id, self.path.display(), self.subject)
+    }
+
     pub(super) fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
@@ -84,8 +90,16 @@ impl Finding {
 
     /// Findings with equal keys are merged.
     fn key(&self) -> (&'static str, Severity, PathBuf, String) {
-        // A missing library is reported once, no matter how many objects request it.
-        let is_by_subject = matches!(
+        let path = match self.is_by_subject() {
+            true => PathBuf::new(),
+            false => self.path.clone(),
+        };
+        (self.rule.id, self.severity, path, self.subject.clone())
+    }
+
+    /// A missing library is reported once, no matter how many objects request it.
+    fn is_by_subject(&self) -> bool {
+        matches!(
             self.rule.id,
             "SP001"
                 | "SP002"
@@ -98,12 +112,20 @@ impl Finding {
                 | "SP501"
                 | "SP502"
                 | "SP503"
-        );
-        let path = match is_by_subject {
-            true => PathBuf::new(),
-            false => self.path.clone(),
+        )
+    }
+
+    /// All files that it is about: those that were merged into it, each once.
+    pub(super) fn places(&self) -> BTreeSet<&Path> {
+        let merged = self.requesters.iter().chain(&self.programs);
+        let mut places: BTreeSet<&Path> = match self.is_by_subject() {
+            true => merged.map(PathBuf::as_path).collect(),
+            false => BTreeSet::new(),
         };
-        (self.rule.id, self.severity, path, self.subject.clone())
+        if places.is_empty() {
+            places.insert(&self.path);
+        }
+        places
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`catalogue`]. Programs are resolved by the same code that packs, with the target's own
 //! environment and configuration; nothing is executed.
 
+mod baseline;
 pub mod catalogue;
 mod context;
 mod finding;
@@ -12,6 +13,7 @@ mod policy;
 mod rules;
 mod survey;
 
+pub use baseline::{Baseline, BaselineError, KnownFinding};
 pub use catalogue::{RULES, Rule, Severity};
 pub use context::{Context, Runtime, Scope};
 pub use finding::Finding;
@@ -42,6 +44,8 @@ pub struct Findings {
     pub scripts: usize,
     /// Number of findings that the policy ignores.
     pub ignored: usize,
+    /// Number of findings that the baseline knows.
+    pub known: usize,
 }
 
 /// Checks everything in a target. `digests` finds the blobs that do not match their descriptors; it
@@ -85,6 +89,7 @@ pub fn lint(
         elf: survey.elf.len(),
         scripts: survey.scripts.len(),
         ignored,
+        known: 0,
     })
 }
 
@@ -99,6 +104,7 @@ pub fn of_faults(faults: &[Fault], policy: &Policy) -> Findings {
         findings,
         elf: 0,
         scripts: 0,
+        known: 0,
     }
 }
 

@@ -92,17 +92,17 @@ pub struct Policy {
 impl Policy {
     /// Whether the finding's rule is selected.
     pub fn asks_for(&self, finding: &Finding) -> bool {
-        self.only.is_empty() || self.only.iter().any(|rule| rule.id == finding.rule.id)
+        self.selects(finding.rule.id)
+    }
+
+    /// Whether the rule with this ID is selected.
+    pub fn selects(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|rule| rule.id == id)
     }
 
     /// Whether a finding is ignored.
     pub fn ignores(&self, finding: &Finding) -> bool {
         self.ignore.iter().any(|ignore| ignore.covers(finding))
-    }
-
-    /// Whether a finding makes the run fail.
-    pub fn fails(&self, finding: &Finding) -> bool {
-        self.fail_on.is_some_and(|least| finding.severity >= least)
     }
 
     /// Adds the `[lint]` section of a `slimpack.toml`; `fail-on` of the command line wins.

@@ -18,7 +18,7 @@ use slimpack::exec::AccountKind;
 use slimpack::image::LayerError;
 use slimpack::image::read::{Fault, ReadError};
 use slimpack::image::{ImageError, Tag};
-use slimpack::lint::PolicyError;
+use slimpack::lint::{Baseline, BaselineError, PolicyError};
 use slimpack::loader::UnknownLoader;
 use slimpack::needs::{NeedError, SelectionError};
 use slimpack::output::OutputError;
@@ -458,6 +458,8 @@ fn words() -> Vec<Told> {
         told(PolicyError::NoReason("SP305".into())),
         told(PolicyError::BadRelease("2.x".into())),
         told(PolicyError::BadSize("20 megs".into())),
+        told(BaselineError::Newer(2)),
+        told(Baseline::parse(b"{\"schema\": 1,").err().unwrap()),
         told(Config::parse("[[images]]\nname = \"app\"\n").unwrap_err()),
         told(ConfigError::TooLarge),
         told(SbomError::File {

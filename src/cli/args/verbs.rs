@@ -44,6 +44,10 @@ pub(in crate::cli) enum LintFormat {
     Sarif,
     /// Annotations of a GitHub Actions run
     Github,
+    /// GitLab's code quality report
+    Gitlab,
+    /// JUnit XML: a test case for each finding
+    Junit,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +73,12 @@ pub(in crate::cli) struct LintArgs {
     /// Read ignores from this file [default: slimpack.toml next to the target]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Report only findings that are not in this file, and fail only for them
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write all findings to FILE, for --baseline; none of them fails the run
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
     /// Write this file if no target fails; clean targets are then not reported
     #[arg(long, value_name = "FILE")]
     pub stamp: Option<PathBuf>,

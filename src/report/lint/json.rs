@@ -11,10 +11,11 @@ use crate::lint::Finding;
 pub fn json(targets: &[Linted]) -> Value {
     let [error, warning, info] = totals(targets);
     let ignored: usize = targets.iter().map(|target| target.findings.ignored).sum();
+    let known: usize = targets.iter().map(|target| target.findings.known).sum();
     json!({
         "schema": 1,
         "targets": targets.iter().map(target).collect::<Vec<_>>(),
-        "summary": {"error": error, "warning": warning, "info": info, "ignored": ignored},
+        "summary": {"error": error, "warning": warning, "info": info, "ignored": ignored, "known": known},
     })
 }
 

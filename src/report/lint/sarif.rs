@@ -50,8 +50,6 @@ fn descriptor(rule: &Rule) -> Value {
 
 fn result(target: &Linted, finding: &Finding) -> Value {
     let inside = finding.path.display().to_string();
-    // Identifies a finding across runs, whatever other findings appear or disappear.
-    let identity = format!("{}:{inside}:{}", finding.rule.id, finding.subject);
     json!({
         "level": level(finding.severity),
         "locations": [{
@@ -61,7 +59,7 @@ fn result(target: &Linted, finding: &Finding) -> Value {
             },
         }],
         "message": {"text": format!("{}. {}", finding.message, finding.fix)},
-        "partialFingerprints": {"slimpack/v1": identity},
+        "partialFingerprints": {"slimpack/v1": finding.identity()},
         "properties": {
             "evidence": finding.evidence,
             "path": inside,

@@ -82,9 +82,14 @@ fn summary(targets: &[Linted], verbose: bool, out: &mut dyn Write) -> io::Result
         0 => String::new(),
         ignored => format!(", {ignored} ignored"),
     };
+    let known: usize = targets.iter().map(|target| target.findings.known).sum();
+    let known = match known {
+        0 => String::new(),
+        known => format!(", {known} in the baseline"),
+    };
     writeln!(
         out,
-        "{BOLD}{}, {}, {}{BOLD:#}{hint}{passed_over}",
+        "{BOLD}{}, {}, {}{BOLD:#}{hint}{passed_over}{known}",
         count(errors, "error"),
         count(warnings, "warning"),
         count(infos, "info"),
