@@ -54,6 +54,7 @@ pub mod pack;
 pub mod packages;
 pub mod page;
 pub mod proof;
+pub mod remedy;
 pub mod report;
 pub mod rootfs;
 pub mod sbom;

@@ -26,6 +26,7 @@ use crate::lint::{
 use crate::loader::Environment;
 use crate::output::Output;
 use crate::pack::started;
+use crate::remedy::Remedies;
 use crate::report::lint as report;
 use crate::report::lint::Linted;
 use crate::source::{Source, choose_root};
@@ -211,6 +212,7 @@ impl Linter<'_> {
             path: name.to_path_buf(),
             kind,
             fail_on: policy.fail_on,
+            remedies: None,
             findings,
         })
     }
@@ -238,6 +240,7 @@ impl Linter<'_> {
                     path: path.to_path_buf(),
                     kind: "image",
                     fail_on: policy.fail_on,
+                    remedies: None,
                     findings: lint::of_faults(&faults, policy),
                 });
                 return Ok(());
@@ -265,13 +268,14 @@ impl Linter<'_> {
                 Some(platform) => format!("{} ({platform})", path.display()),
                 None => path.display().to_string(),
             };
-            let (findings, files) = self.image(path, image, policy)?;
+            let (findings, files, remedies) = self.image(path, image, policy)?;
             unread.extend(files);
             linted.push(Linted {
                 name,
                 path: path.to_path_buf(),
                 kind: kind.as_str(),
                 fail_on: policy.fail_on,
+                remedies,
                 findings,
             });
             all_read(path, &unread)?;
@@ -279,13 +283,13 @@ impl Linter<'_> {
         Ok(())
     }
 
-    /// Checks one image; also returns which of its files could not be read.
+    /// Checks one image; also returns which of its files could not be read, and what would fix it.
     fn image(
         &self,
         path: &Path,
         image: Image,
         policy: &Policy,
-    ) -> Result<(Findings, Vec<PathBuf>), CliError> {
+    ) -> Result<(Findings, Vec<PathBuf>, Option<Remedies>), CliError> {
         let start = Start::of(image.description.as_ref());
         let source = Source::of_image(path, image.view(), &start.working_dir);
         let verification = image.verification;
@@ -305,7 +309,15 @@ impl Linter<'_> {
         // The digests were computed in the meantime.
         let findings = lint::lint(&context, policy, Some(verification))
             .map_err(|error| CliError::image(path, error.into()))?;
-        Ok((findings, context.survey.unreadable))
+        let remedies = match self.args.fix_hints {
+            false => None,
+            true => {
+                let root = self.args.from_root.as_deref().unwrap_or(Path::new("/"));
+                let donor = Source::open(root, &self.current_dir)?;
+                Some(Remedies::of(&context, &findings.findings, &donor))
+            }
+        };
+        Ok((findings, context.survey.unreadable, remedies))
     }
 }
 

@@ -141,9 +141,7 @@ impl<'v> Records<'v> {
         if !lists.is_empty() {
             return self.package_of_dpkg(lists, &names, relatives);
         }
-        let packages = self.apk.get_or_init(|| apk::read(self.view)).as_ref()?;
-        let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
-        let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
+        let (packages, own) = self.own_of_apk(&names)?;
         let siblings = relatives(&packages.origins, own);
         let files = siblings.iter().filter_map(|name| packages.files.get(*name));
         let (mut package, mut left) = (Package::default(), MAX_DATABASE);
@@ -158,19 +156,42 @@ impl<'v> Records<'v> {
         Some(package)
     }
 
+    /// The name of the package that owns the file at a real path; `None` if no record has it.
+    pub fn owner_of(&self, path: &Path) -> Option<String> {
+        let names = names_of(path);
+        let lists = self.lists.get_or_init(|| dpkg::lists(self.view));
+        let own = match lists.is_empty() {
+            false => self.own_of_dpkg(lists, &names)?.0,
+            true => self.own_of_apk(&names)?.1,
+        };
+        Some(own.to_owned())
+    }
+
+    fn own_of_apk(&self, names: &[PathBuf]) -> Option<(&Packages, &str)> {
+        let packages = self.apk.get_or_init(|| apk::read(self.view)).as_ref()?;
+        let is_own = |files: &Vec<PathBuf>| files.iter().any(|file| names.contains(file));
+        let (own, _) = packages.files.iter().find(|(_, files)| is_own(files))?;
+        Some((packages, own))
+    }
+
+    /// The package that has one of these names, and its list.
+    fn own_of_dpkg<'l>(&self, lists: &'l [List], names: &[PathBuf]) -> Option<(&'l str, Vec<u8>)> {
+        let mut left = MAX_DATABASE;
+        lists.iter().find_map(|list| {
+            let paths = list.paths(self.view).filter(|_| left > 0)?;
+            left = left.saturating_sub(paths.len() as u64);
+            let is_own = names.iter().any(|name| has_line(&paths, name));
+            is_own.then_some((list.package(), paths))
+        })
+    }
+
     fn package_of_dpkg(
         &self,
         lists: &[List],
         names: &[PathBuf],
         relatives: Relatives,
     ) -> Option<Package> {
-        let mut left = MAX_DATABASE;
-        let (own, list) = lists.iter().find_map(|list| {
-            let paths = list.paths(self.view).filter(|_| left > 0)?;
-            left = left.saturating_sub(paths.len() as u64);
-            let is_own = names.iter().any(|name| has_line(&paths, name));
-            is_own.then_some((list.package(), paths))
-        })?;
+        let (own, list) = self.own_of_dpkg(lists, names)?;
         let (mut package, mut bytes) = (Package::default(), 0);
         package.add_list(&list);
         let origins = self.origins.get_or_init(|| dpkg::origins(self.view));

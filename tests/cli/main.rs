@@ -55,6 +55,7 @@ mod lint_baseline;
 mod lint_data;
 mod lint_features;
 mod lint_files;
+mod lint_fix_hints;
 mod lint_formats;
 mod lint_gate;
 mod lint_images;

@@ -79,6 +79,12 @@ pub(in crate::cli) struct LintArgs {
     /// Write all findings to FILE, for --baseline; none of them fails the run
     #[arg(long, value_name = "FILE")]
     pub write_baseline: Option<PathBuf>,
+    /// Show what would add missing libraries to an image: lines for its Dockerfile, --add options
+    #[arg(long)]
+    pub fix_hints: bool,
+    /// Take what --fix-hints adds from below DIR instead of this machine
+    #[arg(long, value_name = "DIR", requires = "fix_hints")]
+    pub from_root: Option<PathBuf>,
     /// Write this file if no target fails; clean targets are then not reported
     #[arg(long, value_name = "FILE")]
     pub stamp: Option<PathBuf>,

@@ -20,12 +20,17 @@ pub fn json(targets: &[Linted]) -> Value {
 }
 
 fn target(target: &Linted) -> Value {
-    json!({
+    let remedies = target.remedies.as_ref().map(super::remedies::remedies_json);
+    let mut document = json!({
         "target": target.name,
         "kind": target.kind,
         "checked": {"elf": target.findings.elf, "scripts": target.findings.scripts},
         "findings": target.findings.findings.iter().map(finding).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(remedies) = remedies {
+        document["fix_hints"] = remedies;
+    }
+    document
 }
 
 fn finding(finding: &Finding) -> Value {

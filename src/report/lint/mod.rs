@@ -4,6 +4,7 @@ mod github;
 mod gitlab;
 mod json;
 mod junit;
+mod remedies;
 mod sarif;
 mod text;
 
@@ -17,6 +18,7 @@ pub use text::{explain, list_rules, text};
 use std::path::PathBuf;
 
 use crate::lint::{Finding, Findings, Severity};
+use crate::remedy::Remedies;
 
 /// A target with its findings.
 pub struct Linted {
@@ -28,6 +30,8 @@ pub struct Linted {
     pub kind: &'static str,
     /// The lowest severity that makes the run fail.
     pub fail_on: Option<Severity>,
+    /// What would fix it, if that was asked for.
+    pub remedies: Option<Remedies>,
     /// Findings, and the number of files that were checked.
     pub findings: Findings,
 }

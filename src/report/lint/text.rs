@@ -63,6 +63,9 @@ pub fn text(targets: &[Linted], verbose: bool, quiet: bool, out: &mut dyn Write)
         for group in shown.chunk_by(same) {
             self::group(group, verbose, out)?;
         }
+        if let Some(remedies) = target.remedies.as_ref().filter(|_| !shown.is_empty()) {
+            super::remedies::remedies(remedies, out)?;
+        }
     }
     if quiet {
         return Ok(());
