@@ -20,7 +20,7 @@ use slimpack::lint::{self, Context, Policy, Runtime, Scope, Survey, of_faults};
 use slimpack::loader::Environment;
 use slimpack::pack::started;
 use slimpack::page::{InspectedImage, Page};
-use slimpack::report::lint::{Linted, github, json, sarif, text};
+use slimpack::report::lint::{Linted, github, gitlab, json, junit, sarif, text};
 use slimpack::source::{Source, probe};
 use slimpack::vfs::NodeKind;
 use slimpack::why::Graph;
@@ -160,12 +160,16 @@ fn check(image: Image) {
         name: "image.tar".to_owned(),
         path: name.to_path_buf(),
         kind: "image",
+        fail_on: None,
+        remedies: None,
         findings,
     }];
     let _ = text(&linted, true, false, &mut io::sink());
     let _ = github(&linted, &mut io::sink());
     let _ = json(&linted);
     let _ = sarif(&linted);
+    let _ = junit(&linted, &mut io::sink());
+    let _ = gitlab(&linted);
 }
 
 /// Streams of gzip, zstd and xz.

@@ -98,7 +98,7 @@ fn measure(path: &Path, args: &SizeArgs) -> Result<Vec<Sizes>, CliError> {
     for number in 0..images.count() {
         let fail = |error| CliError::File(path.to_path_buf(), error);
         let (plain, gzip, zstd) = match images.kind {
-            Kind::Rootfs => (0, None, None),
+            Kind::Rootfs | Kind::Cpio => (0, None, None),
             Kind::RootfsTar => root_tar(stored, inspect::limits(&args.reading)).map_err(fail)?,
             _ => layers(path, &images, number)?,
         };
@@ -122,8 +122,8 @@ fn of_image(path: &Path, image: &Image, kind: Kind, bytes: TarSizes) -> Sizes {
             .map(|image| image.platform.to_string()),
         layers: image.layers.len().max(1),
         files: figures.files,
-        // A directory is not a tar: the sizes of its files count.
-        plain: if kind == Kind::Rootfs {
+        // A directory or an initrd is not a tar: the sizes of its files count.
+        plain: if matches!(kind, Kind::Rootfs | Kind::Cpio) {
             figures.bytes
         } else {
             plain

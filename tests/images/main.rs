@@ -40,6 +40,8 @@ mod formats;
 mod growth;
 mod hostile_images;
 mod image;
+mod initrds;
+mod initrds_hostile;
 mod instructions;
 mod interop;
 mod layers;

@@ -12,10 +12,11 @@ use thiserror::Error;
 
 use super::compression::Compression;
 use super::config::{Indexes, LAYOUT, Settings, docker_manifest};
+use super::cpio;
 use super::digest::{Blob, Checksum};
 use super::format::Format;
 use super::layer::{self, BLOCK, LayerError};
-use super::part::{Described, LayerBlob, Part, copy};
+use super::part::{Described, LayerBlob, Part, WriteTree, copy};
 
 /// A file that can be written at any position.
 pub trait WriteSeek: Write + Seek {}
@@ -115,7 +116,7 @@ pub fn write(
         style,
         offset: 0,
     };
-    if style.format == Format::RootfsTar {
+    if matches!(style.format, Format::RootfsTar | Format::Cpio) {
         return archive.root(parts);
     }
     if style.format.is_oci() {
@@ -164,14 +165,18 @@ impl Archive<'_> {
         }
     }
 
-    /// Writes a tar of the bare tree.
+    /// Writes a tar or a cpio archive of the bare tree.
     fn root(&mut self, parts: &[Part<'_>]) -> Result<Written, ImageError> {
         let mut images = Vec::new();
         for part in parts {
+            let write: WriteTree = match self.style.format {
+                Format::Cpio => cpio::write,
+                _ => layer::write,
+            };
             let layer = match self.style.compression {
-                Compression::None => part.plain_layer(self.out())?,
+                Compression::None => part.plain_layer(write, self.out())?,
                 compression => {
-                    let (layer, spool) = part.spooled_layer(compression)?;
+                    let (layer, spool) = part.spooled_layer(write, compression)?;
                     copy(spool, self.out())?;
                     layer
                 }
@@ -209,7 +214,7 @@ impl Archive<'_> {
         let (format, compression) = (self.style.format, self.style.compression);
         let header = |layer: &LayerBlob| member(&layer_path(format, layer), layer.blob.size);
         if compression != Compression::None {
-            let (layer, spool) = part.spooled_layer(compression)?;
+            let (layer, spool) = part.spooled_layer(layer::write, compression)?;
             self.out().write_all(header(&layer)?.as_bytes())?;
             copy(spool, self.out())?;
             return self.pad(layer);
@@ -218,7 +223,7 @@ impl Archive<'_> {
         match &mut self.destination {
             Destination::File(file) => {
                 file.seek(SeekFrom::Start(offset + BLOCK))?;
-                let layer = part.plain_layer(file)?;
+                let layer = part.plain_layer(layer::write, file)?;
                 file.seek(SeekFrom::Start(offset))?;
                 file.write_all(header(&layer)?.as_bytes())?;
                 file.seek(SeekFrom::Start(offset + BLOCK + layer.blob.size))?;
@@ -228,7 +233,7 @@ impl Archive<'_> {
                 // The header of a layer precedes its bytes. A fast checksum shows that the second
                 // pass read the same bytes; readers of the image check the digest itself.
                 let mut first = Checksum::new(io::sink());
-                let layer = part.plain_layer(&mut first)?;
+                let layer = part.plain_layer(layer::write, &mut first)?;
                 out.write_all(header(&layer)?.as_bytes())?;
                 let mut second = Checksum::new(out);
                 part.tar(&mut second)?;

@@ -16,11 +16,13 @@ pub enum Format {
     Rootfs,
     /// A tar of the root directory, for ADD and docker import
     RootfsTar,
+    /// An initrd: a cpio archive of the root directory
+    Cpio,
 }
 
 impl Format {
     /// All formats, by the names of the command line, each with what it is.
-    pub const ALL: [(&'static str, Self, &'static str); 6] = [
+    pub const ALL: [(&'static str, Self, &'static str); 7] = [
         (
             "image",
             Self::Image,
@@ -47,6 +49,11 @@ impl Format {
             Self::RootfsTar,
             "A tar of the root directory, for ADD and docker import",
         ),
+        (
+            "cpio",
+            Self::Cpio,
+            "An initrd: a cpio archive of the root directory",
+        ),
     ];
 
     /// Whether the output is a directory.
@@ -56,7 +63,7 @@ impl Format {
 
     /// Whether it has a configuration, and a manifest for each platform.
     pub fn is_image(self) -> bool {
-        !matches!(self, Self::Rootfs | Self::RootfsTar)
+        !matches!(self, Self::Rootfs | Self::RootfsTar | Self::Cpio)
     }
 
     pub(super) fn is_docker(self) -> bool {

@@ -20,6 +20,7 @@ use super::archive::{ImageError, Style, Written, WrittenImage};
 use super::compression::Compression;
 use super::config::{IMAGE_NAME, Indexes, LAYOUT, REF_NAME, json};
 use super::digest::Blob;
+use super::layer;
 use super::part::{LayerBlob, Part, copy};
 use super::reference::Tag;
 
@@ -45,7 +46,7 @@ pub fn write_layout(
         go_on()?;
         spooled.push(match style.compression {
             Compression::None => None,
-            compression => Some(part.spooled_layer(compression)?),
+            compression => Some(part.spooled_layer(layer::write, compression)?),
         });
     }
     let mut layout = LockedLayout::open(folder, go_on)?;
@@ -129,7 +130,7 @@ impl LockedLayout {
             go_on,
         };
         let layer = match spooled {
-            None => part.plain_layer(&mut out)?,
+            None => part.plain_layer(layer::write, &mut out)?,
             Some((layer, spool)) => {
                 copy(spool, &mut out)?;
                 layer

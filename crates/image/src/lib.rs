@@ -10,6 +10,7 @@
 mod archive;
 mod compression;
 mod config;
+mod cpio;
 mod digest;
 mod folder;
 mod format;

@@ -28,10 +28,18 @@ pub struct LayerBlob {
     pub compression: Compression,
 }
 
+/// Writes a tree, with one time stamp for everything: [`layer::write`], or an initrd.
+pub(super) type WriteTree =
+    fn(&dyn LayerSource, u64, &mut dyn Write) -> Result<(), layer::LayerError>;
+
 impl Part<'_> {
     /// Writes the layer uncompressed.
-    pub(super) fn plain_layer(&self, out: &mut dyn Write) -> Result<LayerBlob, ImageError> {
-        let blob = self.digested_tar(out)?;
+    pub(super) fn plain_layer(
+        &self,
+        write: WriteTree,
+        out: &mut dyn Write,
+    ) -> Result<LayerBlob, ImageError> {
+        let blob = self.digested(write, out)?;
         Ok(LayerBlob {
             plain: blob.clone(),
             blob,
@@ -43,12 +51,13 @@ impl Part<'_> {
     /// afterwards.
     pub(super) fn spooled_layer(
         &self,
+        write: WriteTree,
         compression: Compression,
     ) -> Result<(LayerBlob, File), ImageError> {
         let mut file = tempfile::tempfile().map_err(ImageError::Temporary)?;
         let compress = || -> Result<Blob, ImageError> {
             let mut writer = compression.writer(Box::new(file.try_clone()?))?;
-            let plain = self.digested_tar(&mut writer)?;
+            let plain = self.digested(write, &mut writer)?;
             writer.finish()?;
             Ok(plain)
         };
@@ -69,15 +78,19 @@ impl Part<'_> {
         Ok((layer, file))
     }
 
-    fn digested_tar(&self, out: &mut dyn Write) -> Result<Blob, ImageError> {
+    fn digested(&self, write: WriteTree, out: &mut dyn Write) -> Result<Blob, ImageError> {
         let mut digester = Digester::new(out, self.tree.bytes());
-        self.tar(&mut digester)?;
+        self.written(write, &mut digester)?;
         Ok(digester.finish()?)
     }
 
     /// Writes the uncompressed layer without a digest.
     pub(super) fn tar(&self, out: &mut dyn Write) -> Result<(), ImageError> {
-        let written = layer::write(self.tree, self.settings.configured.created, out);
+        self.written(layer::write, out)
+    }
+
+    fn written(&self, write: WriteTree, out: &mut dyn Write) -> Result<(), ImageError> {
+        let written = write(self.tree, self.settings.configured.created, out);
         written.map_err(|error| match error {
             layer::LayerError::Write(error) => ImageError::Write(error),
             other => ImageError::Layer(other),

@@ -105,7 +105,7 @@ pub(in crate::cli) struct LintArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
-    /// A docker or OCI archive, an OCI layout directory, a root directory or a tar of one,
+    /// A docker or OCI archive, an OCI layout directory, a root directory, a tar of one or an initrd,
     /// compressed or not; - for standard input, docker-daemon:NAME for an image in docker or
     /// podman, docker://NAME for an image in a registry; IMAGE#NAME for one image of several
     #[arg(value_name = "IMAGE")]

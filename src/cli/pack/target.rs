@@ -565,7 +565,7 @@ fn refuse_misleading_name(output: &Path, style: Style) -> Result<(), CliError> {
         Compression::Gzip(_) => promised == "gzip",
         Compression::Zstd(_) => promised == "zstd",
     };
-    if is_kept && style.format == Format::RootfsTar {
+    if is_kept && matches!(style.format, Format::RootfsTar | Format::Cpio) {
         return Ok(());
     }
     Err(CliError::Usage(format!(

@@ -38,6 +38,9 @@ impl CompressionFormat {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Unsupported("bzip2"),
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Unsupported("lz4"),
+            // lz4's legacy frame, which Linux reads.
+            [0x02, 0x21, 0x4c, 0x18, ..] => Self::Unsupported("lz4"),
+            [0x89, b'L', b'Z', b'O', ..] => Self::Unsupported("lzop"),
             _ => Self::None,
         }
     }
@@ -75,14 +78,11 @@ impl CompressionFormat {
             }
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::new(packed)?;
-                // The limit of the library, in its own unit: the next lower power of two.
-                decoder.window_log_max(budget.limits.window.max(1024).ilog2().min(31))?;
+                decoder.window_log_max(budget.window_log())?;
                 Box::new(decoder)
             }
             Self::Xz => {
-                // In KiB; besides the dictionary, the decoder needs about 100 KiB.
-                let limit = (budget.limits.window >> 10).saturating_add(256);
-                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                let limit = budget.window_in_kib();
                 Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit))
             }
             Self::Unsupported(name) => {
@@ -95,6 +95,86 @@ impl CompressionFormat {
             given: 0,
             budget: budget.clone(),
         }))
+    }
+}
+
+/// A compressed part of an initrd that can be read; what follows it is not touched.
+pub(super) struct Segment<R> {
+    inner: io::BufReader<R>,
+    taken: Arc<AtomicU64>,
+}
+
+impl<R: Read + Send> Segment<R> {
+    /// A segment that begins where `packed` does.
+    pub fn new(packed: R) -> Self {
+        Self {
+            inner: io::BufReader::with_capacity(BUFFER, packed),
+            taken: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// The compressed bytes that have been consumed.
+    pub fn taken(&self) -> Arc<AtomicU64> {
+        self.taken.clone()
+    }
+
+    /// A reader of exactly one compressed stream: one member of gzip, one frame of zstd.
+    ///
+    /// # Errors
+    /// When the decoder cannot be set up, or the compression is not supported.
+    pub fn decoder<'r>(
+        self,
+        compression: CompressionFormat,
+        budget: &Budget,
+    ) -> io::Result<Box<dyn Read + Send + 'r>>
+    where
+        R: 'r,
+    {
+        let taken = self.taken.clone();
+        let inner: Box<dyn Read + Send + 'r> = match compression {
+            CompressionFormat::Gzip => Box::new(flate2::bufread::GzDecoder::new(self)),
+            CompressionFormat::Zstd => {
+                let mut decoder = zstd::Decoder::with_buffer(self)?.single_frame();
+                decoder.window_log_max(budget.window_log())?;
+                Box::new(decoder)
+            }
+            CompressionFormat::Xz => {
+                let limit = budget.window_in_kib();
+                Box::new(lzma_rust2::XzReader::new_mem_limit(self, false, limit))
+            }
+            CompressionFormat::Unsupported("bzip2") => {
+                Box::new(bzip2::bufread::BzDecoder::new(self))
+            }
+            CompressionFormat::Unsupported("lz4") => {
+                Box::new(lz4_flex::frame::FrameDecoder::new(self))
+            }
+            other => return Err(io::Error::new(io::ErrorKind::Unsupported, other.name())),
+        };
+        Ok(Box::new(Bounded {
+            inner,
+            taken,
+            given: 0,
+            budget: budget.clone(),
+        }))
+    }
+}
+
+impl<R: Read> Read for Segment<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl<R: Read> io::BufRead for Segment<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        self.inner.consume(count);
     }
 }
 
@@ -115,6 +195,17 @@ impl Budget {
             left: Arc::new(AtomicU64::new(limits.unpacked)),
             limits,
         }
+    }
+
+    /// The limit on the window in zstd's own unit: the next lower power of two.
+    fn window_log(&self) -> u32 {
+        self.limits.window.max(1024).ilog2().min(31)
+    }
+
+    /// The same in KiB for xz, whose decoder needs about 100 KiB besides the dictionary.
+    fn window_in_kib(&self) -> u32 {
+        let limit = (self.limits.window >> 10).saturating_add(256);
+        u32::try_from(limit).unwrap_or(u32::MAX)
     }
 }
 

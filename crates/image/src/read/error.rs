@@ -15,8 +15,8 @@ pub enum ReadError {
     Io(#[from] io::Error),
     /// It is not in an image format.
     #[error(
-        "it is {0}; images are docker and OCI archives, OCI layout directories, root directories \
-         and tars of them"
+        "it is {0}; images are docker and OCI archives, OCI layout directories, root directories, \
+         tars of them and initrds"
     )]
     NotAnImage(&'static str),
     /// A tar is damaged.

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::compression::{Budget, CompressionFormat, Exceeded};
-use super::input::{InPlace, Input, Streamed};
+use super::input::{InPlace, Streamed};
 use super::keep::{Interest, Kept, Probe, Room, Wanted};
 use super::limits::Limits;
-use super::members::{Member, MemberKind, Members, TarError};
+use super::members::{Member, MemberKind, MemberSource, Members, TarError};
 use super::names::is_whiteout;
 use super::node::{Data, Head};
 use super::sparse::{SparseFile, SparseMap};
@@ -66,7 +66,7 @@ impl Shared {
         Ok(spool.insert(Arc::new(Spool::new()?)).clone())
     }
 
-    fn count_member(&self) -> Result<(), TarError> {
+    pub fn count_member(&self) -> Result<(), TarError> {
         if self.members.fetch_add(1, Ordering::Relaxed) < self.limits.members {
             return Ok(());
         }
@@ -232,9 +232,9 @@ pub(super) fn index_in_place(
 pub(super) type Take<'t> =
     dyn FnMut(&Member, &[u8], &mut (dyn Read + Send)) -> Result<bool, TarError> + 't;
 
-/// All members of a tar from a stream; those that `take` handles have no data in the result.
-pub(super) fn index_stream<I: Input + Send>(
-    members: &mut Members<I>,
+/// All members of an archive from a stream; those that `take` handles have no data in the result.
+pub(super) fn index_stream<M: MemberSource>(
+    members: &mut M,
     shared: &Shared,
     take: &mut Take<'_>,
 ) -> Result<Vec<IndexedMember>, TarError> {

@@ -79,6 +79,23 @@ impl Member {
     }
 }
 
+/// An archive whose members can be walked.
+pub(super) trait MemberSource {
+    /// Reads the data of the current member.
+    type Data<'m>: Read + Send
+    where
+        Self: 'm;
+
+    /// The next member; `None` at the end of the archive.
+    fn next(&mut self) -> Result<Option<Member>, TarError>;
+
+    /// The first bytes of the current member's data.
+    fn head(&mut self, count: usize) -> io::Result<&[u8]>;
+
+    /// The data of the current member that is stored.
+    fn data(&mut self) -> Self::Data<'_>;
+}
+
 /// Walks the members of a tar.
 pub(super) struct Members<I> {
     input: I,
@@ -108,18 +125,13 @@ impl<I: Input> Read for MemberData<'_, I> {
     }
 }
 
-impl<I: Input> Members<I> {
-    pub fn new(input: I) -> Self {
-        Self {
-            input,
-            left: 0,
-            padding: 0,
-            has_ended: false,
-        }
-    }
+impl<I: Input + Send> MemberSource for Members<I> {
+    type Data<'m>
+        = MemberData<'m, I>
+    where
+        I: 'm;
 
-    /// The next member; `None` at the end of the archive.
-    pub fn next(&mut self) -> Result<Option<Member>, TarError> {
+    fn next(&mut self) -> Result<Option<Member>, TarError> {
         let mut extensions = Extensions::default();
         for _ in 0..MAX_EXTENSIONS {
             self.finish_member()?;
@@ -147,15 +159,24 @@ impl<I: Input> Members<I> {
         ))
     }
 
-    /// The first bytes of the current member's data.
-    pub fn head(&mut self, count: usize) -> io::Result<&[u8]> {
+    fn head(&mut self, count: usize) -> io::Result<&[u8]> {
         let count = count.min(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.input.peek(count)
     }
 
-    /// The data of the current member that is stored.
-    pub fn data(&mut self) -> MemberData<'_, I> {
+    fn data(&mut self) -> MemberData<'_, I> {
         MemberData { members: self }
+    }
+}
+
+impl<I: Input> Members<I> {
+    pub fn new(input: I) -> Self {
+        Self {
+            input,
+            left: 0,
+            padding: 0,
+            has_ended: false,
+        }
     }
 
     /// Consumes everything after the end of the archive.
@@ -213,7 +234,7 @@ impl<I: Input> Members<I> {
         }
         self.begin(size);
         let mut text = Vec::new();
-        self.data().read_to_end(&mut text)?;
+        MemberData { members: self }.read_to_end(&mut text)?;
         Ok(text)
     }
 
@@ -404,7 +425,7 @@ fn number_field(field: &[u8]) -> Option<u64> {
     }
 }
 
-fn damaged(at: u64, what: &str) -> TarError {
+pub(super) fn damaged(at: u64, what: &str) -> TarError {
     TarError::Damaged(format!("{what} (at byte {at})"))
 }
 

@@ -8,6 +8,7 @@
 mod anomaly;
 mod choose;
 mod compression;
+mod cpio;
 mod documents;
 mod duplicates;
 mod error;
@@ -84,6 +85,8 @@ pub enum Kind {
     RootfsTar,
     /// A root directory.
     Rootfs,
+    /// An initrd: one or more cpio archives.
+    Cpio,
 }
 
 impl Kind {
@@ -95,6 +98,7 @@ impl Kind {
             Self::OciLayout => "oci-layout",
             Self::RootfsTar => "rootfs-tar",
             Self::Rootfs => "rootfs",
+            Self::Cpio => "cpio",
         }
     }
 }
@@ -153,7 +157,8 @@ impl Reused {
 
 enum ImageSource {
     Described(Parts, Vec<Description>),
-    Root(Option<IndexedLayer>),
+    /// What is unpacked, one after another.
+    Root(Vec<IndexedLayer>),
     Folder(PathBuf),
 }
 
@@ -237,10 +242,11 @@ fn describe(opened: Opened, shared: Shared, options: &ReadOptions) -> Result<Ima
             reused = Reused::among(&images);
             (kind, ImageSource::Described(parts, images))
         }
-        Opened::Root(_) | Opened::Folder(_) if options.name.is_some() => {
+        Opened::Root(_) | Opened::Cpio(_) | Opened::Folder(_) if options.name.is_some() => {
             return Err(ReadError::Nameless);
         }
-        Opened::Root(layer) => (Kind::RootfsTar, ImageSource::Root(Some(layer))),
+        Opened::Root(layer) => (Kind::RootfsTar, ImageSource::Root(vec![layer])),
+        Opened::Cpio(archives) => (Kind::Cpio, ImageSource::Root(archives)),
         Opened::Folder(root) => (Kind::Rootfs, ImageSource::Folder(root)),
     };
     Ok(Images {
@@ -330,14 +336,18 @@ impl Images {
                 let tree = folder::read(root, &self.shared.limits)?;
                 Ok(bare(tree))
             }
-            ImageSource::Root(layer) => {
+            ImageSource::Root(layers) => {
                 let limits = &self.shared.limits;
-                let mut tree = Tree::new(limits.members, false);
-                let layer = layer.take().ok_or(ReadError::Empty)?;
-                match tree.apply(0, &layer.entries) {
-                    true => Ok(bare(tree)),
-                    false => Err(too_many(limits)),
+                let mut tree = Tree::new(limits.members, layers.len() > 1);
+                if layers.is_empty() {
+                    return Err(ReadError::Empty);
                 }
+                for (number, layer) in (0..).zip(std::mem::take(layers)) {
+                    if !tree.apply(number, &layer.entries) {
+                        return Err(too_many(limits));
+                    }
+                }
+                Ok(bare(tree))
             }
         }
     }

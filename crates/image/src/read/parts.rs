@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::compression::CompressionFormat;
+use super::cpio;
 use super::error::ReadError;
 use super::input::{InPlace, Streamed};
 use super::layer::{IndexedLayer, Shared, index_in_place, index_passing, index_stream};
@@ -27,6 +28,8 @@ pub(super) enum Opened {
     Parts(Parts),
     /// A tar of a root.
     Root(IndexedLayer),
+    /// The archives of an initrd, the first to be unpacked first.
+    Cpio(Vec<IndexedLayer>),
     /// A root directory.
     Folder(std::path::PathBuf),
 }
@@ -113,7 +116,17 @@ fn open_file(file: File, shared: &Shared) -> Result<Opened, ReadError> {
     let start = file.prefix(0, BLOCK)?;
     let compression = CompressionFormat::of(&start);
     if compression != CompressionFormat::None {
+        if cpio::is_packed_cpio(compression, &file, shared) {
+            return cpio::index_file(&file, shared)
+                .map(Opened::Cpio)
+                .map_err(outer);
+        }
         return open_compressed(compression, Sequential::new(file), shared);
+    }
+    if cpio::begins_cpio(&start) && !begins_tar(&start) {
+        return cpio::index_file(&file, shared)
+            .map(Opened::Cpio)
+            .map_err(outer);
     }
     check_tar(&start, "")?;
     let mut members = Members::new(InPlace::new(file.clone()));
@@ -171,6 +184,12 @@ fn read_stream(tar: impl Read + Send, packed: &str, shared: &Shared) -> Result<O
     let mut start = vec![0; BLOCK as usize];
     let count = read_fully(&mut tar, &mut start).map_err(|error| outer(error.into()))?;
     start.truncate(count);
+    if cpio::begins_cpio(&start) && !begins_tar(&start) {
+        let whole = io::Cursor::new(start).chain(tar);
+        return cpio::index_stream_of(whole, shared)
+            .map(Opened::Cpio)
+            .map_err(outer);
+    }
     check_tar(&start, packed)?;
     let mut members = Members::new(Streamed::new(io::Cursor::new(start).chain(tar)));
     let mut parts = HashMap::new();
@@ -285,6 +304,9 @@ fn check_tar(start: &[u8], packed: &str) -> Result<(), ReadError> {
         [0x7f, b'E', b'L', b'F', ..] => "an ELF file",
         [b'#', b'!', ..] => "a script",
         _ if begins_tar(start) => return Ok(()),
+        _ if cpio::begins_old_cpio(start) => {
+            "a cpio archive in an old format (Linux reads those of cpio -H newc)"
+        }
         _ => "not a tar",
     };
     Err(ReadError::NotAnImage(what))
