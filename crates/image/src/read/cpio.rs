@@ -138,7 +138,7 @@ enum LinkedFile {
 }
 
 /// The numbers that identify a file: inode, and both halves of the device.
-type Inode = [u32; 3];
+type InodeNumbers = [u32; 3];
 
 /// Walks the members of one archive.
 struct CpioMembers<'i, I> {
@@ -150,9 +150,9 @@ struct CpioMembers<'i, I> {
     has_ended: bool,
     /// Members that are complete, and have no data of their own.
     ready: VecDeque<Member>,
-    linked: HashMap<Inode, LinkedFile>,
+    linked: HashMap<InodeNumbers, LinkedFile>,
     /// The order in which linked files were found first.
-    order: Vec<Inode>,
+    order: Vec<InodeNumbers>,
 }
 
 /// Reads the data of one member.
@@ -309,7 +309,11 @@ impl<'i, I: Input> CpioMembers<'i, I> {
     }
 
     /// One name of a file that has several.
-    fn link(&mut self, inode: Inode, mut member: Member) -> Result<Option<Member>, TarError> {
+    fn link(
+        &mut self,
+        inode: InodeNumbers,
+        mut member: Member,
+    ) -> Result<Option<Member>, TarError> {
         let held = member.name.len() + size_of::<Member>();
         self.shared.room.take(held as u64)?;
         let name = member.name.clone();
