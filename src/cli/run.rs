@@ -213,25 +213,7 @@ fn is_program(path: &Path) -> bool {
 fn read(path: &Path, reading: &ImageArgs, common: &Common) -> Result<Startable, CliError> {
     let _progress = Progress::reading(path, "reading", common.quiet);
     let mut images = inspect::open(path, reading, Interest::Contents)?;
-    let own = crate::image::own_architecture();
-    let count = images.count();
-    let mut found = None;
-    for number in 0..count {
-        let image = inspect::read_one(path, &mut images, number)?;
-        let platform = image
-            .description
-            .as_ref()
-            .map(|about| about.platform.to_string());
-        let is_own = platform.is_none_or(|platform| platform == format!("linux/{own}"));
-        if is_own || count == 1 || found.is_none() {
-            found = Some(image);
-        }
-        if is_own {
-            break;
-        }
-    }
-    let image =
-        found.ok_or_else(|| CliError::Usage(format!("{} holds no image", path.display())))?;
+    let image = inspect::read_own(path, &mut images)?;
     let startable = Startable::of_image(&image);
     // Nothing is executed whose digests do not match.
     inspect::check(path, image)?;

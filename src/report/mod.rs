@@ -6,6 +6,7 @@
 mod binding;
 mod columns;
 mod diff;
+mod extract;
 mod graph;
 mod inspect;
 mod inspect_json;
@@ -20,8 +21,9 @@ mod why;
 
 pub use binding::BindingReport;
 pub use diff::{diff, diff_elf, diff_settings};
+pub use extract::{extracted, left_out};
 pub use graph::{GraphLanguage, graph};
-pub use inspect::{Detail, Inspected, inspect};
+pub use inspect::{Detail, Inspected, anomalies, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{NeedsOf, need_rules};
 #[cfg(feature = "registry")]

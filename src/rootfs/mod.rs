@@ -342,17 +342,6 @@ impl Rootfs {
         &self.malformed
     }
 
-    /// Whether anything in it has an owner, a setuid bit or capabilities that only root can set.
-    pub fn has_rights(&self) -> bool {
-        self.nodes.values().any(|node| {
-            let is_special = match &node.content {
-                Content::File(file) => file.mode & 0o6000 != 0 || file.capabilities.is_some(),
-                Content::Directory(_) | Content::Symlink(_) => false,
-            };
-            is_special || node.owner != Owner::default()
-        })
-    }
-
     /// The node at a real path.
     pub fn node(&self, path: &Path) -> Option<&RootfsNode> {
         self.nodes.get(path)

@@ -392,6 +392,7 @@ mod tests {
             Box::new(std::iter::once(LayerNode {
                 path: Path::new("/file"),
                 owner: Owner::default(),
+                mtime: None,
                 entry: LayerEntry::File(0o644, self),
             }))
         }

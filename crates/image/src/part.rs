@@ -77,7 +77,7 @@ impl Part<'_> {
 
     /// Writes the uncompressed layer without a digest.
     pub(super) fn tar(&self, out: &mut dyn Write) -> Result<(), ImageError> {
-        let written = layer::write(self.tree, self.settings.configured.created, out);
+        let written = layer::write_tar(self.tree, self.settings.configured.created, out);
         written.map_err(|error| match error {
             layer::LayerError::Write(error) => ImageError::Write(error),
             other => ImageError::Layer(other),
