@@ -291,7 +291,8 @@ pub(super) fn lacks(tree: &Tree, image: &Path, path: &Path, errno: Errno) -> Str
 fn near(tree: &Tree, path: &Path) -> Option<String> {
     /// Maximum edit distance of a suggestion.
     const MOST: usize = 4;
-    let paths: Vec<PathBuf> = tree.walk().map(|(path, _, _)| path).collect();
+    // The first is the root.
+    let paths: Vec<PathBuf> = tree.walk().skip(1).map(|(path, _, _)| path).collect();
     let same_name = paths
         .iter()
         .find(|other| other.file_name() == path.file_name());

@@ -286,7 +286,7 @@ fn writing() -> Vec<Told> {
         }),
         told(LayerError::Read {
             path: LIBZ.into(),
-            error: io::Error::other("it changed while being packed"),
+            error: io::Error::other("it changed while being read"),
         }),
         told(ImageError::Settings(no_json().into())),
         told(ImageError::Changed),
@@ -422,6 +422,7 @@ fn reading() -> Vec<Told> {
             wanted: "app:2".into(),
             has: vec!["app:1".into(), "other:latest".into()],
         }),
+        told(ReadError::NoSuchLayer { wanted: 3, has: 2 }),
         told(ReadError::SeveralImages {
             wanted: "latest".into(),
             has: vec!["app:latest".into(), "other:latest".into()],

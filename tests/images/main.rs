@@ -30,9 +30,13 @@ mod roots;
 mod schemas;
 #[path = "../common/servers.rs"]
 mod servers;
+#[path = "../common/layers.rs"]
+mod stacks;
 
 mod bounds;
 mod engines;
+mod extract;
+mod extract_umoci;
 mod faults;
 mod faults_limits;
 mod faults_roots;

@@ -146,7 +146,7 @@ pub fn write_tar(tree: &dyn LayerSource, time: u64, out: &mut dyn Write) -> Resu
             }
             LayerEntry::Symlink(target) => {
                 let mut header = header(EntryType::Symlink, 0o777);
-                tar.append_link(&mut header, name, target)?;
+                append_symlink(&mut tar, &mut header, name, target)?;
             }
             LayerEntry::File(mode, file) => {
                 // Two paths that are one file in the source stay one object for the loader if they
@@ -201,6 +201,19 @@ pub fn size_hint(tree: &dyn LayerSource) -> u64 {
             let header = if is_long { MEMBER } else { PLAIN_MEMBER };
             total.saturating_add(content).saturating_add(header)
         })
+}
+
+fn append_symlink(
+    tar: &mut tar::Builder<&mut dyn Write>,
+    header: &mut Header,
+    name: &Path,
+    target: &Path,
+) -> io::Result<()> {
+    // Where the target fits into the header, the library would take `.` and slashes out of it.
+    match header.set_link_name_literal(target.as_os_str().as_encoded_bytes()) {
+        Ok(()) => tar.append_data(header, name, io::empty()),
+        Err(_) => tar.append_link(header, name, target),
+    }
 }
 
 fn append_file(

@@ -193,7 +193,7 @@ pub(in crate::cli) struct PackArgs {
     #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true, help_heading = "Image configuration")]
     pub cmd: Option<Words>,
     /// Set an environment variable (repeatable)
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env, help_heading = "Image configuration")]
+    #[arg(hide_short_help = true, short, long, value_name = "NAME=VALUE", value_parser = values::env, help_heading = "Image configuration")]
     pub env: Vec<String>,
     /// Run as this user, by name or number
     ///
