@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use foldhash::HashSet;
 
 use crate::vfs::View;
-pub use cut::{PackedFile, records};
+pub use cut::{NotedPackage, PackageRecords, PackedFile, RpmManifest, RpmManifestError, records};
 use dpkg::List;
 
 /// Largest database of all packages, in bytes.

@@ -117,6 +117,16 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub without: Vec<String>,
+    /// Record the packages of a source with rpm that own files, from this list of all packages
+    ///
+    /// FILE is the output of rpm -qa --qf 'FORMAT' in the source; see the documentation of scanners.
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "FILE",
+        help_heading = "Contents"
+    )]
+    pub rpm_manifest: Option<PathBuf>,
     /// Add this static busybox with a link for each of its commands
     #[arg(
         hide_short_help = true,
