@@ -83,11 +83,18 @@ pub fn records(
 
 /// Whether a package can own the file at a real path.
 fn can_be_owned(path: &Path) -> bool {
-    let top = path.iter().nth(1).and_then(|name| name.to_str());
-    let is_installed = top.is_some_and(|top| INSTALLED.contains(&top) || top.starts_with("lib"));
-    let is_local = LOCAL.iter().any(|directory| path.starts_with(directory));
-    let is_generated = GENERATED.iter().any(|file| path == Path::new(file));
-    is_installed && !is_local && !is_generated
+    // Not by components: this is asked of every file, and paths are slow to compare.
+    let path = path.as_os_str().as_bytes();
+    let is_below = |directory: &str| {
+        let rest = path.strip_prefix(directory.as_bytes());
+        rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    };
+    let top = path.split(|byte| *byte == b'/').nth(1).unwrap_or_default();
+    let is_installed = INSTALLED.iter().any(|known| known.as_bytes() == top);
+    let is_generated = GENERATED.iter().any(|file| path == file.as_bytes());
+    (is_installed || top.starts_with(b"lib"))
+        && !LOCAL.iter().copied().any(is_below)
+        && !is_generated
 }
 
 /// The files whose owners are sought, by each path that a record may have for them.
@@ -97,18 +104,20 @@ struct WantedFiles<'f> {
     by_name: HashMap<Vec<u8>, Vec<usize>>,
     /// Whether a name in `by_name` has this length.
     lengths: Vec<bool>,
+    /// Whether a package can own each file.
+    can_be_owned: Vec<bool>,
     /// The last file, if it counts only with others.
     beside: Option<usize>,
 }
 
 impl<'f> WantedFiles<'f> {
     fn new(files: &'f [PackedFile<'f>], beside: Option<&'f PackedFile<'f>>) -> Self {
-        let known = files
-            .iter()
-            .filter(|file| can_be_owned(file.source) || file.note.is_some());
-        let mut files: Vec<_> = known.collect();
+        let judged = files.iter().map(|file| (file, can_be_owned(file.source)));
+        let known = judged.filter(|(file, can_be_owned)| *can_be_owned || file.note.is_some());
+        let (mut files, mut can_be_owned): (Vec<_>, Vec<_>) = known.unzip();
         let beside = beside.map(|file| {
             files.push(file);
+            can_be_owned.push(true);
             files.len() - 1
         });
         let mut by_name = HashMap::<_, Vec<usize>>::new();
@@ -126,6 +135,7 @@ impl<'f> WantedFiles<'f> {
             files,
             by_name,
             lengths,
+            can_be_owned,
             beside,
         }
     }

@@ -53,6 +53,7 @@ mod minimize;
 mod owners;
 mod owners_closed;
 mod owners_engines;
+mod package_notes;
 mod package_records;
 mod platforms;
 mod records;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use foldhash::HashMap;
 
 use super::notes::{NotedPackage, is_plain, usable};
-use super::{PackageRecords, WantedFiles, can_be_owned};
+use super::{PackageRecords, WantedFiles};
 use crate::packages::dpkg::{INFO, MAX_LIST, STATUS_D, lines, paths_of_sums, status, sums};
 use crate::packages::{MAX_DATABASE, MAX_PACKAGES};
 use crate::vfs::View;
@@ -382,7 +382,7 @@ struct OwnerSearch<'s> {
 
 impl<'s> OwnerSearch<'s> {
     fn new(view: &'s View, installed: &'s DebStatus<'s>, wanted: &'s WantedFiles<'s>) -> Self {
-        let ownable = wanted.files.iter().filter(|file| can_be_owned(file.source));
+        let ownable = wanted.can_be_owned.iter().filter(|can_be| **can_be);
         Self {
             view,
             installed,
@@ -397,7 +397,7 @@ impl<'s> OwnerSearch<'s> {
     /// The stanza that owns each wanted file.
     fn owners(mut self) -> Vec<Option<usize>> {
         for (index, file) in self.wanted.files.iter().enumerate() {
-            if self.owners[index].is_none() && can_be_owned(file.source) {
+            if self.owners[index].is_none() && self.wanted.can_be_owned[index] {
                 self.read_with_dependencies(&likely(file.source));
             }
         }
@@ -438,7 +438,7 @@ impl<'s> OwnerSearch<'s> {
         let mut owns = false;
         for path in lines(&paths) {
             for &file in self.wanted.named(path) {
-                if self.owners[file].is_none() && can_be_owned(self.wanted.files[file].source) {
+                if self.owners[file].is_none() && self.wanted.can_be_owned[file] {
                     self.owners[file] = Some(index);
                     self.left -= 1;
                     owns = true;
