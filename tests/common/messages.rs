@@ -23,6 +23,7 @@ use slimpack::loader::UnknownLoader;
 use slimpack::needs::{NeedError, SelectionError};
 use slimpack::output::OutputError;
 use slimpack::pack::{MissingLibrary, PackError};
+use slimpack::packages::RpmManifestError;
 use slimpack::proof::ProofError;
 use slimpack::registry::{RegistryError, Said};
 use slimpack::rootfs::{ProvideError, RootfsError};
@@ -387,6 +388,9 @@ fn writing() -> Vec<Told> {
         told(OutputError::NotEmpty("root/".into())),
         told(OutputError::Io("app.tar".into(), Os::NOSPC.into())),
         told(DepfileError::LineBreak("./my\napp".into())),
+        told(RpmManifestError::Line(7)),
+        told(RpmManifestError::NoFiles),
+        told(RpmManifestError::TooLarge),
     ]
 }
 

@@ -14,6 +14,8 @@ mod common;
 mod costs;
 #[path = "../common/docker.rs"]
 mod docker;
+#[path = "../common/owners.rs"]
+mod dpkg;
 #[path = "../common/harness.rs"]
 mod harness;
 #[path = "../common/image_writer.rs"]

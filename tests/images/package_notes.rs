@@ -125,9 +125,8 @@ fn a_linkers_note_gives_a_program_of_no_package_a_record() {
     assert!(sums.ends_with("  usr/local/bin/app\n"), "{sums}");
     // With the distribution's own name, so that its advisories apply.
     let purls = packed.purls();
-    let is_it = |purl: &&String| {
-        purl.starts_with("pkg:deb/debian/noted@1:1.2-3?arch=amd64&distro=debian-")
-    };
+    let is_it =
+        |purl: &&String| purl.starts_with("pkg:deb/debian/noted@1:1.2-3?arch=amd64&distro=debian-");
     assert_eq!(purls.iter().filter(is_it).count(), 1, "{purls:?}");
     let without = Packed::of(&[text(&app), "-q", "--without=package-records"]);
     assert_eq!(without.records(), [""; 0]);

@@ -32,6 +32,8 @@ const FIELDS: [&str; 11] = [
     "Homepage",
 ];
 
+/// Longest of these fields that is recorded, in bytes.
+const MAX_FIELD: usize = 4 << 10;
 /// Fields that say what a package needs.
 const NEEDS: [&str; 2] = ["Pre-Depends", "Depends"];
 
@@ -238,6 +240,7 @@ impl<'s> DebStanza<'s> {
             let (name, value) = (&line[..colon], &line[colon + 1..]);
             let of = |known: &[&str]| known.iter().position(|known| known.as_bytes() == name);
             let field = match (of(&FIELDS), of(&NEEDS)) {
+                (Some(_), _) if value.len() > MAX_FIELD => continue,
                 (Some(at), _) => &mut fields.values[at],
                 (None, Some(at)) => &mut fields.needs[at],
                 (None, None) => continue,
