@@ -4,7 +4,7 @@
 //! part of the package database that is about its files, which scanners read.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
@@ -18,7 +18,7 @@ use crate::needs::{PACKAGE_RECORDS, rule};
 use crate::packages::{DATABASES, NotedPackage, PackedFile, records};
 use crate::rootfs::{Content, Reason, Rootfs, SourceFile, is_excluded};
 use crate::source::Source;
-use crate::vfs::View;
+use crate::vfs::{View, Walk};
 
 /// What names the distribution (os-release(5)).
 const OS_RELEASE: &str = "/etc/os-release";
@@ -73,12 +73,23 @@ pub(super) fn add_records<'c>(
     if made.files.is_empty() {
         return warnings;
     }
+    place(rootfs, &made.files, release.as_ref(), options);
+    warnings
+}
+
+/// Adds the records to the tree, with what names the distribution.
+fn place(
+    rootfs: &mut Rootfs,
+    made: &[(PathBuf, Vec<u8>)],
+    release: Option<&Arc<Walk>>,
+    options: &Options,
+) {
     let reason = |sign: &str| Reason::Need {
         need: PACKAGE_RECORDS,
         object: None,
         sign: sign.to_owned(),
     };
-    if let Some(walk) = &release {
+    if let Some(walk) = release {
         for link in &walk.links {
             let content = Content::Symlink(link.target.clone());
             rootfs.add(&link.at, content, reason("names the distribution"));
@@ -87,16 +98,16 @@ pub(super) fn add_records<'c>(
         rootfs.add(&walk.real, file, reason("names the distribution"));
     }
     // All of them are in one directory.
-    if let Some(directory) = made.files.first().and_then(|(path, _)| path.parent()) {
-        let files = made.files.iter();
-        let files = files.filter(|(path, _)| !is_excluded(path, &options.exclude));
-        let files = files.filter_map(|(path, bytes)| {
-            let content = Content::File(SourceFile::made(bytes.clone()));
-            Some((path.file_name()?, content))
-        });
-        rootfs.add_in(directory, files, &reason("packages own files of the image"));
-    }
-    warnings
+    let Some(directory) = made.first().and_then(|(path, _)| path.parent()) else {
+        return;
+    };
+    let files = made.iter();
+    let files = files.filter(|(path, _)| !is_excluded(path, &options.exclude));
+    let files = files.filter_map(|(path, bytes)| {
+        let content = Content::File(SourceFile::made(bytes.clone()));
+        Some((path.file_name()?, content))
+    });
+    rootfs.add_in(directory, files, &reason("packages own files of the image"));
 }
 
 /// The notes of all objects that programs load, by their real paths in the source.

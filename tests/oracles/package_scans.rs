@@ -23,11 +23,9 @@ fn packed(run: &Run, records: &Path) -> BTreeMap<PathBuf, BTreeSet<String>> {
     let (image, root) = (folder.path().join("image.tar"), folder.path().join("root"));
     stage.pack(&stage.run.flags(), &image).unwrap();
     unpack_layer(&image, &root);
-    let names = common::layer(&image).into_keys();
-    let files = names.filter(|name| {
-        let is_file = fs::symlink_metadata(root.join(name)).is_ok_and(|found| found.is_file());
-        is_file && !name.starts_with(STATUS_D)
-    });
+    let mut find = Command::new("find");
+    let names = succeed(find.arg(&root).args(["-type", "f", "-printf", "%P\n"]));
+    let files = names.lines().filter(|name| !name.starts_with(STATUS_D));
     let here = files.map(|name| Path::new("/").join(name));
     let here: Vec<PathBuf> = here.filter(|path| path.is_file()).collect();
     let directory = root.join(STATUS_D);
