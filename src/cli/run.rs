@@ -71,21 +71,7 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
     if !common.quiet {
         note_strangers(&image, &start)?;
     }
-    let options = TrialOptions {
-        conditions: Conditions {
-            volumes: args.volumes.clone(),
-            has_network: args.network == NetworkMode::Host,
-            is_read_only: args.read_only,
-            is_interactive: args.interactive,
-            has_terminal: args.terminal,
-            timeout: args.timeout.map(Duration::from_secs),
-            ..Conditions::default()
-        },
-        network_files: match args.network {
-            NetworkMode::Host => network_files(),
-            NetworkMode::None => Vec::new(),
-        },
-    };
+    let options = conditions(args);
     if args.diagnose {
         return diagnose(args, &image, &start, options, common);
     }
@@ -108,6 +94,25 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
         super::say(|err| writeln!(err, "{message}"));
     }
     Ok(exit_code(ran.ending))
+}
+
+/// What the program sees of this machine.
+fn conditions(args: &TryArgs) -> TrialOptions<'_> {
+    TrialOptions {
+        conditions: Conditions {
+            volumes: args.volumes.clone(),
+            has_network: args.network == NetworkMode::Host,
+            is_read_only: args.read_only,
+            is_interactive: args.interactive,
+            has_terminal: args.terminal,
+            timeout: args.timeout.map(Duration::from_secs),
+            ..Conditions::default()
+        },
+        network_files: match args.network {
+            NetworkMode::Host => network_files(),
+            NetworkMode::None => Vec::new(),
+        },
+    }
 }
 
 /// Runs an image, and prints why it fails.

@@ -183,6 +183,7 @@ fn extracted_bytes(image: &[u8], path: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of examples")]
 fn a_failure_leaves_nothing_and_says_what_to_do() {
     let folder = temporary();
     let at = |name: &str| folder.path().join(name);

@@ -71,6 +71,7 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
 }
 
 /// Images that mean harm or have something odd, and that umoci unpacks as engines do.
+#[expect(clippy::too_many_lines, reason = "a list of examples")]
 fn hostile() -> Vec<Vec<Layer>> {
     let file = |name: &str| Member::file(name, name);
     let owned = Member {

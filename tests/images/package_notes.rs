@@ -194,6 +194,7 @@ fn a_note_wins_over_the_database_of_dpkg() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of examples")]
 fn notes_that_no_record_can_have_are_reported_and_ignored() {
     let folder = temporary();
     let root = root(folder.path(), "debian");
@@ -308,6 +309,7 @@ fn notes_for_apk_move_files_between_the_packages_of_its_database() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn packages_of_rpm_are_recorded_from_a_list_and_from_notes() {
     if !have(&["syft"]) {
         return;

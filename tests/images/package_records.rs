@@ -308,6 +308,7 @@ fn the_names_of_records_lead_nowhere_else() {
 
 /// None of these ends a pack, or takes memory or time without bound.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of examples")]
 fn a_database_that_means_harm_costs_little_and_stops_no_pack() {
     if !have(&["mkfifo", "timeout"]) {
         return;

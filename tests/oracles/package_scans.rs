@@ -86,7 +86,7 @@ fn syft_finds_the_owners_of_the_files_of_each_image() {
             "{name} {version}"
         );
         let purl = artifact["purl"].as_str().unwrap();
-        let begin = format!("pkg:deb/debian/{name}@");
+        let begin = format!("pkg:deb/debian/{}@", name.replace('+', "%2B"));
         assert!(
             purl.starts_with(&begin) && purl.contains("distro=debian-"),
             "{purl}"
