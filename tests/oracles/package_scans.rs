@@ -16,7 +16,8 @@ use program_runs::{Run, Stage, TREES};
 /// Where the records are in an image.
 const STATUS_D: &str = "var/lib/dpkg/status.d";
 
-/// Packs a run, and moves its records to `records`; the owners of each packed file that has any.
+/// Packs a run, and moves its records to `records`; the owners of each packed file that has any. None are
+/// expected of an image with the database of the whole machine, which apt looks up.
 fn packed(run: &Run, records: &Path) -> BTreeMap<PathBuf, BTreeSet<String>> {
     let folder = temporary();
     let stage = Stage::of(run, &folder.path().join("dir"));
@@ -29,6 +30,10 @@ fn packed(run: &Run, records: &Path) -> BTreeMap<PathBuf, BTreeSet<String>> {
     let here = files.map(|name| Path::new("/").join(name));
     let here: Vec<PathBuf> = here.filter(|path| path.is_file()).collect();
     let directory = root.join(STATUS_D);
+    if root.join("var/lib/dpkg/status").exists() {
+        assert!(!directory.exists());
+        return BTreeMap::new();
+    }
     if directory.is_dir() {
         let place = records.join(STATUS_D);
         fs::create_dir_all(place.parent().unwrap()).unwrap();

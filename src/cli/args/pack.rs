@@ -119,7 +119,7 @@ pub(in crate::cli) struct PackArgs {
     pub without: Vec<String>,
     /// Record the packages of a source with rpm that own files, from this list of all packages
     ///
-    /// FILE is the output of rpm -qa --qf 'FORMAT' in the source; see the documentation of scanners.
+    /// FILE is the output of rpm -qa in the source, in the format that the documentation of scanners has.
     #[arg(
         hide_short_help = true,
         long,
