@@ -49,6 +49,7 @@ fn packed(run: &Run, records: &Path) -> BTreeMap<PathBuf, BTreeSet<String>> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 fn syft_finds_the_owners_of_the_files_of_each_image() {
     let tools = ["dpkg", "dpkg-query", "syft"];
     if !have(&tools) || !is_root() {
