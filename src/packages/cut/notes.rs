@@ -133,6 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a list of examples")]
     fn a_note_is_used_for_records_of_its_kind_and_distribution() {
         let fedora = Distribution {
             id: Some("fedora".to_owned()),
