@@ -15,7 +15,7 @@ use slimpack::image::read::Fault;
 use slimpack::lint::{self, Ignore, Policy};
 use slimpack::loader::{Environment, Loaders};
 use slimpack::needs::{self, Process, RULES, RuleMemo, Selection, Supply};
-use slimpack::packages::{Packages, Records};
+use slimpack::packages::{NotedPackage, Packages, PackedFile, Records, RpmManifest, records};
 use slimpack::trace::Recording;
 use slimpack::vfs::memory::MemoryVfs;
 use slimpack::vfs::{View, one_line, safe};
@@ -61,6 +61,7 @@ pub fn packages(data: &[u8]) {
     let mut parts = parts(data);
     let mut next = || parts.next().unwrap_or_default().to_vec();
     let (status, list, stanza, sums, apk) = (next(), next(), next(), next(), next());
+    let manifest = RpmManifest::parse(next()).ok();
     let databases = [
         MemoryVfs::new()
             .file("/var/lib/dpkg/status", status)
@@ -77,6 +78,30 @@ pub fn packages(data: &[u8]) {
         let file = Path::new("/usr/lib/libz.so.1");
         let package = Records::of(&view).package_of(file);
         let _ = package.map(|package| package.has(file));
+        let noted = NotedPackage {
+            kind: "deb",
+            name: "zlib",
+            version: "1:1.2",
+            architecture: None,
+            os: None,
+            os_cpe: None,
+        };
+        for note in [
+            None,
+            Some(noted),
+            Some(NotedPackage {
+                kind: "apk",
+                ..noted
+            }),
+        ] {
+            let packed = [PackedFile {
+                source: file,
+                image: file,
+                is_changed: false,
+                note,
+            }];
+            let _ = records(&view, &packed, None, manifest.as_ref(), &|_| None);
+        }
     }
 }
 

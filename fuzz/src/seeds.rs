@@ -35,6 +35,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             b"Package: zlib1g\nVersion: 1\n",
             b"0123456789abcdef0123456789abcdef  usr/lib/libz.so.1\n",
             b"C:Q1\nP:zlib\no:zlib\nD:so:libc.musl-x86_64.so.1 b>=1\nF:usr/lib\nR:libz.so.1\n\nP:b\n",
+            b"zlib\t1:1.2\t1\t2\tv\t(none)\t3\tx86_64\t0\tzlib-1:1.2.src.rpm\n/usr/lib/libz.so.1\n(none)\n",
         ])],
         "build_info" => build_info(),
         "copyright" => vec![COPYRIGHT.as_bytes().to_vec()],

@@ -15,6 +15,7 @@ use crate::image::ImageError;
 use crate::image::read::ReadError;
 use crate::output::OutputError;
 use crate::pack::PackError;
+use crate::packages::RpmManifestError;
 #[cfg(feature = "registry")]
 use crate::registry::RegistryError;
 use crate::sbom::SbomError;
@@ -51,6 +52,8 @@ pub(super) enum CliError {
     },
     #[error("cannot read {}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
+    #[error("cannot use {} as a list of rpm's packages: {}", .0.display(), .1)]
+    RpmManifest(PathBuf, RpmManifestError),
     #[error("cannot strip {}: {}", .0.display(), .1)]
     Strip(PathBuf, LeftAlone),
     #[error(transparent)]

@@ -1,8 +1,10 @@
 //! `slimpack inspect IMAGE`.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::args::{Common, ImageArgs, InspectArgs};
 use super::error::CliError;
@@ -11,11 +13,14 @@ use super::progress::Progress;
 use super::{page, registry};
 use crate::engine::{self, Engine};
 use crate::exec::{TELLING, describe};
-use crate::image::read::{self, Head, Image, Images, Interest, ReadError, ReadOptions};
+use crate::image::LayerError;
+use crate::image::read::{self, Head, Image, Images, Interest, ReadError, ReadOptions, Tree};
 use crate::inspect::Figures;
 use crate::output::Scratch;
 use crate::page::Page;
 use crate::report::{self, Detail, Inspected};
+use crate::suggest::{did_you_mean, nearest};
+use crate::vfs::{Errno, View};
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<ExitCode, CliError> {
     page::check(args.html.as_deref(), args.json)?;
@@ -207,6 +212,112 @@ pub(super) fn read_one(path: &Path, images: &mut Images, number: usize) -> Resul
     images
         .read(number)
         .map_err(|error| CliError::image(path, error))
+}
+
+/// Reads the image for this machine with all its contents; the first if none is.
+pub(super) fn read_own(path: &Path, images: &mut Images) -> Result<Image, CliError> {
+    let own = format!("linux/{}", crate::image::own_architecture());
+    let mut found = None;
+    for number in 0..images.count() {
+        let image = read_one(path, images, number)?;
+        let about = image.description.as_ref();
+        let is_own = about.is_none_or(|about| about.platform.to_string() == own);
+        if is_own || found.is_none() {
+            found = Some(image);
+        }
+        if is_own {
+            break;
+        }
+    }
+    found.ok_or_else(|| CliError::image(path, ReadError::Empty))
+}
+
+/// An image with the contents of its files.
+pub(super) struct Whole {
+    pub tree: Arc<Tree>,
+    pub view: View,
+    limits: read::Limits,
+    /// Of an image in a registry.
+    _images: OpenedImages,
+}
+
+impl Whole {
+    /// Reads the image for this machine, or one of its layers; the lowest is 1. It has the digests that
+    /// its documents promise.
+    pub fn read(
+        path: &Path,
+        args: &ImageArgs,
+        layer: Option<NonZeroUsize>,
+        common: &Common,
+    ) -> Result<Self, CliError> {
+        let _progress = Progress::reading(path, "reading", common.quiet);
+        let mut images = open(path, args, Interest::Contents)?;
+        if let Some(layer) = layer {
+            images.restrict_to_layer(layer.get() - 1);
+        }
+        let image = read_own(path, &mut images)?;
+        let whole = Self {
+            tree: image.tree.clone(),
+            view: image.view(),
+            limits: limits(args),
+            _images: images,
+        };
+        check(path, image)?;
+        Ok(whole)
+    }
+
+    /// The message about a path that the image does not have.
+    pub fn lacks(&self, image: &Path, path: &Path, errno: Errno) -> String {
+        lacks(&self.tree, image, path, errno)
+    }
+
+    /// Refuses to write more bytes than an image may unpack to: a sparse file claims any size.
+    pub fn admit(&self, image: &Path, bytes: u64) -> Result<(), CliError> {
+        if bytes <= self.limits.unpacked {
+            return Ok(());
+        }
+        let error = ReadError::Limit {
+            what: "its files have more than this many bytes".to_owned(),
+            name: "unpacked",
+            limit: self.limits.unpacked,
+        };
+        Err(CliError::image(image, error))
+    }
+}
+
+/// The error of files that cannot be written.
+pub(super) fn unwritten(output: &Path, error: LayerError) -> CliError {
+    CliError::Write {
+        path: output.to_path_buf(),
+        error: error.into(),
+    }
+}
+
+/// The message about a path that an image does not have.
+pub(super) fn lacks(tree: &Tree, image: &Path, path: &Path, errno: Errno) -> String {
+    let near = did_you_mean(near(tree, &Path::new("/").join(path)).as_deref());
+    format!(
+        "{} is not in {}: {}{near}",
+        path.display(),
+        image.display(),
+        errno.message()
+    )
+}
+
+/// The path in the image that is probably meant: one with the same name, else the most similar.
+fn near(tree: &Tree, path: &Path) -> Option<String> {
+    /// Maximum edit distance of a suggestion.
+    const MOST: usize = 4;
+    // The first is the root.
+    let paths: Vec<PathBuf> = tree.walk().skip(1).map(|(path, _, _)| path).collect();
+    let same_name = paths
+        .iter()
+        .find(|other| other.file_name() == path.file_name());
+    if let Some(same) = same_name {
+        return same.to_str().map(str::to_owned);
+    }
+    let known = paths.iter().filter_map(|path| path.to_str());
+    nearest(path.to_str()?, known, MOST).map(str::to_owned)
 }
 
 /// Waits for the digests of an image; an error if any does not match.

@@ -6,8 +6,10 @@
 mod about;
 mod args;
 mod baseline;
+mod cat;
 mod diff;
 mod error;
+mod extract;
 mod folded;
 mod help;
 mod inspect;
@@ -115,6 +117,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.line.common),
         Some(Verb::Diff(args)) => diff::run(args, &cli.line.common),
         Some(Verb::Size(args)) => size::run(args, &cli.line.common),
+        Some(Verb::Cat(args)) => cat::run(args, &cli.line.common),
+        Some(Verb::Extract(args)) => extract::run(args, &cli.line.common),
         Some(Verb::Why(args)) => why::run(args, &cli.line.common),
         Some(Verb::Tree(args)) => tree::run(args, &cli.line.common),
         Some(Verb::Sbom(args)) => sbom::run(args, &cli.line.common),

@@ -71,21 +71,7 @@ fn started(args: &TryArgs, common: &Common) -> Result<ExitCode, CliError> {
     if !common.quiet {
         note_strangers(&image, &start)?;
     }
-    let options = TrialOptions {
-        conditions: Conditions {
-            volumes: args.volumes.clone(),
-            has_network: args.network == NetworkMode::Host,
-            is_read_only: args.read_only,
-            is_interactive: args.interactive,
-            has_terminal: args.terminal,
-            timeout: args.timeout.map(Duration::from_secs),
-            ..Conditions::default()
-        },
-        network_files: match args.network {
-            NetworkMode::Host => network_files(),
-            NetworkMode::None => Vec::new(),
-        },
-    };
+    let options = conditions(args);
     if args.diagnose {
         return diagnose(args, &image, &start, options, common);
     }
@@ -119,6 +105,25 @@ fn not_executed(
     let why = failed.not_executed(path, error);
     print("error: cannot run the image", &why, args, common);
     Ok(ExitCode::from(status_of_start(error)))
+}
+
+/// What the program sees of this machine.
+fn conditions(args: &TryArgs) -> TrialOptions<'_> {
+    TrialOptions {
+        conditions: Conditions {
+            volumes: args.volumes.clone(),
+            has_network: args.network == NetworkMode::Host,
+            is_read_only: args.read_only,
+            is_interactive: args.interactive,
+            has_terminal: args.terminal,
+            timeout: args.timeout.map(Duration::from_secs),
+            ..Conditions::default()
+        },
+        network_files: match args.network {
+            NetworkMode::Host => network_files(),
+            NetworkMode::None => Vec::new(),
+        },
+    }
 }
 
 /// Runs an image, and prints why it fails.
@@ -224,25 +229,7 @@ fn is_program(path: &Path) -> bool {
 fn read(path: &Path, reading: &ImageArgs, common: &Common) -> Result<Startable, CliError> {
     let _progress = Progress::reading(path, "reading", common.quiet);
     let mut images = inspect::open(path, reading, Interest::Contents)?;
-    let own = crate::image::own_architecture();
-    let count = images.count();
-    let mut found = None;
-    for number in 0..count {
-        let image = inspect::read_one(path, &mut images, number)?;
-        let platform = image
-            .description
-            .as_ref()
-            .map(|about| about.platform.to_string());
-        let is_own = platform.is_none_or(|platform| platform == format!("linux/{own}"));
-        if is_own || count == 1 || found.is_none() {
-            found = Some(image);
-        }
-        if is_own {
-            break;
-        }
-    }
-    let image =
-        found.ok_or_else(|| CliError::Usage(format!("{} holds no image", path.display())))?;
+    let image = inspect::read_own(path, &mut images)?;
     let startable = Startable::of_image(&image);
     // Nothing is executed whose digests do not match.
     inspect::check(path, image)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -18,7 +18,6 @@ use crate::loader::Environment;
 use crate::pack::{PackError, started};
 use crate::report;
 use crate::source::Source;
-use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::NodeKind;
 use crate::why::{Graph, Why};
 
@@ -81,15 +80,9 @@ fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
     }
     add_recorded(&mut graph, image, &source);
     let path = source.locate(&args.path);
-    graph.why(&path).map_err(|errno| {
-        let near = did_you_mean(near(image, &path).as_deref());
-        CliError::Usage(format!(
-            "{} is not in {}: {}{near}",
-            args.path.display(),
-            args.image.display(),
-            errno.message()
-        ))
-    })
+    graph
+        .why(&path)
+        .map_err(|errno| CliError::Usage(inspect::lacks(&image.tree, &args.image, &path, errno)))
 }
 
 /// Adds what an image starts.
@@ -138,19 +131,4 @@ fn add_below(graph: &mut Graph<'_>, image: &Image, directory: &Path, reason: &st
             graph.add(&path, reason);
         }
     }
-}
-
-/// The path in the image that is probably meant: one with the same name, else the most similar.
-fn near(image: &Image, path: &Path) -> Option<String> {
-    /// Maximum edit distance of a suggestion.
-    const MOST: usize = 4;
-    let paths: Vec<PathBuf> = image.tree.walk().map(|(path, _, _)| path).collect();
-    let same_name = paths
-        .iter()
-        .find(|other| other.file_name() == path.file_name());
-    if let Some(same) = same_name {
-        return same.to_str().map(str::to_owned);
-    }
-    let known = paths.iter().filter_map(|path| path.to_str());
-    nearest(path.to_str()?, known, MOST).map(str::to_owned)
 }

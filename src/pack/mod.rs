@@ -30,7 +30,9 @@ use std::sync::Arc;
 
 use crate::closure::Closure;
 use crate::elf::Linkage;
-use crate::image::{Destination, ImageError, Part, Settings, Style, Written};
+use crate::image::{
+    Destination, FolderOptions, FolderOwners, ImageError, Part, Settings, Style, Written,
+};
 use crate::inputs::Inputs;
 use crate::needs::Hint;
 use crate::proof::MissedCall;
@@ -140,6 +142,11 @@ impl Plan {
         SourcedRootfs::new(&self.rootfs, &self.source.view)
     }
 
+    /// Whether the tree has owners, setuid bits or capabilities that only root can set.
+    pub fn has_rights(&self) -> bool {
+        crate::image::has_rights(&self.tree())
+    }
+
     /// Writes only the file tree, into an empty directory. `go_on` is called before each file; its
     /// error stops the writing.
     ///
@@ -150,8 +157,12 @@ impl Plan {
         folder: &Path,
         go_on: &dyn Fn() -> std::io::Result<()>,
     ) -> Result<(), PackError> {
-        let created = self.settings.configured.created;
-        crate::image::write_folder(&self.tree(), created, folder, go_on)
+        let options = FolderOptions {
+            time: self.settings.configured.created,
+            owners: FolderOwners::Privileged,
+            go_on,
+        };
+        crate::image::write_folder(&self.tree(), folder, &options)
             .map_err(|error| PackError::Image(error.into()))
     }
 

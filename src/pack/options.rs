@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::image::{Configured, Tag};
 use crate::needs::Selection;
+use crate::packages::RpmManifest;
 use crate::source::Root;
 use crate::strip::Level;
 use crate::trace::Recording;
@@ -44,6 +45,8 @@ pub struct Options {
     pub inherits_user: bool,
     /// Globs of paths in the image to leave out.
     pub exclude: Vec<String>,
+    /// A list of the packages of a source with rpm, and the file that it is from.
+    pub rpm_manifest: Option<(PathBuf, Arc<RpmManifest>)>,
     /// The busybox to add.
     pub busybox: Option<PathBuf>,
     /// Globs of the names of libraries that may be missing.

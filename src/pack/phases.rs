@@ -220,7 +220,10 @@ impl Resolved {
             true => rootfs.link_duplicates(&source.view),
             false => 0,
         };
-        packages::add_records(&mut rootfs, options, source);
+        let closures = programs.iter().map(|placed| &placed.program.closure);
+        let closures = closures.chain(started.iter().map(|(_, closure)| closure));
+        let unrecorded = packages::add_records(&mut rootfs, options, source, closures);
+        self.provisions.warnings.extend(unrecorded);
         access::check_working_dir(&rootfs, options)?;
         record::fill(&mut rootfs);
         if let Some(limit) = options.max_size {
@@ -299,6 +302,9 @@ impl Placed {
         }
         for directory in &self.globbed {
             inputs.add_globbed(source, directory);
+        }
+        if let Some((path, _)) = &options.rpm_manifest {
+            inputs.add_path(source, &source.locate(path));
         }
         if options.configured.user.is_some() {
             for file in USERS {

@@ -78,7 +78,7 @@ fn by_path(rootfs: &Rootfs) -> BTreeMap<String, String> {
         let texts: Vec<String> = needs.map(ToString::to_string).collect();
         let path = match path.parent() {
             // The records of packages have one reason, and are alone in their directory.
-            Some(directory) if rootfs.is_package_record(path) => key(directory),
+            Some(directory) if node.is_package_record() => key(directory),
             _ => path.display().to_string(),
         };
         (!texts.is_empty()).then(|| (path, texts.join("; ")))

@@ -149,6 +149,7 @@ mod tests {
             source: path,
             image: path,
             is_changed: false,
+            note: None,
         });
         installed(&view, &files, all)
     }

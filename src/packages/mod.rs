@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use foldhash::{HashMap, HashSet};
 
 use crate::vfs::View;
-pub use cut::{PackedFile, records};
+pub use cut::{NotedPackage, PackageRecords, PackedFile, RpmManifest, RpmManifestError, records};
 use dpkg::List;
 pub use installed::{InstalledPackage, PackageFormat, installed};
 

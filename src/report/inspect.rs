@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use oci_spec::image::Config;
 
 use super::{count, size};
-use crate::image::read::{Description, Image, Layer, Node};
+use crate::image::read::{Anomalies, Description, Image, Layer, Node};
 use crate::inspect::{Figures, FileKind, visible_bytes};
 use crate::vfs::{Capabilities, NodeKind, one_line};
 
@@ -99,7 +99,7 @@ pub fn inspect(
         None => writeln!(out, "{BOLD}{}{BOLD:#}  {kind}", target.display())?,
     }
     figures(inspected.figures, detail, out)?;
-    anomalies(image, detail, out)?;
+    anomalies(&image.tree.anomalies, detail.all, out)?;
     if detail.files {
         writeln!(out, "{BOLD}tree{BOLD:#}")?;
         files(image, out)?;
@@ -173,7 +173,7 @@ fn list(name: &str, values: &[String], detail: Detail, out: &mut dyn Write) -> i
     more(values.len(), shown, out)
 }
 
-fn more(number: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn more(number: usize, shown: usize, out: &mut dyn Write) -> io::Result<()> {
     match number.checked_sub(shown).filter(|more| *more > 0) {
         Some(more) => writeln!(out, "  {DIM}and {more} more (-v){DIM:#}"),
         None => Ok(()),
@@ -344,9 +344,9 @@ fn waste(figures: &Figures, detail: Detail, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-fn anomalies(image: &Image, detail: Detail, out: &mut dyn Write) -> io::Result<()> {
-    let anomalies = &image.tree.anomalies;
-    let shown = if detail.all { usize::MAX } else { 3 };
+/// What is irregular in the archives of an image; the first of it unless `all` is wanted.
+pub fn anomalies(anomalies: &Anomalies, all: bool, out: &mut dyn Write) -> io::Result<()> {
+    let shown = if all { usize::MAX } else { 3 };
     for anomaly in anomalies.kept.iter().take(shown) {
         let left_out = if anomaly.kind.is_left_out() {
             "; it is left out"
@@ -369,7 +369,7 @@ fn anomalies(image: &Image, detail: Detail, out: &mut dyn Write) -> io::Result<(
 }
 
 /// A path in the image, on one line whatever characters it contains.
-fn printable(path: &Path) -> String {
+pub(super) fn printable(path: &Path) -> String {
     let all = Detail {
         files: false,
         layers: false,

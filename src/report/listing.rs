@@ -49,7 +49,7 @@ pub(super) fn listing(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let (mut records, mut bytes) = (0, 0);
     for (path, node) in plan.rootfs.nodes() {
         match &node.content {
-            Content::File(file) if plan.rootfs.is_package_record(path) => {
+            Content::File(file) if node.is_package_record() => {
                 records += 1;
                 bytes += file.size();
             }

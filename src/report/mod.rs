@@ -6,6 +6,7 @@
 mod binding;
 mod columns;
 mod diff;
+mod extract;
 mod graph;
 mod inspect;
 mod inspect_json;
@@ -21,8 +22,9 @@ mod why;
 pub use binding::BindingReport;
 pub(crate) use diff::{change_text, elf_change_text};
 pub use diff::{diff, diff_elf, diff_settings};
+pub use extract::{extracted, left_out};
 pub use graph::{GraphLanguage, graph};
-pub use inspect::{Detail, HistoryRow, Inspected, configured, history, inspect};
+pub use inspect::{Detail, HistoryRow, Inspected, anomalies, configured, history, inspect};
 pub use inspect_json::{inspect_json, inspected_json};
 pub use needs::{NeedsOf, need_rules};
 #[cfg(feature = "registry")]

@@ -19,6 +19,8 @@ pub use source::SourcedRootfs;
 pub use vfs::RootfsVfs;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -314,6 +316,20 @@ impl RootfsNode {
             _ => {}
         }
     }
+
+    /// Whether it is a record of the packages that own files of the image.
+    pub fn is_package_record(&self) -> bool {
+        let is_record = |reason: &Reason| matches!(reason, Reason::Need { need, .. } if *need == PACKAGE_RECORDS);
+        self.is_made() && self.reasons.iter().all(is_record)
+    }
+
+    /// Whether slimpack generates the file.
+    fn is_made(&self) -> bool {
+        match &self.content {
+            Content::File(file) => matches!(file.bytes, Bytes::Made(..)),
+            Content::Directory(_) | Content::Symlink(_) => false,
+        }
+    }
 }
 
 /// The finished tree. `/` itself is not in the map.
@@ -340,17 +356,6 @@ impl Rootfs {
     /// Programs whose attribute `security.capability` the kernel rejects.
     pub fn malformed_capabilities(&self) -> &[PathBuf] {
         &self.malformed
-    }
-
-    /// Whether anything in it has an owner, a setuid bit or capabilities that only root can set.
-    pub fn has_rights(&self) -> bool {
-        self.nodes.values().any(|node| {
-            let is_special = match &node.content {
-                Content::File(file) => file.mode & 0o6000 != 0 || file.capabilities.is_some(),
-                Content::Directory(_) | Content::Symlink(_) => false,
-            };
-            is_special || node.owner != Owner::default()
-        })
     }
 
     /// The node at a real path.
@@ -386,20 +391,9 @@ impl Rootfs {
 }
 
 impl Rootfs {
-    /// Whether the file at a real path is a record of the packages that own files of the image.
-    pub fn is_package_record(&self, path: &Path) -> bool {
-        let is_record = |reason: &Reason| matches!(reason, Reason::Need { need, .. } if *need == PACKAGE_RECORDS);
-        let node = self.nodes.get(path);
-        self.is_made(path) && node.is_some_and(|node| node.reasons.iter().all(is_record))
-    }
-
     /// Whether slimpack generates the file at a real path.
     pub fn is_made(&self, path: &Path) -> bool {
-        let node = self.nodes.get(path);
-        node.is_some_and(|node| match &node.content {
-            Content::File(file) => matches!(file.bytes, Bytes::Made(..)),
-            Content::Directory(_) | Content::Symlink(_) => false,
-        })
+        self.nodes.get(path).is_some_and(RootfsNode::is_made)
     }
 
     /// Replaces the node at a real path with a generated file with these bytes.
@@ -412,38 +406,55 @@ impl Rootfs {
     /// Adds a node at a path that may go through links of the tree, with the directories that it
     /// lacks; whether nothing was there.
     pub fn add(&mut self, path: &Path, content: Content, reason: Reason) -> bool {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let name = path.file_name().unwrap_or_default();
+        self.add_in(directory, [(name, content)], &reason) == 1
+    }
+
+    /// Adds nodes to a directory, whose path may go through links of the tree, with the directories that
+    /// it lacks; returns how many were not there.
+    pub fn add_in<'n>(
+        &mut self,
+        directory: &Path,
+        nodes: impl IntoIterator<Item = (&'n OsStr, Content)>,
+        reason: &Reason,
+    ) -> usize {
         let link_at = |node: &Path| match &self.nodes.get(node)?.content {
             Content::Symlink(target) => Some(target),
             Content::Directory(_) | Content::File(_) => None,
         };
-        let Some((real, _)) = builder::route(path.parent().unwrap_or(Path::new("/")), link_at)
-        else {
-            return false;
+        let Some((real, _)) = builder::route(directory, link_at) else {
+            return 0;
         };
-        let at = real.join(path.file_name().unwrap_or_default());
         let is_file = |path: &Path| {
             let node = self.nodes.get(path);
             node.is_some_and(|node| matches!(node.content, Content::File(_)))
         };
-        if self.nodes.contains_key(&at) || real.ancestors().any(is_file) {
-            return false;
+        if real.ancestors().any(is_file) {
+            return 0;
         }
-        let above = real.ancestors().filter(|path| path.parent().is_some());
-        for directory in above {
-            let directory = directory.to_path_buf();
-            self.nodes.entry(directory).or_insert_with(|| RootfsNode {
-                content: Content::Directory(0o755),
-                owner: Owner::default(),
-                reasons: Vec::new(),
-            });
+        let mut added = 0;
+        for (name, content) in nodes {
+            if let Entry::Vacant(place) = self.nodes.entry(real.join(name)) {
+                place.insert(RootfsNode {
+                    content,
+                    owner: Owner::default(),
+                    reasons: vec![reason.clone()],
+                });
+                added += 1;
+            }
         }
-        let node = RootfsNode {
-            content,
-            owner: Owner::default(),
-            reasons: vec![reason],
-        };
-        self.nodes.insert(at, node);
-        true
+        if added > 0 {
+            for directory in real.ancestors().filter(|path| path.parent().is_some()) {
+                let directory = directory.to_path_buf();
+                self.nodes.entry(directory).or_insert_with(|| RootfsNode {
+                    content: Content::Directory(0o755),
+                    owner: Owner::default(),
+                    reasons: Vec::new(),
+                });
+            }
+        }
+        added
     }
 
     /// Gives every node the owner, mode and capabilities that `source` has at its path. Generated

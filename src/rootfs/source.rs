@@ -47,6 +47,7 @@ impl LayerSource for SourcedRootfs<'_> {
             Some(LayerNode {
                 path,
                 owner: node.owner,
+                mtime: None,
                 entry,
             })
         }))

@@ -204,6 +204,7 @@ impl Inventory {
                 source: file.source?,
                 image: file.path,
                 is_changed: false,
+                note: None,
             };
             Some((number, file))
         });

@@ -53,10 +53,7 @@ impl Startable {
     fn changed(&self, path: &Path) -> u64 {
         match &self.times {
             Times::Same(time) => *time,
-            Times::Tree(tree) => {
-                let node = tree.node(path.as_os_str().as_encoded_bytes());
-                node.map_or(0, |(_, node)| node.mtime)
-            }
+            Times::Tree(tree) => tree.changed(path),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Images of several layers, made by the tools that people use.
 
+#![allow(dead_code)] // Each test program uses a part of it.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -23,6 +23,7 @@ use slimpack::loader::UnknownLoader;
 use slimpack::needs::{NeedError, SelectionError};
 use slimpack::output::OutputError;
 use slimpack::pack::{MissingLibrary, PackError};
+use slimpack::packages::RpmManifestError;
 use slimpack::proof::ProofError;
 use slimpack::registry::{RegistryError, Said};
 use slimpack::rootfs::{ProvideError, RootfsError};
@@ -287,7 +288,7 @@ fn writing() -> Vec<Told> {
         }),
         told(LayerError::Read {
             path: LIBZ.into(),
-            error: io::Error::other("it changed while being packed"),
+            error: io::Error::other("it changed while being read"),
         }),
         told(ImageError::Settings(no_json().into())),
         told(ImageError::Changed),
@@ -388,6 +389,9 @@ fn writing() -> Vec<Told> {
         told(OutputError::NotEmpty("root/".into())),
         told(OutputError::Io("app.tar".into(), Os::NOSPC.into())),
         told(DepfileError::LineBreak("./my\napp".into())),
+        told(RpmManifestError::Line(7)),
+        told(RpmManifestError::NoFiles),
+        told(RpmManifestError::TooLarge),
     ]
 }
 
@@ -423,6 +427,7 @@ fn reading() -> Vec<Told> {
             wanted: "app:2".into(),
             has: vec!["app:1".into(), "other:latest".into()],
         }),
+        told(ReadError::NoSuchLayer { wanted: 3, has: 2 }),
         told(ReadError::SeveralImages {
             wanted: "latest".into(),
             has: vec!["app:latest".into(), "other:latest".into()],

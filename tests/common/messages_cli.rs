@@ -138,6 +138,10 @@ pub fn all() -> Vec<Told> {
         "Log",
         &mut slimpack(&["./app", "--trace-log", "notes"]),
     ));
+    told.push(run(
+        "RpmManifest",
+        &mut slimpack(&["./app", "--rpm-manifest", "notes"]),
+    ));
     let mut command = slimpack(&["trace", "-o", "log", "--", "/bin/sh", "-c", "exit 3"]);
     let stderr = common::fail_with(1, command.current_dir(folder));
     told.push(("CliError::RunFailed".to_owned(), text(&stderr, folder)));

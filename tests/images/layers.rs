@@ -280,6 +280,29 @@ fn written(stack: &Stack) -> Vec<Layer> {
     layers.collect()
 }
 
+/// A stack that umoci reads as the specification has it.
+fn generated(seed: u8) -> Stack {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut stack = stack().new_tree(&mut runner).unwrap().current();
+    for (changes, _, packing) in &mut stack {
+        // Not every umoci that is about reads zstd.
+        if *packing == Packing::Zstd {
+            *packing = Packing::Gzip;
+        }
+        // Linux hands this bit and the group down to the folders that umoci adds.
+        for change in changes.iter_mut().filter(|change| !change.is_leaf()) {
+            change.mode &= !0o2000;
+        }
+    }
+    stack
+}
+
+/// The layers of such a stack.
+pub fn generated_layers(seed: u8) -> Vec<Layer> {
+    written(&generated(seed))
+}
+
 fn expected(stack: &Stack) -> Tree {
     let mut model = Model::new();
     for (changes, ..) in stack {
@@ -316,21 +339,8 @@ fn a_stack_of_layers_is_the_tree_that_umoci_unpacks() {
     if !has_umoci() {
         return;
     }
-    let strategy = stack();
     for seed in 0..100 {
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-        let mut stack = strategy.new_tree(&mut runner).unwrap().current();
-        for (changes, _, packing) in &mut stack {
-            // Not every umoci that is about reads zstd.
-            if *packing == Packing::Zstd {
-                *packing = Packing::Gzip;
-            }
-            // Linux hands this bit and the group down to the folders that umoci adds.
-            for change in changes.iter_mut().filter(|change| !change.is_leaf()) {
-                change.mode &= !0o2000;
-            }
-        }
+        let stack = generated(seed);
         let layers = written(&stack);
         let image = read_layers(&layers).unwrap();
         assert_eq!(tree(&image), unpacked(&layers), "{seed}: {stack:#?}");

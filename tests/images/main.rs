@@ -14,6 +14,8 @@ mod common;
 mod costs;
 #[path = "../common/docker.rs"]
 mod docker;
+#[path = "../common/owners.rs"]
+mod dpkg;
 #[path = "../common/harness.rs"]
 mod harness;
 #[path = "../common/image_writer.rs"]
@@ -30,9 +32,13 @@ mod roots;
 mod schemas;
 #[path = "../common/servers.rs"]
 mod servers;
+#[path = "../common/layers.rs"]
+mod stacks;
 
 mod bounds;
 mod engines;
+mod extract;
+mod extract_umoci;
 mod faults;
 mod faults_limits;
 mod faults_roots;
@@ -51,6 +57,7 @@ mod minimize;
 mod owners;
 mod owners_closed;
 mod owners_engines;
+mod package_notes;
 mod package_records;
 mod platforms;
 mod records;

@@ -1,6 +1,7 @@
 //! The records of packages in images: what dpkg, syft and md5sum say of them.
 
 use crate::common;
+use crate::dpkg::dpkg_owners;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,28 +24,16 @@ fn packed(words: &[&str]) -> (tempfile::TempDir, Vec<String>) {
 
 /// The packages that own files of an unpacked image, as dpkg has it on this machine.
 fn owners(root: &Path, names: &[String]) -> BTreeSet<String> {
-    let mut paths = Vec::new();
-    for name in names {
-        let here = Path::new("/").join(name);
+    let own = names.iter().filter(|name| {
         let is_file = fs::symlink_metadata(root.join(name)).is_ok_and(|found| found.is_file());
-        if is_file && !name.starts_with("var/lib/dpkg") && here.is_file() {
-            paths.push(Path::new("/").join(name.trim_start_matches("usr/")));
-            paths.push(here);
-        }
-    }
-    // It fails for each path that no package has.
-    let said = Command::new("dpkg")
-        .arg("-S")
-        .args(&paths)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let owners = said.lines().map(|line| {
-        let (packages, _) = line.split_once(": ").unwrap();
-        let package = packages.split(", ").next().unwrap();
-        package.split(':').next().unwrap().to_owned()
+        is_file && !name.starts_with("var/lib/dpkg")
     });
-    owners.collect()
+    let here = own.map(|name| Path::new("/").join(name));
+    let here: Vec<_> = here.filter(|path| path.is_file()).collect();
+    let owners = dpkg_owners(&here).into_values();
+    owners
+        .map(|packages| packages.into_iter().next().unwrap())
+        .collect()
 }
 
 /// What syft finds in the image that was packed into `folder`.
@@ -315,4 +304,139 @@ fn the_names_of_records_lead_nowhere_else() {
     let (_image, names) = packed(&[program.to_str().unwrap(), &root, &other]);
     let records = names.iter().filter(|name| name.contains("planted"));
     assert_eq!(records.count(), 0, "{names:?}");
+}
+
+/// None of these ends a pack, or takes memory or time without bound.
+#[test]
+#[expect(clippy::too_many_lines, reason = "a list of examples")]
+fn a_database_that_means_harm_costs_little_and_stops_no_pack() {
+    if !have(&["mkfifo", "timeout"]) {
+        return;
+    }
+    let folder = temporary();
+    let source = folder.path().join("source");
+    let info = source.join("var/lib/dpkg/info");
+    for directory in ["usr/bin", "usr/share/doc/tool", "var/lib/dpkg/info", "etc"] {
+        fs::create_dir_all(source.join(directory)).unwrap();
+    }
+    let program = compile(&source.join("usr/bin"), "tool", common::HELLO, &["-static"]);
+    let size = |path: &Path, size: u64| {
+        let file = fs::File::create(path).unwrap();
+        file.set_len(size).unwrap();
+    };
+    size(&source.join("usr/share/doc/tool/copyright"), 100 << 20);
+    let stanza = |name: &str| {
+        format!(
+            "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"
+        )
+    };
+    let status = source.join("var/lib/dpkg/status");
+    let list = info.join("tool.list");
+    let root = format!("--root={}", source.display());
+    let archive = folder.path().join("image.tar");
+    let records = |about: &str| {
+        let pack = "ulimit -v 1500000; exec timeout 60 \"$0\" \"$@\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", pack]).arg(slimpack().get_program());
+        shell.args(["-q", &root, "-o"]).arg(&archive).arg(&program);
+        let output = common::output(&mut shell);
+        assert!(output.status.success(), "{about}: {output:?}");
+        let names = common::layer(&archive).into_keys();
+        let names = names.filter_map(|name| {
+            name.strip_prefix("var/lib/dpkg/status.d/")
+                .map(str::to_owned)
+        });
+        let names: Vec<_> = names
+            .filter(|name| !name.is_empty() && !name.ends_with(".md5sums"))
+            .collect();
+        (names.join(" "), fs::read(&archive).unwrap())
+    };
+    // Lists: nothing but a line, longer than any, a FIFO, a directory, a link to itself, every byte.
+    fs::write(&status, stanza("tool")).unwrap();
+    let remove = |path: &Path| {
+        let _ = fs::remove_dir(path).or_else(|_| fs::remove_file(path));
+    };
+    let lists: [(&str, &dyn Fn(), &str); 7] = [
+        (
+            "one line",
+            &|| fs::write(&list, "x".repeat(8 << 20)).unwrap(),
+            "",
+        ),
+        ("a terabyte", &|| size(&list, 1 << 40), ""),
+        (
+            "a FIFO",
+            &|| drop(succeed(Command::new("mkfifo").arg(&list))),
+            "",
+        ),
+        ("a directory", &|| fs::create_dir(&list).unwrap(), ""),
+        ("a loop", &|| symlink("tool.list", &list).unwrap(), ""),
+        (
+            "bytes",
+            &|| fs::write(&list, (0..=255).collect::<Vec<u8>>()).unwrap(),
+            "",
+        ),
+        (
+            "no end of line",
+            &|| fs::write(&list, "/usr\n/usr/bin/tool").unwrap(),
+            "tool",
+        ),
+    ];
+    for (about, make, expected) in lists {
+        remove(&list);
+        make();
+        assert_eq!(records(about).0, expected, "{about}");
+    }
+    // Statuses: cut off, without a name, a field without an end, as large as is read, larger.
+    fs::write(&list, "/usr/bin/tool\n").unwrap();
+    let whole = stanza("tool");
+    for (about, text, expected) in [
+        ("cut off", whole[..whole.len() - 4].to_owned(), "tool"),
+        ("no name", whole.replace("Package", "Pack"), ""),
+        ("carriage returns", whole.replace('\n', "\r\n"), "tool"),
+        (
+            "a long field",
+            format!("{}Description: {}", whole.trim_end(), "x".repeat(16 << 20)),
+            "tool",
+        ),
+        ("a long name", stanza(&"n".repeat(1 << 20)), ""),
+        (
+            "many fields",
+            whole.replace("\n\n", &"\nX: y".repeat(1 << 20)),
+            "tool",
+        ),
+        (
+            "many packages",
+            format!("{}{whole}", stanza("x").repeat(40_000)),
+            "tool",
+        ),
+        (
+            "too many packages",
+            format!("{}{whole}", stanza("x").repeat(60_000)),
+            "",
+        ),
+        (
+            "empty lines",
+            format!("{}{whole}", "\n".repeat(32 << 20)),
+            "tool",
+        ),
+    ] {
+        fs::write(&status, text).unwrap();
+        let (found, image) = records(about);
+        assert_eq!(found, expected, "{about}");
+        assert!(image.len() < 2 << 20, "{about}: {}", image.len());
+    }
+    // Of two packages with one path, one has it, in whatever order they are.
+    fs::write(info.join("other.list"), "/usr/bin/tool\n").unwrap();
+    fs::write(info.join("another.list"), "/usr/bin/tool\n/usr/bin/tool\n").unwrap();
+    let names = ["another", "other", "tool"];
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0]];
+    let images = orders.map(|order| {
+        let text = order.map(|number| stanza(names[number])).concat();
+        fs::write(&status, text).unwrap();
+        records("two owners")
+    });
+    assert!(images.iter().all(|(names, _)| names == "tool"));
+    assert!(images.iter().all(|image| image == &images[0]));
+    fs::remove_file(&list).unwrap();
+    assert_eq!(records("the first by name").0, "another");
 }

@@ -16,6 +16,8 @@ mod docker;
 mod harness;
 #[path = "../common/machine.rs"]
 mod machine;
+#[path = "../common/owners.rs"]
+mod owners;
 #[path = "../common/packing.rs"]
 mod packing;
 #[path = "../common/probes.rs"]
@@ -40,6 +42,7 @@ mod needs;
 mod needs_commands;
 mod needs_programs;
 mod needs_servers;
+mod package_scans;
 mod programs;
 mod runs;
 mod strip;

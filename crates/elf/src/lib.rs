@@ -26,7 +26,7 @@ mod versions;
 pub use dynamic::{Dependency, DependencyKind, Dynamic};
 pub use error::{ElfError, Malformed};
 pub use machine::{GoMachine, go_machine, machine_name};
-pub use notes::{DlopenNote, Notes, Priority};
+pub use notes::{DlopenNote, Notes, PackageNote, Priority};
 pub use payload::Payload;
 pub use relocations::Binding;
 pub use symbols::{Definitions, Reference, References};

@@ -1,8 +1,9 @@
 //! Notes: what an object declares about itself in addition to its tables.
 //!
-//! In: `PT_NOTE` and `PT_GNU_PROPERTY`. Out: the libraries that it opens with `dlopen`, and the
-//! processor it needs. Malformed notes are ignored. Source: the ELF specification ("Note
-//! Section"), the UAPI group's "ELF dlopen() Metadata", the x86-64 psABI ("Program Property").
+//! In: `PT_NOTE` and `PT_GNU_PROPERTY`. Out: the libraries that it opens with `dlopen`, the package
+//! that it was built for, and the processor it needs. Malformed notes are ignored. Source: the ELF
+//! specification ("Note Section"), the UAPI group's "ELF dlopen() Metadata" and "Package Metadata for
+//! Executable Files", the x86-64 psABI ("Program Property").
 
 use std::collections::HashSet;
 
@@ -19,9 +20,12 @@ const MAX_SEGMENT: u64 = 1 << 20;
 /// notes.
 const MAX_SEGMENTS: usize = 64;
 const MAX_ENTRIES: usize = 500;
-/// Owner and type of a `dlopen` note.
+/// Owner and types of a `dlopen` note and of a package note.
 const FDO: &[u8] = b"FDO\0";
 const DLOPEN: u32 = 0x407c_0c0a;
+const PACKAGE: u32 = 0xcafe_1a7e;
+/// Largest package note, in bytes: those of distributions have less than 300.
+const MAX_PACKAGE: usize = 16 << 10;
 /// `NT_GNU_PROPERTY_TYPE_0` and the property `GNU_PROPERTY_X86_ISA_1_NEEDED`.
 const GNU: &[u8] = b"GNU\0";
 const PROPERTIES: u32 = 5;
@@ -58,6 +62,28 @@ pub struct DlopenNote {
     pub priority: Priority,
 }
 
+/// The package that an object was built for, in the words of who built it (`.note.package`).
+/// Distributions write the name and version of the source package.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PackageNote {
+    /// The kind of package: `rpm`, `deb`, `apk` …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its version, with the release.
+    pub version: String,
+    /// The machine, as the package manager calls it.
+    #[serde(default)]
+    pub architecture: Option<String>,
+    /// The ID of the distribution, as in os-release(5).
+    #[serde(default)]
+    pub os: Option<String>,
+    /// The distribution by its CPE name, `cpe:/o:fedoraproject:fedora:41`.
+    #[serde(default, rename = "osCpe")]
+    pub os_cpe: Option<String>,
+}
+
 /// The notes of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
@@ -67,6 +93,11 @@ pub struct Notes {
     pub x86_level: Option<u8>,
     /// The build ID (`NT_GNU_BUILD_ID`).
     pub build_id: Option<Vec<u8>>,
+    /// The package that the object was built for; `None` also if several notes differ.
+    pub package: Option<PackageNote>,
+    /// Whether it has a package note that cannot be used: malformed, too long, or one of several that
+    /// differ.
+    pub has_invalid_package: bool,
 }
 
 impl Notes {
@@ -99,6 +130,7 @@ impl Notes {
         while let Some((owner, kind, description, next)) = note(bytes, at, align, endian) {
             match (owner, kind) {
                 (FDO, DLOPEN) => self.add_dlopen(description),
+                (FDO, PACKAGE) => self.add_package(description),
                 (GNU, BUILD_ID) => self.build_id = Some(description.to_vec()),
                 (GNU, PROPERTIES) => self.add_properties(description, align, endian),
                 _ => {}
@@ -116,6 +148,21 @@ impl Notes {
                 if !entry.soname.is_empty() && is_new {
                     self.dlopen.push(entry);
                 }
+            }
+        }
+    }
+
+    fn add_package(&mut self, text: &[u8]) {
+        let end = memchr::memchr(0, text).unwrap_or(text.len());
+        let text = Some(&text[..end]).filter(|text| text.len() <= MAX_PACKAGE);
+        let package = text.and_then(|text| serde_json::from_slice::<PackageNote>(text).ok());
+        // The same note may be in its own segment and in a larger one.
+        match (package, &self.package) {
+            (Some(package), None) if !self.has_invalid_package => self.package = Some(package),
+            (Some(package), Some(known)) if package == *known => {}
+            _ => {
+                self.package = None;
+                self.has_invalid_package = true;
             }
         }
     }
@@ -197,6 +244,50 @@ mod tests {
         assert_eq!(found, [(2, Priority::Recommended), (1, Priority::Required)]);
         for length in 0..bytes.len() {
             Notes::default().add(&bytes[..length], 4, Endian::Little);
+        }
+    }
+
+    #[test]
+    fn one_package_note_counts_and_a_malformed_one_is_marked() {
+        let good = br#"{"type":"rpm","name":"curl","version":"8.6.0-8.fc40","osCpe":"cpe:/o:x:y:40","new":[1]}"#;
+        let other = br#"{"type":"rpm","name":"other","version":"1"}"#;
+        let long = [
+            &br#"{"type":"rpm","name":""#[..],
+            &[b'x'; 17 << 10],
+            br#"","version":"1"}"#,
+        ];
+        let nested = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
+        let missing = br#"{"type":"rpm","name":"curl"}"#;
+        let twice = br#"{"type":"rpm","type":"deb","name":"curl","version":"1"}"#;
+        let number = br#"{"type":"rpm","name":7,"version":"1"}"#;
+        let read = |texts: &[&[u8]]| {
+            let texts = texts.iter().map(|text| encoded(FDO, PACKAGE, text));
+            let bytes: Vec<u8> = texts.flatten().collect();
+            let mut notes = Notes::default();
+            notes.add(&bytes, 4, Endian::Little);
+            (
+                notes.package.map(|note| note.name),
+                notes.has_invalid_package,
+            )
+        };
+        let curl = Some("curl".to_owned());
+        assert_eq!(read(&[good]), (curl.clone(), false));
+        // With the zero that ends the text, and in two segments.
+        let ended = [&good[..], b"\0\0"].concat();
+        assert_eq!(read(&[good, &ended]), (curl, false));
+        assert_eq!(read(&[good, other, good]), (None, true));
+        for bad in [
+            &long.concat()[..],
+            &nested,
+            missing,
+            twice,
+            number,
+            b"",
+            b"\xff\0",
+            b"null",
+        ] {
+            assert_eq!(read(&[bad]), (None, true));
+            assert_eq!(read(&[bad, good]), (None, true));
         }
     }
 

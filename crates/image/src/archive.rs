@@ -171,7 +171,7 @@ impl Archive<'_> {
         for part in parts {
             let write: WriteTree = match self.style.format {
                 Format::Cpio => cpio::write,
-                _ => layer::write,
+                _ => layer::write_tar,
             };
             let layer = match self.style.compression {
                 Compression::None => part.plain_layer(write, self.out())?,
@@ -214,7 +214,7 @@ impl Archive<'_> {
         let (format, compression) = (self.style.format, self.style.compression);
         let header = |layer: &LayerBlob| member(&layer_path(format, layer), layer.blob.size);
         if compression != Compression::None {
-            let (layer, spool) = part.spooled_layer(layer::write, compression)?;
+            let (layer, spool) = part.spooled_layer(layer::write_tar, compression)?;
             self.out().write_all(header(&layer)?.as_bytes())?;
             copy(spool, self.out())?;
             return self.pad(layer);
@@ -223,7 +223,7 @@ impl Archive<'_> {
         match &mut self.destination {
             Destination::File(file) => {
                 file.seek(SeekFrom::Start(offset + BLOCK))?;
-                let layer = part.plain_layer(layer::write, file)?;
+                let layer = part.plain_layer(layer::write_tar, file)?;
                 file.seek(SeekFrom::Start(offset))?;
                 file.write_all(header(&layer)?.as_bytes())?;
                 file.seek(SeekFrom::Start(offset + BLOCK + layer.blob.size))?;
@@ -233,7 +233,7 @@ impl Archive<'_> {
                 // The header of a layer precedes its bytes. A fast checksum shows that the second
                 // pass read the same bytes; readers of the image check the digest itself.
                 let mut first = Checksum::new(io::sink());
-                let layer = part.plain_layer(layer::write, &mut first)?;
+                let layer = part.plain_layer(layer::write_tar, &mut first)?;
                 out.write_all(header(&layer)?.as_bytes())?;
                 let mut second = Checksum::new(out);
                 part.tar(&mut second)?;
@@ -397,6 +397,7 @@ mod tests {
             Box::new(std::iter::once(LayerNode {
                 path: Path::new("/file"),
                 owner: Owner::default(),
+                mtime: None,
                 entry: LayerEntry::File(0o644, self),
             }))
         }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::layer::{Inode, LayerEntry, LayerError, LayerFile, LayerNode, LayerSource, copy};
+use super::layer::{Inode, LayerEntry, LayerError, LayerFile, LayerNode, LayerSource, copy_file};
 use slimpack_vfs::Owner;
 
 /// The bits of a mode that tell what a node is (`inode(7)`).
@@ -36,17 +36,23 @@ struct Names {
     number: Option<u32>,
 }
 
-/// Writes the tree as a cpio archive. `mtime` is in seconds since 1970. Capabilities have no place
+/// Writes the tree as a cpio archive. `time` is that of nodes without their own, in seconds since 1970. Capabilities have no place
 /// in it.
 ///
 /// # Errors
 /// When a source file cannot be read, has changed, or has more than 4 GiB, and when `out` fails.
-pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<(), LayerError> {
-    let mtime = u32::try_from(mtime).unwrap_or(u32::MAX);
+pub fn write(tree: &dyn LayerSource, time: u64, out: &mut dyn Write) -> Result<(), LayerError> {
     let mut names = names(tree);
     let mut archive = CpioArchive { out, written: 0 };
     let mut last_number = 0;
-    for LayerNode { path, owner, entry } in tree.nodes() {
+    for LayerNode {
+        path,
+        owner,
+        mtime,
+        entry,
+    } in tree.nodes()
+    {
+        let mtime = u32::try_from(mtime.unwrap_or(time)).unwrap_or(u32::MAX);
         let mut number = || {
             last_number += 1;
             last_number
@@ -168,7 +174,7 @@ impl CpioArchive<'_> {
         file: &dyn LayerFile,
     ) -> Result<(), LayerError> {
         self.member(header, name, file.size())?;
-        copy(file, name, self.out)?;
+        copy_file(file, name, self.out)?;
         self.written += file.size();
         Ok(self.pad(4)?)
     }

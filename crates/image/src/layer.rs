@@ -58,6 +58,8 @@ pub struct LayerNode<'t> {
     pub path: &'t Path,
     /// Its owner.
     pub owner: Owner,
+    /// When it was last changed, in seconds since 1970; `None` for the time of the layer.
+    pub mtime: Option<u64>,
     /// Its type and content.
     pub entry: LayerEntry<'t>,
 }
@@ -119,15 +121,21 @@ impl Inode {
     }
 }
 
-/// Writes the tree as a tar. `mtime` is in seconds since 1970.
+/// Writes the tree as a tar. `time` is that of nodes without their own, in seconds since 1970.
 ///
 /// # Errors
 /// When a source file cannot be read or has changed its size, and when `out` fails.
-pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<(), LayerError> {
+pub fn write_tar(tree: &dyn LayerSource, time: u64, out: &mut dyn Write) -> Result<(), LayerError> {
     let mut tar = tar::Builder::new(out);
     let mut first_path = HashMap::new();
-    for LayerNode { path, owner, entry } in tree.nodes() {
-        let header = |kind, mode| header(kind, mode, owner, mtime);
+    for LayerNode {
+        path,
+        owner,
+        mtime,
+        entry,
+    } in tree.nodes()
+    {
+        let header = |kind, mode| header(kind, mode, owner, mtime.unwrap_or(time));
         let name = path.strip_prefix("/").unwrap_or(path);
         match entry {
             LayerEntry::Directory(mode) => {
@@ -138,7 +146,7 @@ pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<
             }
             LayerEntry::Symlink(target) => {
                 let mut header = header(EntryType::Symlink, 0o777);
-                tar.append_link(&mut header, name, target)?;
+                append_symlink(&mut tar, &mut header, name, target)?;
             }
             LayerEntry::File(mode, file) => {
                 // Two paths that are one file in the source stay one object for the loader if they
@@ -157,6 +165,17 @@ pub fn write(tree: &dyn LayerSource, mtime: u64, out: &mut dyn Write) -> Result<
     }
     tar.finish()?;
     Ok(())
+}
+
+/// Whether a node has what only root can give it: an owner other than root, a setuid bit, or capabilities.
+pub fn has_rights(tree: &dyn LayerSource) -> bool {
+    tree.nodes().any(|LayerNode { owner, entry, .. }| {
+        let is_special = match entry {
+            LayerEntry::File(mode, file) => mode & 0o6000 != 0 || file.capabilities().is_some(),
+            LayerEntry::Directory(_) | LayerEntry::Symlink(_) => false,
+        };
+        is_special || owner != Owner::default()
+    })
 }
 
 /// Upper bound for the size of the tar in bytes, computed from metadata alone.
@@ -182,6 +201,19 @@ pub fn size_hint(tree: &dyn LayerSource) -> u64 {
             let header = if is_long { MEMBER } else { PLAIN_MEMBER };
             total.saturating_add(content).saturating_add(header)
         })
+}
+
+fn append_symlink(
+    tar: &mut tar::Builder<&mut dyn Write>,
+    header: &mut Header,
+    name: &Path,
+    target: &Path,
+) -> io::Result<()> {
+    // Where the target fits into the header, the library would take `.` and slashes out of it.
+    match header.set_link_name_literal(target.as_os_str().as_encoded_bytes()) {
+        Ok(()) => tar.append_data(header, name, io::empty()),
+        Err(_) => tar.append_link(header, name, target),
+    }
 }
 
 fn append_file(
@@ -211,11 +243,7 @@ fn append_file(
 ///
 /// # Errors
 /// When it cannot be read or has changed its size, and when `out` fails.
-pub(super) fn copy(
-    file: &dyn LayerFile,
-    name: &Path,
-    out: &mut dyn Write,
-) -> Result<(), LayerError> {
+pub fn copy_file(file: &dyn LayerFile, name: &Path, out: &mut dyn Write) -> Result<(), LayerError> {
     copy_bytes(open(file, name)?.as_ref(), file, name, out)
 }
 
@@ -230,7 +258,7 @@ fn open(file: &dyn LayerFile, name: &Path) -> Result<Box<dyn ReadAt>, LayerError
         false => Err(LayerError::Read {
             path: path(),
             error: io::Error::other(
-                "it changed while being packed; pack again when nothing writes to it",
+                "it changed while being read; try again when nothing writes to it",
             ),
         }),
     }
@@ -249,7 +277,7 @@ fn copy_bytes(
         let part = &mut buffer[..left.min(CHUNK)];
         let count = match opened.read_at(part, offset) {
             Ok(0) => Err(io::Error::other(
-                "it was truncated while being packed; pack again when nothing writes to it",
+                "it was truncated while being read; try again when nothing writes to it",
             )),
             other => other,
         }
@@ -269,7 +297,7 @@ fn copy_bytes(
 }
 
 /// Whether a piece may be part of a hole: its ends are checked first, which rules out most data.
-fn is_zero(piece: &[u8]) -> bool {
+pub(super) fn is_zero(piece: &[u8]) -> bool {
     let ends = [piece.first(), piece.last()];
     ends.iter().all(|end| *end == Some(&0)) && piece.iter().all(|&byte| byte == 0)
 }

@@ -46,7 +46,7 @@ pub fn write_layout(
         go_on()?;
         spooled.push(match style.compression {
             Compression::None => None,
-            compression => Some(part.spooled_layer(layer::write, compression)?),
+            compression => Some(part.spooled_layer(layer::write_tar, compression)?),
         });
     }
     let mut layout = LockedLayout::open(folder, go_on)?;
@@ -130,7 +130,7 @@ impl LockedLayout {
             go_on,
         };
         let layer = match spooled {
-            None => part.plain_layer(layer::write, &mut out)?,
+            None => part.plain_layer(layer::write_tar, &mut out)?,
             Some((layer, spool)) => {
                 copy(spool, &mut out)?;
                 layer

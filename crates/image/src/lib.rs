@@ -24,6 +24,7 @@ mod reference;
 #[cfg(feature = "registry")]
 pub mod registry;
 pub mod threads;
+mod view;
 
 pub use archive::{
     Destination, ImageError, Style, Written, WrittenImage, native, own_architecture, size_hint,
@@ -32,10 +33,14 @@ pub use archive::{
 pub use compression::Compression;
 pub use config::{Configured, MAX_RECORD_FILE, RECORD_FILE, Settings, is_record, recorded};
 pub use digest::{Blob, Digester};
-pub use folder::{set_link_time, times, write_folder};
+pub use folder::{FolderOptions, FolderOwners, write_folder};
 pub use format::Format;
-pub use layer::{Inode, LayerEntry, LayerError, LayerFile, LayerNode, LayerSource};
+pub use layer::{
+    Inode, LayerEntry, LayerError, LayerFile, LayerNode, LayerSource, copy_file, has_rights,
+    write_tar,
+};
 pub use layout::write_layout;
 pub use part::{LayerBlob, Part};
 pub use platform::Platform;
 pub use reference::{Tag, TagError};
+pub use view::{ViewFile, ViewTree};

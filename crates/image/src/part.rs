@@ -86,7 +86,7 @@ impl Part<'_> {
 
     /// Writes the uncompressed layer without a digest.
     pub(super) fn tar(&self, out: &mut dyn Write) -> Result<(), ImageError> {
-        self.written(layer::write, out)
+        self.written(layer::write_tar, out)
     }
 
     fn written(&self, write: WriteTree, out: &mut dyn Write) -> Result<(), ImageError> {

@@ -12,8 +12,8 @@ pub(super) use run::{NetworkMode, RuntimeName, TryArgs};
 pub(super) use runs::{RunArgs, TraceArgs};
 pub(super) use typed::{Typed, is_of_a_run, is_repeatable, may_lack_value, takes_booleans};
 pub(super) use verbs::{
-    CompletionsArgs, DiffArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs, LintFormat, ManArgs,
-    NeedsArgs, SbomArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
+    CatArgs, CompletionsArgs, DiffArgs, ExtractArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs,
+    LintFormat, ManArgs, NeedsArgs, SbomArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
 };
 
 use std::ffi::{OsStr, OsString};
@@ -156,6 +156,7 @@ Examples:
   slimpack tree ./app                the libraries it loads, and the rule that finds each
   slimpack needs ./app               what else it reads and opens
   slimpack inspect app.tar           configuration, layers, history, the largest files
+  slimpack extract app.tar -o root   its files; slimpack cat app.tar PATH prints one
   slimpack lint app.tar              check that everything in it would start
   slimpack app -o app.tar --depfile  for a Makefile; see slimpack help make
   slimpack --config slimpack.toml    pack every image in a file; see slimpack help config
@@ -208,6 +209,16 @@ pub(super) enum Verb {
         after_help = "Examples:\n  slimpack sbom app.tar > app.spdx.json\n  slimpack sbom app.tar -o app.spdx.json -o app.cdx.json\n  slimpack sbom docker-daemon:nginx:1 -o cyclonedx-json | grype\n  slimpack ./app -o app.tar --sbom app.spdx.json    at the same time as the image"
     )]
     Sbom(SbomArgs),
+    /// Print a file of an image
+    #[command(
+        after_help = "Examples:\n  slimpack cat app.tar /etc/passwd\n  slimpack cat docker-daemon:app /usr/bin/app > app\n  slimpack cat --layer 2 app.tar /etc/motd   as layer 2 has it, also if a later one replaces it\n\nNothing is printed of an image whose digests do not match."
+    )]
+    Cat(CatArgs),
+    /// Extract an image, or some of its paths, to a directory or a tar
+    #[command(
+        after_help = "Examples:\n  slimpack extract app.tar -o root\n  slimpack extract app.tar /etc /usr/bin/app -o root   with the directories above them\n  slimpack extract --layer 2 app.tar -o layer   what layer 2 adds and replaces\n  slimpack extract app.tar /etc -o - | tar -tv\n\nThe directory appears complete or not at all. Nothing is written outside it: links of the image are\nresolved inside the image, never on this machine. Root gives files their owners, setuid bits and\ncapabilities; other users own what they extract. Device nodes and FIFOs are left out and reported.\nAs for --format rootfs, a receipt, .DIR.slimpack, is written next to DIR for --force."
+    )]
+    Extract(ExtractArgs),
     /// Run a command and record which files it looks up, for --trace-log
     #[command(
         after_help = "Examples:\n  slimpack trace -o app.trace -- ./app --selftest\n  slimpack ./app --trace-log app.trace -o app.tar\n  slimpack trace -o app.trace --only /usr/bin/app -- sh test.sh\n\nThe command runs on this machine, as this user; no privileges are needed. Processes that it leaves\nrunning are killed, as in a container. Exit status: 0 recorded, 1 the command failed, 2 any other error."

@@ -124,6 +124,16 @@ pub(in crate::cli) struct PackArgs {
         help_heading = "Contents"
     )]
     pub without: Vec<String>,
+    /// Record the packages of a source with rpm that own files, from this list of all packages
+    ///
+    /// FILE is the output of rpm -qa in the source, in the format that the documentation of scanners has.
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "FILE",
+        help_heading = "Contents"
+    )]
+    pub rpm_manifest: Option<PathBuf>,
     /// Add this static busybox with a link for each of its commands
     #[arg(
         hide_short_help = true,
@@ -200,7 +210,7 @@ pub(in crate::cli) struct PackArgs {
     #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true, help_heading = "Image configuration")]
     pub cmd: Option<Words>,
     /// Set an environment variable (repeatable)
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::env, help_heading = "Image configuration")]
+    #[arg(hide_short_help = true, short, long, value_name = "NAME=VALUE", value_parser = values::env, help_heading = "Image configuration")]
     pub env: Vec<String>,
     /// Run as this user, by name or number
     ///

@@ -13,7 +13,7 @@ pub(in crate::cli) struct RunArgs {
     ///
     /// Shell words, or a JSON list; "" for none. The program runs on this machine as this user, in the
     /// current directory, with the environment of the image: PATH, HOME and what --env sets.
-    #[arg(long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true)]
+    #[arg(hide_short_help = true, long, value_name = "WORDS", value_parser = values::words, allow_hyphen_values = true)]
     pub trace: Vec<Words>,
     /// Run a command that starts the program, and add what the program looks up (repeatable)
     ///

@@ -1,5 +1,6 @@
 //! Command-line arguments of each verb.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -198,6 +199,42 @@ pub(in crate::cli) struct WhyArgs {
     /// Print JSON: one object for each platform
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CatArgs {
+    /// Any image that inspect reads; of several, the one for this machine
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// A file in the image; symbolic links are followed inside it
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Read only layer N; 1 is the lowest [default: all]
+    #[arg(long, value_name = "N")]
+    pub layer: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub reading: ImageArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ExtractArgs {
+    /// Any image that inspect reads; of several, the one for this machine
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Files, links and directories to extract, with what links lead to [default: everything]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Write to this directory, which must not exist or be empty; - for a tar on standard output
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Extract only what layer N holds; 1 is the lowest [default: all layers, applied in order]
+    #[arg(long, value_name = "N")]
+    pub layer: Option<NonZeroUsize>,
+    /// Replace a directory that slimpack wrote and nobody has changed
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub reading: ImageArgs,
 }

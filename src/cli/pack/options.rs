@@ -3,7 +3,10 @@
 //! In: the parsed arguments. Out: [`Options`].
 
 use std::env;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::args::{Common, PackArgs};
 use crate::cli::error::CliError;
@@ -11,6 +14,7 @@ use crate::cli::values::LATEST;
 use crate::image::{Configured, Tag};
 use crate::needs::Selection;
 use crate::pack::{Add, Grant, Mkdir, Options};
+use crate::packages::RpmManifest;
 
 /// Converts the arguments to the options of a pack.
 pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliError> {
@@ -53,6 +57,7 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         kept: Vec::new(),
         inherits_user: false,
         exclude: args.exclude.clone(),
+        rpm_manifest: args.rpm_manifest.as_deref().map(manifest).transpose()?,
         busybox: args.busybox.clone(),
         allow_missing: args.allow_missing.clone(),
         require_static: args.require_static,
@@ -65,6 +70,19 @@ pub(super) fn options(args: &PackArgs, common: &Common) -> Result<Options, CliEr
         entrypoint: args.entrypoint.clone().map(|words| words.0),
         configured: configured(args)?,
     })
+}
+
+/// Reads the list of the packages of a source with rpm.
+fn manifest(path: &Path) -> Result<(PathBuf, Arc<RpmManifest>), CliError> {
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| {
+        let most = RpmManifest::MAX_SIZE.saturating_add(1);
+        file.take(most).read_to_end(&mut text)
+    });
+    read.map_err(|error| CliError::File(path.to_path_buf(), error))?;
+    let manifest = RpmManifest::parse(text);
+    let manifest = manifest.map_err(|error| CliError::RpmManifest(path.to_path_buf(), error))?;
+    Ok((path.to_path_buf(), Arc::new(manifest)))
 }
 
 /// The owner and mode of an item: its own, or those of all items.

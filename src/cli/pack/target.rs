@@ -434,7 +434,7 @@ fn write_folder(
         return Err(CliError::Interrupted(signal));
     }
     result?;
-    if !rustix::process::geteuid().is_root() && plan.rootfs.has_rights() {
+    if !rustix::process::geteuid().is_root() && plan.has_rights() {
         crate::cli::say(|err| {
             writeln!(
                 err,

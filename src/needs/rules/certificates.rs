@@ -90,7 +90,9 @@ fn openssl_folder(process: &Process<'_>) -> Option<PathBuf> {
     let bytes = file.prefix(start, MAX_PATH).ok()?;
     let end = memchr::memchr(b'"', &bytes)?;
     let folder = std::str::from_utf8(&bytes[..end]).ok()?;
-    folder.starts_with('/').then(|| PathBuf::from(folder))
+    // What only searches for the string, as slimpack does, has other constants after it.
+    let is_plain = folder.bytes().all(|byte| byte.is_ascii_graphic());
+    (folder.starts_with('/') && is_plain).then(|| PathBuf::from(folder))
 }
 
 /// The path of the bundle in a program with OpenSSL linked in statically: such a program contains

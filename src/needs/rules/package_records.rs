@@ -6,9 +6,10 @@ pub(super) static RULE: NeedRule = NeedRule {
     name: PACKAGE_RECORDS,
     mode: Mode::Automatic,
     what: "which packages its files are of, for scanners and SBOM tools",
-    sign: "a package of the distribution (dpkg, apk) owns a file of the image",
-    adds: "/etc/os-release, and dpkg's status.d or apk's database with the packages and files that \
-           are in the image",
+    sign: "a package of the distribution (dpkg, apk) owns a file of the image, or a file names its \
+           package in a note",
+    adds: "/etc/os-release, and dpkg's status.d, apk's database or rpm's manifest with the packages and \
+           files that are in the image",
     fires: |_: &Process<'_>| -> Option<Sign> { None },
     supply,
     is_met: None,

@@ -5,14 +5,13 @@
 //! those of their dependencies, and the others only for files that are left.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::OsStr;
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use foldhash::HashMap;
 
-use super::WantedFiles;
+use super::notes::{NotedPackage, is_plain, usable};
+use super::{PackageRecords, WantedFiles};
 use crate::packages::dpkg::{INFO, MAX_LIST, STATUS_D, lines, paths_of_sums, status, sums};
 use crate::packages::installed::bounded;
 use crate::packages::{InstalledPackage, MAX_DATABASE, MAX_PACKAGES, PackageFormat};
@@ -34,53 +33,64 @@ const FIELDS: [&str; 11] = [
     "Homepage",
 ];
 
+/// Longest of these fields that is recorded, in bytes.
+const MAX_FIELD: usize = 4 << 10;
+/// Fields that say what a package needs.
+const NEEDS: [&str; 2] = ["Pre-Depends", "Depends"];
+
 /// The records of the packages that own wanted files; `None` without a database of dpkg.
 pub(super) fn records(
     view: &View,
     wanted: &WantedFiles<'_>,
     sum: &dyn Fn(&Path) -> Option<String>,
-) -> Option<Vec<(PathBuf, Vec<u8>)>> {
+) -> Option<PackageRecords> {
     let (status, alone) = status(view);
     if status.is_empty() {
         return None;
     }
     let installed = DebStatus::of(&status, alone);
-    let owners = OwnerSearch::new(view, &installed, wanted).owners();
-    if wanted.is_only_beside(owners.values().flat_map(|owner| &owner.files)) {
-        return Some(Vec::new());
-    }
-    let mut records = BTreeMap::new();
-    for (name, owner) in owners {
-        let (package, files) = (owner.stanza, owner.files);
-        let directory = Path::new(STATUS_D);
-        // Two architectures of one package have a record each.
-        let own = match records.contains_key(&directory.join(package.name)) {
-            true => name.clone(),
-            false => package.name.to_owned(),
-        };
-        let recorded = package.sums(view);
-        let mut lines = Vec::new();
-        for file in files.iter().map(|&file| wanted.files[file]) {
-            let names = super::names_of(file.source);
-            let mut known = names.iter().filter_map(|name| recorded.get(name.as_path()));
-            let known = known.next().filter(|_| !file.is_changed);
-            if let Some(sum) = known.cloned().or_else(|| sum(file.image)) {
-                let path = file.image.strip_prefix("/").unwrap_or(file.image);
-                lines.push((path, sum));
-            }
+    let (notes, unused) = usable(view, wanted, "deb");
+    let mut owners = OwnerSearch::new(view, &installed, wanted).owners();
+    let mut noted: BTreeMap<NotedPackage<'_>, Vec<usize>> = BTreeMap::new();
+    for (file, note) in notes.iter().enumerate() {
+        let Some(note) = note else { continue };
+        let is_of = |stanza: &usize| installed.stanzas[*stanza].is_of(note);
+        if owners[file].as_ref().is_some_and(is_of) {
+            continue;
         }
-        lines.sort();
-        let mut sums = Vec::new();
-        for (path, sum) in lines {
-            sums.extend_from_slice(sum.as_bytes());
-            sums.extend_from_slice(b"  ");
-            sums.extend_from_slice(path.as_os_str().as_bytes());
-            sums.push(b'\n');
+        owners[file] = installed.named(note.name).find(is_of);
+        if owners[file].is_none() {
+            noted.entry(*note).or_default().push(file);
         }
-        records.insert(directory.join(format!("{own}.md5sums")), sums);
-        records.insert(directory.join(own), package.record());
     }
-    Some(records.into_iter().collect())
+    let mut records = DebRecords {
+        wanted,
+        sum,
+        files: BTreeMap::new(),
+    };
+    if wanted.has_owned(&owners) || !noted.is_empty() {
+        for (key, (stanza, files)) in by_key(&installed, &owners) {
+            let stanza = &installed.stanzas[stanza];
+            let fields = stanza.fields();
+            let sums = view.read(&stanza.file(&fields, "md5sums"), MAX_LIST);
+            let sums = recorded_sums(&sums.unwrap_or_default(), wanted, &files);
+            records.add(stanza.name, &key, fields.record(), &files, &sums);
+        }
+        for (note, files) in noted {
+            let key = format!("{}_{}", note.name, note.version);
+            records.add(
+                note.name,
+                &key,
+                noted_record(&note),
+                &files,
+                &HashMap::default(),
+            );
+        }
+    }
+    Some(PackageRecords {
+        files: records.files.into_iter().collect(),
+        unused,
+    })
 }
 
 /// The packages that own wanted files, with `all` those that own none too; `None` without a database
@@ -95,15 +105,110 @@ pub(in crate::packages) fn owners(
         return None;
     }
     let installed = DebStatus::of(&status, alone);
-    let mut owners = OwnerSearch::new(view, &installed, wanted).owners();
-    let usable = installed.0.iter().filter(|stanza| stanza.is_usable());
-    let packages = usable.filter_map(|stanza| {
-        let owner = owners.remove(&stanza.key());
-        let files = owner.map(|owner| owner.files).unwrap_or_default();
-        let files: Vec<usize> = files.into_iter().map(|file| wanted.given(file)).collect();
-        (all || !files.is_empty()).then(|| stanza.package(files))
-    });
+    let mut files = vec![Vec::new(); installed.stanzas.len()];
+    let owners = OwnerSearch::new(view, &installed, wanted).owners();
+    for (file, owner) in owners.into_iter().enumerate() {
+        if let Some(stanza) = owner {
+            files[stanza].push(wanted.given(file));
+        }
+    }
+    let packages = installed
+        .stanzas
+        .iter()
+        .zip(files)
+        .filter_map(|(stanza, files)| {
+            let fields = stanza.fields();
+            let is_usable = fields.is_installed() && is_name(stanza.name);
+            (is_usable && (all || !files.is_empty())).then(|| stanza.package(&fields, files))
+        });
     Some(packages.collect())
+}
+
+/// The stanzas that own files, by the names that dpkg has for their packages, with the files.
+fn by_key(
+    installed: &DebStatus<'_>,
+    owners: &[Option<usize>],
+) -> BTreeMap<String, (usize, Vec<usize>)> {
+    let mut files = BTreeMap::<usize, Vec<usize>>::new();
+    for (file, owner) in owners.iter().enumerate() {
+        if let Some(stanza) = owner {
+            files.entry(*stanza).or_default().push(file);
+        }
+    }
+    let keyed = files.into_iter().map(|(stanza, files)| {
+        let found = &installed.stanzas[stanza];
+        (found.key(&found.fields()), (stanza, files))
+    });
+    keyed.collect()
+}
+
+/// The digests that a package came with, of files that did not change (deb-md5sums(5)). Files of
+/// configuration have none.
+fn recorded_sums(text: &[u8], wanted: &WantedFiles<'_>, files: &[usize]) -> HashMap<usize, String> {
+    let mut recorded = HashMap::default();
+    for (sum, path) in sums(text) {
+        for &file in wanted.named_inside(path) {
+            let is_digest = sum.iter().all(u8::is_ascii_hexdigit);
+            if is_digest && files.contains(&file) && !wanted.files[file].is_changed {
+                let sum = String::from_utf8_lossy(sum);
+                recorded.entry(file).or_insert_with(|| sum.into_owned());
+            }
+        }
+    }
+    recorded
+}
+
+/// The stanza of a package that only notes of its files name.
+fn noted_record(note: &NotedPackage<'_>) -> String {
+    let (name, version) = (note.name, note.version);
+    let mut record = format!("Package: {name}\n");
+    if let Some(architecture) = note.architecture {
+        record.push_str(&format!("Architecture: {architecture}\n"));
+    }
+    record.push_str(&format!(
+        "Version: {version}\nDescription: named by its files themselves (.note.package)\n"
+    ));
+    record
+}
+
+/// The records that are written.
+struct DebRecords<'r> {
+    wanted: &'r WantedFiles<'r>,
+    sum: &'r dyn Fn(&Path) -> Option<String>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl DebRecords<'_> {
+    /// Adds those of a package, by its name, or by `key` if another has the name: two architectures of
+    /// one package have a record each.
+    fn add(
+        &mut self,
+        name: &str,
+        key: &str,
+        record: String,
+        files: &[usize],
+        known: &HashMap<usize, String>,
+    ) {
+        let directory = Path::new(STATUS_D);
+        let own = match self.files.contains_key(&directory.join(name)) {
+            true => key,
+            false => name,
+        };
+        let mut lines = Vec::new();
+        for &file in files {
+            let path = self.wanted.files[file].image;
+            let inside = path.strip_prefix("/").unwrap_or(path).as_os_str();
+            let sum = known.get(&file).cloned().or_else(|| (self.sum)(path));
+            // The name of a file may hold anything, and a list has one on a line.
+            if let Some(sum) = sum.filter(|_| !inside.as_bytes().contains(&b'\n')) {
+                lines.push([sum.as_bytes(), b"  ", inside.as_bytes(), b"\n"].concat());
+            }
+        }
+        lines.sort_by(|one, other| one[32..].cmp(&other[32..]));
+        self.files
+            .insert(directory.join(format!("{own}.md5sums")), lines.concat());
+        self.files.insert(directory.join(own), record.into_bytes());
+    }
 }
 
 /// A stanza of the status, which is that of a package from its name on.
@@ -113,19 +218,77 @@ struct DebStanza<'s> {
     is_in_status_d: bool,
 }
 
+/// The first lines of the fields of a stanza.
+struct DebFields<'s> {
+    values: [Option<&'s str>; FIELDS.len()],
+    needs: [Option<&'s str>; NEEDS.len()],
+}
+
+impl<'s> DebFields<'s> {
+    fn get(&self, name: &str) -> Option<&'s str> {
+        let at = FIELDS.iter().position(|known| *known == name)?;
+        self.values[at]
+    }
+
+    /// Whether the package is installed.
+    fn is_installed(&self) -> bool {
+        let status = self.get("Status");
+        status.is_none_or(|status| status.ends_with(" installed"))
+    }
+
+    /// The names of the packages that it depends on.
+    fn dependencies(&self) -> impl Iterator<Item = &'s str> {
+        let values = self.needs.into_iter().flatten();
+        let names = values.flat_map(|value| value.split([',', '|']));
+        names.filter_map(|name| name.trim().split([' ', ':']).next())
+    }
+
+    /// The stanza of its record.
+    fn record(&self) -> String {
+        let mut record = String::new();
+        for (name, value) in FIELDS.iter().zip(self.values) {
+            if let Some(value) = value {
+                record.push_str(name);
+                record.push_str(": ");
+                record.push_str(value);
+                record.push('\n');
+            }
+        }
+        record
+    }
+}
+
 impl<'s> DebStanza<'s> {
-    /// Whether the package is installed, and has a name that dpkg accepts.
-    fn is_usable(&self) -> bool {
-        let status = field(self.text, "Status");
-        let is_installed = status.is_none_or(|status| status.ends_with(" installed"));
-        is_installed && is_name(self.name)
+    /// Its fields. An empty line ends the stanza.
+    fn fields(&self) -> DebFields<'s> {
+        let mut fields = DebFields {
+            values: [None; FIELDS.len()],
+            needs: [None; NEEDS.len()],
+        };
+        for line in lines(self.text).take_while(|line| !line.is_empty()) {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                continue;
+            };
+            let (name, value) = (&line[..colon], &line[colon + 1..]);
+            let of = |known: &[&str]| known.iter().position(|known| known.as_bytes() == name);
+            let field = match (of(&FIELDS), of(&NEEDS)) {
+                (Some(_), _) if value.len() > MAX_FIELD => continue,
+                (Some(at), _) => &mut fields.values[at],
+                (None, Some(at)) => &mut fields.needs[at],
+                (None, None) => continue,
+            };
+            if field.is_none() {
+                *field = std::str::from_utf8(value).ok().map(str::trim);
+            }
+        }
+        fields
     }
 
     /// The name as dpkg has it in the names of its files: with the architecture where several can be
     /// installed.
-    fn key(&self) -> String {
-        let architecture = match field(self.text, "Multi-Arch") {
-            Some("same") => field(self.text, "Architecture").filter(|name| is_name(name)),
+    fn key(&self, fields: &DebFields<'_>) -> String {
+        let architecture = match fields.get("Multi-Arch") {
+            Some("same") => fields.get("Architecture").filter(|name| is_name(name)),
             _ => None,
         };
         match architecture {
@@ -135,47 +298,26 @@ impl<'s> DebStanza<'s> {
     }
 
     /// Where its list or its sums are.
-    fn file(&self, suffix: &str) -> PathBuf {
+    fn file(&self, fields: &DebFields<'_>, suffix: &str) -> PathBuf {
         match self.is_in_status_d {
             true => Path::new(STATUS_D).join(format!("{}.md5sums", self.name)),
-            false => Path::new(INFO).join(format!("{}.{suffix}", self.key())),
+            false => Path::new(INFO).join(format!("{}.{suffix}", self.key(fields))),
         }
     }
 
     /// Absolute paths, one a line.
-    fn paths(&self, view: &View) -> Vec<u8> {
-        let text = view.read(&self.file("list"), MAX_LIST).unwrap_or_default();
+    fn paths(&self, fields: &DebFields<'_>, view: &View) -> Vec<u8> {
+        let text = view.read(&self.file(fields, "list"), MAX_LIST);
+        let text = text.unwrap_or_default();
         match self.is_in_status_d {
             true => paths_of_sums(&text),
             false => text,
         }
     }
 
-    /// The digests that the package came with, by absolute path (deb-md5sums(5)). Files of
-    /// configuration have none.
-    fn sums(&self, view: &View) -> HashMap<PathBuf, String> {
-        let text = view.read(&self.file("md5sums"), MAX_LIST);
-        let text = text.unwrap_or_default();
-        let sums = sums(&text).filter_map(|(sum, path)| {
-            let sum = std::str::from_utf8(sum).ok()?;
-            let is_digest = sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-            is_digest.then(|| (Path::new("/").join(OsStr::from_bytes(path)), sum.to_owned()))
-        });
-        sums.collect()
-    }
-
-    /// The names of the packages that it depends on.
-    fn dependencies(&self) -> Vec<&'s str> {
-        let fields = ["Pre-Depends", "Depends"].map(|name| field(self.text, name));
-        let names = fields.into_iter().flatten();
-        let names = names.flat_map(|value| value.split([',', '|']));
-        let names = names.filter_map(|name| name.trim().split([' ', ':']).next());
-        names.collect()
-    }
-
     /// The package, which owns `files`.
-    fn package(&self, files: Vec<usize>) -> InstalledPackage {
-        let text = |name: &str| field(self.text, name).map(bounded);
+    fn package(&self, fields: &DebFields<'_>, files: Vec<usize>) -> InstalledPackage {
+        let text = |name: &str| fields.get(name).map(bounded);
         // "Source" is omitted if it has the same name, and its version if that is the same.
         let source = text("Source").map(|source| match source.split_once(" (") {
             Some((name, version)) => {
@@ -197,72 +339,89 @@ impl<'s> DebStanza<'s> {
         }
     }
 
-    /// The stanza of its record.
-    fn record(&self) -> Vec<u8> {
-        let mut record = String::new();
-        for name in FIELDS {
-            if let Some(value) = field(self.text, name) {
-                record.push_str(&format!("{name}: {value}\n"));
-            }
+    /// Whether a file with this note is one of the package: notes have the name and the version of the
+    /// package, or of its source (deb-src-control(5)), which a binary rebuild does not change.
+    fn is_of(&self, note: &NotedPackage<'_>) -> bool {
+        let fields = self.fields();
+        if !fields.is_installed() || !is_name(self.name) {
+            return false;
         }
-        record.into_bytes()
+        let version = fields.get("Version").unwrap_or_default();
+        let rebuilt = version.rsplit_once("+b");
+        let rebuilt =
+            rebuilt.filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let source = fields.get("Source").unwrap_or(self.name);
+        let (source, source_version) = match source.split_once(' ') {
+            Some((source, version)) => (source, version.trim_matches(['(', ')'])),
+            None => (source, rebuilt.map_or(version, |(version, _)| version)),
+        };
+        let is_named = [self.name, source].contains(&note.name);
+        is_named && [version, source_version].contains(&note.version)
     }
 }
 
 /// Whether dpkg accepts this as the name of a package or an architecture (Debian Policy 5.6.7): no
 /// other name becomes part of a path.
 fn is_name(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain)
+    is_plain(name, b"+-.")
 }
 
-/// The first line of a field. An empty line ends the stanza.
-fn field<'s>(stanza: &'s [u8], name: &str) -> Option<&'s str> {
-    let mut lines = lines(stanza).take_while(|line| !line.is_empty());
-    lines.find_map(|line| {
-        let value = line.strip_prefix(name.as_bytes())?.strip_prefix(b":")?;
-        std::str::from_utf8(value).ok().map(str::trim)
-    })
+/// The stanzas of all packages.
+struct DebStatus<'s> {
+    stanzas: Vec<DebStanza<'s>>,
+    /// The first stanza of each name, and for each stanza the next of the same name: there is one for
+    /// each architecture.
+    first: HashMap<&'s str, usize>,
+    next: Vec<Option<usize>>,
 }
-
-/// The stanzas of all packages, sorted by name.
-struct DebStatus<'s>(Vec<DebStanza<'s>>);
 
 impl<'s> DebStatus<'s> {
     /// Finds the names. It is the first field of a stanza wherever a tool of Debian writes one.
     fn of(status: &'s [u8], alone: usize) -> Self {
         const NAME: &[u8] = b"\nPackage:";
+        /// Bytes of a stanza, at least as many as most have.
+        const USUAL: usize = 512;
         let first = status.starts_with(&NAME[1..]).then_some(0);
         let further = memchr::memmem::find_iter(status, NAME).map(|at| at + 1);
         let mut starts = first.into_iter().chain(further).peekable();
-        let mut stanzas = Vec::new();
+        let mut stanzas = Vec::with_capacity((status.len() / USUAL).min(MAX_PACKAGES));
         while let Some(start) = starts.next().filter(|_| stanzas.len() < MAX_PACKAGES) {
             let text = &status[start..starts.peek().copied().unwrap_or(status.len())];
-            let name = lines(text).next().unwrap_or_default();
-            if let Ok(name) = std::str::from_utf8(&name[NAME.len() - 1..]) {
+            let name = &text[NAME.len() - 1..];
+            let end = name.iter().position(|byte| *byte == b'\n');
+            let name = name[..end.unwrap_or(name.len())].trim_ascii();
+            if let Ok(name) = std::str::from_utf8(name) {
                 stanzas.push(DebStanza {
-                    name: name.trim(),
+                    name,
                     text,
                     is_in_status_d: start >= alone,
                 });
             }
         }
-        stanzas.sort_by_key(|stanza| stanza.name);
-        Self(stanzas)
+        let mut first = HashMap::with_capacity_and_hasher(stanzas.len(), Default::default());
+        let mut next = vec![None; stanzas.len()];
+        for (index, stanza) in stanzas.iter().enumerate().rev() {
+            next[index] = first.insert(stanza.name, index);
+        }
+        Self {
+            stanzas,
+            first,
+            next,
+        }
     }
 
-    /// Where the stanzas of a name are: one for each architecture.
-    fn named(&self, name: &str) -> Range<usize> {
-        let start = self.0.partition_point(|stanza| stanza.name < name);
-        let length = self.0[start..].partition_point(|stanza| stanza.name == name);
-        start..start + length
+    /// Where the stanzas of a name are.
+    fn named(&self, name: &str) -> impl Iterator<Item = usize> {
+        let first = self.first.get(name).copied();
+        std::iter::successors(first, |index| self.next[*index])
     }
-}
 
-/// A package with files that are wanted.
-struct DebOwner<'s> {
-    stanza: &'s DebStanza<'s>,
-    files: Vec<usize>,
+    /// All stanzas, sorted by name.
+    fn sorted(&self) -> Vec<usize> {
+        let mut sorted: Vec<usize> = (0..self.stanzas.len()).collect();
+        sorted.sort_by_key(|index| self.stanzas[*index].name);
+        sorted
+    }
 }
 
 /// Looks for the owners of files.
@@ -270,10 +429,9 @@ struct OwnerSearch<'s> {
     view: &'s View,
     installed: &'s DebStatus<'s>,
     wanted: &'s WantedFiles<'s>,
-    /// By the names of their files.
-    owners: BTreeMap<String, DebOwner<'s>>,
-    /// The files whose owner is known, and how many are left.
-    is_found: Vec<bool>,
+    /// The stanza that owns each file. Of two packages with one path it is the first that is read.
+    owners: Vec<Option<usize>>,
+    /// How many files have none so far and may have one.
     left: usize,
     /// The stanzas whose lists were read.
     is_read: Vec<bool>,
@@ -283,27 +441,29 @@ struct OwnerSearch<'s> {
 
 impl<'s> OwnerSearch<'s> {
     fn new(view: &'s View, installed: &'s DebStatus<'s>, wanted: &'s WantedFiles<'s>) -> Self {
+        let ownable = wanted.can_be_owned.iter().filter(|can_be| **can_be);
         Self {
             view,
             installed,
             wanted,
-            owners: BTreeMap::new(),
-            is_found: vec![false; wanted.files.len()],
-            left: wanted.files.len(),
-            is_read: vec![false; installed.0.len()],
+            owners: vec![None; wanted.files.len()],
+            left: ownable.count(),
+            is_read: vec![false; installed.stanzas.len()],
             bytes: MAX_DATABASE,
         }
     }
 
-    /// Each package that owns wanted files.
-    fn owners(mut self) -> BTreeMap<String, DebOwner<'s>> {
+    /// The stanza that owns each wanted file.
+    fn owners(mut self) -> Vec<Option<usize>> {
         for (index, file) in self.wanted.files.iter().enumerate() {
-            if !self.is_found[index] {
+            if self.owners[index].is_none() && self.wanted.can_be_owned[index] {
                 self.read_with_dependencies(&likely(file.source));
             }
         }
-        for index in 0..self.installed.0.len() {
-            self.read(index);
+        if self.left > 0 {
+            for index in self.installed.sorted() {
+                self.read(index);
+            }
         }
         self.owners
     }
@@ -314,36 +474,37 @@ impl<'s> OwnerSearch<'s> {
         let mut pending = VecDeque::from([name]);
         while let Some(name) = pending.pop_front().filter(|_| self.left > 0) {
             for index in installed.named(name) {
-                if self.read(index) {
-                    pending.extend(installed.0[index].dependencies());
+                if let Some(fields) = self.read(index) {
+                    pending.extend(fields.dependencies());
                 }
             }
         }
     }
 
-    /// Reads the list of a package, unless it was read before; whether it owns wanted files.
-    fn read(&mut self, index: usize) -> bool {
-        let stanza = &self.installed.0[index];
+    /// Reads the list of a package, unless it was read before; its fields if it owns wanted files.
+    fn read(&mut self, index: usize) -> Option<DebFields<'s>> {
         let was_read = std::mem::replace(&mut self.is_read[index], true);
-        if was_read || self.left == 0 || self.bytes == 0 || !stanza.is_usable() {
-            return false;
+        let stanza = &self.installed.stanzas[index];
+        if was_read || self.left == 0 || self.bytes == 0 || !is_name(stanza.name) {
+            return None;
         }
-        let paths = stanza.paths(self.view);
+        let fields = stanza.fields();
+        if !fields.is_installed() {
+            return None;
+        }
+        let paths = stanza.paths(&fields, self.view);
         self.bytes = self.bytes.saturating_sub(paths.len() as u64);
-        let mut files = Vec::new();
+        let mut owns = false;
         for path in lines(&paths) {
             for &file in self.wanted.named(path) {
-                if !std::mem::replace(&mut self.is_found[file], true) {
+                if self.owners[file].is_none() && self.wanted.can_be_owned[file] {
+                    self.owners[file] = Some(index);
                     self.left -= 1;
-                    files.push(file);
+                    owns = true;
                 }
             }
         }
-        let owns = !files.is_empty();
-        if owns {
-            self.owners.insert(stanza.key(), DebOwner { stanza, files });
-        }
-        owns
+        owns.then_some(fields)
     }
 }
 

@@ -81,10 +81,31 @@ pub struct Description {
     /// `Healthcheck`, which the `oci-spec` type leaves out.
     pub healthcheck: Option<Arc<serde_json::Value>>,
     pub(super) layers: Vec<LayerPart>,
+    /// The number that the first of them has in the image.
+    pub(super) first_layer: u32,
     pub(super) faults: Vec<Fault>,
 }
 
+/// The error of a layer that is not there; the lowest is 0.
+pub(super) fn no_such_layer(layer: usize, has: usize) -> ReadError {
+    ReadError::NoSuchLayer {
+        wanted: layer.saturating_add(1),
+        has,
+    }
+}
+
 impl Description {
+    /// The same with only one of its layers.
+    pub(super) fn with_only(&self, layer: usize) -> Result<Self, ReadError> {
+        let only = self.layers.get(layer).cloned();
+        let only = only.ok_or_else(|| no_such_layer(layer, self.layers.len()))?;
+        Ok(Self {
+            layers: vec![only],
+            first_layer: layer as u32,
+            ..self.clone()
+        })
+    }
+
     /// The names of its layers, each once.
     pub(super) fn layer_names(&self) -> HashSet<&str> {
         self.layers
@@ -441,6 +462,7 @@ fn describe_one(
         healthcheck: read.healthcheck.clone(),
         config: config.clone(),
         layers,
+        first_layer: 0,
         faults,
     })
 }

@@ -82,6 +82,14 @@ pub enum ReadError {
     /// An image was requested by its name, but a root has none.
     #[error("it is a root directory or a tar of one, which has no name; leave out the name")]
     Nameless,
+    /// A layer was requested that it does not have.
+    #[error("it has no layer {wanted}, only {has}; slimpack inspect --layers lists them")]
+    NoSuchLayer {
+        /// The requested layer; the lowest is 1.
+        wanted: usize,
+        /// How many it has.
+        has: usize,
+    },
     /// It contains no image at all.
     #[error("it contains no image")]
     Empty,

@@ -35,6 +35,8 @@ pub(super) struct Pax {
     pub size: Option<u64>,
     pub uid: Option<u64>,
     pub gid: Option<u64>,
+    /// Whole seconds since 1970; 0 for what is before.
+    pub mtime: Option<u64>,
     /// The attribute `security.capability`; read only up to just over its maximum length.
     pub capabilities: Option<Box<[u8]>>,
     /// The attribute `system.posix_acl_access`, which engines set unchanged.
@@ -105,6 +107,10 @@ impl Pax {
             b"size" => self.size = Some(number(value)?),
             b"uid" => self.uid = Some(number(value)?),
             b"gid" => self.gid = Some(number(value)?),
+            b"mtime" => {
+                let whole = value.split(|&byte| byte == b'.').next();
+                self.mtime = Some(whole.and_then(number).unwrap_or_default());
+            }
             b"SCHILY.xattr.security.capability" => {
                 self.capabilities = Some(value[..value.len().min(MAX_CAPABILITIES)].into());
             }

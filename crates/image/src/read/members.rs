@@ -280,7 +280,9 @@ impl<I: Input> Members<I> {
                 Some(gid) => gid,
                 None => owner(GID)?,
             },
-            mtime: number_field(&bytes[MTIME]).unwrap_or_default(),
+            mtime: (pax.mtime)
+                .or_else(|| number_field(&bytes[MTIME]))
+                .unwrap_or_default(),
             size: stored,
             stored,
             data_at: 0,

@@ -111,6 +111,7 @@ pub struct Images {
     /// State shared by all images of the run.
     shared: Shared,
     reused: Reused,
+    only_layer: Option<usize>,
 }
 
 /// Layers that several of the images have: each is read once.
@@ -254,6 +255,7 @@ fn describe(opened: Opened, shared: Shared, options: &ReadOptions) -> Result<Ima
         source,
         shared,
         reused,
+        only_layer: None,
     })
 }
 
@@ -266,12 +268,22 @@ impl Images {
         }
     }
 
+    fn is_described(&self) -> bool {
+        matches!(self.source, ImageSource::Described(..))
+    }
+
     /// What each of the images can be asked for by: its name, or its digest.
     pub fn names(&self) -> Vec<String> {
         match &self.source {
             ImageSource::Described(_, images) => choose::called(images),
             ImageSource::Root(_) | ImageSource::Folder(_) => Vec::new(),
         }
+    }
+
+    /// From now on reads only one layer of each image, as if it were the only one; the lowest is 0.
+    /// Images without it cannot be read.
+    pub fn restrict_to_layer(&mut self, layer: usize) {
+        self.only_layer = Some(layer);
     }
 
     /// The tars of the layers of one image, the lowest first.
@@ -317,20 +329,21 @@ impl Images {
     /// # Panics
     /// When there is no image of that number.
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
+        if let (Some(layer), false) = (self.only_layer, self.is_described()) {
+            return Err(documents::no_such_layer(layer, 0));
+        }
         match &mut self.source {
             ImageSource::Described(parts, images) => {
+                let description = match self.only_layer {
+                    Some(layer) => &images[number].with_only(layer)?,
+                    None => &images[number],
+                };
                 // Each image has the full limits, except for the total that all of them may
                 // decompress to.
                 let mut shared =
                     Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
                 shared.budget = self.shared.budget.clone();
-                read_image(
-                    parts,
-                    &images[number],
-                    &shared,
-                    &self.shared,
-                    &mut self.reused,
-                )
+                read_image(parts, description, &shared, &self.shared, &mut self.reused)
             }
             ImageSource::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
@@ -405,7 +418,9 @@ fn read_image(
     let mut tree = Tree::new(shared.limits.members, description.layers.len() > 1);
     let (mut layers, mut tasks) = (Vec::new(), BTreeMap::new());
     let mut members = 0_u64;
-    for (number, (promised, blob)) in (0_u32..).zip(description.layers.iter().zip(&blobs)) {
+    for (number, (promised, blob)) in
+        (description.first_layer..).zip(description.layers.iter().zip(&blobs))
+    {
         let indexed = read[&promised.name].as_ref().as_ref().map_err(again)?;
         members = members.saturating_add(indexed.entries.len() as u64);
         if members > shared.limits.members || !tree.apply(number, &indexed.entries) {

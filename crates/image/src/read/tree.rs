@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::anomaly::{Anomalies, AnomalyKind};
@@ -98,6 +98,12 @@ impl Tree {
                 .node;
         }
         Ok((at, &self.nodes[at as usize]))
+    }
+
+    /// When the node at a real path was last changed, in seconds since 1970; 0 without such a node.
+    pub fn changed(&self, path: &Path) -> u64 {
+        let node = self.node(path.as_os_str().as_bytes());
+        node.map_or(0, |(_, node)| node.mtime)
     }
 
     /// The node with a number returned by [`Self::walk`] or [`Self::node`].
