@@ -1,8 +1,9 @@
-//! Tells the crate which target it is built for, and finds the C and C++ compilers for the fixtures in `c-tests/`.
+//! Passes the build target to the crate, and finds the C and C++ compilers for the fixtures in
+//! `c-tests/`.
 //!
-//! Compiles nothing: the test harness does that, so that a broken fixture fails its own test and a
-//! missing compiler never fails the build. Compilers are searched for only with the feature
-//! `c-tests`, which only the crate's own dev-dependency turns on.
+//! Compiles nothing: the test harness does that, so that a broken fixture fails only its own test
+//! and a missing compiler never fails the build. It looks for compilers only with the feature
+//! `c-tests`, which is enabled only by the crate's own dev-dependency.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -15,7 +16,7 @@ fn main() {
     }
 }
 
-/// Writes one test for each file of `c-tests/`, so that each has its own name.
+/// Generates one test per file of `c-tests/`, so that each has its own name.
 #[cfg(feature = "c-tests")]
 fn list_fixtures() {
     use std::fmt::Write;
@@ -56,7 +57,7 @@ fn find_compilers() {
             .try_get_compiler();
         let path = match &compiler {
             Ok(compiler) => compiler.path().display().to_string(),
-            // The harness then fails each fixture that needs it, and gives the reason.
+            // The harness then fails each fixture that needs this compiler, with the reason.
             Err(error) => format!("!{error}"),
         };
         println!("cargo::rustc-env={name}={}", path.replace('\n', " "));
