@@ -1,7 +1,7 @@
-//! Tasks around the program: `cargo xtask docs` writes the pages of `docs/src` that are generated
-//! from the code, `cargo xtask demo` renders a run of slimpack as a terminal recording.
+//! Development tasks: `cargo xtask docs` writes the pages of `docs/src` that are generated from the
+//! code, `cargo xtask demo` renders a run of slimpack as a terminal recording.
 //!
-//! In: the tables of rules, and the command. Out: files below `docs/src`.
+//! In: the tables of rules, and the command. Out: files in `docs/src`.
 
 mod pages;
 
@@ -46,7 +46,7 @@ fn book() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src")
 }
 
-/// Writes the pages, or reports which are stale; returns whether all are up to date.
+/// Writes the pages, or with `check` reports stale ones; returns whether all are up to date.
 fn docs(check: bool) -> io::Result<bool> {
     let mut is_fresh = true;
     for (name, text) in pages::all() {
