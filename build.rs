@@ -1,9 +1,9 @@
 //! Tells the crate which target it is built for, packs the script of the report page, and finds the
 //! C and C++ compilers for the fixtures in `c-tests/`.
 //!
-//! Compiles nothing: the test harness does that, so that a broken fixture fails its own test and a
-//! missing compiler never fails the build. Compilers are searched for only with the feature
-//! `c-tests`, which only the crate's own dev-dependency turns on.
+//! Compiles nothing: the test harness does that, so that a broken fixture fails only its own test
+//! and a missing compiler never fails the build. It looks for compilers only with the feature
+//! `c-tests`, which is enabled only by the crate's own dev-dependency.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -98,7 +98,7 @@ fn find_compilers() {
             .try_get_compiler();
         let path = match &compiler {
             Ok(compiler) => compiler.path().display().to_string(),
-            // The harness then fails each fixture that needs it, and gives the reason.
+            // The harness then fails each fixture that needs this compiler, with the reason.
             Err(error) => format!("!{error}"),
         };
         println!("cargo::rustc-env={name}={}", path.replace('\n', " "));

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# One program in images made in six ways, as a Markdown table: the bytes of the archive, the regular
-# files in the image, its layers, the bytes of the layers in zstd (whatever they are stored in), and
-# what `slimpack lint` says of it: errors, warnings, and data that programs would miss (SP401).
+# One program in images built in six ways, as a Markdown table: the size of the archive, the regular
+# files in the image, its layers, the size of the layers in zstd (however they are stored), and the
+# findings of `slimpack lint`: errors, warnings, and data that programs would miss (SP401).
 #
 #   benches/compare.sh ROOT CURLROOT
 #
@@ -10,22 +10,21 @@
 #   debootstrap --variant=minbase bookworm ROOT
 #   debootstrap --variant=minbase --include=curl,ca-certificates bookworm CURLROOT
 #
-# Needs cc, curl from Debian's package, python3, tar, root (to read the roots); elfpak
-# (cargo install elfpak) where it is installed. SLIMPACK names another slimpack than
-# target/release/slimpack.
+# Needs cc, curl from Debian's package, python3, tar, root (to read the roots); elfpak (cargo install
+# elfpak) is optional. SLIMPACK names the slimpack to use instead of target/release/slimpack.
 #
-# The programs are a hello in C (cc -O2 -g) and /usr/bin/curl. The images:
+# The programs are a hello world in C (cc -O2 -g) and /usr/bin/curl. The images:
 #
-#   Debian     two layers: ROOT without apt's downloads and lists, and what comes on top: hello alone;
-#              for curl what CURLROOT has and ROOT has not, or has otherwise, which is what
+#   Debian     two layers: ROOT without apt's downloads and lists, and what is added to it: hello alone;
+#              for curl, the files in which CURLROOT differs from ROOT, which is what
 #              `apt-get install curl ca-certificates` would leave in a layer
 #   by hand    FROM scratch: the program and every file that ldd prints, by cp -L; nothing that it
-#              reads beside them, so curl has no certificates there
+#              reads besides, so curl has no certificates
 #   elfpak     elfpak bundle, with its defaults
 #   slimpack   with its defaults, with --strip, and with --strip --compress zstd
 #
 # The archives of the first two are OCI archives with uncompressed layers, as slimpack's are by default;
-# those of the tools are as the tools write them. A compressed layer is named beside the layers' count.
+# those of the tools are as the tools write them. A compressed layer is noted after the number of layers.
 set -euo pipefail
 usage='usage: benches/compare.sh ROOT CURLROOT'
 root=$(realpath -e "${1:?$usage}")
@@ -40,7 +39,7 @@ layer() { # FOLDER TAR [OPTION...]
     tar --numeric-owner --sort=name -C "$1" -cf "$2" "${@:3}"
 }
 
-# An OCI archive that starts PROGRAM, of these uncompressed layers.
+# An OCI archive with these uncompressed layers, which starts PROGRAM.
 archive() { # OUT PROGRAM LAYER...
     rm -rf layout
     mkdir -p layout/blobs/sha256
@@ -91,7 +90,7 @@ PYTHON
     rm -r layout
 }
 
-# What is in the second root and not the same in the first, and the folders on the way there.
+# The files of the second root that are missing or different in the first, and their directories.
 added() { # ROOT OTHER
     python3 - "$@" <<'PYTHON'
 import filecmp, os, stat, sys
@@ -123,7 +122,7 @@ sys.stdout.write("".join(f"{path}\0" for path in sorted(paths)))
 PYTHON
 }
 
-# What people write into a Dockerfile: the program and what ldd prints, by their names.
+# The usual Dockerfile: the program and the files that ldd prints, under their names.
 by_hand() { # PROGRAM PATH-IN-IMAGE FOLDER
     mkdir -p "$3${2%/*}"
     cp -L "$1" "$3$2"

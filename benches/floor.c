@@ -1,6 +1,6 @@
-// What no packer can undercut: reads the inputs, hashes them once with the SHA instructions of x86, writes
-// them to a file next to OUT, and renames it. Usage: floor OUT FILE...; OUT - only hashes.
-// cc -O2 -static -msse4.1 -msha
+// The minimum for any packer: reads the inputs, hashes them once with the SHA instructions of x86,
+// writes them to a file next to OUT, and renames it. Usage: floor OUT FILE...; if OUT is -, only
+// hashes. Build: cc -O2 -static -msse4.1 -msha
 #include <fcntl.h>
 #include <immintrin.h>
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-// FIPS 180-4, 4.2.2
+// FIPS 180-4, section 4.2.2
 static const uint32_t K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -80,6 +80,6 @@ int main(int count, char **words) {
     }
     if (writes && rename(temporary, words[1]) != 0)
         return 1;
-    // Keeps the compiler from leaving the hash out.
+    // Keeps the compiler from removing the hash.
     return state[0] == 0 && state[1] == 0;
 }

@@ -3,7 +3,7 @@
 #
 #   benches/images.sh ROOT
 #
-# ROOT is a root folder, such as debootstrap makes. Needs hyperfine, tar, gzip, openssl and skopeo;
+# ROOT is a root directory, as made by debootstrap. Needs hyperfine, tar, gzip, openssl and skopeo;
 # libtree is optional. Look at the ratios, not at the times.
 set -eu
 root=${1:?usage: benches/images.sh ROOT}
@@ -50,7 +50,7 @@ echo "a compressed one: against gunzip | sha256sum"
 hyperfine -w1 -r4 "gunzip -c $work/root.tar.gz | sha256sum" "$slimpack inspect $work/root.tar.gz"
 echo "lint of a root's tar: against tar -tf and libtree over the same files"
 if command -v libtree >/dev/null; then
-    # By default libtree passes over the libraries that every system has; -vvv shows all.
+    # By default, libtree skips the libraries that every system has; -vvv shows all.
     hyperfine -w1 -i "tar -tf $work/root.tar && xargs libtree <$work/elf" \
         "tar -tf $work/root.tar && xargs libtree -vvv <$work/elf" \
         "$slimpack lint $work/root.tar --fail-on never"

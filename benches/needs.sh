@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How often each need shows its sign over all ELF files of a folder, and how many bytes the
-# automatic ones add to an image. Usage: benches/needs.sh [FOLDER]   (default /usr/bin)
+# How many of the ELF files in a directory show the sign of each need, and how many bytes the
+# automatic needs add to an image. Usage: benches/needs.sh [DIR]   (default /usr/bin)
 # Needs python3.
 set -euo pipefail
 folder=$(realpath "${1:-/usr/bin}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `slimpack run` costs: a static hello, against runc on an unpacked bundle and podman; and what
-# `--test` adds to packing it. Usage: benches/run.sh. Needs root, hyperfine, gcc, runc, umoci and podman.
+# The time of `slimpack run` for a static hello, against runc on an unpacked bundle and podman; and the
+# time that `--test` adds to packing it. Usage: benches/run.sh. Needs root, hyperfine, gcc, runc, umoci and podman.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --quiet

@@ -52,7 +52,7 @@ class Run:
             _, status, usage = os.wait4(child.pid, 0)
             self.wall = time.monotonic() - start
         child.returncode = os.waitstatus_to_exitcode(status)
-        # Not whether it succeeded: linters find something, libtree counts what is missing.
+        # The status is ignored: linters report findings, libtree counts missing libraries.
         if not 0 <= child.returncode < 126:
             raise RuntimeError(f"{command[0]} ended with {child.returncode}")
         self.cpu = usage.ru_utime + usage.ru_stime
@@ -158,7 +158,7 @@ def program_of(libraries, folder):
     os.makedirs(folder)
     names = [f"{number:04}" for number in range(libraries)]
     compile_c("void given(void) {}", f"{folder}/given.o", "-c", "-fPIC")
-    # The linker alone, since a compiler for each takes minutes.
+    # Only the linker: compiling each library would take minutes.
     link = ("ld -shared -soname libx$0.so --defsym f$0=given -o $1/libx$0.so $1/given.o".split())
     script = " ".join(link)
     subprocess.run(["xargs", "-P", str(os.cpu_count()), "-I{}", "sh", "-c", script, "{}", folder],
@@ -291,7 +291,7 @@ class Bench:
             return
         cells = dict.fromkeys(("before", "now"), "")
         try:
-            # A command may be made by a function, which needs tools as well.
+            # A command may come from a function, which needs tools, too.
             builds = self.each(make)
             cells.update(zip(self.builds, measure(builds)))
         except Missing as missing:
@@ -349,7 +349,7 @@ class Bench:
             os.makedirs(self.at("programs"))
             for number in range(8000):
                 os.link(hello, self.at(f"programs/p{number}"))
-                # A file of its own each.
+                # Each writes its own file.
                 shutil.copy(hello, self.at(f"programs/p{number}.new"))
                 os.rename(self.at(f"programs/p{number}.new"), self.at(f"programs/p{number}"))
             names = sorted(os.listdir(self.at("programs")))
@@ -381,7 +381,7 @@ class Bench:
             return measure
         for words, target in (("tree", "≤ 2, 48 MB"), ("tree --json", "≤ 2, 48 MB"),
                               ("tree --list", "≤ 1.0")):
-            # By default libtree passes over the libraries that every system has; -vvv shows all.
+            # By default, libtree skips the libraries that every system has; -vvv shows all.
             for yardstick in ("libtree", "libtree -vvv"):
                 self.row(f"`{words}` of {len(files):,} files: CPU against `{yardstick}`", target,
                          libtree(yardstick), lambda name, path: self.listed(

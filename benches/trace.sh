@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a trace costs: a command plain, under slimpack, and under strace, in one hyperfine run.
+# The cost of a trace: a command on its own, under slimpack, and under strace, in one hyperfine run.
 # Usage: benches/trace.sh. Needs hyperfine, strace, git, python3, gcc.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -24,7 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 SECONDS = 120
-# How often the hints of a plan are followed.
+# How many times the hints of a plan are followed.
 ROUNDS = 3
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HERE = Path(__file__).resolve().parent
@@ -92,7 +92,7 @@ def attempt(slimpack, root, program, arguments, here):
             if found == here:
                 return way, flags, ""
             said = "timed out" if found is None else found[1].decode(errors="replace")
-        # What a flag adds may give further hints.
+        # What an option adds may cause further hints.
         hinted = [word for hint in hints for word in shlex.split(hint["flag"])]
         if not hinted:
             break

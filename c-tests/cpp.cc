@@ -1,4 +1,4 @@
-//#Rule: a C++ program brings libstdc++ and libgcc_s, through which exceptions are thrown
+//#Rule: a C++ program brings libstdc++ and libgcc_s, which exceptions need
 //#Program: app
 //#Oracle: glibc
 #include <iostream>

@@ -1,4 +1,4 @@
-//#Rule: a dynamic program needs its loader and libc, the links that lead to them, and nothing else
+//#Rule: a dynamic program needs its loader and libc, the symbolic links to them, and nothing else
 //#Program: app
 //#Oracle: glibc
 //#ExpectLinkage: dynamic

@@ -1,4 +1,4 @@
-//#Rule: an absent DT_AUXILIARY library is no error
+//#Rule: a missing DT_AUXILIARY library is not an error
 //#Library: lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so,-f,libabsent.so
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: none

@@ -4,5 +4,5 @@
 //#Env: GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2
 //#Oracle: glibc
 //#ExpectVia: libinner.so RUNPATH ${ORIGIN}/${PLATFORM}/$LIB
-// Without AVX2 an Intel processor is no "haswell" and the platform is the baseline's.
+// An Intel processor without AVX2 is not a "haswell", and has the platform of the baseline.
 #include "one_level.h"

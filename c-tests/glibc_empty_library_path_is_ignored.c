@@ -1,4 +1,4 @@
-//#Rule: an LD_LIBRARY_PATH that is empty as a whole is not the current folder
+//#Rule: an empty LD_LIBRARY_PATH does not mean the working directory
 //#Library: libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Program: app -L. -linner
 //#Env: LD_LIBRARY_PATH=

@@ -1,4 +1,4 @@
-//#Rule: an absent DT_FILTER library keeps the program from starting
+//#Rule: a missing DT_FILTER library keeps the program from starting
 //#Library: lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so,-F,libabsent.so
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: none

@@ -1,4 +1,4 @@
-//#Rule: the object that asks first decides where a name is found, for all others too
+//#Rule: the object that requests a name first decides where it is found, for all others too
 //#Library: l/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Library: r/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Library: lib/libleft.so -Ll -linner -Wl,-soname,libleft.so -Wl,--enable-new-dtags,-rpath,%D/l

@@ -1,4 +1,4 @@
-//#Rule: a candidate that is a loop of links ends its list, not the search
+//#Rule: a candidate that is a loop of symbolic links ends its list, not the search
 //#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Library: c/libinner.so -DVALUE=3 -Wl,-soname,libinner.so
 //#Sh: mkdir a && ln -s libinner.so a/libinner.so

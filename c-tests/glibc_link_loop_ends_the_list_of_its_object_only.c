@@ -1,4 +1,4 @@
-//#Rule: each object of an RPATH chain brings a list of its own: a loop of links ends that one only
+//#Rule: each object of an RPATH chain has its own list: a loop of symbolic links ends only that one
 //#Library: good/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Sh: mkdir bad && ln -s libinner.so bad/libinner.so
 //#Library: lib/libmiddle.so -Lgood -linner -Wl,-soname,libmiddle.so,--disable-new-dtags,-rpath,%D/bad

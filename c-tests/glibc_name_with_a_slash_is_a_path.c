@@ -1,4 +1,4 @@
-//#Rule: a needed name with a slash is opened as it is, with tokens expanded, and not searched
+//#Rule: a needed name with a slash is opened as a path, with tokens expanded, and not searched for
 //#Library: lib/libinner.so -DVALUE=7 -Wl,-soname,$ORIGIN/lib/libinner.so
 //#Program: app lib/libinner.so
 //#Oracle: glibc

@@ -1,4 +1,4 @@
-//#Rule: elements that do not exist or are files are passed over
+//#Rule: search-path elements that do not exist or are files are skipped
 //#Library: lib/libinner.so -DVALUE=9 -Wl,-soname,libinner.so
 //#Sh: touch file
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,/no/such:%D/file:%D/lib

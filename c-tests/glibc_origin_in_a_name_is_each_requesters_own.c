@@ -1,4 +1,4 @@
-//#Rule: $ORIGIN/libinner.so means another file to each requester
+//#Rule: $ORIGIN/libinner.so is a different file for each requester
 //#Library: l/libinner.so -DVALUE=1 -Wl,-soname,$ORIGIN/libinner.so
 //#Library: r/libinner.so -DVALUE=2 -Wl,-soname,$ORIGIN/libinner.so
 //#Library: l/libleft.so l/libinner.so -Wl,-soname,libleft.so

@@ -1,4 +1,4 @@
-//#Rule: $ORIGIN of a library is the folder it was opened in, also when that is a link
+//#Rule: $ORIGIN of a library is the directory it was opened in, even through a symbolic link
 //#Library: real/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Library: links/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Library: real/libmiddle.so -Lreal -linner -Wl,-soname,libmiddle.so,--enable-new-dtags,-rpath,$ORIGIN

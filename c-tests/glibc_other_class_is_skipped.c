@@ -1,4 +1,4 @@
-//#Rule: a candidate of the other word size is passed over
+//#Rule: a candidate of the other word size is skipped
 //#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Sh: mkdir a && cp b/libinner.so a && printf '\001' | dd of=a/libinner.so bs=1 seek=4 conv=notrunc status=none
 //#Program: app -Lb -linner -Wl,--enable-new-dtags,-rpath,%D/a:%D/b

@@ -1,4 +1,4 @@
-//#Rule: a relative needed name starts from the current folder; in the image from the working directory
+//#Rule: a relative needed name starts from the working directory, in the image from the configured one
 //#Library: lib/libinner.so -DVALUE=8
 //#Program: app lib/libinner.so
 //#Oracle: glibc

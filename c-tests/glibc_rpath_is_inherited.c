@@ -1,4 +1,4 @@
-//#Rule: DT_RPATH is used for what a needed library needs
+//#Rule: DT_RPATH also applies to the dependencies of a needed library
 //#Library: lib/libinner.so -DVALUE=4 -Wl,-soname,libinner.so
 //#Library: lib/libmiddle.so -Llib -linner -Wl,-soname,libmiddle.so
 //#Program: app -Llib -lmiddle -Wl,-rpath-link,lib,--disable-new-dtags,-rpath,$ORIGIN/lib

@@ -1,4 +1,4 @@
-//#Rule: DT_RUNPATH is not used for what a needed library needs
+//#Rule: DT_RUNPATH does not apply to the dependencies of a needed library
 //#Library: lib/libinner.so -DVALUE=4 -Wl,-soname,libinner.so
 //#Library: lib/libmiddle.so -Llib -linner -Wl,-soname,libmiddle.so
 //#Program: app -Llib -lmiddle -Wl,-rpath-link,lib,--enable-new-dtags,-rpath,$ORIGIN/lib

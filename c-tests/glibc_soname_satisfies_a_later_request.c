@@ -1,4 +1,4 @@
-//#Rule: a loaded object answers to its DT_SONAME, and nothing is searched
+//#Rule: a loaded object satisfies requests for its DT_SONAME, without a search
 //#Library: lib/libreal.so -DVALUE=5 -Wl,-soname,libinner.so
 //#Library: lib/libmiddle.so lib/libreal.so -Wl,-soname,libmiddle.so
 //#Library: nosoname/libreal.so -DVALUE=5

@@ -1,4 +1,4 @@
-//#Rule: $ORIGINAL and $FOO are no tokens: they stay in the path as they are
+//#Rule: $ORIGINAL and $FOO are not tokens: they stay in the path unchanged
 //#Library: lib/libinner.so -DVALUE=9 -Wl,-soname,libinner.so
 //#Sh: mkdir '$FOO' && cp lib/libinner.so '$FOO'
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGINAL/lib:%D/$FOO

@@ -1,4 +1,4 @@
-//#Rule: the kernel's own object answers to its name, and is no file
+//#Rule: the vDSO satisfies its own name, and is not a file
 //#Library: stub/linux-vdso.so.1 -DVALUE=1 -Wl,-soname,linux-vdso.so.1
 //#Program: app -Wl,--no-as-needed stub/linux-vdso.so.1
 //#Oracle: glibc

@@ -1,4 +1,4 @@
-//#Rule: an image is resolved for the baseline machine: variants for better ones are left out
+//#Rule: an image is resolved for the baseline machine: variants for newer CPUs are left out
 //#Library: lib/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Library: lib/glibc-hwcaps/x86-64-v2/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib

@@ -1,4 +1,4 @@
-//#Rule: a library that exists for better machines only is taken
+//#Rule: a library that exists only as a variant for newer CPUs is used
 //#Library: lib/glibc-hwcaps/x86-64-v2/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: app -Llib/glibc-hwcaps/x86-64-v2 -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc

@@ -1,4 +1,4 @@
-//#Rule: --hwcaps puts the variants beside the library, and the loader takes the best
+//#Rule: --hwcaps adds the variants next to the library, and the loader takes the best
 //#Library: lib/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Library: lib/glibc-hwcaps/x86-64-v2/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: app -Llib -linner -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib

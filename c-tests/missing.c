@@ -1,4 +1,4 @@
-//#Rule: a missing library is named with who needs it and what was tried, and nothing is written
+//#Rule: a missing library is reported with its requester and the paths tried, and nothing is written
 //#Library: lib/libgone.so -Wl,-soname,libgone.so
 //#Library: lib/libmiddle.so -Llib -lgone -Wl,-soname,libmiddle.so
 //#Program: app -Llib -lmiddle -lgone -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib

@@ -1,4 +1,4 @@
-//#Rule: an empty element of a search path is nothing, not the current folder
+//#Rule: an empty element of a search path is skipped: it is not the working directory
 //#Compiler: musl-gcc
 //#Library: libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Program: app -L. -linner -Wl,--enable-new-dtags,-rpath,:/no/such:

@@ -1,4 +1,4 @@
-//#Rule: a file that is no ELF file shadows a good one
+//#Rule: a file that is not an ELF file shadows a good one
 //#Compiler: musl-gcc
 //#Library: b/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Sh: mkdir a && echo text > a/libinner.so

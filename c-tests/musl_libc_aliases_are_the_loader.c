@@ -1,4 +1,4 @@
-//#Rule: libm, libpthread, libdl and their like are the loader itself, whether the files exist or not
+//#Rule: libm, libpthread, libdl and similar names are the loader itself, whether the files exist or not
 //#Compiler: musl-gcc
 //#Library: stub/libm.so.6 -Wl,-soname,libm.so.6
 //#Library: stub/libpthread.so.0 -Wl,-soname,libpthread.so.0

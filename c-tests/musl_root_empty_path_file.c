@@ -1,4 +1,4 @@
-//#Rule: an empty path file leaves no system path at all
+//#Rule: an empty path file leaves no system directories at all
 //#Compiler: musl-gcc
 //#Sh: mkdir -p root/lib root/etc && cp -L /lib/ld-musl-x86_64.so.1 root/lib/
 //#Library: root/usr/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so

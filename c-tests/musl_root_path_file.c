@@ -1,4 +1,4 @@
-//#Rule: the path file replaces the default path, at colons and newlines, and is in the image
+//#Rule: the path file replaces the default path, is split at colons and newlines, and is in the image
 //#Compiler: musl-gcc
 //#Sh: mkdir -p root/lib root/etc && cp -L /lib/ld-musl-x86_64.so.1 root/lib/
 //#Library: root/usr/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so

@@ -1,4 +1,4 @@
-//#Rule: DT_RUNPATH is used for what a needed library needs
+//#Rule: DT_RUNPATH also applies to the dependencies of a needed library
 //#Compiler: musl-gcc
 //#Library: lib/libinner.so -DVALUE=4 -Wl,-soname,libinner.so
 //#Library: lib/libmiddle.so -Llib -linner -Wl,-soname,libmiddle.so

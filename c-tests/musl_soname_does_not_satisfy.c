@@ -1,4 +1,4 @@
-//#Rule: a loaded object does not answer to its DT_SONAME: names are those of files
+//#Rule: a loaded object does not satisfy requests for its DT_SONAME: only file names count
 //#Compiler: musl-gcc
 //#Library: lib/libreal.so -DVALUE=5 -Wl,-soname,libinner.so
 //#Library: lib/libmiddle.so lib/libreal.so -Wl,-soname,libmiddle.so

@@ -1,4 +1,4 @@
-// program → libinner, whose VALUE tells which file was loaded.
+// program → libinner, whose VALUE shows which file was loaded.
 #include <stdio.h>
 #ifdef LIBRARY
 int inner(void) { return VALUE; }

@@ -1,4 +1,4 @@
-//#Rule: a program that leaves its build folder takes what it finds through its $ORIGIN along
+//#Rule: a program keeps the libraries it finds through $ORIGIN when it leaves its build directory
 //#Library: build/lib/libinner.so.1.2 -DVALUE=7 -Wl,-soname,libinner.so.1
 //#Sh: ln -s libinner.so.1.2 build/lib/libinner.so.1
 //#Program: build/bin/app build/lib/libinner.so.1.2 -Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib

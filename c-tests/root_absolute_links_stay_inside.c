@@ -1,4 +1,4 @@
-//#Rule: an absolute link in a root means the root, though the host has a decoy at its target
+//#Rule: an absolute symbolic link in a root stays inside the root, though the host has a decoy at its target
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/opt/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Library: decoy/libinner.so -DVALUE=1 -Wl,-soname,libinner.so

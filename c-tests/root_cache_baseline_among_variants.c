@@ -1,4 +1,4 @@
-//#Rule: of several cache entries for a name the one for the baseline machine is taken
+//#Rule: of several cache entries for a name, the one for the baseline machine is used
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/opt/lib/libinner.so -DVALUE=1 -Wl,-soname,libinner.so
 //#Library: root/opt/lib/glibc-hwcaps/x86-64-v2/libinner.so -DVALUE=2 -Wl,-soname,libinner.so

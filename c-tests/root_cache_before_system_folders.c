@@ -1,4 +1,4 @@
-//#Rule: the cache is asked before the system folders are searched
+//#Rule: the cache is searched before the system directories
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/opt/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: root/app -Lroot/opt/lib -linner

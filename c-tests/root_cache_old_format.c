@@ -1,4 +1,4 @@
-//#Rule: a cache of the old format is read
+//#Rule: a cache in the old format is read
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc root/var/cache/ldconfig && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/opt/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: root/app -Lroot/opt/lib -linner

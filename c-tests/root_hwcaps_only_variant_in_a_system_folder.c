@@ -1,4 +1,4 @@
-//#Rule: a library that a system folder has for better machines only is taken
+//#Rule: a library that a system directory has only as a variant for newer CPUs is used
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/usr/lib/glibc-hwcaps/x86-64-v2/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: root/app -Lroot/usr/lib/glibc-hwcaps/x86-64-v2 -linner

@@ -1,4 +1,4 @@
-//#Rule: DF_1_NODEFLIB closes the system folders, and cache entries that lead there
+//#Rule: DF_1_NODEFLIB excludes the system directories, and cache entries in them
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: root/app -Lroot/lib -linner -Wl,-z,nodefaultlib,-rpath,/lib/x86_64-linux-gnu

@@ -1,4 +1,4 @@
-//#Rule: DF_1_NODEFLIB leaves cache entries outside the system folders
+//#Rule: DF_1_NODEFLIB does not exclude cache entries outside the system directories
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/opt/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Program: root/app -Lroot/opt/lib -linner -Wl,-z,nodefaultlib,-rpath,/lib/x86_64-linux-gnu

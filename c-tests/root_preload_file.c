@@ -1,4 +1,4 @@
-//#Rule: /etc/ld.so.preload of the root comes first, and is in the image
+//#Rule: the root's /etc/ld.so.preload comes first, and is in the image
 //#Sh: mkdir -p root/lib64 root/lib/x86_64-linux-gnu root/etc && cp -L /lib64/ld-linux-x86-64.so.2 root/lib64/ && cp -L /lib/x86_64-linux-gnu/libc.so.6 root/lib/x86_64-linux-gnu/
 //#Library: root/lib/libinner.so -DVALUE=2 -Wl,-soname,libinner.so
 //#Library: root/opt/libfirst.so -DVALUE=1 -Wl,-soname,libfirst.so

@@ -1,4 +1,4 @@
-// libinner, which with EMPTY lacks inner(); the program calls it when it has
+// libinner, which lacks inner() if EMPTY is defined; the program calls inner() if it has
 // an argument, or as CALLS says.
 #include <stdio.h>
 #ifndef CALLS

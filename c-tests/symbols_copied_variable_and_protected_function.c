@@ -1,4 +1,4 @@
-//#Rule: a variable that the program copies and a protected function are found
+//#Rule: a variable with a copy relocation and a protected function are found
 //#Library: lib/libinner.so -Wl,-soname,libinner.so
 //#Program: app -no-pie -Llib -linner -Wl,-z,now -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc

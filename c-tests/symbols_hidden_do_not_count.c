@@ -1,4 +1,4 @@
-//#Rule: a hidden definition is none for others
+//#Rule: a hidden definition does not count for other objects
 //#Library: full/libinner.so -Wl,-soname,libinner.so
 //#Library: lib/libinner.so -DHIDE -Wl,-soname,libinner.so
 //#Program: app -Lfull -linner -Wl,-z,now -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib

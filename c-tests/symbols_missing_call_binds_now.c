@@ -1,4 +1,4 @@
-//#Rule: with BIND_NOW a function that nothing defines keeps the program from starting
+//#Rule: with BIND_NOW, an undefined function keeps the program from starting
 //#Library: full/libinner.so -Wl,-soname,libinner.so
 //#Library: lib/libinner.so -DEMPTY -Wl,-soname,libinner.so
 //#Program: app -Lfull -linner -Wl,-z,now -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib

@@ -1,4 +1,4 @@
-//#Rule: an address that nothing defines keeps the program from starting, however functions bind
+//#Rule: an undefined address keeps the program from starting, however functions bind
 //#Library: full/libinner.so -Wl,-soname,libinner.so
 //#Library: lib/libinner.so -DEMPTY -Wl,-soname,libinner.so
 //#Program: app -fPIE -pie -Lfull -linner -Wl,-z,lazy -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib

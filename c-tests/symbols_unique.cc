@@ -1,4 +1,4 @@
-//#Rule: a unique symbol (static of an inline function) is one for all objects
+//#Rule: a unique symbol (a static variable of an inline function) is one for all objects
 //#Library: lib/libinner.so -Wl,-soname,libinner.so
 //#Program: app -Llib -linner -Wl,-z,now -Wl,--enable-new-dtags,-rpath,$ORIGIN/lib
 //#Oracle: glibc

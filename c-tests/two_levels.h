@@ -1,4 +1,4 @@
-// program → libmiddle → libinner, whose VALUE tells which file was loaded.
+// program → libmiddle → libinner, whose VALUE shows which file was loaded.
 #include <stdio.h>
 #if defined LIB_middle
 int inner(void);

@@ -1,4 +1,4 @@
-// libleft and libright both need libinner, whose VALUE tells which file was loaded.
+// libleft and libright both need libinner, whose VALUE shows which file was loaded.
 #include <stdio.h>
 #if defined LIB_inner
 int inner(void) { return VALUE; }

@@ -1,10 +1,10 @@
-// libinner with inner(), and without OLD newer() too; the program adds NEWER.
+// libinner with inner(), and with newer() unless OLD is defined; the program adds NEWER.
 #include <stdio.h>
 #ifndef WEAK
 #define WEAK
 #endif
 #if defined OLD && defined USES_LIBC
-// A library that needs a version of another has a table of versions.
+// A library that needs a version of another one has a version table.
 int inner(void) { return puts("inner") < 0; }
 #elif defined OLD
 int inner(void) { return 1; }

@@ -1,4 +1,4 @@
-//#Rule: musl does not look at versions
+//#Rule: musl ignores symbol versions
 //#Compiler: musl-gcc
 //#Sh: printf 'V_1.0 { global: inner; local: *; };\n' > old.map; printf 'V_1.0 { global: inner; local: *; };\nV_1.2 { global: newer; } V_1.0;\n' > new.map
 //#Library: lib/libinner.so -DOLD -Wl,-soname,libinner.so,--version-script,old.map

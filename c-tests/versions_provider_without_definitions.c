@@ -1,4 +1,4 @@
-//#Rule: a provider without any version definitions draws a warning, and the program runs
+//#Rule: a provider without any version definitions causes a warning, and the program runs
 //#Sh: printf 'V_1.0 { global: inner; local: *; };\n' > old.map; printf 'V_1.0 { global: inner; local: *; };\nV_1.2 { global: newer; } V_1.0;\n' > new.map
 //#Library: lib/libinner.so -DOLD -DUSES_LIBC -Wl,-soname,libinner.so
 //#Library: new/libinner.so -Wl,-soname,libinner.so,--version-script,new.map

@@ -1,4 +1,4 @@
-//#Rule: a version that only weak symbols have may be missing: the loader warns and goes on
+//#Rule: a version that is needed only weakly may be missing: the loader warns and continues
 //#Sh: printf 'V_1.0 { global: inner; local: *; };\n' > old.map; printf 'V_1.0 { global: inner; local: *; };\nV_1.2 { global: newer; } V_1.0;\n' > new.map
 //#Library: lib/libinner.so -DOLD -Wl,-soname,libinner.so,--version-script,old.map
 //#Library: new/libinner.so -Wl,-soname,libinner.so,--version-script,new.map

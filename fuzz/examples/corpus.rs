@@ -1,4 +1,4 @@
-//! Writes the seeds of all harnesses as the corpora of `cargo fuzz`.
+//! Writes the seeds of all harnesses as corpora for `cargo fuzz`.
 //!
 //! In: nothing. Out: `fuzz/corpus/NAME/seed-N`.
 

@@ -1,6 +1,6 @@
-//! ELF objects, and what loaders read beside them.
+//! ELF objects, and the other files that loaders read.
 //!
-//! In: an object, or several files of a root. Out: nothing; the parsers return.
+//! In: one object, or several files of a root. Out: nothing; the parsers return.
 
 use std::ffi::OsStr;
 use std::io;
@@ -22,12 +22,12 @@ use slimpack::vfs::{Memo, View};
 use crate::parts;
 use slimpack_test_elf::Elf;
 
-/// The loader that programs of the harness request.
+/// The loader that the harness's programs request.
 pub const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
 /// The same with musl.
 pub const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// A view of a tree in memory.
+/// A view of an in-memory tree.
 pub fn view(vfs: MemoryVfs) -> View {
     View::new(Box::new(vfs), Arc::new(Memo::default()))
 }
@@ -68,7 +68,7 @@ pub fn elf(data: &[u8]) {
     }
 }
 
-/// Symbol versions, and references that definitions satisfy.
+/// Symbol versions, and references satisfied by definitions.
 pub fn symbols(data: &[u8]) {
     let Ok(object) = Object::read(&data) else {
         return;
@@ -91,7 +91,7 @@ pub fn symbols(data: &[u8]) {
     }
 }
 
-/// Stripping: what it writes is an object again.
+/// Stripping: the result is an object again.
 pub fn strip(data: &[u8]) {
     for level in [Level::Debug, Level::All] {
         let link = DebugFile::of(&data, level, OsStr::new("app.debug")).ok();
@@ -134,7 +134,7 @@ pub fn cache(data: &[u8]) {
     }
 }
 
-/// A program and a library with everything that the rules of both loaders read: the cache,
+/// A program and a library with everything that the rules of both loaders use: the cache,
 /// `ld.so.preload`, musl's path file.
 pub fn closure(data: &[u8]) {
     let mut parts = parts(data);

@@ -1,4 +1,4 @@
-//! Text and tables that are no objects and no images.
+//! Text and tables that are neither objects nor images.
 //!
 //! In: the bytes of one file, or of several. Out: nothing; the parsers return.
 
@@ -23,7 +23,7 @@ use slimpack::vfs::{View, one_line, safe};
 use crate::elf::{GLIBC, object, view};
 use crate::parts;
 
-/// Calls `look` with a program of this view.
+/// Calls `look` with a program in this view.
 fn with_process(view: &View, path: &str, arguments: &[String], look: impl FnOnce(&Process<'_>)) {
     let Ok(program) = Program::find(view, Path::new(path)) else {
         return;
@@ -56,7 +56,7 @@ fn glibc_root() -> MemoryVfs {
         .symlink("/lib", "/usr/lib")
 }
 
-/// dpkg's database, that of distroless images, and apk's.
+/// The databases of dpkg, of distroless images, and of apk.
 pub fn packages(data: &[u8]) {
     let mut parts = parts(data);
     let mut next = || parts.next().unwrap_or_default().to_vec();
@@ -128,7 +128,7 @@ pub fn gconv(data: &[u8]) {
     });
 }
 
-/// Data that programs read at run time: each need of a small root with these files.
+/// Data that programs read at run time: each need, on a small root with these files.
 pub fn needs(data: &[u8]) {
     const FILES: [&str; 14] = [
         "/etc/passwd",
@@ -179,8 +179,8 @@ pub fn needs(data: &[u8]) {
     }
 }
 
-/// Scripts: the first line, the commands in them, and the words of a command line. A second part
-/// is the `PATH`.
+/// Scripts: the shebang, the commands in them, and the words of a command line. A second part is
+/// the `PATH`.
 pub fn script(data: &[u8]) {
     let mut parts = parts(data);
     let data = parts.next().unwrap_or_default();
@@ -214,14 +214,14 @@ pub fn script(data: &[u8]) {
     let _ = started_by(&start, &view, &words);
 }
 
-/// The archive of a PyInstaller program, after a program and as many bytes as such an archive
-/// needs to be looked for.
+/// A PyInstaller archive, after a program and the padding without which slimpack would not search
+/// for one.
 pub fn pyinstaller(data: &[u8]) {
     const LEAST: usize = 64 << 10;
     let mut program = object(GLIBC, "", &["libc.so.6"]);
     program.resize(program.len() + LEAST, 0);
     program.extend_from_slice(data);
-    // The mark is searched near the end; what is fuzzed may have lost its own.
+    // The magic number is searched near the end, and mutations may have removed it.
     if let Ok(object) = Object::read(&program) {
         let _ = Payload::of(&object, &program);
     }
@@ -238,7 +238,7 @@ pub fn pyinstaller(data: &[u8]) {
     });
 }
 
-/// A recording of `slimpack trace`, or a log of strace; what is read can be written and read again.
+/// A recording of `slimpack trace`, or a log of strace; a parsed one can be written and read again.
 pub fn trace(data: &[u8]) {
     let read = |mut bytes: &[u8]| Recording::read(&mut bytes, Path::new("/work"));
     let recording = match read(data) {
@@ -269,7 +269,7 @@ pub fn config(data: &[u8]) {
     let _ = lint::of_faults(&faults("a/b/c.so.1"), &policy);
 }
 
-/// Words of the command line that are small languages: `--ignore`, `--with`, `-t`.
+/// Arguments with a syntax of their own: `--ignore`, `--with`, `-t`.
 pub fn words(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for word in text.lines().take(100) {

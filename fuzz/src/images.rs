@@ -1,7 +1,7 @@
 //! Images: compressed streams, tars, and the documents around layers.
 //!
-//! In: an archive, or documents from which one is made whose checksums and digests are right: a
-//! flipped bit would otherwise go no further than those. Out: nothing; the readers return.
+//! In: an archive, or documents that are assembled into one with correct checksums and digests,
+//! which would otherwise stop every mutation. Out: nothing; the readers return.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -28,8 +28,8 @@ use slimpack::why::Graph;
 use crate::elf::{GLIBC, object};
 use crate::parts;
 
-/// Bounds far below the defaults, so that a reader that ignores one is noticed by the memory and
-/// the time that it takes.
+/// Limits far below the defaults, so that a reader that ignores one stands out by its memory and
+/// time.
 const LIMITS: Limits = Limits {
     members: 5_000,
     document: 256 << 10,
@@ -82,7 +82,7 @@ fn read(bytes: &[u8], look: &dyn Fn(Image)) {
     let _ = open_pipe(file, &options(Interest::Contents)).map(each);
 }
 
-/// What `inspect` looks at.
+/// What `inspect` reads.
 fn inspect(image: Image) {
     let view = image.view();
     let figures = Figures::of(&image, &view);
@@ -180,13 +180,12 @@ pub fn compression(data: &[u8]) {
     }
 }
 
-/// Any file that claims to be an image.
+/// Any file that might be an image.
 pub fn image(data: &[u8]) {
     read(data, &inspect);
 }
 
-/// A tar of a root, whose headers have right checksums: names, links, extended headers, sparse
-/// files.
+/// A tar of a root, with correct header checksums: names, links, extended headers, sparse files.
 pub fn tar(data: &[u8]) {
     let mut bytes = data.to_vec();
     for header in bytes.chunks_exact_mut(BLOCK) {
@@ -199,7 +198,7 @@ pub fn tar(data: &[u8]) {
     read(&bytes, &inspect);
 }
 
-/// An archive as `docker save` writes it: the manifest, the configuration, and layers.
+/// An archive as written by `docker save`: the manifest, the configuration, and layers.
 pub fn docker(data: &[u8]) {
     let mut parts = parts(data);
     let mut next = || parts.next().unwrap_or_default();
@@ -236,8 +235,8 @@ pub fn oci(data: &[u8]) {
     read(&archive(&members), &inspect);
 }
 
-/// A small root in which each of these files is checked by lint: programs, loader configuration,
-/// scripts, databases.
+/// A small root in which lint checks each of these files: programs, loader configuration, scripts,
+/// databases.
 pub fn root(data: &[u8]) {
     const FILES: [&str; 14] = [
         "usr/bin/app",
@@ -267,10 +266,10 @@ pub fn root(data: &[u8]) {
     read(&archive(&members), &check);
 }
 
-/// Bytes of a block of a tar.
+/// The block size of a tar, in bytes.
 const BLOCK: usize = 512;
 
-/// A tar with these members, which every user may execute.
+/// A tar with these members, all executable.
 pub fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, content) in members {
@@ -288,7 +287,7 @@ pub fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// `document` with the digest and the size of `blob` where its two marks are.
+/// `document`, with its two marks replaced by the digest and the size of `blob`.
 pub fn replace(document: Vec<u8>, marks: &[u8; 2], blob: &[u8]) -> Vec<u8> {
     let blob = Blob::of(blob);
     let texts = [blob.digest(), blob.size.to_string()];

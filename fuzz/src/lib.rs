@@ -1,8 +1,8 @@
-//! The parsers of foreign bytes, each behind one function of bytes.
+//! The parsers of untrusted bytes, each behind a function that takes bytes.
 //!
-//! In: any bytes. Out: nothing: a harness returns, whatever it gets. It must not panic, hang, or
-//! take memory that its input and the limits do not account for. `fuzz_targets/` gives each of them
-//! to libFuzzer, and `tests/inputs.rs` runs them on mutated [`seeds`] without it.
+//! In: any bytes. Out: nothing. A harness always returns: it must not panic, hang, or take memory
+//! that its input and the limits do not account for. `fuzz_targets/` connects each harness to
+//! libFuzzer, and `tests/inputs.rs` runs it on mutated [`seeds`] without libFuzzer.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -25,7 +25,7 @@ pub use mutate::Mutator;
 pub use registry::registry;
 pub use seeds::seeds;
 
-/// A harness by its name.
+/// The harness with this name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All harnesses.
@@ -55,7 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("registry", registry),
 ];
 
-/// Separates the files of an input that stands for several.
+/// Separates the files of an input that consists of several.
 const MARK: &[u8] = b"\xfe\xed\xfa\xce";
 
 /// The files of an input.

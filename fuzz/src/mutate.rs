@@ -2,7 +2,7 @@
 //!
 //! In: a number and seeds. Out: a stream of inputs that is the same for the same number and seeds.
 
-/// Values that lengths, counts and offsets are replaced by.
+/// Values that replace lengths, counts and offsets.
 const EXTREMES: [u64; 12] = [
     0,
     1,
@@ -17,13 +17,13 @@ const EXTREMES: [u64; 12] = [
     0xffff_ffff_ffff_fff0,
     u64::MAX,
 ];
-/// Longest input, in bytes.
+/// Maximum size of an input, in bytes.
 const MAX_INPUT: usize = 128 << 10;
-/// Longest piece that is copied, removed or repeated, in bytes.
+/// Maximum size of a piece that is copied, removed or repeated, in bytes.
 const MAX_PIECE: usize = 512;
-/// How often a short piece is repeated at most.
+/// Maximum number of repetitions of a short piece.
 const MAX_REPEATS: usize = 4096;
-/// Numbers in text.
+/// Values that replace numbers in text.
 const NUMBERS: [&str; 6] = [
     "0",
     "-1",
@@ -33,7 +33,7 @@ const NUMBERS: [&str; 6] = [
     "0777777777777",
 ];
 
-/// Makes inputs of seeds.
+/// Makes inputs from seeds.
 pub struct Mutator<'s> {
     seeds: &'s [Vec<u8>],
     state: u64,
@@ -41,7 +41,7 @@ pub struct Mutator<'s> {
 }
 
 impl<'s> Mutator<'s> {
-    /// The stream of this number.
+    /// The stream with this number.
     pub fn new(seeds: &'s [Vec<u8>], number: u64) -> Self {
         Self {
             seeds,
@@ -50,7 +50,7 @@ impl<'s> Mutator<'s> {
         }
     }
 
-    /// The next input: each seed as it is, then mutated ones without end.
+    /// The next input: first each seed unchanged, then mutated ones without end.
     pub fn input(&mut self) -> Vec<u8> {
         if let Some(seed) = self.seeds.get(self.next_seed) {
             self.next_seed += 1;
@@ -58,7 +58,7 @@ impl<'s> Mutator<'s> {
         }
         let which = self.below(self.seeds.len());
         let mut input = self.seeds.get(which).cloned().unwrap_or_default();
-        // Mostly few changes: many at once end at the first check.
+        // Mostly few changes: with many, the first check fails.
         let most = [1, 1, 2, 4, 16][self.below(5)];
         for _ in 0..=self.below(most) {
             self.change(&mut input);
@@ -111,7 +111,7 @@ impl<'s> Mutator<'s> {
             }
             4..=6 => self.set_number(input, at),
             7 => input.truncate(at),
-            // Several fields at once: one extreme alone often fails a check on its own.
+            // Several adjacent fields: a single extreme value often fails a check.
             12 => {
                 let value = [0, 0xff][self.below(2)];
                 let length = length.min(1 + self.below(64));
@@ -119,7 +119,7 @@ impl<'s> Mutator<'s> {
             }
             8 => drop(input.drain(at..at + length)),
             9 => {
-                // A short piece many times: nesting, and work that grows with the square.
+                // A short piece many times: nesting, and quadratic work.
                 let (length, most) = match self.below(4) {
                     0 => (length.min(8), MAX_REPEATS),
                     _ => (length, 4),
@@ -142,7 +142,7 @@ impl<'s> Mutator<'s> {
         }
     }
 
-    /// A field of 2, 4 or 8 bytes in either byte order, mostly where such a field can be.
+    /// Sets a field of 2, 4 or 8 bytes in either byte order, half of the time at an aligned offset.
     fn set_number(&mut self, input: &mut [u8], at: usize) {
         let width = [2, 4, 8][self.below(3)];
         let at = at - at % [1, width][self.below(2)];

@@ -1,7 +1,7 @@
-//! Answers of a registry.
+//! Responses of a registry.
 //!
 //! In: headers and bodies. Out: nothing; a pull from a server on the loopback interface ends. The
-//! server frames each answer itself, so that what is fuzzed is what slimpack parses, not HTTP.
+//! server frames each response itself, so the fuzzer exercises slimpack's parsing, not HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,20 +13,19 @@ use slimpack::registry::{Access, Registry};
 use crate::images::replace;
 use crate::parts;
 
-/// How long one pull may take: less than the first pause before something is asked again, so that
-/// no input waits.
+/// The time limit of one pull: shorter than the first pause before a retry, so that no input waits.
 const DEADLINE: Duration = Duration::from_millis(200);
 
-/// What the server answers at the moment.
+/// The current responses of the server.
 #[derive(Default)]
 struct Answers {
     status: u16,
     challenge: String,
     digest: String,
     retry_after: String,
-    /// The document of the tag.
+    /// The document for the tag.
     top: Vec<u8>,
-    /// A document that is asked for by digest.
+    /// A document requested by digest.
     manifest: Vec<u8>,
     blob: Vec<u8>,
     token: Vec<u8>,
@@ -35,9 +34,9 @@ struct Answers {
 static ANSWERS: Mutex<Option<Answers>> = Mutex::new(None);
 static PORT: OnceLock<Option<u16>> = OnceLock::new();
 
-/// A tag that is pulled: status, `WWW-Authenticate`, `Docker-Content-Digest` and `Retry-After` as
-/// lines; then the document of the tag, a manifest, a blob, and the answer of a token server. Marks
-/// in the documents are those of [`crate::oci`].
+/// The pull of a tag: status, `WWW-Authenticate`, `Docker-Content-Digest` and `Retry-After` as
+/// lines; then the document of the tag, a manifest, a blob, and the response of a token server.
+/// Marks in the documents are those of [`crate::oci`].
 pub fn registry(data: &[u8]) {
     thread_local! {
         static REGISTRY: Option<Registry<'static>> = open();
@@ -50,7 +49,7 @@ pub fn registry(data: &[u8]) {
         line.chars().filter(is_plain).collect::<String>()
     });
     let mut line = || lines.next().unwrap_or_default();
-    // Others are asked again after a pause, or lead to another server.
+    // Other statuses cause a retry after a pause, or lead to another server.
     const STATUSES: [u16; 6] = [200, 400, 401, 403, 404, 405];
     let status = line().parse().ok();
     let (challenge, digest, retry_after) = (line(), line(), line());
@@ -97,7 +96,7 @@ fn serve() -> io::Result<u16> {
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Whoever asked may have gone.
+            // The client may have disconnected.
             let _ = answer(stream, port);
         }
     });
@@ -135,7 +134,7 @@ fn answer(mut stream: TcpStream, port: u16) -> io::Result<()> {
             headers += &format!("Docker-Content-Digest: {}\r\n", answers.digest);
         }
         headers += &format!("Retry-After: {}\r\n", answers.retry_after);
-        // The realm leads back to this server, whatever else the challenge says.
+        // The realm points back to this server, whatever else the challenge contains.
         headers += &format!(
             "WWW-Authenticate: Bearer realm=\"http://127.0.0.1:{port}/token\"{}\r\n",
             answers.challenge

@@ -1,6 +1,6 @@
-//! What mutations begin with: small valid inputs, made when they are needed.
+//! The starting points of mutations: small valid inputs, made on demand.
 //!
-//! In: the name of a harness. Out: inputs. Objects are compiled where there is `cc`.
+//! In: the name of a harness. Out: inputs. Objects are compiled if there is `cc`.
 
 use std::fs;
 use std::io::Write;
@@ -166,7 +166,7 @@ fn compiled() -> std::io::Result<Vec<Vec<u8>>> {
             .current_dir(folder.path())
             .args(small)
             .args(words)
-            // The name of the directory would be another one in each run.
+            // The path of the temporary directory differs from run to run.
             .arg(format!("-ffile-prefix-map={}=.", folder.path().display()))
             .args([linked, "-o", output])
             .stderr(std::process::Stdio::null())
@@ -215,7 +215,7 @@ fn closures() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A cache as slimpack writes it.
+/// A cache as written by slimpack.
 fn new_cache() -> Vec<u8> {
     let view = view(
         MemoryVfs::new()
@@ -245,9 +245,9 @@ fn old_cache() -> Vec<u8> {
     bytes
 }
 
-/// These bytes as gzip, zstd and xz.
+/// These bytes, compressed as gzip, zstd and xz.
 fn packed(bytes: &[u8]) -> Vec<Vec<u8>> {
-    /// `xz -0` of forty lines.
+    /// The output of `xz -0` for forty lines.
     const XZ: &[u8] =
         b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x0c\x00\x00\x00\
         \x8f\x98\x41\x9c\xe0\x01\xdf\x00\x15\x5d\x00\x3a\x9c\xca\x8b\x09\x1e\x01\x5e\x50\
@@ -260,13 +260,13 @@ fn packed(bytes: &[u8]) -> Vec<Vec<u8>> {
     let zstd = zstd::encode_all(bytes, 3).ok();
     let mut packed = vec![XZ.to_vec()];
     packed.extend(gzip.iter().chain(&zstd).cloned());
-    // Streams may follow one another.
+    // Several streams may follow one another.
     packed.extend(gzip.map(|gzip| gzip.repeat(2)));
     packed.extend(zstd.map(|zstd| zstd.repeat(2)));
     packed
 }
 
-/// A member of a tar, as it is.
+/// A member of a tar, unchanged.
 fn member(kind: EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
@@ -281,7 +281,7 @@ fn member(kind: EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
     member
 }
 
-/// Records of an extended header.
+/// The records of a pax extended header.
 fn records(records: &[(&str, &str)]) -> Vec<u8> {
     let mut text = String::new();
     for (key, value) in records {
@@ -324,7 +324,7 @@ fn members() -> Vec<u8> {
     .concat()
 }
 
-/// Sparse files, in all three ways of GNU tar.
+/// Sparse files in all three formats of GNU tar.
 fn sparse() -> Vec<u8> {
     let mut old = member(EntryType::GNUSparse, "old", "", &[b'x'; 512]);
     for (at, number) in [(386, 0), (398, 256), (410, 65536), (422, 256), (483, 65792)] {
@@ -473,7 +473,7 @@ fn needs() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// An archive of PyInstaller: files, their table, the mark.
+/// A PyInstaller archive: files, table of contents, magic number.
 fn pyinstaller() -> Vec<u8> {
     let library = object("", "libinner.so", &["libgone.so"]);
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
@@ -526,7 +526,7 @@ fn registry() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Each kind of line of strace.
+/// Every kind of line that strace prints.
 const STRACE: &str = r#"10  execve("/bin/sh", ["sh", "-c", "ls"], 0x7ff /* 9 vars */) = 0
 10  12:00:00.1 openat(AT_FDCWD</work>, "a\n\303\251", O_RDONLY|O_CREAT|O_CLOEXEC, 0666) = 3</work/a>
 10  openat2(3, "b", {flags=O_RDONLY|O_PATH, resolve=RESOLVE_IN_ROOT}, 24) = 4

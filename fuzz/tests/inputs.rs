@@ -1,9 +1,10 @@
 //! Every harness on a fixed number of mutated seeds: no panic, no hang, no memory that the input
 //! does not account for.
 //!
-//! `SLIMPACK_FUZZ_INPUTS=COUNT` sets the number of inputs of each harness, `SLIMPACK_FUZZ_SECONDS=TIME`
-//! how long each is given inputs instead, `SLIMPACK_FUZZ_TARGET=NAME` chooses one,
-//! `SLIMPACK_FUZZ_START=NUMBER` begins another stream, and `SLIMPACK_FUZZ_FILE=FILE` runs one input.
+//! `SLIMPACK_FUZZ_INPUTS=COUNT` sets the number of inputs for each harness,
+//! `SLIMPACK_FUZZ_SECONDS=TIME` a time for each harness instead, `SLIMPACK_FUZZ_TARGET=NAME`
+//! selects one harness, `SLIMPACK_FUZZ_START=NUMBER` selects another stream, and
+//! `SLIMPACK_FUZZ_FILE=FILE` runs one input.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,18 +22,18 @@ use slimpack_fuzz::{Mutator, TARGETS, Target, seeds};
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// Address space of the process, in bytes: memory that C libraries take does not pass the counter.
+/// The address space of the process, in bytes: the heap counter does not see memory of C libraries.
 const ADDRESS_SPACE: u64 = 4 << 30;
-/// Most memory that one input may take, in bytes. Inputs have at most 128 KiB, and the limits of the
-/// harness for images allow 16 MiB.
+/// The most memory that one input may take, in bytes. Inputs have at most 128 KiB, and the harness
+/// for images allows 16 MiB.
 const MOST_MEMORY: usize = 64 << 20;
-/// Longest time that all threads may work on one input. The clock on the wall also counts the work
-/// of others.
+/// The most CPU time of all threads for one input. Wall-clock time would also count other
+/// processes.
 const MOST_TIME: Duration = Duration::from_secs(5);
-/// After this the process is ended, so that the input is known.
+/// After this time the process is killed, and the input reported.
 const HANG: Duration = Duration::from_secs(60);
 
-/// How many inputs a harness gets where nothing else is said.
+/// The number of inputs for a harness unless one is given.
 fn count(name: &str) -> u64 {
     match name {
         "registry" => 300,
@@ -42,7 +43,7 @@ fn count(name: &str) -> u64 {
     }
 }
 
-/// The number of the input that is being run, in the order of all targets.
+/// The number of the current input, counted over all targets.
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
 fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -52,7 +53,7 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     parsed
 }
 
-/// Ends the process when one input takes too long: a thread cannot be stopped.
+/// Ends the process if one input takes too long: a thread cannot be stopped.
 fn watch() {
     std::thread::spawn(|| {
         loop {
@@ -69,7 +70,7 @@ fn watch() {
     });
 }
 
-/// The time that all threads have worked so far.
+/// The CPU time of all threads so far.
 fn worked() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
@@ -79,7 +80,7 @@ fn folder() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// The figures of one target.
+/// The results of one target.
 struct Run {
     name: &'static str,
     inputs: u64,
@@ -119,7 +120,7 @@ fn run(&(name, target): &Target) -> io::Result<Run> {
     }
     let seeds = seeds(name);
     assert!(!seeds.is_empty(), "{name} has no seeds");
-    // A process that is killed leaves the input that it died of.
+    // If the process is killed, this file holds the input.
     let place = folder().join(format!("fuzz-{name}.input"));
     let kept = File::create(&place)?;
     let mut stream = Mutator::new(&seeds, variable("SLIMPACK_FUZZ_START").unwrap_or(1));

@@ -1,4 +1,5 @@
-//! What is added by hand: files, folders, globs, busybox, scripts and what they start.
+//! What the user adds to an image: files, directories, globs, busybox, and scripts with what they
+//! start.
 
 use crate::{common, packing};
 use std::fs;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use packing::{Packed, pack, pack_in, refused, runs_containers};
 
-/// Prints the file that its argument names.
+/// Prints the file named by its argument.
 const CAT: &str = r#"
 #include <stdio.h>
 int main(int argc, char **argv) {
@@ -28,7 +29,7 @@ fn with(flags: &[&str]) -> Packed {
     pack(&[&[hello()], flags].concat())
 }
 
-/// What is said when hello cannot be packed with these flags.
+/// The error output of a pack of hello with these flags, which must fail.
 fn refused_with(status: i32, flags: &[&str]) -> String {
     refused(status, &[&[hello()], flags].concat())
 }
@@ -175,7 +176,7 @@ fn two_files_for_one_path_are_refused_and_both_named() {
     for word in [hello(), one.to_str().unwrap()] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    // The same bytes are no collision.
+    // Two files with the same bytes do not collide.
     fs::write(&two, "1").unwrap();
     with(&[&add(&one, "/etc/x"), &add(&two, "/etc/x")]);
 }
@@ -270,8 +271,8 @@ fn a_source_without_busybox_names_the_package() {
     assert!(said.contains("busybox-static"), "{said}");
 }
 
-/// Packs a script, then once more with the flags that were suggested; it must do there what it
-/// does here.
+/// Packs a script, then packs it again with the suggested flags; in the image, the script must then
+/// do what it does on this machine.
 fn runs_as_here(script: &Path) {
     let first = pack(&[script]);
     let packed = pack(&[script.display().to_string(), first.suggested()]);
@@ -327,7 +328,7 @@ fn a_script_that_is_added_without_its_interpreter_is_warned_of() {
     );
 }
 
-/// `cgi.py` begins with a line for a Python that no distribution installs there. Nobody starts it.
+/// The shebang of `cgi.py` names a Python that no distribution installs there. Nothing starts it.
 #[test]
 fn modules_of_a_standard_library_are_not_programs_that_lack_their_interpreter() {
     if !common::have(&["python3"]) {
@@ -433,7 +434,7 @@ fn what_is_closed_to_others_stays_closed() {
             .said
             .contains("may not read /listed")
     );
-    // Without /etc/passwd in the image, the group of a number is root's.
+    // Without /etc/passwd in the image, a numeric user gets root's group.
     let said = with(&["-u", "33", &listed]).said;
     assert!(!said.contains("may not read"), "{said}");
     let group = add(&at("data/shadow"), "/etc/shadow");

@@ -1,4 +1,4 @@
-//! Bad input ends with one clear message, exit status 2, and the previous output intact.
+//! Bad input ends with one clear message and exit status 2, and leaves the previous output intact.
 
 use crate::common;
 use std::fs;
@@ -13,7 +13,7 @@ use common::{
     temporary,
 };
 
-/// A file with these bytes cannot be packed; the message holds `expected`.
+/// Packing a file with these bytes fails with a message that contains `expected`.
 fn refuses(bytes: &[u8], expected: &str) {
     let folder = temporary();
     let program = folder.path().join("program");
@@ -259,7 +259,7 @@ fn a_full_disk_leaves_the_previous_output() {
     assert_eq!(names_in(&disk.0), ["out.tar"], "litter");
 }
 
-/// A filesystem that is unmounted in the end.
+/// A file system that is unmounted on drop.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -287,7 +287,7 @@ fn ctrl_c_leaves_nothing_behind_and_the_previous_output_intact() {
         let target = folder.path().join(format);
         fs::create_dir(&target).unwrap();
         let caught = [27, 29, 31].into_iter().any(|bits| {
-            // Zeros behind the program: long enough to be caught in the act.
+            // Zeros after the program make packing slow enough to be interrupted.
             let file = fs::File::options().write(true).open(&program);
             file.unwrap().set_len(1 << bits).unwrap();
             fs::write(target.join("out.tar"), "previous").unwrap();
@@ -300,8 +300,8 @@ fn ctrl_c_leaves_nothing_behind_and_the_previous_output_intact() {
     }
 }
 
-/// Packs into a folder with one file in it and sends SIGINT once another is written;
-/// whether it ended by it, rather than being done before.
+/// Packs into a directory that holds one file, and sends SIGINT as soon as a second one is written.
+/// Returns whether the signal ended it before it was done.
 fn is_interrupted(program: &Path, target: &Path, name: &str, format: &str) -> bool {
     let mut child = slimpack()
         .arg(program)
@@ -333,7 +333,7 @@ fn is_interrupted(program: &Path, target: &Path, name: &str, format: &str) -> bo
     true
 }
 
-/// Runs with nobody reading what it writes to standard output.
+/// Runs with standard output closed by its reader.
 fn unread(arguments: &[&str]) -> std::process::Output {
     let mut child = slimpack()
         .args(arguments)

@@ -8,14 +8,14 @@ use std::process::Command;
 use common::{compile, have, succeed, temporary};
 use recipes::{path_with_slimpack, readme_block};
 
-/// Runs a tool in `folder` with the slimpack under test; what it said.
+/// Runs a tool in `folder` with the slimpack under test, and returns its output.
 fn run(folder: &Path, tool: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(tool);
     command.current_dir(folder).args(arguments);
     succeed(command.env("PATH", path_with_slimpack(folder)))
 }
 
-/// A program that loads a library of its own, found by a search that also looks elsewhere.
+/// A program that loads a library of its own, through a search that tries another directory first.
 fn project(folder: &Path) {
     let library = compile(
         folder,
@@ -43,7 +43,7 @@ fn ninja_packs_anew_when_an_input_changes_and_nothing_after_an_image_that_is_the
     let ninja = || run(folder.path(), "ninja", &["-v"]);
     assert!(ninja().contains("slimpack app -o app.tar"));
     assert!(ninja().contains("no work to do"), "{}", ninja());
-    // The clock of a file system ticks slower than a test runs.
+    // File timestamps are coarser than the time a test takes.
     std::thread::sleep(std::time::Duration::from_millis(20));
     succeed(Command::new("touch").arg(at("libfoo.so.1")));
     let said = ninja();
@@ -137,7 +137,7 @@ fn a_stage_of_a_dockerfile_makes_an_image_of_its_root_folder() {
         command.args(["--storage-driver", "vfs"]).args(arguments);
         succeed(&mut command)
     };
-    // The image that the recipe starts from has a shell and the libraries of this machine.
+    // The recipe's base image has a shell and the libraries of this machine.
     let slimpack = env!("CARGO_BIN_EXE_slimpack");
     let pack = |arguments: &[&str]| {
         let mut command = common::slimpack();
@@ -233,7 +233,7 @@ fn the_files_of_readme_and_help_are_read() {
     for text in [readme_block("toml", "[[image]]"), help.join("\n")] {
         fs::write(&path, text).unwrap();
         let said = common::fail_with(2, common::slimpack().arg("--config").arg(&path));
-        // The programs are not there, and that is all.
+        // The only error is that the programs do not exist.
         assert!(said.contains("build/server: no such file"), "{said}");
         assert!(said.contains("build/tool: no such file"), "{said}");
     }

@@ -1,4 +1,4 @@
-//! The command line: what each option does, and what it says.
+//! The command line: what each option does, and what it prints.
 
 use crate::common;
 use std::fs;
@@ -90,7 +90,7 @@ fn allow_missing_packs_the_rest_and_warns() {
     let warned = output(pack().arg("--allow-missing"));
     assert!(warned.status.success());
     assert!(String::from_utf8_lossy(&warned.stderr).contains("warning: libgone.so is left out"));
-    // -L brings it, under the name it is needed by, into a folder the loader searches.
+    // -L adds it under the name in DT_NEEDED, in a directory that the loader searches.
     succeed(pack().arg("-L").arg(folder.path()));
     let layer = common::layer(&out);
     assert!(
@@ -138,7 +138,7 @@ fn a_program_called_like_a_verb_is_named_by_its_path() {
     compile(folder.path(), "tree", HELLO, &[]);
     let plan = succeed(slimpack().arg("./tree").current_dir(folder.path()));
     assert!(plan.starts_with("tree:latest"), "{plan}");
-    // After a program, the word is another program.
+    // After a program, a word that names a command is another program.
     let plan = succeed(
         slimpack()
             .arg(hello())
@@ -274,7 +274,7 @@ fn the_platform_comes_from_the_elf_header() {
     assert!(stderr.contains("no platform name"), "{stderr}");
 }
 
-/// The smallest static program: a header and one segment that holds nothing but it.
+/// The smallest static program: an ELF header and one segment that contains nothing else.
 fn static_program(machine: u16, class: u8, data: u8, flags: u32) -> Vec<u8> {
     let wide = class == 2;
     let mut bytes = vec![0x7f, b'E', b'L', b'F', class, data, 1, 0];
@@ -349,7 +349,7 @@ fn the_variant_of_an_arm_program_comes_from_its_build_attributes() {
 fn an_installed_program_keeps_its_path_and_the_links_that_lead_to_it() {
     let folder = temporary();
     let out = folder.path().join("out.tar");
-    // /bin/true: through /bin -> usr/bin on a merged root.
+    // /bin/true is reached through /bin -> usr/bin on a merged-usr system.
     succeed(slimpack().arg("/bin/true").arg("-o").arg(&out));
     let layer = common::layer(&out);
     let config = common::image_config(&out);

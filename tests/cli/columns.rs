@@ -1,4 +1,4 @@
-//! What is printed fits a terminal of 80 columns, and long work shows how far it is.
+//! Output fits a terminal of 80 columns, and long operations show their progress.
 
 use std::fs;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::{compile, have, hello, slimpack, succeed, temporary};
 
-/// A program with a library behind links, whose path is far longer than a line.
+/// A program whose library is reached through symbolic links, and has a path longer than a line.
 #[test]
 fn the_plan_fits_eighty_columns_and_folds_links_under_their_files() {
     let folder = temporary();
@@ -32,7 +32,7 @@ fn the_plan_fits_eighty_columns_and_folds_links_under_their_files() {
     );
     assert!(plan.contains("← libinner.so.1\n"), "{plan}");
     assert!(!plan.contains("needed by"), "{plan}");
-    // The whole paths, and the reasons.
+    // -v prints whole paths, and the reasons.
     let plan = succeed(slimpack().arg("-v").arg(&app));
     assert!(
         plan.contains(&format!("{deep}/libinner.so.1.2.3  needed by")),
@@ -55,8 +55,8 @@ fn a_plan_of_many_files_begins_with_a_total_by_directory() {
     assert_eq!(second.trim(), "20.0 MB  /srv/data  20 files");
 }
 
-/// The other end of a pipe is opened only when the bar is there: it is shown because the work takes
-/// long, however fast the machine is.
+/// The other end of the pipe is opened only once the bar is shown, so that the operation takes long
+/// enough on any machine.
 #[test]
 fn long_work_shows_a_bar_with_bytes() {
     if !have(&["script", "mkfifo", "timeout"]) {
@@ -99,7 +99,7 @@ fn long_work_shows_a_bar_with_bytes() {
     assert!(image.len() > 1 << 20);
 }
 
-/// On a terminal all of it is there, in lines that fit; elsewhere it is as it was, for scripts.
+/// On a terminal everything is printed, in lines that fit; elsewhere lines stay whole, for scripts.
 #[test]
 fn other_texts_are_folded_on_a_terminal() {
     if !have(&["script", "stty"]) {
@@ -136,7 +136,7 @@ fn other_texts_are_folded_on_a_terminal() {
             .stdin(Stdio::null());
         let shown = script.output().unwrap();
         let shown = String::from_utf8(shown.stdout).unwrap();
-        // What showed the progress is erased before the text.
+        // The progress bar is erased before the text.
         let shown = shown.rsplit("\x1b[2K").next().unwrap().replace('\r', "");
         for line in shown.lines() {
             let is_one_word = line.trim_start().split(' ').count() == 1;

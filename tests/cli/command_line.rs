@@ -1,4 +1,4 @@
-//! A command line that people feel at home in: help, completions, colours, several errors at once.
+//! Conveniences of the command line: help, completions, colors, all errors at once.
 
 use crate::common;
 use std::fs;
@@ -40,7 +40,7 @@ fn short_help_fits_on_a_screen_and_says_where_there_is_more() {
     ] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    // What the short help leaves out stands in the long one.
+    // The long help has what the short one leaves out.
     let long = succeed(slimpack().arg("--help"));
     for word in [
         "--if-changed",
@@ -249,7 +249,7 @@ fn the_log_shows_the_walk_of_the_loader() {
             .lines()
             .filter_map(|line| line.split_once("trying file="));
         let files = files.map(|(_, file)| file.split(": ").next().unwrap().to_owned());
-        // Variants for newer machines are no part of a resolution for the baseline.
+        // The baseline resolution ignores variants for newer machines.
         let is_plain = |file: &String| {
             let folder = Path::new(file).parent().unwrap();
             folder == at("lib1") || folder == at("lib2") || folder.ends_with("x86_64-linux-gnu")
@@ -311,7 +311,7 @@ fn progress_shows_on_a_terminal_and_only_when_work_takes_long() {
     };
     let quick = run(&format!("{program} inspect {}", image.display()));
     assert!(!quick.contains("reading"), "{quick:?}");
-    // The image comes through a pipe after a second.
+    // The image arrives through a pipe after a second.
     let slow = format!(
         "(sleep 1.5; cat {}) | {program} inspect - >/dev/null",
         image.display()

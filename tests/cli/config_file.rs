@@ -1,4 +1,4 @@
-//! `slimpack.toml`: images of a file, each as if it had been typed.
+//! `slimpack.toml`: each image in the file is packed as if its options had been typed.
 
 use crate::common;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use common::{compile, fail_with, names_in, slimpack, succeed, temporary};
 
-/// A folder with two programs, and a `slimpack.toml` of this text.
+/// A directory with two programs, and a `slimpack.toml` with this text.
 struct Project(tempfile::TempDir);
 
 impl Project {
@@ -27,7 +27,7 @@ impl Project {
         self.0.path().join(path)
     }
 
-    /// A run from another folder: paths of the file start from its own.
+    /// A run from another directory: paths in the file are relative to the file.
     fn run(&self, arguments: &[&str]) -> Command {
         let mut command = slimpack();
         command
@@ -95,7 +95,7 @@ fn all_images_of_a_file_are_packed_as_if_they_had_been_typed() {
         config["config"]["Entrypoint"],
         serde_json::json!(["/opt/tool", "world"])
     );
-    // The file itself is an input.
+    // The config file is itself an input.
     let dependencies = fs::read_to_string(project.at("server.tar.d")).unwrap();
     assert!(dependencies.contains("slimpack.toml"), "{dependencies}");
     assert!(!project.at("helper.tar.d").exists());
@@ -115,7 +115,7 @@ fn those_that_are_named_are_packed_and_what_is_typed_wins() {
     succeed(&mut project.run(&["server", "-q", "-e", "A=9", "--without", "users"]));
     let config = common::image_config(&project.at("server.tar"));
     assert_eq!(config["config"]["Env"], serde_json::json!(["B=2", "A=9"]));
-    // From the folder of the file, a plain name does.
+    // In the directory of the config file, its bare name is enough.
     let mut command = slimpack();
     command
         .current_dir(project.0.path())
@@ -232,7 +232,7 @@ depfile = true
     assert!(!layer.contains_key("tmp/"));
     assert!(!project.at("server.tar.d").exists());
     assert!(!project.at("false").exists() && !Path::new("/false").exists());
-    // A flag that is typed with a value.
+    // A boolean flag on the command line accepts a value.
     succeed(&mut project.run(&["-q", "--exclude=", "--max-size=none", "--hwcaps=true"]));
     let said = fail_with(2, &mut project.run(&["--hwcaps=perhaps"]));
     assert!(said.contains("--hwcaps"), "{said}");
@@ -258,7 +258,7 @@ fn images_without_an_output_are_not_written_to_the_same_file() {
 #[test]
 fn push_and_load_of_the_file_and_of_the_command_line_are_carried_out() {
     let project = Project::new("[[image]]\nfile = \"build/server\"\n");
-    // Nothing listens there; that it is asked is what counts.
+    // Nothing listens on this port; it is enough that slimpack tries to connect.
     let nowhere = "127.0.0.1:9/me/server:1";
     let said = fail_with(2, &mut project.run(&["-q", "--push", nowhere]));
     assert!(said.contains("127.0.0.1:9"), "{said}");
@@ -317,7 +317,7 @@ fn the_schema_takes_what_is_read_and_refuses_what_is_not() {
     ] {
         assert!(!validator.is_valid(&as_json(text)), "{text}");
     }
-    // Editors show what a key means.
+    // Editors show the description of each key.
     let keys = &schema["$defs"]["ImageSection"]["properties"];
     for (key, about) in keys.as_object().unwrap() {
         assert!(about["description"].is_string(), "{key}");
@@ -339,7 +339,7 @@ fn every_option_of_an_image_is_a_key() {
         .map(|option| option.trim_end_matches([',', ';']))
         .filter(|option| option.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
         .collect();
-    // What is about one run, and not about an image.
+    // Options that concern one run rather than an image.
     let of_a_run = [
         "config",
         "json",

@@ -1,4 +1,4 @@
-//! Damaged tables: an error that names the object, never a panic, never an endless loop.
+//! Damaged ELF tables: an error that names the object, never a panic or an endless loop.
 
 use crate::common;
 use std::fs;
@@ -14,8 +14,8 @@ use slimpack::loader::{Cache, Environment, Loaders, Objects};
 use slimpack::vfs::memory::MemoryVfs;
 use slimpack::vfs::{Memo, View};
 
-/// A library with versions, both hash tables and every kind of relocation, and a program
-/// that uses it.
+/// A library with versions, both hash tables and every kind of relocation, and a program that uses
+/// it.
 fn specimens() -> (Vec<u8>, Vec<u8>) {
     let folder = common::temporary();
     fs::write(
@@ -46,13 +46,13 @@ fn specimens() -> (Vec<u8>, Vec<u8>) {
     (fs::read(library).unwrap(), fs::read(program).unwrap())
 }
 
-/// How long this thread has worked: the clock on the wall also counts the work of others.
+/// CPU time of this thread: wall-clock time would also count other processes.
 fn worked() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.try_into().unwrap()
 }
 
-/// Does everything that a pack and `tree` do with these two.
+/// Does everything that packing and `tree` do with these two files.
 fn examine(library: Vec<u8>, program: Vec<u8>) {
     let loader = "/lib64/ld-linux-x86-64.so.2";
     let libc = fs::read("/lib/x86_64-linux-gnu/libc.so.6").unwrap();
@@ -132,7 +132,7 @@ fn any_value_in_the_dynamic_table_is_survived() {
 #[test]
 fn any_byte_in_the_tables_is_survived() {
     let (library, program) = specimens();
-    // All tables that the loader reads lie in the first segment.
+    // All tables that the loader reads are in the first segment.
     let end = Object::read(&library).unwrap().segments[0].p_filesz as usize;
     for at in 64..end {
         for value in [0, 0xff] {
@@ -143,7 +143,7 @@ fn any_byte_in_the_tables_is_survived() {
     }
 }
 
-/// [`examine`] without the real libc, which no byte of the library touches.
+/// [`examine`] without the real libc, which the mutated bytes do not affect.
 fn examine_quickly(library: Vec<u8>, program: &[u8]) {
     let loader = "/lib64/ld-linux-x86-64.so.2";
     let vfs = MemoryVfs::new()

@@ -1,4 +1,4 @@
-//! The crates that slimpack is built from: which there are, and whether they are what `deny.toml` allows.
+//! The crates that slimpack is built from, checked against `deny.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use cargo_metadata::semver::{Version, VersionReq};
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, PackageId};
 
-/// All crates of the workspace, with what they need on this platform.
+/// All crates of the workspace, with their dependencies on this platform.
 fn metadata() -> Metadata {
     let target = env!("SLIMPACK_TARGET");
     let options = ["--locked", "--filter-platform", target];
@@ -29,7 +29,7 @@ fn list<'t>(deny: &'t toml::Table, section: &str, key: &str) -> Vec<&'t str> {
     list.map(|item| item.as_str().unwrap()).collect()
 }
 
-/// The names of everything that a crate is built with, itself included.
+/// The names of all crates that a crate is built from, itself included.
 fn built_with<'m>(metadata: &'m Metadata, name: &str) -> BTreeSet<&'m str> {
     let nodes = &metadata.resolve.as_ref().unwrap().nodes;
     let needs: BTreeMap<&PackageId, Vec<&PackageId>> = nodes

@@ -1,4 +1,4 @@
-//! `slimpack diff` and `slimpack size`, held against diff(1), readelf and what a pack writes.
+//! `slimpack diff` and `slimpack size`, checked against diff(1), readelf and the output of a pack.
 
 use crate::common;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ fn diff(a: &Path, b: &Path) -> (i32, Value) {
     (status, serde_json::from_slice(&said.stdout).unwrap())
 }
 
-/// The paths of a list in a comparison.
+/// The paths in one list of a comparison.
 fn paths(answer: &Value, list: &str) -> BTreeSet<String> {
     let entries = answer["images"][0][list].as_array().unwrap().iter();
     entries
@@ -40,7 +40,7 @@ fn images_differ_in_what_diff_says_of_their_files() {
     assert_eq!(status, 1);
     unpack(&place("a.tar"), &place("a"));
     unpack(&place("b.tar"), &place("b"));
-    // As files see it: find(1) lists, comm(1) compares.
+    // The same comparison on unpacked files: find(1) lists them, comm(1) compares the lists.
     let list = |root: &str| -> BTreeSet<String> {
         let mut find = Command::new("find");
         let listing = succeed(find.current_dir(place(root)).args([".", "-mindepth", "1"]));
@@ -65,7 +65,7 @@ fn images_differ_in_what_diff_says_of_their_files() {
         .filter(|line| line.starts_with("Files "))
         .count();
     assert_eq!(paths(&answer, "changed").len(), differing, "{said}");
-    // The same image in other clothes is the same.
+    // The format makes no difference.
     for (format, name) in [("oci-dir", "layout"), ("rootfs", "root")] {
         let mut pack = slimpack();
         pack.args(["/bin/ls", "--format", format, "-o"])
@@ -152,7 +152,7 @@ fn of_elf_files_needed_libraries_versions_and_sections_are_compared() {
         "{answer}"
     );
     assert_eq!(diff(&one, &one).0, 0);
-    // Neither is the other's kind.
+    // An image cannot be compared with a program, or the other way round.
     let image = folder.path().join("image.tar");
     succeed(slimpack().arg(hello()).arg("-o").arg(&image));
     for pair in [[&one, &image], [&image, &one]] {

@@ -1,7 +1,7 @@
-//! slimpack as it is given away: one static file that is the same wherever it is built, and an image
-//! of it that it packs itself.
+//! The released slimpack: one static file that is reproducible on any machine, and an image of it
+//! that it packs itself.
 //!
-//! Builds a release twice, by the command of the README; minutes of work, so only where
+//! Builds a release twice, by the command in the README. This takes minutes, so it runs only if
 //! `SLIMPACK_TEST_RELEASE` is set.
 
 use crate::{common, recipes};
@@ -12,7 +12,8 @@ use std::process::Command;
 use common::{succeed, temporary};
 use recipes::{path_with_slimpack, readme_block};
 
-/// Builds a copy of the sources in `folder` by the first line of the recipe, packs it by the second.
+/// Builds a copy of the sources in `folder` by the first line of the recipe, and packs it by the
+/// second.
 fn build(folder: &Path, recipe: &str) -> PathBuf {
     fs::create_dir(folder).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -65,7 +66,7 @@ fn a_static_release_is_small_and_the_same_everywhere_and_packs_itself() {
         .filter(|(_, node)| node.starts_with("file"))
         .collect();
     assert_eq!(files.len(), 1, "{layer:?}");
-    // What was built packs its own image, to the byte.
+    // The binary packs an image of itself that is identical to the byte.
     let own = folder.path().join("own.tar");
     succeed(
         Command::new(&first)

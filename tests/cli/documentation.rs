@@ -1,8 +1,8 @@
-//! The commands of README and the book, as they are typed: each block from a directory of its own.
+//! The commands of the README and the book, run as written: each block in its own directory.
 //!
-//! A reader has a program `app`, and what the text calls by a name: these are made first. Blocks
-//! that need more (an engine, a registry, a build of slimpack itself) are marked after their
-//! language, and are run by other tests.
+//! The test first creates the reader's program `app` and the files that the text names. Blocks that
+//! need more (an engine, a registry, a build of slimpack itself) are marked after the language of
+//! the block, and are run by other tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use std::process::Command;
 use crate::common::{HELLO, compile, have, slimpack, succeed, temporary, text};
 use crate::recipes::path_with_slimpack;
 
-/// Words after the language of a block whose commands need what a test of the documentation has
-/// not; a block without one is run.
+/// Marks of blocks whose commands need something that these tests do not provide. A block without a
+/// mark is run.
 const MARKS: [&str; 7] = [
-    // docker or podman.
+    // Needs docker or podman.
     "engine",
     "registry",
-    // The source of slimpack.
+    // Needs the source of slimpack.
     "build",
     "measurement",
     "debugger",
     // Writes to directories of the machine.
     "system",
-    // Names files of the reader's.
+    // Names files of the reader.
     "example",
 ];
 
@@ -62,7 +62,7 @@ fn blocks() -> Vec<Block> {
     blocks
 }
 
-/// What the reader has.
+/// The files that the reader has.
 fn project(at: &Path) {
     let make = |name: &str| compile(at, name, HELLO, &[]);
     let write = |name: &str, text: &str| {
@@ -120,7 +120,7 @@ fn project(at: &Path) {
     }
 }
 
-/// A copy of the project, for one block.
+/// A copy of the project for one block.
 fn directory(project: &Path, block: &Block) -> tempfile::TempDir {
     let folder = temporary();
     let copy = format!("{}/.", project.display());
@@ -185,9 +185,10 @@ fn every_command_of_the_documentation_runs_as_it_is_typed() {
                 .output()
                 .unwrap();
             run += 1;
-            // The last command of a block that shows an error is the one that fails.
+            // In a block that shows an error, the last command is the one that fails.
             let is_expected = fails && number + 1 == commands.len();
-            // Two images that differ, and a file that nothing leads to, are answers.
+            // Images that differ, and a file that nothing needs, are negative answers: exit status
+            // 1.
             let is_question = line.starts_with("slimpack diff") || line.starts_with("slimpack why");
             let is_answer = is_question && output.status.code() == Some(1);
             if output.status.success() == is_expected && !is_answer {
@@ -199,7 +200,7 @@ fn every_command_of_the_documentation_runs_as_it_is_typed() {
     assert!(run > 50, "only {run} commands");
 }
 
-/// Make builds the program from its source, and then packs it.
+/// Make builds the program from its source, then packs it.
 #[test]
 fn the_makefiles_of_the_documentation_begin_with_a_source() {
     if !have(&["make", "cc"]) {
@@ -228,7 +229,7 @@ fn the_makefiles_of_the_documentation_begin_with_a_source() {
     }
 }
 
-/// README's image by hand has the bytes that slimpack writes.
+/// The image that README builds by hand has the same bytes as slimpack's.
 #[test]
 fn three_lines_of_a_dockerfile_give_a_static_program_the_same_bytes() {
     if !have(&["cc"]) {

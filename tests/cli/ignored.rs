@@ -1,4 +1,4 @@
-//! What the harness of the tests reports where the machine lacks something.
+//! What the test harness reports when the machine lacks a tool.
 
 use std::env;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::common::{have, output, text};
 
 #[test]
 fn uses_a_tool() {
-    // Nothing more: the test below runs this one where the tool is not.
+    // Does nothing else: the test below runs this one where the tool is not installed.
     have(&["ls"]);
 }
 

@@ -1,5 +1,5 @@
-//! `slimpack inspect` and images in `slimpack tree`, against the tools that make images: what
-//! slimpack shows is what they unpack, export and tell.
+//! `slimpack inspect` and images in `slimpack tree`, checked against the tools that build images:
+//! what slimpack shows is what those tools unpack, export and report.
 
 use crate::{common, docker, layers, trees};
 use std::fs;
@@ -49,7 +49,8 @@ fn the_tree_is_what_umoci_unpacks() {
 
 const UNCOMPRESSED: &str = "--dest-oci-accept-uncompressed-layers";
 
-/// Compresses a file whole; `None` leaves it as it is. The name of the result says something else.
+/// Compresses a whole file; `None` leaves it uncompressed. The extension of the result is
+/// misleading on purpose.
 fn compress(file: &Path, program: Option<&str>) -> PathBuf {
     let ending = match program {
         None => "tar.gz",
@@ -88,7 +89,7 @@ fn every_packing_of_an_image_shows_the_same_tree_and_configuration() {
         docker,
         "oci-archive:zstd:image",
     ]);
-    // The long way round: straight from docker's archive, skopeo calls plain layers gzip.
+    // In two steps: straight from a docker archive, skopeo declares uncompressed layers as gzip.
     copy(&["--dest-decompress", "oci:layout:image", "dir:unpacked"]);
     copy(&[UNCOMPRESSED, "dir:unpacked", "oci-archive:plain:image"]);
 
@@ -143,7 +144,7 @@ fn a_layer_that_is_not_what_its_media_type_says_is_refused() {
     let docker = "docker-archive:docker:name:tag";
     copy(&["oci:layout:image", docker]);
     copy(&[UNCOMPRESSED, docker, "oci:copy:image"]);
-    // skopeo calls them gzip and leaves them as they are; umoci refuses that as well.
+    // skopeo declares the layers as gzip but leaves them uncompressed; umoci refuses that too.
     let unpack = ["unpack", "--image", "copy:image", "unpacked"];
     let umoci = output(
         Command::new("umoci")
@@ -155,13 +156,14 @@ fn a_layer_that_is_not_what_its_media_type_says_is_refused() {
     assert!(message.contains("is none, not gzip"), "{message}");
 }
 
-/// The keys of an object, as a sorted list; none where there is no object.
+/// The keys of an object, sorted; empty if there is no object.
 fn keys(object: &Value) -> Value {
     let object = object.as_object();
     object.map_or(json!([]), |object| object.keys().cloned().collect())
 }
 
-/// `config` of `slimpack inspect` is `told`, the `config` of an image's configuration.
+/// The `config` that `slimpack inspect` prints equals `told`, the `config` of an image's
+/// configuration.
 fn assert_same_config(shown: &Value, told: &Value) {
     let fields = [
         ("entrypoint", told["Entrypoint"].clone()),
@@ -206,7 +208,7 @@ fn skopeo_tells_the_same_figures_and_configuration() {
         assert_eq!(image["created"], told["Created"]);
         assert_eq!(image["config"]["labels"], told["Labels"]);
         assert_eq!(image["config"]["env"], told["Env"]);
-        // An archive of docker's has no manifest, and skopeo makes one up.
+        // A docker archive has no manifest; skopeo makes one up.
         if path == "layout" {
             assert_eq!(image["digest"], told["Digest"]);
             assert_eq!(json!(strings(&image["layers"], "digest")), told["Layers"]);
@@ -235,8 +237,8 @@ fn skopeo_tells_the_same_figures_and_configuration() {
     }
 }
 
-/// What docker adds to a container's root before it starts: the export has these and the image
-/// has not.
+/// Files that docker adds to a container's root file system before it starts: they are in the
+/// export but not in the image.
 const ADDED_BY_DOCKER: &[&str] = &[
     "/.dockerenv",
     "/dev/console",
@@ -357,7 +359,7 @@ fn docker_tells_the_same_figures_and_configuration() {
     let size: u64 = sizes.map(|layer| layer["bytes"].as_u64().unwrap()).sum();
     assert_eq!(size, told["Size"]);
 
-    // The newest first, one JSON object a line.
+    // Newest first, one JSON object per line.
     let history = [
         "history",
         "--no-trunc",
@@ -380,7 +382,7 @@ fn the_tree_is_what_buildah_mounts_and_umoci_unpacks() {
     if !have(&["buildah", "umoci", "tar"]) || !is_root() {
         return;
     }
-    // buildah refuses a long path for its state.
+    // buildah refuses long paths for its state directory.
     let state = tempfile::tempdir_in("/tmp").unwrap();
     let folder = temporary();
     let buildah = |arguments: &[&str]| {
@@ -423,7 +425,7 @@ fn the_tree_is_what_buildah_mounts_and_umoci_unpacks() {
     }
 }
 
-/// Writes a blob into a layout; its descriptor without the platform.
+/// Writes a blob into a layout; returns its descriptor, without the platform.
 fn add_blob(layout: &Path, media_type: &str, content: &Value) -> Value {
     use sha2::{Digest, Sha256};
     let text = content.to_string();

@@ -1,5 +1,5 @@
-//! The rules about capabilities that a layer drops, and ports that a user may not listen on: SP311
-//! and SP312.
+//! The rules about capabilities lost in a later layer, and ports that a user may not listen on:
+//! SP311 and SP312.
 
 use crate::{image_writer, root_images, roots};
 use image_writer::{Layer, Member};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 const KEY: &str = "SCHILY.xattr.security.capability";
 
-/// The value of the attribute with one capability, effective and permitted.
+/// The value of `security.capability` with one capability, effective and permitted.
 fn value(number: u32) -> Vec<u8> {
     [
         &0x0200_0001_u32.to_le_bytes()[..],
@@ -19,7 +19,7 @@ fn value(number: u32) -> Vec<u8> {
     .concat()
 }
 
-/// `usr/bin/ping` with a mode, and the capabilities of a file of ping or none.
+/// `usr/bin/ping` with this mode, with or without ping's file capability.
 fn ping(mode: u32, has_capabilities: bool) -> Member {
     let ping = Member {
         mode,
@@ -51,7 +51,7 @@ fn sp311_a_layer_drops_the_capabilities_of_a_program() {
                         in a lower layer",
         }),
     );
-    // A layer between does not hide it.
+    // A layer in between does not hide the loss.
     let report = lint_layers(&[
         vec![ping(0o755, true)],
         vec![ping(0o700, false)],
@@ -67,9 +67,9 @@ fn sp311_a_layer_drops_the_capabilities_of_a_program() {
             vec![ping(0o755, true)],
         ],
         vec![vec![ping(0o755, false)], vec![ping(0o755, false)]],
-        // In one layer, the last member is all there is.
+        // Within one layer, the last member with a name wins.
         vec![vec![ping(0o755, true), ping(0o755, false)]],
-        // Whoever may start a setuid program has all of them; nobody starts data.
+        // A setuid-root program has all capabilities; a file without execute bits is never started.
         vec![vec![ping(0o755, true)], vec![ping(0o4755, false)]],
         vec![vec![ping(0o755, true)], vec![ping(0o644, false)]],
         vec![vec![ping(0o755, true)], vec![whiteout.clone()]],
@@ -119,7 +119,7 @@ fn sp312_a_user_that_may_not_listen_on_an_exposed_port() {
     ] {
         with(user, port).is_silent("SP312");
     }
-    // A program with the capability listens, whoever starts it.
+    // A program with the capability may listen as any user.
     let with = |number: u32| {
         let mut members = members(&root.path);
         for member in &mut members {

@@ -1,4 +1,4 @@
-//! SP401: data that a program probably reads, and its root does not have.
+//! SP401: data that a program probably reads and its root file system lacks.
 
 use crate::{common, root_images, roots};
 use common::have;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const APP: &str = "/usr/bin/app";
 
-/// A program that refers to one function and does not call it.
+/// A program that references a function without calling it.
 fn refers_to(function: &str) -> String {
     format!(
         "void {function}(void); int main(int n, char **v) {{ if (n > 9) {function}(); return 0; }}"
@@ -154,7 +154,7 @@ fn sp401_a_time_zone_that_the_image_names_and_does_not_have() {
             "{message}"
         );
     }
-    // None, and rules that need no file.
+    // No TZ, and POSIX rules that need no file.
     for env in [
         &[][..],
         &["TZ=UTC0"],
@@ -198,7 +198,7 @@ fn sp401_a_module_that_nsswitch_conf_names() {
     root.write("etc/nsswitch.conf", "passwd: files\nhosts: files dns\n");
     root.lint().is_silent("SP401");
     root.starts(APP);
-    // Without its module nobody is found, and nothing is said of it.
+    // Without its NSS module no user is found, and libc does not say why.
     root.write("etc/nsswitch.conf", "passwd: compat\n");
     root.does_not_start(APP, "exit status: 1");
     let report = root.lint();

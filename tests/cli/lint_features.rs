@@ -1,5 +1,5 @@
-//! SP018: what a loader is too old for. The loaders of this machine decide: Debian 12 has musl 1.2.3,
-//! which knows no packed relocations, and glibc 2.36, which does.
+//! SP018: features that a loader is too old for. The loaders of this machine decide: Debian 12 has
+//! musl 1.2.3, which does not support packed relocations (RELR), and glibc 2.36, which does.
 
 use std::fs;
 
@@ -35,7 +35,7 @@ fn sp018_packed_relocations_are_told_where_musl_does_not_know_them() {
             &json!({"severity": "error", "path": APP, "programs": [APP]}),
         ),
     }
-    // What does not start is not packed.
+    // A program that does not start is not packed.
     if started.is_err() {
         let mut pack = slimpack();
         pack.args(["--root".as_ref(), root.path.as_os_str()]);
@@ -47,7 +47,7 @@ fn sp018_packed_relocations_are_told_where_musl_does_not_know_them() {
     }
 }
 
-/// The hash of a version's name (`elf_hash` of the generic ABI).
+/// The hash of a version name (`elf_hash` in the generic ABI).
 fn hash(name: &[u8]) -> [u8; 4] {
     let hash = name.iter().fold(0_u32, |hash, byte| {
         let hash = (hash << 4).wrapping_add(u32::from(*byte));
@@ -67,7 +67,7 @@ fn sp018_glibc_wants_packed_relocations_declared() {
     root.compile("usr/bin/app", POINTERS, &PACKED);
     root.starts(APP);
     root.lint().is_silent("SP018");
-    // The declaration becomes a version that glibc has had for long.
+    // Replace the required version by one that glibc has had for years.
     let (old, new) = (b"GLIBC_ABI_DT_RELR\0", b"GLIBC_2.2.5\0");
     let bytes = fs::read(root.at("usr/bin/app")).unwrap();
     let hashes = [old.strip_suffix(b"\0"), new.strip_suffix(b"\0")].map(|name| hash(name.unwrap()));
@@ -79,7 +79,7 @@ fn sp018_glibc_wants_packed_relocations_declared() {
     assert!(message.contains("glibc refuses it"), "{message}");
 }
 
-/// No loader of that age runs here: the versions that its library defines tell what it lacks.
+/// No such old loader runs here: the versions defined by its libc show what it lacks.
 #[test]
 fn sp018_an_old_glibc_is_known_by_its_versions() {
     for (style, packed, told) in [

@@ -51,13 +51,13 @@ fn sp304_links_to_what_is_there_at_run_time_are_fine() {
     root.link("opt/relative", "../etc/./passwd");
     root.link("opt/folder", "/etc");
     root.link("opt/through", "folder/passwd");
-    // The usual ones of real images.
+    // The usual ones in real images.
     root.link("etc/mtab", "/proc/mounts");
     root.link("dev/stdout", "/proc/self/fd/1");
     root.link("var/log/app.log", "/dev/stdout");
     root.link("etc/resolv.conf", "/run/resolv.conf");
     root.lint().is_silent("SP304");
-    // In Fedora's images they are relative.
+    // Fedora's images have relative ones.
     root.link("etc/relative-mtab", "../proc/self/mounts");
     root.link(
         "etc/relative-resolv.conf",
@@ -89,7 +89,7 @@ fn sp305_setuid_setgid_and_capabilities() {
         ("both", 0o6711),
         ("plain", 0o755),
         ("sticky", 0o1755),
-        // Nobody can run these.
+        // Nobody can execute this.
         ("data", 0o4644),
     ] {
         root.write(&format!("usr/bin/{name}"), name);
@@ -130,7 +130,7 @@ fn sp305_file_capabilities_of_a_layer_and_of_a_folder() {
         mode: 0o755,
         ..Member::file("usr/bin/script", "#!/usr/bin/ping\n")
     };
-    // The kernel takes them from the interpreter (execve(2)).
+    // The kernel takes the setuid bit from the interpreter, not the script (execve(2)).
     let script = script.record("SCHILY.xattr.security.capability", value.clone());
     assert_has(
         lint_members(vec![plain.clone(), script]).only("SP305"),
@@ -138,7 +138,7 @@ fn sp305_file_capabilities_of_a_layer_and_of_a_folder() {
     );
     let ping = ping.record("SCHILY.xattr.security.capability", value);
     assert_has(lint_members(vec![ping]).only("SP305"), &expected);
-    // As bsdtar writes it, with padding and without.
+    // The encoding of bsdtar, with and without padding.
     for text in [
         "AQAAAgAgAAAAAAAAAAAAAAAAAAA=",
         "AQAAAgAgAAAAAAAAAAAAAAAAAAA",
@@ -162,7 +162,7 @@ fn sp305_file_capabilities_of_a_layer_and_of_a_folder() {
             .arg("cap_net_raw+ep")
             .arg(root.at("usr/bin/ping")),
     );
-    // Not every file system keeps them.
+    // Not every file system supports extended attributes.
     if set.status.success() {
         assert_has(root.lint().only("SP305"), &expected);
     }
@@ -210,7 +210,7 @@ fn sp306_bytes_that_are_held_twice() {
     );
     lint_members(vec![
         data("opt/one", 1, 10_000),
-        // One file with two names, others of the same size, and some that are too small.
+        // One file with two names, two more of the same size, and some below the threshold.
         Member::hard_link("opt/two", "opt/one"),
         Member::symlink("opt/three", "one"),
         data("opt/four", 2, 10_000),

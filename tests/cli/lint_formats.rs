@@ -1,4 +1,4 @@
-//! How lint tells what it found: text, JSON, SARIF, GitHub's annotations; and what it tells of
+//! The output formats of lint: text, JSON, SARIF and GitHub annotations; and the documentation of
 //! its rules.
 
 use crate::{common, image_writer, root_images, roots};
@@ -22,7 +22,7 @@ const RULES: [&str; 51] = [
     "SP509",
 ];
 
-/// A root with findings of all severities, many of some rules.
+/// A root with findings of every severity, and many findings of some rules.
 fn root() -> Root {
     let root = Root::glibc();
     root.library("lib/libgone.so", &[], &[]);
@@ -42,7 +42,7 @@ fn root() -> Root {
     root
 }
 
-/// What lint prints about `target` with these arguments, whatever the exit status.
+/// The output of lint on `target` with these arguments, whatever the exit status.
 fn printed(arguments: &[&str], target: &Path) -> String {
     let output = output(slimpack().arg("lint").args(arguments).arg(target));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -112,13 +112,13 @@ fn json_has_the_fields_of_schema_1() {
     }
 }
 
-/// A document that is valid.
+/// Fails unless a document is valid.
 fn sarif(target: &Path) -> Value {
     let text = printed(&["--format", "sarif"], target);
     let json: Value = serde_json::from_str(&text).unwrap();
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sarif-2.1.0.json");
     let mut schema: Value = serde_json::from_slice(&fs::read(schema).unwrap()).unwrap();
-    // Two of its patterns have a bracket too many, and are none.
+    // Two patterns in the schema have an extra bracket, so they are not valid expressions.
     for part in ["run", "toolComponent"] {
         let language = &mut schema["definitions"][part]["properties"]["language"];
         language.as_object_mut().unwrap().remove("pattern");
@@ -160,7 +160,7 @@ fn sarif_is_valid_and_has_every_rule_and_every_finding() {
         };
         assert_eq!(result["level"], level);
         let message = result["message"]["text"].as_str().unwrap();
-        // Two sentences.
+        // The message and the fix, as two sentences.
         let sentences = ["message", "fix"].map(|part| found[part].as_str().unwrap());
         assert_eq!(message, sentences.join(". "));
         let location = &result["locations"][0];
@@ -187,7 +187,7 @@ fn sarif_of_a_clean_target_and_of_none_is_valid() {
     assert_eq!(json["runs"][0]["results"], json!([]));
 }
 
-/// A root in a folder of an odd name, with a file of an odd name.
+/// A root directory with an odd name, which holds a file with an odd name.
 fn odd() -> (Root, std::path::PathBuf) {
     let root = Root::empty();
     root.write("usr/bin/100%\n::error::\r\x1b[31m", "text");
@@ -232,7 +232,7 @@ fn annotations(target: &Path) -> Vec<[String; 4]> {
         let (command, data) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
         let (severity, properties) = command.split_once(" file=").unwrap();
         let (file, title) = properties.split_once(",title=").unwrap();
-        // Any of these would end a property early.
+        // Any of these characters would end a property early.
         assert!(
             !file.contains([',', ':']) && !title.contains([',', ':']),
             "{line}"
@@ -324,7 +324,7 @@ fn the_first_screen_of_text_shows_the_worst_and_what_to_do() {
         text.contains("    fix: Add the library, or the package that provides it"),
         "{text}"
     );
-    // Of many of a kind some are shown, and what to do once.
+    // Of many findings of one rule, only some are shown, and the fix once.
     assert_eq!(text.matches("warning SP304").count(), 5, "{text}");
     assert!(
         text.contains("and 25 more of SP304 (-v shows them)"),
@@ -379,12 +379,12 @@ fn text_of_several_targets_has_one_summary() {
         .filter(|line| line.contains(" warnings, "))
         .count();
     assert_eq!(summaries, 1, "{text}");
-    // What was ignored is told.
+    // Ignored findings are counted.
     let text = printed(&["--ignore", "SP304"], &one.path);
     assert!(text.ends_with(", 30 ignored\n"), "{text}");
 }
 
-/// A root in which everything that is named has control characters.
+/// A root in which every name contains control characters.
 fn hostile() -> Root {
     const DEP: &str = "opt/a\n\x1b[31mb/libdep\n\x1b[1m.so";
     const MIDDLE: &str = "lib/libmid\x1b[7m\n.so.1";
@@ -413,7 +413,7 @@ fn control_characters_in_a_name_stay_on_its_line() {
     let root = hostile();
     let report = root.lint();
     let found = report.only("SP001");
-    // The evidence has the names as they are.
+    // The JSON evidence has the names unescaped.
     assert!(
         found["evidence"]["elsewhere"][0]
             .as_str()
@@ -426,14 +426,14 @@ fn control_characters_in_a_name_stay_on_its_line() {
         let text = printed(arguments, &root.path);
         let is_stray = |c: char| c.is_control() && c != '\n';
         assert!(!text.contains(is_stray), "{arguments:?}: {text:?}");
-        // Every line is one of those that the format knows.
+        // Every line has one of the forms of the format.
         for line in text.lines().skip(1) {
             let is_known = ["    ", "error ", "warning ", "info ", "  and ", "1 error, "];
             let known = is_known.iter().any(|start| line.starts_with(start));
             assert!(known, "{arguments:?}: {line:?} in {text}");
         }
     };
-    // A terminal gets the colours of the format, and none that a name asks for.
+    // The terminal gets only the colors of the format, none from a name.
     let mut command = slimpack();
     command
         .env("CLICOLOR_FORCE", "1")

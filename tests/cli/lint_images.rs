@@ -1,4 +1,4 @@
-//! The rules about what an image promises and how it is started: SP301 to SP303, SP308 to SP310.
+//! The rules about an image's metadata and how it is started: SP301 to SP303, SP308 to SP310.
 
 use crate::{common, image_writer, root_images, roots};
 use common::have;
@@ -15,7 +15,7 @@ fn sp301_every_promise_about_a_blob_is_checked() {
     let blob = blob_path(&digest(&layer.blob));
     let wrong = digest(b"something else");
 
-    // A layer whose bytes have changed; its size is the same.
+    // A layer with changed bytes but the same size.
     let mut files = oci(std::slice::from_ref(&layer));
     let mut changed = layer.blob.clone();
     changed[514] = b'?';
@@ -36,7 +36,7 @@ fn sp301_every_promise_about_a_blob_is_checked() {
     }
     assert_eq!(report.of("SP301").len(), 2);
 
-    // A diff ID that is another tar's.
+    // The diff ID of another tar.
     let report = lint_files(&layout(std::slice::from_ref(&layer), |config| {
         config["rootfs"]["diff_ids"][0] = json!(wrong);
     }));
@@ -45,7 +45,7 @@ fn sp301_every_promise_about_a_blob_is_checked() {
         &json!({"subject": "diff ID", "evidence": {"expected": wrong, "found": layer.diff_id}}),
     );
 
-    // A size and a media type that are not the blob's.
+    // A size and a media type that do not match the blob.
     let edited = |field: &str, value: Value| {
         oci_edited(std::slice::from_ref(&layer), |document, manifest| {
             if document == "manifest" {
@@ -85,7 +85,7 @@ fn sp301_a_configuration_that_is_not_the_one_of_the_manifest() {
         &json!({"severity": "error", "path": digest(config), "subject": "digest"}),
     );
 
-    // docker names the file by its digest.
+    // docker names the file after its digest.
     let mut files = docker_archive("test:latest", &[layer], |_| ());
     let name = files
         .keys()
@@ -204,7 +204,7 @@ fn sp302_what_engines_find_is_fine() {
     root.link("opt/link", "../usr/bin/app");
     root.write("opt/script", "#!/usr/bin/app\n");
     root.mode("opt/script", 0o755);
-    // It is passed over, as execvp does.
+    // A file that is not executable is skipped, as execvp(3) does.
     root.write("first/app", "not executable\n");
     let path = "PATH=/first:/usr/bin";
     for config in [
@@ -225,7 +225,8 @@ fn sp302_what_engines_find_is_fine() {
     }
 }
 
-/// Scripts with an interpreter that is there, `/usr/bin/app`, and some that have none.
+/// Scripts with the interpreter `/usr/bin/app`, which exists, and scripts whose interpreter does
+/// not.
 fn scripts() -> Root {
     let root = Root::empty();
     root.program("usr/bin/app", &[], &["-static"]);
@@ -266,7 +267,7 @@ fn sp303_a_script_whose_interpreter_is_absent() {
             &report.json["targets"][0]["checked"],
             &json!({"scripts": 1}),
         );
-        // The kernel looks at the first word; what `env` looks up is another matter.
+        // The kernel looks only at the first word; what `env` looks up is another rule.
         if !line.contains("bin/env") && !missing.is_empty() {
             root.does_not_start("/usr/bin/script", "No such file or directory");
         }
@@ -290,7 +291,7 @@ fn sp303_a_script_that_is_no_command_is_only_worth_knowing() {
     assert_eq!(found.len(), 2, "{report:?}");
     assert!(found.iter().all(|found| found["severity"] == "info"));
     report.has_no_error();
-    // It is one where it is the entrypoint, or in the image's PATH.
+    // It is an error if the script is the entrypoint, or in a directory of the image's PATH.
     for report in [
         config("/opt/example", "/usr/bin"),
         config("/usr/bin/app", "/opt:/usr/bin"),
@@ -392,7 +393,7 @@ fn sp302_what_a_shell_is_told_to_start_and_where_is_there() {
         let expected = json!({"severity": "error", "subject": subject});
         assert_has(report.only("SP302"), &expected);
     }
-    // Engines make a folder that is not there; names and globs are the shell's own.
+    // Engines create a missing working directory; bare names and globs are left to the shell.
     for (command, folder) in [
         ("/opt/run", "/new"),
         ("exec /opt/run x", "/"),
@@ -423,7 +424,7 @@ fn sp302_and_sp310_what_the_user_of_an_image_may_not_enter_or_write_to() {
         });
         lint_files(&files)
     };
-    // Engines change to the directory as the user (docker 20.10: "permission denied").
+    // Engines change to the directory as the image's user (docker 20.10: "permission denied").
     let report = with(0o700, (0, 0), "1000");
     assert_has(
         report.about("SP302", "/work"),

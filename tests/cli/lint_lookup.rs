@@ -1,4 +1,4 @@
-//! The rules about libraries that are found, and not the way they should be: SP007 to SP012.
+//! The rules about libraries that are found, but not as they should be: SP007 to SP012.
 
 use crate::{common, roots};
 use std::fs;
@@ -40,7 +40,7 @@ fn sp007_only_a_variable_leads_to_the_library() {
 
 #[test]
 fn sp007_a_library_that_has_a_path_of_its_own_is_not_found_by_the_variable_only() {
-    // The variable comes before DT_RUNPATH, and leads to the same file.
+    // LD_LIBRARY_PATH is searched before DT_RUNPATH, and leads to the same file.
     let root = root_with_library_in_opt(&["-Wl,-rpath,/opt/lib", "-Wl,--enable-new-dtags"]);
     root.starts(APP);
     let report = root.lint_with(&["-e", "LD_LIBRARY_PATH=/opt/lib"]);
@@ -66,7 +66,7 @@ fn sp007_the_variable_is_ignored_in_a_setuid_program() {
     assert_has(report.only("SP001"), &json!({"subject": "libdep.so"}));
 }
 
-/// Runs `ldconfig` for a root; false without the rights to.
+/// Runs `ldconfig` on a root; returns false if not permitted.
 fn ldconfig(root: &Root) -> bool {
     if !is_root() {
         return false;
@@ -99,7 +99,7 @@ fn sp008_an_entry_of_the_cache_whose_file_is_gone() {
             "evidence": {"entry": "libold.so => /opt/lib/libold.so"},
         }),
     );
-    // A program that needs it does not start.
+    // A program that needs the library does not start.
     root.remove("opt/lib/libdep.so");
     let report = root.lint();
     assert_has(report.only("SP001"), &json!({"subject": "libdep.so"}));
@@ -162,8 +162,8 @@ fn sp009_what_the_loader_searches_by_itself_and_other_folders_need_no_cache() {
     if !ldconfig(&root) {
         return;
     }
-    // Not in the cache, and not in need of it: a system folder, a folder that is not
-    // configured, and a name that ldconfig passes over.
+    // Libraries that are missing from the cache for a reason: in a system directory, in a directory
+    // that is not configured, and with a name that ldconfig ignores.
     root.library("lib/liblate.so", &[], &["-Wl,-soname,liblate.so"]);
     root.write("etc/ld.so.conf", "/usr/lib\n/lib\n/opt/lib\n");
     root.lint().is_silent("SP009");
@@ -230,7 +230,7 @@ fn sp010_the_same_file_twice_and_a_file_that_is_no_candidate_are_fine() {
     fs::copy(root.at("opt/lib/libcopy.so"), root.at("lib/libcopy.so")).unwrap();
     root.link("lib/liblink.so", "/opt/lib/liblink.so");
     fs::hard_link(root.at("opt/lib/libhard.so"), root.at("lib/libhard.so")).unwrap();
-    // For another machine, not a library, and where nobody searches.
+    // A library for another machine, a file that is not a library, and one outside the search path.
     let flags = ["-m32", "-shared", "-nostdlib", "-fPIC"];
     root.compile("lib/libother.so", "int other(void) { return 1; }", &flags);
     root.library("srv/libcopy.so", &[], &["-g"]);
@@ -260,7 +260,7 @@ fn sp011_another_object_had_loaded_the_library_before() {
         }),
     );
     root.starts(APP);
-    // Without the first it does not start.
+    // Without the first library it does not start.
     let flags = ["-Llib", "-lsecond", "-Wl,-rpath-link,opt/lib"];
     root.program("usr/bin/alone", &["second"], &flags);
     root.does_not_start("/usr/bin/alone", "libdep.so: cannot open");
@@ -269,7 +269,7 @@ fn sp011_another_object_had_loaded_the_library_before() {
 #[test]
 fn sp011_another_object_had_loaded_the_library_by_its_path() {
     let root = Root::glibc();
-    // What is linked with a library of this soname needs it by a path.
+    // Whatever is linked against a library with this soname needs it by that path.
     let soname = "-Wl,-soname,/opt/lib/libdep.so";
     root.library("opt/lib/libdep.so", &[], &[soname]);
     root.library("lib/libfirst.so", &["dep"], &["-Lopt/lib", "-ldep"]);
@@ -309,7 +309,7 @@ fn sp011_a_requester_that_finds_the_library_by_itself_is_fine() {
     ];
     root.library("lib/libfirst.so", &["dep", "system"], &flags);
     root.library("lib/libsecond.so", &["dep", "system"], &flags);
-    // It inherits the path of whoever loads it.
+    // It inherits the search path of the object that loads it.
     let flags = ["-Lopt/lib", "-ldep"];
     root.library("opt/lib/libinner.so", &["dep"], &flags);
     let flags = [

@@ -1,5 +1,4 @@
-//! The rules about single objects and what they say of themselves: SP013 to SP016, SP201 to
-//! SP204.
+//! The rules about single objects and their declarations: SP013 to SP016, SP201 to SP204.
 
 use crate::{common, root_images, roots};
 use std::fs;
@@ -41,7 +40,7 @@ fn sp013_an_object_for_a_newer_processor_than_the_platform() {
             }),
         );
     }
-    // A bare root has no platform.
+    // A bare root directory has no platform.
     root.lint().is_silent("SP013");
 }
 
@@ -60,7 +59,7 @@ fn sp013_variants_the_baseline_and_what_is_only_used_are_fine() {
     lint_image(&root, |_| ()).is_silent("SP013");
 }
 
-/// Adds a note about a library that is opened by name to a C source.
+/// Adds to a C source a note that declares a library opened by name.
 fn with_note(source: &str, note: &Value) -> String {
     let text = note.to_string().replace('"', r#"\\\""#);
     format!(
@@ -141,7 +140,7 @@ fn sp014_one_of_several_libraries_is_enough_wherever_the_object_finds_it() {
     report.has_no_error();
 }
 
-/// A library that calls `gone`, and a program that does not let it.
+/// A library that calls `gone`, and a program that never makes it do so.
 fn undefined(root: &Root, dep: &str, flags: &[&str]) {
     let source = format!("{dep}\nint dep(int really);");
     root.compile(
@@ -211,7 +210,7 @@ fn sp015_musl_binds_everything_at_load() {
 
 #[test]
 fn sp015_weak_symbols_and_those_that_somebody_defines_are_fine() {
-    // Weak.
+    // A weak symbol.
     let root = Root::glibc();
     let weak = "__attribute__((weak)) int gone(void);\n\
         int dep(int really) { return gone && really ? gone() : 1; }";
@@ -231,7 +230,7 @@ fn sp015_weak_symbols_and_those_that_somebody_defines_are_fine() {
     let source = "int gone(void); int dep(int); int main(void) { return dep(1) != gone(); }";
     let flags = [&path[..], &["-lgone"]].concat();
     root.compile("usr/bin/both", source, &flags);
-    // Left to whoever loads it.
+    // Left to the program that loads it.
     root.library("opt/plugin.so", &["unknown"], &["-Wl,-z,now"]);
     let report = root.lint();
     report.is_silent("SP015");
@@ -350,7 +349,7 @@ fn sp203_which_protections_a_program_lacks() {
         (&["-static-pie", "-Wl,-z,relro,-z,now"], &[]),
     ] {
         root.program("usr/bin/app", &[], flags);
-        // Of libraries nothing is said.
+        // The rule does not apply to libraries.
         root.library("opt/libdep.so", &[], &["-Wl,-z,norelro,-z,lazy"]);
         let report = root.lint();
         if lacks.is_empty() {
@@ -376,7 +375,7 @@ fn sp204_the_bytes_are_those_that_strip_saves() {
         let size = || fs::metadata(root.at("usr/bin/app")).unwrap().len() as i64;
         let before = size();
         succeed(Command::new("strip").arg(root.at("usr/bin/app")));
-        // Headers of sections and the names of those are no part of it.
+        // The figure does not include the section headers and section names.
         let saved = before - size();
         assert!(
             (bytes..bytes + 2048).contains(&saved),

@@ -1,11 +1,11 @@
-//! What slimpack packs, slimpack lint has nothing to say against.
+//! Lint finds nothing wrong in what slimpack packs.
 
 use crate::common;
 use std::fs;
 
 use common::{find, slimpack, succeed, temporary};
 
-/// Programs that machines have; those that are absent are passed over.
+/// Programs that most machines have; missing ones are skipped.
 const PROGRAMS: [&str; 36] = [
     "ls", "cp", "sort", "tar", "bash", "sed", "grep", "find", "mawk", "perl", "openssl", "curl",
     "git", "python3", "id", "date", "df", "env", "xargs", "diff", "make", "gcc", "ld", "node",
@@ -21,7 +21,7 @@ fn twenty_programs_of_the_system_are_packed_without_a_finding_of_severity_error(
     for program in PROGRAMS {
         let Some(path) = find(program) else { continue };
         let path = fs::canonicalize(path).unwrap();
-        // A script is no program that slimpack packs.
+        // slimpack does not pack a script as a program.
         if !fs::read(&path).unwrap().starts_with(b"\x7fELF") {
             continue;
         }

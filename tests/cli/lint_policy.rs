@@ -1,5 +1,5 @@
-//! Which findings count: `--fail-on`, `--ignore`, `--only`, `slimpack.toml`, and what is said of
-//! a policy that cannot be used.
+//! Which findings count: `--fail-on`, `--ignore`, `--only`, `slimpack.toml`, and the errors for an
+//! invalid policy.
 
 use crate::{common, roots};
 use std::fs;
@@ -19,7 +19,7 @@ fn root() -> Root {
     root
 }
 
-/// How many errors, warnings and infos there are, and how many are ignored.
+/// The numbers of errors, warnings, infos and ignored findings.
 fn counts(report: &Report) -> [u64; 4] {
     ["error", "warning", "info", "ignored"]
         .map(|name| report.json["summary"][name].as_u64().unwrap())
@@ -77,7 +77,7 @@ fn an_ignore_passes_over_a_rule_or_what_its_glob_matches() {
         ("SP304:/opt/**", [1, 1, 2, 1]),
         ("SP304:/srv/link", [1, 1, 2, 1]),
         ("SP304:/usr/**", [1, 2, 2, 0]),
-        // What it is about counts as well as where it is.
+        // A pattern matches the subject of a finding as well as its path.
         ("SP001:libgone.so*", [0, 2, 2, 1]),
         ("SP001:/usr/bin/app", [0, 2, 2, 1]),
         ("SP001:libother.so", [1, 2, 2, 0]),
@@ -155,11 +155,11 @@ fn a_policy_beside_the_target_counts() {
     let report = root.lint();
     assert_eq!(counts(&report), [0, 1, 2, 2]);
     assert_eq!(report.status, 1, "it fails on warnings");
-    // The command line has the last word on what fails, and ignores more.
+    // The command line overrides what fails, and adds to what is ignored.
     assert_eq!(root.lint_with(&["--fail-on", "error"]).status, 0);
     let report = root.lint_with(&["--ignore", "SP304:/srv/*"]);
     assert_eq!((counts(&report), report.status), ([0, 0, 2, 3], 0));
-    // A relative target has it beside itself too.
+    // The policy file is also found next to a relative target.
     let mut command = slimpack();
     command.args(["lint", "--format", "json", "root"]);
     let output = output(command.current_dir(root.beside("")));

@@ -1,5 +1,5 @@
-//! The rules about what does not fit together in a process, SP004 to SP006: where each fires
-//! the real loader refuses, and a near miss starts.
+//! The rules about conflicts within a process, SP004 to SP006: where a rule fires, the real loader
+//! refuses; a near miss starts.
 
 use crate::{common, roots};
 use std::fs;
@@ -91,11 +91,11 @@ fn sp004_nothing_is_hidden_by_a_bad_file_behind_the_good_one() {
     root.starts(APP);
 }
 
-/// What a library has to define for the program of [`old_library`].
+/// What a library must define for the program of [`old_library`].
 const SOURCE: &str = "int first(void) { return 1; } int second(void) { return 2; }";
 
-/// A program that needs `V_2` of a library, which then is built anew from `source` and, where
-/// there is one, with another version script.
+/// A program that needs `V_2` of a library, which is then rebuilt from `source`, with another
+/// version script if one is given.
 fn old_library(source: &str, script: Option<&str>, flags: &[&str]) -> Root {
     let root = Root::glibc();
     let build = |source: &str, script: Option<&str>| {
@@ -175,7 +175,7 @@ fn sp005_a_program_for_a_newer_glibc_is_told_which_one_there_is() {
 #[test]
 fn sp005_a_library_that_defines_no_version_at_all_or_all_of_them_is_fine() {
     let versions = "V_1 { global: first; }; V_2 { global: second; } V_1;";
-    // It needs a version of libc, so that it has a table of versions.
+    // The library needs a version of libc, so it has DT_VERSYM.
     let needs = "#include <stdio.h>\nint second(void) { return puts(\"second\"); }";
     for (source, script) in [(SOURCE, Some(versions)), (needs, None)] {
         let root = old_library(source, script, &[]);
@@ -188,7 +188,7 @@ fn sp005_a_library_that_defines_no_version_at_all_or_all_of_them_is_fine() {
 
 #[test]
 fn sp005_the_loader_dies_of_a_library_without_a_version_table() {
-    // check_match in elf/dl-lookup.c: the provider that DT_VERNEED names has no DT_VERSYM.
+    // check_match in elf/dl-lookup.c: the provider named by DT_VERNEED has no DT_VERSYM.
     let root = old_library(SOURCE, None, &["-Wl,-z,now"]);
     root.does_not_start(APP, "check_match");
     let report = root.lint();
@@ -254,7 +254,7 @@ fn sp006_a_library_for_glibc_of_which_musl_has_everything_is_no_error() {
     if !have(&[MUSL_GCC]) {
         return;
     }
-    // musl's loader answers to libc.so.6 itself: there is one C library in the process.
+    // musl's loader provides libc.so.6 itself, so the process has only one C library.
     let root = Root::musl();
     let source = "#include <string.h>\nint dep(const char *text) { return strlen(text); }";
     let flags = ["-shared", "-fPIC", "-fno-builtin"];
@@ -277,7 +277,7 @@ fn sp006_both_c_libraries_in_one_root_are_fine_and_so_is_gcompat() {
     let root = root.with_musl();
     root.library("lib/libmusl.so", &[], &[]);
     root.program("usr/bin/musl", &["musl"], &["-Llib", "-lmusl"]);
-    // musl's own answer to programs of glibc.
+    // gcompat, with which musl runs glibc programs.
     let soname = "-Wl,-soname,libgcompat.so.0";
     root.library("lib/libgcompat.so.0", &[], &[soname]);
     let flags = [

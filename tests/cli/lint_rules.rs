@@ -1,5 +1,5 @@
-//! The rules about what a process needs to start, SP001 to SP003: where each fires the real
-//! loader refuses, and a near miss starts.
+//! The rules about what a process needs to start, SP001 to SP003: where a rule fires, the real
+//! loader refuses; a near miss starts.
 
 use crate::{common, roots};
 use std::fs;
@@ -13,7 +13,7 @@ const APP: &str = "/usr/bin/app";
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 const ARM: &str = "aarch64-linux-gnu-gcc";
 
-/// What a loader says it tries for a library, in order, variants for this machine left out.
+/// The paths that a loader tries for a library, in order, without the variants for this machine.
 fn tried_by_the_loader(root: &Root, library: &str) -> Vec<String> {
     let said = root.start(APP, &[("LD_DEBUG", "libs")]).unwrap();
     let said = said.unwrap_or_else(|said| said);
@@ -21,7 +21,7 @@ fn tried_by_the_loader(root: &Root, library: &str) -> Vec<String> {
         .lines()
         .filter_map(|line| line.split_once("trying file="));
     let mut paths: Vec<String> = paths.map(|(_, path)| path.trim().to_owned()).collect();
-    // Before glibc 2.37 it also knows subfolders of older days.
+    // Before glibc 2.37 the loader also tries legacy subdirectories.
     let is_variant = |path: &str| {
         [
             "glibc-hwcaps",
@@ -129,7 +129,7 @@ fn sp001_a_library_in_a_folder_that_is_not_searched_is_named_in_the_fix() {
         "{fix}"
     );
     root.does_not_start(APP, "libdep.so: cannot open");
-    // What it says helps.
+    // The suggested fix works.
     root.starts_with(APP, &[("LD_LIBRARY_PATH", "/opt/lib")]);
 }
 
@@ -141,7 +141,7 @@ fn sp001_what_the_loader_finds_or_does_without_is_not_missing() {
         "-Lopt/lib",
         "-ldep",
         "-Wl,-rpath,/opt/absent:/opt/lib",
-        // DT_AUXILIARY may be absent.
+        // A DT_AUXILIARY library may be absent.
         "-Wl,--auxiliary,libabsent.so",
     ];
     root.library("lib/libouter.so", &["dep"], &flags);
@@ -208,7 +208,7 @@ fn sp002_a_missing_interpreter_is_told() {
     root.does_not_start(APP, "No such file or directory");
 }
 
-/// One round of repairs is enough for both faults.
+/// Both faults are reported at once, so that one round of fixes is enough.
 #[test]
 fn sp002_does_not_hide_the_libraries_that_are_missing_too() {
     let root = Root::glibc();
@@ -224,7 +224,7 @@ fn sp002_does_not_hide_the_libraries_that_are_missing_too() {
     root.remove("usr/lib/libinner.so");
     let report = root.lint();
     report.only("SP002");
-    // The loader that the other program has is the oracle of what the first one lacks.
+    // The loader of the other program shows what the first one would also lack.
     let subjects = |program: &str| {
         let found = report.of("SP001").into_iter();
         let of_program = found.filter(|found| {
@@ -276,7 +276,7 @@ fn sp002_an_interpreter_behind_links_and_a_static_program_are_fine() {
     root.program("usr/bin/app", &[], &[]);
     root.program("usr/bin/static", &[], &["-static"]);
     root.program("usr/bin/pie", &[], &["-static-pie"]);
-    // A library that can be run names an interpreter too.
+    // A library that can be executed names an interpreter, too.
     let flags = ["-Wl,-soname,librun.so", "-Wl,--dynamic-linker=/gone"];
     root.library("lib/librun.so", &[], &flags);
     let report = root.lint();

@@ -1,4 +1,4 @@
-//! The rules about search paths, as objects carry them: SP101 to SP107.
+//! The rules about search paths inside objects: SP101 to SP107.
 
 use crate::{common, roots};
 use common::have;
@@ -8,7 +8,7 @@ use slimpack_test_elf::Elf;
 
 const APP: &str = "/usr/bin/app";
 
-/// A program with this search path, whose library is in `/opt/lib`.
+/// A program with this search path and a library in `/opt/lib`.
 fn root_with_path(path: &str) -> Root {
     let root = Root::glibc();
     with_path(&root, path, "--enable-new-dtags");
@@ -42,7 +42,7 @@ fn sp101_an_empty_element_is_found_and_origin_is_not() {
                     "evidence": {"tag": "DT_RUNPATH", "element": ""},
                 }),
             );
-            // The current folder is searched, which is that of the root.
+            // The working directory is searched: the root directory here.
             std::fs::rename(root.at("opt/lib/libdep.so"), root.at("libdep.so")).unwrap();
         }
         root.starts(APP);
@@ -225,7 +225,7 @@ fn sp104_runpath_makes_the_loader_ignore_rpath() {
         }),
     );
     assert_has(report.only("SP001"), &json!({"subject": "libdep.so"}));
-    // It has no code to start with.
+    // It has no entry point to run.
     root.finds_all(APP, false);
 
     for near in [
@@ -252,7 +252,7 @@ fn sp105_glibc_takes_an_unknown_token_literally() {
                 "evidence": {"tag": "DT_RUNPATH", "element": element},
             }),
         );
-        // A folder that is called like that is searched.
+        // A directory with this literal name is searched.
         root.remove("opt/lib/libdep.so");
         root.library(
             &format!("{}/libdep.so", element.trim_start_matches('/')),

@@ -1,4 +1,4 @@
-//! What lint takes: programs, folders, images of every kind, several at once; and what it
+//! Lint targets: programs, directories, every kind of image, several at once; and targets that it
 //! refuses.
 
 use crate::{common, image_writer, root_images, roots};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const APP: &str = "/usr/bin/app";
 
-/// A root whose program misses a library.
+/// A root whose program lacks a library.
 fn faulty() -> Root {
     let root = Root::glibc();
     root.library("lib/libgone.so", &[], &[]);
@@ -28,7 +28,7 @@ fn start_app(config: &mut Value) {
     config["config"]["Entrypoint"] = json!([APP]);
 }
 
-/// What was found, without where it comes from.
+/// The findings, without their targets.
 fn essence(report: &Report) -> Vec<(Value, Value, Value, Value)> {
     let findings = report.findings().into_iter();
     findings
@@ -154,7 +154,7 @@ fn a_program_is_linted_with_the_libraries_of_this_machine() {
         report.only("SP001"),
         &json!({"subject": "libgone.so", "path": path}),
     );
-    // As the loader would find it with these.
+    // The loader finds the library with these options.
     let at = folder.path().display().to_string();
     lint(["-L", &at, &path]).has_no_error();
     lint(["-e", &format!("LD_LIBRARY_PATH={at}"), &path]).has_no_error();
@@ -186,7 +186,7 @@ fn a_folder_that_is_no_root_is_its_programs_on_this_machine() {
         &report.json["targets"][0],
         &json!({"kind": "folder", "checked": {"elf": 1, "scripts": 0}}),
     );
-    // Paths are those of this machine.
+    // Paths are those on this machine.
     let path = folder.path().join("inner/hello").display().to_string();
     assert!(
         report
@@ -272,8 +272,8 @@ fn what_is_no_target_is_refused_and_the_others_are_reported() {
     assert!(said.contains("<TARGET>"), "{said}");
 }
 
-/// An archive of an index with an image for amd64 that is fine, and one for arm64 that starts a
-/// program for amd64.
+/// An archive of an index with a correct image for amd64, and one for arm64 that starts a program
+/// for amd64.
 fn two_platforms() -> (Root, PathBuf) {
     let root = Root::empty();
     root.program("usr/bin/app", &[], &["-static"]);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-// In place of the standard attribute, in all modules.
+// Replaces the standard attribute in all modules.
 #[macro_use(test)]
 extern crate slimpack_test_attribute;
 

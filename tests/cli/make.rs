@@ -1,7 +1,7 @@
-//! Images in a Makefile: built anew exactly when something that they are made of changes.
+//! Images in a Makefile: rebuilt exactly when one of their inputs changes.
 //!
-//! The Makefile is README's, and that of `slimpack help slimpack.mk`. After each change the image is
-//! compared with one that is packed afresh.
+//! The Makefile is that of the README and of `slimpack help slimpack.mk`. After each change, the
+//! image is compared with a freshly packed one.
 
 use crate::{common, recipes};
 use std::fs;
@@ -14,13 +14,13 @@ use std::time::Duration;
 use common::{compile, output, succeed, temporary, text};
 use recipes::{path_with_slimpack, readme_block};
 
-/// Longer than a tick of the clock that files are stamped by.
+/// Longer than the granularity of file timestamps.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Adds a folder to every image, so that it counts, too.
+/// Adds a directory to every image, so that changes in it are tested, too.
 const FLAGS: &str = "--add data:/srv/data";
 
-/// A program with libraries in folders of its own, whose image has been made.
+/// A program with libraries in directories of its own, whose image is already built.
 struct Project {
     _folder: tempfile::TempDir,
     root: PathBuf,
@@ -62,7 +62,7 @@ impl Project {
         project.library("lib2/libother.so.1", "int other;", &[]);
         project.program("app", 1);
         fs::write(project.at("Makefile"), makefile).unwrap();
-        // Everything is older than the image.
+        // All inputs are older than the image.
         succeed(
             Command::new("find")
                 .arg(&project.root)
@@ -130,7 +130,7 @@ impl Project {
         output(&mut command)
     }
 
-    /// Whether the image is packed anew, and is what it should be afterwards.
+    /// Whether the change makes Make repack the image. Fails unless it is up to date afterwards.
     fn is_made_anew(&self, change: &str) -> bool {
         let made = self.make();
         assert!(made.status.success(), "{change}: {}", text(&made));
@@ -144,7 +144,7 @@ impl Project {
         is_anew
     }
 
-    /// Whether the image is the one that is packed now.
+    /// Whether the image equals a freshly packed one.
     fn is_right(&self) -> bool {
         let mut command = common::slimpack();
         command
@@ -159,14 +159,14 @@ impl Project {
     }
 }
 
-/// What happens to the image.
+/// What Make should do with the image.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Then {
-    /// It is packed anew.
+    /// It is repacked.
     Anew,
-    /// It stays.
+    /// It is left alone.
     Stays,
-    /// Only `slimpack.mk` sees that it must be packed anew: Make has no word for it.
+    /// It is repacked only with `slimpack.mk`: plain Make cannot express the dependency.
     AnewByInclude,
 }
 
@@ -286,7 +286,7 @@ const CHANGES: &[Change] = &[
 fn by_changes(makefile: &str, sees_all: bool) {
     for (change, then, act) in CHANGES {
         let project = Project::new(makefile);
-        // The clock of a file system ticks slower than a test runs.
+        // File timestamps are coarser than the time a test takes.
         sleep(TICK);
         act(&project);
         let expected = match then {
@@ -300,11 +300,11 @@ fn by_changes(makefile: &str, sees_all: bool) {
     }
 }
 
-/// The Makefile in README, with a place for further options.
+/// The Makefile of the README, with a place for further options.
 fn plain_makefile() -> String {
     let block = readme_block("make", "--check-symlink-times");
     assert!(block.contains("-o $@ --depfile\n"), "{block}");
-    // Here, no rule builds the program.
+    // Without the rule that builds the program.
     let rule = block
         .lines()
         .find(|line| line.starts_with("app: "))
@@ -347,7 +347,7 @@ fn the_first_goal_stays_that_of_the_makefile() {
         format!("all:\n\t@echo the goal\n{include}"),
     ] {
         fs::write(folder.path().join("Makefile"), makefile).unwrap();
-        // A dependency file of an earlier run contains rules, too.
+        // A dependency file from an earlier run contains rules, too.
         fs::write(folder.path().join("app.tar.d"), "app.tar: app\n").unwrap();
         let mut make = Command::new("make");
         let output = make.current_dir(folder.path()).output().unwrap();
@@ -402,7 +402,7 @@ fn names_that_make_would_read_otherwise_are_quoted() {
     assert!(make().contains("up to date"), "{}", make());
     for name in names {
         sleep(TICK);
-        // In place: the time of the folder stays.
+        // Written in place: the mtime of the directory does not change.
         fs::write(data.join(name), "2").unwrap();
         let said = make();
         assert!(said.contains("-o app.tar"), "{name}: {said}");
@@ -447,7 +447,7 @@ fn many_images_at_once_do_not_disturb_each_other() {
     let mut command = Command::new("make");
     command.current_dir(folder.path()).arg("-j12").args(&images);
     succeed(command.env("PATH", path_with_slimpack(folder.path())));
-    // Two runs for one output: one of them stays, whole, and nothing beside it.
+    // Two concurrent runs with one output: one image remains, whole, and no temporary file.
     let packs = (0..6).map(|_| {
         let mut command = common::slimpack();
         command

@@ -1,5 +1,5 @@
-//! Every error text of the crate, held against the snapshot `tests/data/messages.snap`: a text that
-//! changes is seen in review, and one without an example fails.
+//! Every error text, checked against the snapshot `tests/data/messages.snap`: a changed text shows
+//! up in review, and a text without an example fails the test.
 
 use crate::{examples, runs, sources};
 use std::fs;
@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 
 use sources::{all_sources, code, sources};
 
-/// Who says it (`Enum::Variant`, or a struct), and the text.
+/// The type of an error (`Enum::Variant`, or a struct), and its text.
 pub(crate) type Told = (String, String);
 
-/// Who says something that no example shows, each with the reason.
+/// Errors without an example, each with the reason.
 const UNREACHED: &[(&str, &str)] = &[];
 
-/// Texts that are not slimpack's own words, and what is not as it would be in these.
+/// Texts that are not slimpack's own, each with how it differs.
 const WORDS_OF_OTHERS: &[(&str, &str)] = &[
     ("ReadError::Io", "begins as the system's texts do"),
     ("LogError::Io", "begins as the system's texts do"),
@@ -102,8 +102,8 @@ fn texts_are_written_in_one_way() {
     }
 }
 
-/// With a word, a number, a quote, a path or an option; or with the name of a variable or of a
-/// tag of ELF files, which are written in capitals.
+/// Whether a text begins with a word, number, quote, path or option, or with the name of a variable
+/// or ELF tag, which are uppercase.
 fn begins_well(text: &str) -> bool {
     let is_name = |word: &str| {
         let is_capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
@@ -113,7 +113,7 @@ fn begins_well(text: &str) -> bool {
     text.starts_with(starts) || is_name(identifier(text))
 }
 
-/// The variants and structs in `code` that have a text of their own.
+/// The variants and structs in `code` that have their own text.
 fn with_text(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut owner = String::new();
@@ -154,7 +154,7 @@ fn declared(line: &str) -> Option<&str> {
     names.next().map(identifier)
 }
 
-/// The name that a text begins with.
+/// The type name that a text begins with.
 fn identifier(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
     &text[..end.unwrap_or(text.len())]

@@ -1,4 +1,4 @@
-//! Libraries that are missing, and who may go without.
+//! Missing libraries, and which of them may be left out.
 
 use crate::{common, packing};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use common::{compile, hello, slimpack, temporary};
 use packing::{pack, refused};
 
-/// Compiles plugins that need a library that is nowhere.
+/// Compiles plugins that need a library that does not exist.
 fn plugins(folder: &Path, names: &[&str]) {
     let soname = "-Wl,-soname,libgone.so.1";
     let gone = compile(
@@ -89,7 +89,7 @@ fn libraries_may_be_missing_by_name() {
         &[&words[..], &["--allow-missing=/lib/libgone.so.1"]].concat(),
     );
     assert!(said.contains("without /"), "{said}");
-    // In a file, as a flag and as a list.
+    // In the config file, as a boolean and as a list.
     let elsewhere = temporary();
     let config = elsewhere.path().join("slimpack.toml");
     for (value, status) in [

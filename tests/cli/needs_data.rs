@@ -1,4 +1,5 @@
-//! Data of libraries, and libraries that are loaded by name: each in a container without and with it.
+//! Data files of libraries, and libraries loaded by name: each run in a container without and with
+//! them.
 
 use crate::{common, packing};
 use std::fs;
@@ -6,13 +7,13 @@ use std::process::Command;
 
 use packing::{Packed, pack, text};
 
-/// What a run in the image prints, with its errors, and whether it succeeds.
+/// The output of a run in the image, errors included, and whether it succeeds.
 fn said(packed: &Packed, words: &[&str]) -> (bool, String) {
     let output = packed.run(words);
     (output.status.success(), text(&output))
 }
 
-/// glibc converts a name with `AI_IDN` by a library that it loads then.
+/// glibc converts a name with `AI_IDN` by a library that it loads at that point.
 #[test]
 fn names_beyond_ascii_are_looked_up_with_libidn2() {
     let tools = ["getent", "/usr/lib/x86_64-linux-gnu/libidn2.so.0"];
@@ -37,12 +38,12 @@ fn names_beyond_ascii_are_looked_up_with_libidn2() {
     let with = pack(&[&base[..], &["--with", "libidn2"]].concat());
     let (is_found, answer) = said(&with, &ask);
     assert!(is_found && answer.contains("127.0.0.7"), "{answer}");
-    // A program that looks names up and knows nothing of it gives no hint.
+    // A program that resolves names but does not contain the word IDN gets no hint.
     let other = pack(&["/usr/bin/logger", "-v"]);
     assert!(!other.said.contains("libidn2"), "{}", other.said);
 }
 
-/// GLib tells what a file is by the database of types.
+/// GLib determines file types from the MIME database.
 #[test]
 fn the_types_of_files_are_a_need_of_glib() {
     let gio = "/usr/lib/x86_64-linux-gnu/libgio-2.0.so.0";
@@ -112,7 +113,7 @@ fn spelling_checkers_need_their_dictionaries() {
     }
 }
 
-/// The loader decides: what it would open is no finding.
+/// The loader decides: a library that it would open is not a finding.
 #[test]
 fn sp401_a_library_that_is_loaded_by_name_and_missing() {
     let folder = common::temporary();
@@ -150,7 +151,7 @@ fn sp401_a_library_that_is_loaded_by_name_and_missing() {
     }
 }
 
-/// Nothing that can be installed makes `ls` a program with plugins.
+/// No package turns `ls` into a program with plugins.
 #[test]
 fn a_need_that_a_program_does_not_have_is_not_to_be_installed() {
     for need in ["plugins", "openssl", "stdlib", "dictionaries"] {
@@ -160,7 +161,7 @@ fn a_need_that_a_program_does_not_have_is_not_to_be_installed() {
     }
 }
 
-/// nginx does not start if its configuration names a user that is unknown.
+/// nginx does not start if its configuration names an unknown user.
 #[test]
 fn users_that_a_configuration_names_come_with_it() {
     if !common::have(&["nginx"]) || !packing::runs_containers() {
@@ -175,7 +176,7 @@ fn users_that_a_configuration_names_come_with_it() {
         "{}",
         with.said
     );
-    // It goes on to what a container without capabilities refuses.
+    // nginx gets past the user, up to an operation that needs capabilities.
     let (_, text) = said(&with, &test);
     assert!(text.contains("syntax is ok"), "{text}");
     assert!(!text.contains("getpwnam"), "{text}");
@@ -187,7 +188,7 @@ fn users_that_a_configuration_names_come_with_it() {
     );
 }
 
-/// As apache's `.load` files name its modules.
+/// The form of the `.load` files that name Apache's modules.
 #[test]
 fn modules_that_a_configuration_names_come_as_libraries() {
     let folder = common::temporary();
@@ -235,14 +236,14 @@ fn modules_that_a_configuration_names_come_as_libraries() {
     let with = pack(&words);
     let has = |path: &std::path::Path| with.has(path.to_str().unwrap().trim_start_matches('/'));
     assert!(has(&module) && has(&inner), "{}", with.said);
-    // What is available is not what is enabled.
+    // A module that is available is not necessarily enabled.
     let listed = format!("{}:/etc/x-available/perl.conf", at("perl.conf").display());
     let other = at("other");
     fs::write(&other, "text\n").unwrap();
     fs::write(at("perl.conf"), format!("Load {}\n", other.display())).unwrap();
     let listed = pack(&[words[0], "--add", &listed]);
     assert!(!listed.has(other.to_str().unwrap().trim_start_matches('/')));
-    // A key is not to be in an image because something names it.
+    // Being named in a file is not enough to put a private key into an image.
     assert!(!has(&closed) && !with.has("usr/bin/perl") && !with.has(&log[1..]));
     let flag = format!("--add {}", closed.display());
     assert!(with.said.contains(&flag), "{}", with.said);
@@ -253,7 +254,8 @@ fn modules_that_a_configuration_names_come_as_libraries() {
     }
 }
 
-/// `su` asks pam_unix whether the account is valid, which starts a helper and looks for its entry.
+/// `su` asks pam_unix whether the account is valid; pam_unix runs a helper, which looks up the
+/// account.
 #[test]
 fn su_of_root_starts_the_shell() {
     if !common::have(&["/bin/su", "chroot", "/usr/sbin/unix_chkpwd"]) || !common::is_root() {

@@ -1,4 +1,4 @@
-//! Needs that are served where they are asked for: standard libraries, plugins, OpenSSL.
+//! Needs that are met only on request: standard libraries, plugins, OpenSSL.
 
 use crate::{common, packing};
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use packing::{pack, refused};
 
-/// A program that holds `text`, installed as `name` in a root with the loader of this machine.
+/// A program that contains `text`, installed as `name` in a root with the loader of this machine.
 fn installed(folder: &Path, name: &str, text: &str) -> (PathBuf, PathBuf) {
     let root = folder.join("root");
     let bin = root.join("usr/bin");
@@ -47,7 +47,7 @@ fn a_standard_library_is_for_interpreters_that_have_one() {
         said.contains("the standard library of Python 3.11 is not installed"),
         "{said}"
     );
-    // The landmark of CPython's own search, above the program.
+    // The landmark that CPython searches for in the directories above the program.
     let library = root.join("usr/lib/python3.11");
     for module in ["json", "collections"] {
         fs::create_dir_all(library.join(module)).unwrap();
@@ -82,7 +82,7 @@ fn node_has_its_library_inside_save_what_a_distribution_took_out() {
 fn python_is_the_one_that_the_environment_was_made_of() {
     let folder = common::temporary();
     let (root, python) = installed(folder.path(), "python3.11", "a");
-    // Another one stands nearer to the root of the tree.
+    // Another standard library is closer to the root of the tree.
     for library in [
         "usr/lib/python3.11",
         "lib/python3.11",
@@ -155,10 +155,10 @@ fn plugins_are_folders_of_the_same_package() {
     let info = root.join("var/lib/dpkg/info");
     fs::create_dir_all(&info).unwrap();
     let flags = ["--with", "plugins"];
-    // Nothing says whose it is.
+    // No record says which package owns the directory.
     let said = refused(2, &words(&root, &program, &flags));
     assert!(said.contains("a directory of their package"), "{said}");
-    // Another package's.
+    // It belongs to another package.
     fs::write(
         info.join("other.list"),
         "/.\n/usr/lib\n/usr/lib/app-plugins\n",
@@ -166,10 +166,10 @@ fn plugins_are_folders_of_the_same_package() {
     .unwrap();
     fs::write(info.join("app.list"), "/.\n/usr/bin\n/usr/bin/app\n").unwrap();
     refused(2, &words(&root, &program, &flags));
-    // A record that is no text.
+    // The record is not text.
     fs::write(info.join("app.list"), [0xff, 0, b'\n', 0xfe]).unwrap();
     refused(2, &words(&root, &program, &flags));
-    // Its own.
+    // It belongs to the package of the program.
     fs::write(
         info.join("app.list"),
         "/.\n/usr/bin/app\n/usr/lib/app-plugins\n",
@@ -183,7 +183,7 @@ fn plugins_are_folders_of_the_same_package() {
     );
     let packed = pack(&words(&root, &program, &flags));
     assert!(packed.has("usr/lib/app-plugins/one.conf"));
-    // Two gigabytes, of which nothing is on the disk.
+    // A sparse file of two gigabytes.
     fs::File::create(data.join("large"))
         .unwrap()
         .set_len(2 << 30)
@@ -208,7 +208,7 @@ fn packages_of_apk_own_files_too() {
     assert!(packed.has("usr/lib/app-plugins/one.conf"));
 }
 
-/// A root with `app`, which holds `/usr/share/app/data`, of a package of its own.
+/// A root with `app`, which names `/usr/share/app/data`, a directory of another package.
 fn data_of_another_package(folder: &Path, status: &str) -> (PathBuf, PathBuf) {
     let (root, program) = installed(folder, "app", "/usr/share/app/data");
     let data = root.join("usr/share/app");
@@ -244,7 +244,7 @@ fn packages_of_one_source_that_need_each_other_are_one() {
     let (root, program) = data_of_another_package(folder.path(), &one);
     let flags = ["--with", "plugins"];
     let packed = pack(&words(&root, &program, &flags));
-    // With what was compiled from it, which no string names.
+    // Including the database compiled from the data, which no string names.
     assert!(packed.has("usr/share/app/data/one") && packed.has("usr/share/app/data.db"));
     for other in [status("other", "app-data"), status("suite", "libapp")] {
         let folder = common::temporary();
@@ -272,7 +272,7 @@ fn lint_names_the_data_that_an_image_lacks() {
         assert_eq!(said.status.code(), Some(i32::from(lacks)), "{text}");
         assert_eq!(text.contains("runs Python 3"), lacks, "{text}");
     }
-    // A program that starts with what it has.
+    // A program that has all it needs.
     let image = folder.path().join("hello.tar");
     common::succeed(
         common::slimpack()
@@ -283,7 +283,7 @@ fn lint_names_the_data_that_an_image_lacks() {
     common::succeed(common::slimpack().args(["lint", "--runtime"]).arg(&image));
 }
 
-/// What `lint --runtime` says of an image that is packed with these words, and its status.
+/// The output of `lint --runtime` on an image packed with these arguments, and its exit status.
 fn runtime(words: &[&str]) -> (String, Option<i32>) {
     let packed = pack(words);
     let said = common::output(
@@ -301,7 +301,7 @@ fn lint_speaks_of_what_the_image_starts() {
     }
     let [python, perl] = ["/usr/bin/python3", "/usr/bin/perl"];
     let hello = common::hello().to_str().unwrap();
-    // However the layer is packed: what a program is, its strings say.
+    // With any compression: the kind of a program shows in its strings.
     for compression in ["--compress=none", "--compress=gzip", "--compress=zstd"] {
         let (said, status) = runtime(&[hello, python, perl, compression]);
         assert_eq!(status, Some(0), "{compression}: {said}");
@@ -313,7 +313,7 @@ fn lint_speaks_of_what_the_image_starts() {
         );
         assert!(!said.contains("Python"), "{said}");
     }
-    // What the entrypoint is told to start counts, too.
+    // A program that the entrypoint is told to start counts, too.
     let words = ["--entrypoint", r#"["/usr/bin/env", "python3"]"#];
     let (said, _) = runtime(&[&["/usr/bin/env", python][..], &words].concat());
     assert!(said.contains("runs Python 3"), "{said}");

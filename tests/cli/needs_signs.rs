@@ -1,4 +1,4 @@
-//! Signs of needs, and where in a program or its libraries they are.
+//! Signs of needs, and where in a program or its libraries they are found.
 
 use crate::{common, packing};
 use std::fs;
@@ -35,7 +35,7 @@ fn a_library_of_the_program_that_converts_gives_a_hint() {
 #[test]
 fn paths_are_found_in_initialized_data_and_in_large_constants() {
     let folder = common::temporary();
-    // A directory that holds nothing but the file that the program names.
+    // A directory that contains only the file named by the program.
     let directory = Path::new("/etc/apt");
     if !directory.is_dir() {
         common::miss("/etc/apt does not exist".to_owned());
@@ -48,7 +48,7 @@ fn paths_are_found_in_initialized_data_and_in_large_constants() {
         int main(void) { return puts(path) + large[1] < 0; }";
     for (name, source) in [("data", data), ("large", large)] {
         let program = common::compile(folder.path(), name, source, &[]);
-        // The directory of a program of that name is its own.
+        // A directory with the name of the program belongs to it.
         let named = folder.path().join("apt");
         let _ = fs::remove_file(&named);
         fs::rename(&program, &named).unwrap();
@@ -75,7 +75,7 @@ fn plugins_may_be_beside_a_library_of_the_same_package_or_be_named_by_another() 
     let folder = common::temporary();
     let root = folder.path().join("root");
     let libraries = root.join("usr/libexec/app");
-    // The library is among the plugins, and names their directory.
+    // The library is in the plugin directory, and names it.
     let library = "#include <stdio.h>\nint own(void) { return puts(\"/usr/libexec/app\") < 0; }";
     let bin = root.join("usr/bin");
     fs::create_dir_all(&bin).unwrap();
@@ -106,28 +106,28 @@ fn plugins_may_be_beside_a_library_of_the_same_package_or_be_named_by_another() 
         "--with",
         "plugins",
     ];
-    // All of one package.
+    // Everything belongs to one package.
     list(
         "app.list",
         "/.\n/usr/bin/app\n/usr/libexec/app\n/usr/libexec/app/libown.so.0\n/usr/libexec/app/plugin.conf\n",
     );
     assert!(pack(&words).has("usr/libexec/app/plugin.conf"));
-    // The library of another package names the directory of the program's.
+    // The library belongs to another package, and names the directory of the program's package.
     list(
         "app.list",
         "/.\n/usr/bin/app\n/usr/libexec/app\n/usr/libexec/app/plugin.conf\n/usr/libexec/app/libown.so.0\n",
     );
     list("libown.list", "/.\n/usr/libexec/app/libown.so.0\n");
     assert!(pack(&words).has("usr/libexec/app/plugin.conf"));
-    // A directory that only libraries of others are in is nobody's plugin directory.
+    // A directory that holds only libraries of other packages is not a plugin directory.
     list("app.list", "/.\n/usr/bin/app\n");
     list("libown.list", "/.\n/usr/libexec\n");
     let said = refused(2, &words);
     assert!(said.contains("a directory of their package"), "{said}");
 }
 
-/// Each interpreter, a script that uses what it starts with, and a part of its library that it starts
-/// without.
+/// Each interpreter, a script that uses only what the interpreter starts with, and a part of its
+/// standard library that is not needed at startup.
 const SCRIPTS: [(&str, &str, &str); 4] = [
     (
         "python3",
@@ -162,13 +162,13 @@ fn a_script_starts_with_nothing_asked_for() {
             "{interpreter}"
         );
         assert!(packed.said.contains("--with stdlib"), "{}", packed.said);
-        // Only what it starts with.
+        // Only what the interpreter starts with.
         assert!(!packed.layer().keys().any(|path| path.contains(absent)));
-        // It needs all that: without, it fails or complains.
+        // All of it is needed: without it, the interpreter fails or complains.
         let bare = pack(&[script.to_str().unwrap(), "--without", "startup"]);
         assert_ne!(packing::text(&bare.run(&[])), "starts /\n", "{interpreter}");
 
-        // One that is added starts, too.
+        // An interpreter that is added starts, too.
         let added = format!("{}:/usr/bin/added", script.display());
         let packed = pack(&["/bin/sh", "--add", &added]);
         let run = packed.run(&["/bin/sh", "-c", "exec added"]);
@@ -185,7 +185,7 @@ fn java_starts_with_nothing_asked_for() {
         let java = [&["/usr/bin/java"], options].concat();
         pack(&java).run(&["/usr/bin/java", "-version"])
     };
-    // The archive of loaded classes only makes it faster.
+    // The class data sharing archive only speeds up startup.
     let here = ["-Xshare:off", "-version"];
     let here = common::output(std::process::Command::new("java").args(here));
     let ended = run(&[]);
@@ -200,7 +200,7 @@ fn a_virtual_environment_that_is_apart_leaves_the_packages_of_its_base() {
         return;
     }
     let folder = common::temporary();
-    // Laid out as by pyenv, uv and the images of python.org: packages are in the library.
+    // The layout of pyenv, uv and the python.org images: packages are inside the standard library.
     let base = folder.path().join("base");
     let library = base.join("lib/python3.11");
     fs::create_dir_all(base.join("bin")).unwrap();
@@ -275,7 +275,7 @@ fn a_program_that_probes_for_certificates_gets_them() {
         return;
     }
     let folder = common::temporary();
-    // Directory and file apart, as openssl-probe has them.
+    // Directory and file name in separate strings, as in openssl-probe.
     let source = "#include <stdio.h>\nint main(void) { puts(\"/etc/ssl\"); \
         return puts(\"certs/ca-certificates.crt\") < 0; }";
     let program = common::compile(folder.path(), "probe", source, &[]);

@@ -1,4 +1,4 @@
-//! What would go wrong later is said while packing, and by lint.
+//! Faults that would show up only later are reported while packing, and by lint.
 
 use crate::common;
 use crate::image_writer;
@@ -47,7 +47,7 @@ fn a_library_to_preload_that_is_not_there_is_told_by_pack_and_by_lint() {
         "once, however many programs there are"
     );
     report.about("SP017", "/lib/libabsent.so");
-    // The loader complains and goes on.
+    // The loader prints an error and continues.
     if let Some(started) = root.start("/usr/bin/app", &[]) {
         assert!(started.is_ok(), "{started:?}");
     }
@@ -173,7 +173,7 @@ fn a_script_is_followed_through_its_variables() {
     }
 }
 
-/// Characters that a terminal acts on, or that hide or reorder others.
+/// Characters that a terminal interprets, or that hide or reorder others.
 fn strange() -> impl Strategy<Value = char> {
     prop_oneof![
         Just('\u{1b}'),
@@ -241,7 +241,7 @@ fn an_archive_that_a_program_carries_is_named() {
         text(&output(slimpack().arg(&path)))
     };
     assert!(!pack("plain", &program).contains("archive"));
-    // A zip archive behind the program, as Python's own module makes it.
+    // A zip archive appended to the program by Python's own module.
     let zip = "import sys, zipfile, os
 with zipfile.ZipFile(sys.argv[1], 'a') as z: z.writestr('data', os.urandom(1 << 17))";
     let carrier = folder.path().join("carrier");
@@ -253,7 +253,7 @@ with zipfile.ZipFile(sys.argv[1], 'a') as z: z.writestr('data', os.urandom(1 << 
     );
     let said = pack("zip", &std::fs::read(&carrier).unwrap());
     assert!(said.contains("contains a zip archive"), "{said}");
-    // Bytes of no known kind; few enough are a signature or padding.
+    // Bytes of an unknown kind; a few are taken for a signature or padding.
     let bytes: Vec<u8> = (0..1 << 17).map(|n: u32| (n % 251) as u8).collect();
     let said = pack("unknown", &[&program[..], &bytes].concat());
     assert!(said.contains("bytes after its sections"), "{said}");

@@ -1,4 +1,4 @@
-//! Images that are written only if they run, why they do not, and what `--fix` adds.
+//! Images that are written only if their tests pass, why tests fail, and what `--fix` adds.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
 use crate::recipes::path_with_slimpack;
 
-/// A script that is a program, with the directory's own path at DIR.
+/// Writes an executable script in which DIR stands for the path of the directory.
 fn script(directory: &Path, source: &str) -> PathBuf {
     let path = directory.join("app");
     let source = source.replace("DIR", directory.to_str().unwrap());
@@ -165,7 +165,7 @@ fn what_a_test_lacks_is_named_and_added() {
         .lines()
         .find_map(|line| line.strip_prefix("fixed: slimpack "))
         .unwrap();
-    // The line that is printed packs the same image at once, with all other options.
+    // The printed command line packs the same image at once, with all other options.
     let before = fs::read(place.join("out.tar")).unwrap();
     fs::remove_file(place.join("out.tar")).unwrap();
     let line = format!("slimpack {fixed}");

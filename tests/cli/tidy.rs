@@ -11,7 +11,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The rows of the table of rooms in ARCHITECTURE.md: a room, what it may use, what it must not do.
+/// The rows of the room table in ARCHITECTURE.md: a room, what it may use, what it must not do.
 fn rooms() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let mut rows = BTreeMap::new();
@@ -38,7 +38,7 @@ fn room_of(path: &Path) -> String {
     let inside = path.strip_prefix(root()).unwrap();
     let mut parts = inside.iter().map(|part| part.to_str().unwrap());
     match parts.next() {
-        // A crate is a room of its own, but for the rooms that it holds beside its first.
+        // A crate is one room, except for the rooms inside it that the table lists separately.
         Some("crates") => {
             let name = parts.next().unwrap();
             let below = parts.nth(1).unwrap();
@@ -55,7 +55,7 @@ fn room_of(path: &Path) -> String {
     }
 }
 
-/// The rooms that a line of code names.
+/// The rooms used by a line of code.
 fn used(line: &str, rooms: &BTreeSet<String>) -> Vec<String> {
     let prefixes = ["crate::", "slimpack_", "pub use slimpack_"];
     let mut found = Vec::new();
@@ -79,7 +79,7 @@ fn used(line: &str, rooms: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
-/// An arrow of the code that the table does not have, if any.
+/// A dependency in the code that is not in the table, if any.
 fn strange_arrow(
     room: &str,
     code: &str,
@@ -117,7 +117,7 @@ fn rooms_use_those_below_them_as_architecture_says() {
     }
     let told: BTreeSet<String> = table.keys().cloned().collect();
     assert_eq!(seen, told, "rooms of the code, and of ARCHITECTURE.md");
-    // An arrow that is added is found.
+    // An added dependency is detected.
     let added = "use crate::lint::Rule;\n";
     assert_eq!(
         strange_arrow("needs", added, &table),
@@ -157,7 +157,7 @@ fn rooms_do_not_do_what_architecture_forbids() {
         let Some((_, forbidden)) = table.get(&room_of(&path)) else {
             continue;
         };
-        // The host's own tree is the one place of its crate that touches the host.
+        // This module is the one place in its crate that touches the host.
         if path.ends_with("vfs/src/host.rs") || path.ends_with("vfs/src/bytes.rs") {
             continue;
         }
@@ -193,8 +193,8 @@ fn every_module_says_what_comes_in_and_what_goes_out() {
     }
 }
 
-/// The type that a line of code defines. An alias that is indented does not count: it is an
-/// associated type, or local to a function.
+/// The type that a line of code defines. An indented alias does not count: it is an associated
+/// type, or local to a function.
 fn defined_type(line: &str) -> Option<&str> {
     let item = line.trim_start();
     let item = match item.strip_prefix("pub") {
@@ -213,7 +213,7 @@ fn defined_type(line: &str) -> Option<&str> {
     (is_type && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
 }
 
-/// Each type that is defined more than once in the code of these files, with every place.
+/// Each type that these files define more than once, with all places.
 fn duplicate_types(files: &[(PathBuf, String)]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (path, code) in files {
@@ -245,7 +245,7 @@ fn no_type_is_defined_twice() {
         "give each type a name of its own:\n{}",
         duplicates.join("\n")
     );
-    // A duplicate that is added is found, with both places.
+    // An added duplicate is detected, with both places.
     let added = [
         ("one.rs", "/// An alias.\ntype Added<T> = Vec<T>;\n"),
         ("other.rs", "    pub(in crate::image) struct Added<'a> {\n"),

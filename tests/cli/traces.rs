@@ -1,4 +1,4 @@
-//! Traced runs: what they add to an image, and what ends them.
+//! Traced runs: what they add to an image, and what aborts them.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
 
-/// slimpack with these words, in a directory.
+/// slimpack with these arguments, in a directory.
 fn run(directory: &Path, words: &[&str]) -> Output {
     output(slimpack().args(words).current_dir(directory))
 }
 
-/// A failed run: its status, and what it printed.
+/// A run that must fail: its exit status and its output.
 fn refused(directory: &Path, words: &[&str]) -> (Option<i32>, String) {
     let said = run(directory, words);
     assert!(!said.status.success(), "{words:?}: {}", text(&said));
     (said.status.code(), String::from_utf8(said.stderr).unwrap())
 }
 
-/// A script that is a program, with one of the directory's own path at DIR.
+/// Writes an executable script in which DIR stands for the path of the directory.
 fn script(directory: &Path, source: &str) -> PathBuf {
     let path = directory.join("app");
     let source = source.replace("DIR", directory.to_str().unwrap());
@@ -209,7 +209,7 @@ fn a_damaged_or_foreign_log_is_refused_with_its_line() {
         );
         assert!(!place.join("out.tar").exists());
     }
-    // A line of any length takes no memory.
+    // A log with a line of any length takes no memory.
     fs::File::create(&log).unwrap().set_len(1 << 33).unwrap();
     let (_, said) = refused(place, &["/bin/true", "--trace-log", "log"]);
     assert!(said.contains("longer than 1048576 bytes"), "{said}");
@@ -266,7 +266,7 @@ fn what_a_run_reads_is_in_the_image_and_what_it_writes_is_not() {
     }
     assert!(root.join("usr/bin/rm").exists());
     assert!(said.contains("--trace-dirs"), "{said}");
-    // What was read is read again.
+    // Restores the files that the run changed and removed.
     fs::write(place.join("data/changed"), "before").unwrap();
     fs::write(place.join("data/gone"), "g").unwrap();
     let (root, said) = traced(
@@ -436,7 +436,7 @@ int main(int count, char **words) {
             "{said}"
         );
     }
-    // What only root may do; the bit has no effect under a tracer.
+    // Needs root; the setuid bit has no effect under a tracer.
     let user = compile(
         place,
         "user",
@@ -476,7 +476,7 @@ fn an_interrupt_ends_the_run_and_leaves_nothing() {
         );
         let status = child.wait().unwrap();
         assert!(!status.success(), "{signal}");
-        // Killed, if init has not yet asked how it ended.
+        // A zombie, if init has not reaped it yet.
         let state =
             fs::read_to_string(format!("/proc/{}/stat", sleeper.trim())).unwrap_or_default();
         assert!(

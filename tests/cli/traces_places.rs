@@ -1,4 +1,4 @@
-//! Traced runs where ptrace is forbidden, and on a terminal; and where their reasons are printed.
+//! Traced runs without ptrace, and on a terminal; and where their reasons are printed.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::{compile, have, output, slimpack, succeed, temporary, text};
 
-/// Executes a command under a seccomp filter that refuses ptrace, as those of container engines do.
+/// Runs a command under a seccomp filter that refuses ptrace, like those of container engines.
 const WITHOUT_PTRACE: &str = r#"
 #include <errno.h>
 #include <linux/filter.h>
@@ -51,7 +51,7 @@ fn a_refused_ptrace_names_the_setting_and_the_way_without_it() {
     }
 }
 
-/// `slimpack trace -o log` of a shell script, in a terminal of its own.
+/// `slimpack trace -o log` of a shell script, in its own terminal.
 fn on_a_terminal(directory: &Path, source: &str) -> Command {
     fs::write(directory.join("run.sh"), source).unwrap();
     let slimpack = env!("CARGO_BIN_EXE_slimpack");
@@ -70,7 +70,7 @@ fn a_traced_command_reads_the_terminal_as_its_foreground_process_group() {
         return;
     }
     let place = temporary();
-    // A `+` marks the foreground; a background process that reads is stopped, and never ends.
+    // `+` marks the foreground process group; a background process that reads is stopped for ever.
     let source = "ps -o stat= -p $$; echo ready; read word < /dev/tty; echo \"got $word\"";
     let mut child = on_a_terminal(place.path(), source).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -104,7 +104,7 @@ fn control_c_ends_a_traced_command_on_its_terminal() {
     stdin.write_all(b"\x03").unwrap();
     let mut rest = String::new();
     out.read_to_string(&mut rest).unwrap();
-    // script ends as its command does: by the signal.
+    // script(1) ends as its command does: by the signal.
     assert_eq!(child.wait().unwrap().code(), Some(128 + 2), "{rest}");
     assert!(!place.path().join("log").exists());
     let state = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
@@ -128,7 +128,7 @@ fn the_reasons_of_a_trace_are_in_the_plan_the_json_and_the_record() {
     let json = pack(&["--json"]);
     assert!(json.contains(reason), "{json}");
     pack(&["-q", "-o", image.to_str().unwrap()]);
-    // It has nothing but the record to answer from.
+    // `why` has only the record in the image.
     let why = succeed(slimpack().arg("why").arg(&image).arg(&data));
     assert!(why.contains(reason), "{why}");
     let record = succeed(slimpack().args(["inspect", "--json"]).arg(&image));
@@ -163,7 +163,7 @@ fn needs_lists_what_a_recorded_run_looked_up() {
         .map(|found| found["path"].as_str().unwrap())
         .collect();
     assert!(paths.contains(&data.as_str()), "{paths:?}");
-    // What the loader finds is no need.
+    // Libraries that the loader finds are not needs.
     assert!(
         paths.iter().all(|path| !path.contains("libc.so")),
         "{paths:?}"

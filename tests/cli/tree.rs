@@ -1,4 +1,4 @@
-//! `slimpack tree`: what it shows of a closure.
+//! `slimpack tree`: how it shows a closure.
 
 use crate::common;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::{compile, fail_with, hello, is_root, output, slimpack, succeed, temporary};
 
-/// A program that finds `libinner.so` through `RUNPATH`, after two folders that have none.
+/// A program that finds `libinner.so` through `RUNPATH`, after two directories without it.
 fn with_library(folder: &Path) -> PathBuf {
     let flags = ["-shared", "-fPIC", "-Wl,-soname,libinner.so"];
     let library = compile(
@@ -156,6 +156,6 @@ fn a_setuid_program_uses_origin_only_where_its_loader_does() {
     fail_with(1, slimpack().arg("tree").arg(&program));
     let text = output(slimpack().arg("tree").arg(&program)).stdout;
     assert!(String::from_utf8_lossy(&text).contains("libinner.so not found"));
-    // An image holds it without the bit, and there it starts.
+    // The image has the library without the bit, so the program starts there.
     succeed(slimpack().arg(&program));
 }

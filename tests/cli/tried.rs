@@ -1,4 +1,4 @@
-//! Images that are run by slimpack itself: what their programs see, and what is left of them.
+//! Images run by slimpack itself: what their programs see, and what a run leaves behind.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{self, compile, have, output, slimpack, succeed, temporary, text};
 
-/// A shell with some commands, as an archive.
+/// An archive with a shell and a few commands.
 fn shell(directory: &Path) -> PathBuf {
     let image = directory.join("shell.tar");
     let mut command = slimpack();
@@ -23,7 +23,7 @@ fn shell(directory: &Path) -> PathBuf {
     image
 }
 
-/// What a script prints in an image.
+/// The output of a script in an image.
 fn tried(image: &Path, options: &[&str], script: &str) -> Output {
     let mut command = slimpack();
     command.args(["run", "-q"]).args(options).arg(image);
@@ -100,7 +100,7 @@ fn a_program_cannot_leave_its_root() {
         said(&image, &["--read-only"], "echo > /dev/shm/x && echo yes"),
         "yes\n"
     );
-    // The network is a loopback interface.
+    // The network is only a loopback interface.
     assert_eq!(said(&image, &[], "ls /sys/class/net"), "lo\n");
     let secret = place.path().join("secret");
     fs::write(&secret, "s").unwrap();
@@ -178,7 +178,7 @@ fn signals_and_statuses_are_passed_on() {
     );
     assert_eq!(run(&["-u", "nosuchuser", path]).status.code(), Some(125));
     assert_eq!(run(&["gone.tar"]).status.code(), Some(125));
-    // One handles it, the other does not.
+    // One script handles the signal, the other does not.
     for (script, signal, status) in [
         (
             "trap 'echo got; exit 5' TERM; echo ready; while :; do sleep 0.1; done",
@@ -207,7 +207,7 @@ fn signals_and_statuses_are_passed_on() {
     assert_eq!(done.status.code(), Some(137), "{}", text(&done));
 }
 
-/// The mounts, processes and temporary files of this machine that a run may leave.
+/// The mounts, processes and temporary files on this machine that a run could leave behind.
 fn traces_of_runs(mark: &str) -> Vec<String> {
     let mut left = Vec::new();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -242,7 +242,7 @@ fn nothing_is_left_of_runs() {
     for _ in 0..runs.unwrap_or(30) {
         succeed(&mut command("sleep 1234.5678 & touch /tmp/x"));
     }
-    // Killed itself, it takes all with it.
+    // When slimpack is killed, everything in the container ends with it.
     let mut child = command("sleep 1234.5678 & sleep 1234.5678")
         .spawn()
         .unwrap();
@@ -341,7 +341,7 @@ fn a_terminal_is_the_programs_own() {
         status == Some(3) && said.contains("/dev/pts/0"),
         "{status:?} {said}"
     );
-    // Without one, the terminal of this machine is not shown.
+    // Without -t, the program does not see the terminal of this machine.
     let (status, said) = inside("");
     assert!(
         status == Some(3) && said.contains("not a tty"),
@@ -413,7 +413,7 @@ fn root_of_a_user_namespace_has_the_user_of_the_image() {
     let place = temporary();
     let image = shell(place.path());
     for (user, expected) in [("0", "0\n"), ("33", "33\n")] {
-        // One user, and groups that it may not choose.
+        // One user, and groups that it may not change.
         let mut command = Command::new("unshare");
         command.args([
             "-Ur",
@@ -433,8 +433,8 @@ fn root_of_a_user_namespace_has_the_user_of_the_image() {
     }
 }
 
-/// Registers qemu for aarch64 in the namespaces of the shell alone (Linux 6.7), then runs its
-/// arguments. Source of magic and mask: qemu-binfmt-conf.sh.
+/// Registers qemu for aarch64 in the namespaces of the shell only (Linux 6.7), then runs its
+/// arguments. Magic and mask are from qemu-binfmt-conf.sh.
 const WITH_EMULATOR: &str = r#"
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 99
 magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'

@@ -16,7 +16,7 @@ fn why(image: &Path, path: &str) -> (i32, Value) {
     (status, serde_json::from_slice(&said.stdout).unwrap())
 }
 
-/// Packs a program of this machine.
+/// Packs an installed program.
 fn packed(folder: &Path, program: &str, flags: &[&str]) -> PathBuf {
     let image = folder.join("image.tar");
     succeed(slimpack().arg(program).arg("-o").arg(&image).args(flags));
@@ -68,7 +68,7 @@ fn each_library_that_the_loader_lists_is_reached_from_the_entrypoint() {
         assert_eq!(first["path"], "/usr/bin/curl", "{object}: {answer}");
         assert_eq!(first["rule"], "entrypoint");
     }
-    // A library asks for another by the name that its own dynamic table has.
+    // A library requests another by the name in its own dynamic table.
     let (_, answer) = why(&image, "/usr/lib/x86_64-linux-gnu/libssl.so.3");
     let chains = answer["chains"].to_string();
     assert!(chains.contains("needed as libssl.so.3"), "{chains}");
@@ -104,7 +104,7 @@ fn what_nobody_needs_is_told_with_its_size() {
             .arg(format!("{}/", root.display())),
     );
     fs::write(root.join("usr/vain"), vec![0; 123_000]).unwrap();
-    // A bare root does not say what it starts.
+    // A bare root directory has no entrypoint.
     let said = fail_with(2, slimpack().arg("why").arg(&root).arg("/usr/vain"));
     assert!(said.contains("--program"), "{said}");
     let mut command = slimpack();
@@ -156,7 +156,7 @@ fn graphs_hold_every_edge_of_the_tree() {
                 .map(|line| line.split(['[', '|']).next().unwrap().to_owned())
                 .collect()
         };
-        // The interpreter's edge is in the graph even where nothing needs it by name.
+        // The graph has the edge to the interpreter even if nothing needs it by name.
         let drawn = pairs(&dot, " -> ").len();
         assert!(
             (edges..=edges + 1).contains(&drawn),

@@ -1,4 +1,4 @@
-//! An authority of the test's own, with a certificate for one name.
+//! A private certificate authority for a test, with a certificate for one name.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes one that says who `name` is.
+    /// Creates one that certifies `name`.
     pub fn of(name: &str) -> Self {
         let folder = common::temporary();
         let openssl = |words: &str| {
@@ -35,7 +35,7 @@ impl Authority {
         Self { folder }
     }
 
-    /// One of its files.
+    /// The path of one of its files.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

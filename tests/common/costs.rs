@@ -1,4 +1,4 @@
-//! What a run costs, counted rather than timed: instructions, system calls, bytes read, bytes held.
+//! The cost of a run, counted rather than timed: instructions, system calls, bytes read, memory.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::process::Command;
 
 use crate::common::{compile, slimpack, temporary};
 
-/// Tools that count.
+/// The measuring tools.
 pub const TOOLS: [&str; 3] = ["valgrind", "strace", "python3"];
 
-/// A run by another program: `strace -o LOG COMMAND...`. On one thread, since idle ones spin.
+/// A run under another program: `strace -o LOG COMMAND...`. On one thread, as idle ones spin.
 fn under(tool: &str, options: &[&str], command: &Command) -> Command {
     let mut run = Command::new(tool);
     run.args(options)
@@ -28,7 +28,7 @@ fn under(tool: &str, options: &[&str], command: &Command) -> Command {
     run
 }
 
-/// Runs to the end; whether it succeeds is asked of the command itself elsewhere.
+/// Runs to the end; other tests check whether the command succeeds.
 fn finish(mut run: Command) -> String {
     let ended = run.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -37,8 +37,8 @@ fn finish(mut run: Command) -> String {
     said
 }
 
-/// Instructions of a run (callgrind), without those of SHA-256, which valgrind's processor has no
-/// instructions for; with `only`, those of one function and what it calls.
+/// Instructions of a run (callgrind), without SHA-256, whose instructions valgrind's processor
+/// lacks; with `only`, those of one function and its callees.
 pub fn instructions(command: &Command, only: Option<&str>) -> u64 {
     let folder = temporary();
     let out = folder.path().join("callgrind.out");
@@ -50,10 +50,10 @@ pub fn instructions(command: &Command, only: Option<&str>) -> u64 {
     sum(&fs::read_to_string(&out).unwrap(), "sha2::")
 }
 
-/// The cost of all functions of a profile but those of one crate.
+/// The cost of all functions in a profile, except those of one crate.
 ///
-/// The format is in valgrind's manual: `fn=(ID) NAME` and lines `POSITION COST`; the line after `calls=`
-/// is what a callee costs, which is counted where the callee is.
+/// The format is in valgrind's manual: `fn=(ID) NAME` and lines `POSITION COST`; the line after
+/// `calls=` is the cost of a callee, which is counted at the callee.
 fn sum(profile: &str, without: &str) -> u64 {
     let mut excluded = std::collections::HashSet::new();
     let (mut is_excluded, mut is_call, mut total) = (false, false, 0);
@@ -83,7 +83,7 @@ fn sum(profile: &str, without: &str) -> u64 {
     total
 }
 
-/// System calls of a run.
+/// The system calls of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Calls {
     pub count: u64,
@@ -93,7 +93,7 @@ pub struct Calls {
     pub written: u64,
 }
 
-/// System calls of a run (strace), without waiting for other threads.
+/// Counts the system calls of a run (strace), except waiting for other threads.
 pub fn calls(command: &Command) -> Calls {
     let folder = temporary();
     let log = folder.path().join("log");
@@ -122,7 +122,7 @@ pub fn calls(command: &Command) -> Calls {
     calls
 }
 
-/// What `inspect` of an image costs, by `measure`.
+/// The cost of an `inspect` of an image, by `measure`.
 pub fn of_inspecting(image: &[u8], measure: impl FnOnce(&Command) -> u64) -> u64 {
     let folder = temporary();
     fs::write(folder.path().join("image"), image).unwrap();
@@ -130,7 +130,7 @@ pub fn of_inspecting(image: &[u8], measure: impl FnOnce(&Command) -> u64) -> u64
     measure(command.args(["inspect", "image"]).current_dir(&folder))
 }
 
-/// The most memory that a run held, in bytes.
+/// The peak memory of a run, in bytes.
 pub fn peak(command: &Command) -> u64 {
     const WAIT: &str = "import os, sys\n\
         child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)\n\
@@ -140,8 +140,8 @@ pub fn peak(command: &Command) -> u64 {
     peak.unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// A program in `folder` that needs `count` libraries, each of which defines `symbols` functions and
-/// refers to those of the one before it.
+/// A program in `folder` that needs `count` libraries, each of which defines `symbols` functions
+/// and refers to those of the previous library.
 pub fn program_of(folder: &Path, count: usize, symbols: usize) -> std::path::PathBuf {
     let name = |library: usize, symbol: usize| format!("f{library}_{symbol}");
     let mut before = Vec::new();

@@ -1,4 +1,4 @@
-//! docker, with a daemon of the test's own.
+//! docker, with a private daemon.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{find, output, succeed, temporary};
 
-/// A docker daemon of the test's own, ended with it.
+/// A private docker daemon, stopped on drop.
 pub struct Docker {
     daemon: Child,
     socket: String,
@@ -22,7 +22,7 @@ impl Docker {
     pub fn start() -> Self {
         let folder = temporary();
         let at = |name: &str| folder.path().join(name);
-        // Paths of Unix sockets are short; the test's folder may not be.
+        // Paths of Unix sockets must be short; the test's directory may be too long.
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let (process, number) = (std::process::id(), STARTED.fetch_add(1, Relaxed));
         let socket = format!("unix:///tmp/slimpack-test-{process}-{number}.sock");
@@ -60,7 +60,7 @@ impl Docker {
         docker
     }
 
-    /// The client.
+    /// A command of the client.
     pub fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.args(["--host", &self.socket]);
@@ -72,12 +72,12 @@ impl Docker {
         &self.socket
     }
 
-    /// What the client prints with these arguments.
+    /// The output of the client with these arguments.
     pub fn run(&self, arguments: &[&str]) -> String {
         succeed(self.command().args(arguments))
     }
 
-    /// Loads an archive; what docker says of it.
+    /// Loads an archive; returns docker's output.
     pub fn load(&self, archive: &Path) -> String {
         let stdin = fs::File::open(archive).unwrap();
         succeed(self.command().arg("load").stdin(stdin))
@@ -89,13 +89,13 @@ impl Drop for Docker {
         let pid = rustix::process::Pid::from_child(&self.daemon);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.daemon.wait();
-        // The vfs driver and the shim leave mounts in places.
+        // The vfs driver and the shim leave mounts behind.
         unmount_below(self.folder.path());
         let _ = fs::remove_file(self.socket.trim_start_matches("unix://"));
     }
 }
 
-/// Undoes what a tool has mounted in a folder of the test's own.
+/// Unmounts what a tool has mounted in a directory of the test.
 pub fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));

@@ -1,5 +1,5 @@
-//! Runs the tests of one target. The standard harness knows only passed and failed once a test has
-//! begun; this one reports a test that misses something of the machine as ignored, with the reason.
+//! Runs the tests of one target. In the standard harness a test, once started, can only pass or
+//! fail; this one reports a test that lacks something on the machine as ignored, with the reason.
 
 use std::cell::RefCell;
 use std::env;
@@ -21,11 +21,11 @@ pub struct Test {
 inventory::collect!(Test);
 
 thread_local! {
-    /// What the test of this thread could not use so far.
+    /// What the current thread's test was missing so far.
     static MISSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Notes that the test cannot run, or not all of it: once it ends, it is reported as ignored for
+/// Notes that the test cannot run, or not completely: when it ends, it is reported as ignored for
 /// this reason, unless it fails.
 ///
 /// # Panics
@@ -43,7 +43,7 @@ pub fn miss(reason: String) {
     });
 }
 
-/// Runs what the command line asks for.
+/// Runs the tests that the command line selects.
 pub fn run() -> ExitCode {
     let tests = inventory::iter::<Test>.into_iter();
     let mut tests: Vec<(&str, fn())> = tests.map(|test| (name(test.path), test.run)).collect();

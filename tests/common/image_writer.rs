@@ -1,5 +1,5 @@
-//! Images made in a test: tars from raw members, the layouts and archives around them, and
-//! what slimpack reads of them.
+//! Images built in a test: tars of raw members, the layouts and archives around them, and what
+//! slimpack reads from them.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 #![allow(clippy::unwrap_used)]
@@ -20,12 +20,12 @@ use tar::{EntryType, Header};
 
 /// The zeros that end a tar.
 pub const END: [u8; 1024] = [0; 1024];
-/// What a descriptor of an image's manifest says.
+/// The media type of an image manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// What a descriptor of another index says.
+/// The media type of an image index.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A member of a tar. Names and links are written as they are, whatever they hold.
+/// A member of a tar. Names and link targets are written as they are, valid or not.
 #[derive(Clone, Debug)]
 pub struct Member {
     pub kind: EntryType,
@@ -34,7 +34,7 @@ pub struct Member {
     pub mode: u32,
     pub owner: (u64, u64),
     pub data: Vec<u8>,
-    /// Records of an extended header of its own.
+    /// Records for a pax extended header.
     pub records: Vec<(String, Vec<u8>)>,
 }
 
@@ -76,13 +76,13 @@ impl Member {
         }
     }
 
-    /// With one more record of an extended header.
+    /// Adds a record to the extended header.
     pub fn record(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.records.push((key.to_owned(), value.as_ref().to_vec()));
         self
     }
 
-    /// Its header, in which long names are cut and checksums are right.
+    /// Its header, with long names cut and a correct checksum.
     pub fn header(&self, format: Format) -> Header {
         let mut header = match format {
             Format::Gnu => Header::new_gnu(),
@@ -92,7 +92,7 @@ impl Member {
         header.set_mode(self.mode);
         header.set_mtime(0);
         header.set_size(self.data.len() as u64);
-        // ustar has no way to say a number this large; the record does.
+        // ustar cannot express a number this large; the pax record can.
         let octal = |number: u64| match format {
             Format::Gnu => number,
             Format::Pax => number.min(0o777_7777),
@@ -122,7 +122,7 @@ impl Member {
                     }
                 }
             }
-            // Whatever can stand in a record does.
+            // Everything that can be a record is one.
             Format::Pax => {
                 records.push(("path".into(), self.name.clone()));
                 if !self.link.is_empty() {
@@ -142,7 +142,7 @@ impl Member {
     }
 }
 
-/// How names and numbers that a plain header cannot hold are written.
+/// How to write names and numbers that a plain header cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Gnu,
@@ -184,7 +184,7 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
     record
 }
 
-/// A whole tar.
+/// A complete tar.
 pub fn tar(members: &[Member], format: Format) -> Vec<u8> {
     let members = members.iter().map(|member| member.blocks(format));
     let mut tar = members.collect::<Vec<_>>().concat();
@@ -197,7 +197,7 @@ pub fn gnu(members: &[Member]) -> Vec<u8> {
     tar(members, Format::Gnu)
 }
 
-/// How a layer is packed.
+/// How a layer is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     None,
@@ -215,12 +215,12 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A layer as it lies in an image.
+/// A layer as stored in an image.
 #[derive(Clone)]
 pub struct Layer {
     pub blob: Vec<u8>,
     pub media_type: &'static str,
-    /// The digest of the tar in it.
+    /// The digest of its tar.
     pub diff_id: String,
 }
 
@@ -241,7 +241,7 @@ impl Layer {
         }
     }
 
-    /// A layer with these members, not compressed.
+    /// An uncompressed layer with these members.
     pub fn of(members: &[Member]) -> Self {
         Self::new(&gnu(members), Packing::None)
     }
@@ -254,15 +254,15 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
-/// Where a layout keeps the blob of a digest.
+/// The path of the blob with this digest in a layout.
 pub fn blob_path(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
 }
 
-/// Names and contents of a layout or of an archive.
+/// The names and contents of the files in a layout or archive.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Adds a blob; its descriptor.
+/// Adds a blob; returns its descriptor.
 pub fn add(files: &mut Files, media_type: &str, blob: &[u8]) -> Value {
     let digest = digest(blob);
     files.insert(blob_path(&digest), blob.to_vec());
@@ -280,8 +280,9 @@ pub fn config(layers: &[Layer]) -> Value {
     })
 }
 
-/// An OCI layout with one image, called `test`. `edit` may change each document (`config`,
-/// `manifest`, `index`) before its digest is taken, so that nothing else is wrong with the image.
+/// An OCI layout with one image, named `test`. `edit` may change each document (`config`,
+/// `manifest`, `index`) before its digest is computed, so that nothing else is wrong with the
+/// image.
 pub fn oci_edited(layers: &[Layer], edit: impl Fn(&str, &mut Value)) -> Files {
     let mut files = Files::new();
     let edited = |document, mut value: Value| {
@@ -315,7 +316,7 @@ pub fn oci(layers: &[Layer]) -> Files {
     oci_edited(layers, |_, _| ())
 }
 
-/// What `docker save` wrote before it wrote layouts: a folder for each layer.
+/// The format of `docker save` before it wrote layouts: a directory for each layer.
 pub fn docker(layers: &[Layer]) -> Files {
     let mut files = Files::new();
     let names = (0..layers.len()).map(|number| format!("{number:064}/layer.tar"));
@@ -340,7 +341,7 @@ pub fn archive(files: &Files) -> Vec<u8> {
     gnu(&members)
 }
 
-/// Writes the files below `folder`.
+/// Writes these files into `folder`.
 pub fn write_folder(files: &Files, folder: &Path) {
     for (name, data) in files {
         let path = folder.join(name);
@@ -349,11 +350,11 @@ pub fn write_folder(files: &Files, folder: &Path) {
     }
 }
 
-/// `path → "file 0644 1:2 content"`, `"link 1:2 target"` or `"folder 0755 0:0"`; names of one
-/// inode tell the first of them.
+/// `path → "file 0644 1:2 content"`, `"link 1:2 target"` or `"folder 0755 0:0"`; names of one inode
+/// show the first of them.
 pub type Tree = BTreeMap<String, String>;
 
-/// A tree of names, of what they name, and of the inode.
+/// A tree of names, the node of each name, and the inode.
 pub fn tree_of(names: Vec<(String, String, u64)>) -> Tree {
     let mut first: HashMap<u64, (String, usize)> = HashMap::new();
     for (path, _, inode) in &names {
@@ -406,7 +407,7 @@ pub fn content(node: &Node) -> Vec<u8> {
     node.open().unwrap().prefix(0, node.size).unwrap()
 }
 
-/// The node at a path without links.
+/// The node at a path that has no symbolic links.
 pub fn node<'i>(image: &'i Image, path: &str) -> &'i Node {
     image.tree.node(path.as_bytes()).unwrap().1
 }
@@ -428,7 +429,7 @@ pub fn tree(image: &Image) -> Tree {
     tree_of(names.collect())
 }
 
-/// The tree of a folder of this machine, as [`tree`] tells it.
+/// The tree of a directory on this machine, in the notation of [`tree`].
 pub fn tree_of_folder(root: &Path) -> Tree {
     let mut names = Vec::new();
     let mut pending = vec![root.to_path_buf()];
@@ -452,7 +453,7 @@ pub fn tree_of_folder(root: &Path) -> Tree {
     tree_of(names)
 }
 
-/// Virtual memory that every run gets along with, in KiB.
+/// Virtual memory that is enough for every run, in KiB.
 pub const MEMORY: u32 = 2_000_000;
 
 /// How a run ended.
@@ -462,8 +463,8 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Runs slimpack in `folder`, in which it must not leave a trace, with `memory` KiB;
-/// `input` is the shell's word for where standard input comes from.
+/// Runs slimpack in `folder`, in which it must leave nothing behind, with `memory` KiB; `input` is
+/// shell syntax for the source of standard input.
 pub fn run(folder: &Path, input: &str, arguments: &[&str], memory: u32) -> Ended {
     let script = format!("ulimit -v {memory} && {input} \"$0\" \"$@\"");
     let names = || {
@@ -479,7 +480,7 @@ pub fn run(folder: &Path, input: &str, arguments: &[&str], memory: u32) -> Ended
             .current_dir(folder)
             .env("TMPDIR", folder)
             .env_remove("CLICOLOR_FORCE")
-            // What threads reserve must not hang on the machine.
+            // The memory that threads reserve must not depend on the machine.
             .envs([("RAYON_NUM_THREADS", "2"), ("MALLOC_ARENA_MAX", "2")]),
     );
     let ended = Ended {
@@ -494,7 +495,7 @@ pub fn run(folder: &Path, input: &str, arguments: &[&str], memory: u32) -> Ended
     ended
 }
 
-/// Inspects an image in a file, with more arguments and less memory.
+/// Inspects an image in a file, with further arguments and less memory.
 pub fn inspect_with(image: &[u8], arguments: &[&str], memory: u32) -> Ended {
     let folder = temporary();
     fs::write(folder.path().join("image"), image).unwrap();
@@ -507,7 +508,7 @@ pub fn inspect(image: &[u8]) -> Ended {
     inspect_with(image, &[], MEMORY)
 }
 
-/// Inspects an image that comes through a pipe.
+/// Inspects an image that arrives through a pipe.
 pub fn inspect_piped(image: &[u8], arguments: &[&str]) -> Ended {
     let folder = temporary();
     fs::write(folder.path().join("image"), image).unwrap();
@@ -525,7 +526,7 @@ pub fn assert_refused(ended: &Ended, name: &str, expected: &str) {
     assert_eq!(stdout, "", "{expected}: something is shown of it");
 }
 
-/// `image` is refused with a message that holds `expected`, from a file and through a pipe.
+/// Fails unless `image` is refused with a message that contains `expected`, from a file and a pipe.
 pub fn refuses_with(image: &[u8], arguments: &[&str], expected: &str) {
     let ended = inspect_with(image, arguments, MEMORY);
     assert_refused(&ended, "image", expected);
@@ -541,7 +542,7 @@ pub fn image_of(members: &[Member]) -> Vec<u8> {
     archive(&oci(&[Layer::of(members)]))
 }
 
-/// An image with a layer of these bytes, whatever they are.
+/// An image with a layer of these bytes, valid or not.
 pub fn image_around(tar: &[u8]) -> Vec<u8> {
     archive(&oci(&[Layer::new(tar, Packing::None)]))
 }
@@ -559,7 +560,7 @@ pub fn member(text: &str) -> Member {
     }
 }
 
-/// The tar of one file with gigabytes of zeros, packed.
+/// The compressed tar of one file of gigabytes of zeros.
 pub fn bomb(gigabytes: u64) -> Vec<u8> {
     let mut header = empty("zeros").header(Format::Gnu);
     header.set_size(gigabytes << 30);
@@ -568,14 +569,14 @@ pub fn bomb(gigabytes: u64) -> Vec<u8> {
     [gzip(header.as_bytes()), zeros, gzip(&END)].concat()
 }
 
-/// Changes a document that nothing names by its digest.
+/// Edits a document that no digest refers to.
 pub fn change(files: &mut Files, name: &str, edit: impl Fn(&mut Value)) {
     let mut value = serde_json::from_slice(&files[name]).unwrap();
     edit(&mut value);
     files.insert(name.into(), value.to_string().into());
 }
 
-/// What umoci makes of layers.
+/// The tree that umoci unpacks from layers.
 pub fn unpacked(layers: &[Layer]) -> Tree {
     let folder = temporary();
     let (layout, bundle) = (folder.path().join("layout"), folder.path().join("bundle"));

@@ -1,4 +1,4 @@
-//! Images of several layers, made by the tools that people use.
+//! Images of several layers, built by common tools.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -9,12 +9,12 @@ use std::process::Command;
 use crate::common::{in_chroot, slimpack, succeed, unpack_layer};
 use crate::docker::Docker;
 
-/// What the scripts of the layers call.
+/// The commands in the layers' scripts.
 const COMMANDS: &[&str] = &[
     "sh", "rm", "mkdir", "ln", "chmod", "chown", "mkfifo", "mknod", "truncate",
 ];
 
-/// The lowest layer: all kinds of nodes, and what the later ones change.
+/// The lowest layer: all kinds of nodes, and the files that later layers change.
 const BASE: &str = r#"
 mkdir -p dev proc sys etc/app opt/data/deep srv/old/below usr/share/doc/tool var/tmp
 for name in one two gone; do echo $name > etc/app/$name; done
@@ -52,7 +52,7 @@ rm -r opt/data; ln -s file opt/data
 rm etc/app/two; ln -s one etc/app/two
 rm var/pipe; echo plain > var/pipe
 "#,
-    // Made anew, changed in place, reached through a link, and one name of several removed.
+    // Created again, changed in place, reached through a link, and one of several names removed.
     r#"
 rm -r srv/old; mkdir srv/old; echo new > srv/old/new
 mkdir lib/extra; echo through > lib/extra/file; echo through > lib/through
@@ -60,7 +60,7 @@ chmod 700 srv; chown 10:20 etc/app/one; chmod 600 etc/app/one
 rm var/first; ln usr/bin/sh usr/bin/again; ln usr/bin/rm usr/bin/remove
 echo more > var/tmp/a; ln var/tmp/a var/tmp/b
 "#,
-    // What the layers above the lowest brought goes, and what they removed comes back.
+    // Additions of the middle layers are removed, and what they removed is restored.
     r#"
 rm -r lib/extra; ln -s ../share lib/extra
 rm opt/data; mkdir opt/data; echo again > opt/data/again
@@ -69,8 +69,8 @@ rm opt/link/inner; rm var/tmp/a
 "#,
 ];
 
-/// The lowest layer as a tar below `folder`: a root in which the scripts can run, packed by
-/// slimpack, with the files of `BASE`.
+/// The lowest layer as a tar in `folder`: a root in which the scripts can run, packed by slimpack,
+/// with the files of `BASE`.
 pub fn base(folder: &Path) -> PathBuf {
     let (packed, root) = (folder.join("packed.tar"), folder.join("root"));
     let commands = COMMANDS.iter().map(|name| Path::new("/bin").join(name));
@@ -100,7 +100,7 @@ pub fn base(folder: &Path) -> PathBuf {
     tar
 }
 
-/// Unpacks a root over a folder.
+/// Unpacks a root over a directory.
 pub fn extract(tar: &Path, root: &Path) {
     succeed(
         Command::new("tar")
@@ -121,14 +121,14 @@ pub fn change(root: &Path, script: &str) {
     );
 }
 
-/// What a program prints that runs in `folder`.
+/// The output of a program that runs in `folder`.
 pub fn run(program: &str, folder: &Path, arguments: &[&str]) -> String {
     succeed(Command::new(program).current_dir(folder).args(arguments))
 }
 
-/// The layers as an image of umoci, `image` in the folder `layout`, with more on top:
-/// one layer replaces what is in a folder, two add to folders, one of them through a link, and
-/// one removes a folder.
+/// The layers as a umoci image, `image` in the directory `layout`, with more on top: one layer
+/// replaces the contents of a directory, two add to directories, one of them through a link, and
+/// one removes a directory.
 pub fn umoci_layout(folder: &Path) -> PathBuf {
     let umoci = |arguments: &[&str]| run("umoci", folder, arguments);
     let image = ["--image", "layout:image"];
@@ -153,7 +153,7 @@ pub fn umoci_layout(folder: &Path) -> PathBuf {
     folder.join("layout")
 }
 
-/// Sets everything that umoci can set of the image in `layout`.
+/// Sets all of the configuration that umoci can set in `layout`.
 pub fn configure(folder: &Path) {
     let arguments = [
         "config",

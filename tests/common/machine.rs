@@ -1,4 +1,4 @@
-//! The ELF files that a machine has, for comparisons with tools that know them too.
+//! The ELF files on this machine, for comparisons with other tools that read ELF.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -9,8 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Programs and libraries below folders, each inode once, sorted: those whose first bytes are
-/// meant.
+/// Programs and libraries in these directories, each inode once, sorted: those whose first bytes
+/// `is_meant` accepts.
 pub fn elf_files(folders: &[&Path], is_meant: fn(&[u8; 20]) -> bool) -> Vec<PathBuf> {
     let (mut seen, mut found) = (HashSet::new(), Vec::new());
     for folder in folders {
@@ -34,7 +34,7 @@ fn below(
         let Ok(metadata) = fs::symlink_metadata(&path) else {
             continue;
         };
-        // Split debug information has the segments of a program and none of its bytes.
+        // A file of split debug information has a program's segments but not their bytes.
         if metadata.is_dir() && !path.ends_with("usr/lib/debug") {
             below(&path, is_meant, seen, found);
         } else if metadata.is_file()
@@ -52,7 +52,7 @@ fn head(path: &Path) -> Option<[u8; 20]> {
     Some(head)
 }
 
-/// `ET_EXEC` or `ET_DYN`.
+/// Whether the type is `ET_EXEC` or `ET_DYN`.
 fn is_linked(head: &[u8; 20]) -> bool {
     let kind = if head[5] == 1 { head[16] } else { head[17] };
     head.starts_with(b"\x7fELF") && matches!(kind, 2 | 3)
@@ -63,7 +63,7 @@ pub fn is_native(head: &[u8; 20]) -> bool {
     head[4..6] == [2, 1] && head[18] == 62
 }
 
-/// Works on all items on two threads; what the work of each thread has come to.
+/// Processes all items on two threads; returns the result of each thread.
 pub fn on_two_threads<T: Sync, R: Send>(
     items: &[T],
     start: impl Fn() -> R + Sync,

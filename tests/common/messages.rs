@@ -1,4 +1,4 @@
-//! An example of every error that can be built from outside, as people read it.
+//! An example of every error that can be constructed from outside the crate, as users read it.
 
 use std::any::type_name;
 use std::error::Error;
@@ -57,7 +57,7 @@ pub fn all() -> Vec<Told> {
     all
 }
 
-/// The text of an error, with the names of its type and of its variant.
+/// The text of an error, with the names of its type and variant.
 fn told<E: Error>(error: E) -> Told {
     let owner = type_name::<E>().rsplit("::").next().unwrap();
     let debug = format!("{error:?}");
@@ -449,7 +449,7 @@ fn reading() -> Vec<Told> {
     ]
 }
 
-/// What is said of words that were typed, and of configurations.
+/// The errors about arguments and configurations.
 fn words() -> Vec<Told> {
     let digest = format!("app@sha256:{}", "0".repeat(64));
     vec![
@@ -571,7 +571,7 @@ fn pack() -> Vec<Told> {
     ]
 }
 
-/// What is said when several programs are packed, or none.
+/// The errors about packing several programs, or none.
 fn pack_of_many() -> Vec<Told> {
     vec![
         told(PackError::NoProgram),

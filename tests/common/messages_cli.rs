@@ -1,4 +1,4 @@
-//! What the binary says where an error cannot be built from outside: one run for each text.
+//! The errors that only the binary can produce: one run for each text.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{common, messages::Told};
 
-/// Words that are refused, in the folder that [`folder`] makes.
+/// Arguments that are refused, in the directory that [`folder`] creates.
 const REFUSED: &[&[&str]] = &[
     &["--config", "./empty.toml"],
     &["--config", "./no-file.toml"],
@@ -121,7 +121,7 @@ pub fn all() -> Vec<Told> {
         "Strip",
         &mut slimpack(&["strip", "./notes", "-o", "out"]),
     ));
-    // Less than a program has is kept of each file.
+    // The limit is less than what is kept of a program.
     let words = ["lint", "./root.tar.gz", "--limit", "kept=4000"];
     told.push(run("Unread", &mut slimpack(&words)));
     let full = File::options().write(true).open("/dev/full").unwrap();
@@ -152,7 +152,7 @@ pub fn all() -> Vec<Told> {
     told
 }
 
-/// A folder with something of everything.
+/// A directory with one file of each kind.
 fn folder() -> tempfile::TempDir {
     let folder = common::temporary();
     let at = |name: &str| folder.path().join(name);
@@ -179,7 +179,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// What stands behind `error: `.
+/// The text after `error: `.
 fn text(stderr: &str, folder: &Path) -> String {
     let text = stderr.strip_prefix("error: ");
     let mut text = text.unwrap_or_else(|| panic!("{stderr}")).to_owned();
@@ -189,11 +189,11 @@ fn text(stderr: &str, folder: &Path) -> String {
     text.trim_end().to_owned()
 }
 
-/// What is said when a signal comes while an image is written.
+/// The message when a signal arrives while an image is being written.
 fn interrupted(folder: &Path) -> String {
     let program = folder.join("large");
     fs::copy(common::hello(), &program).unwrap();
-    // Zeros behind the program: long enough to be caught in the act.
+    // Zeros after the program make packing slow enough to be interrupted.
     let file = File::options().write(true).open(&program).unwrap();
     file.set_len(1 << 28).unwrap();
     let target = folder.join("target");

@@ -1,4 +1,4 @@
-//! What all integration tests share: the built binary, temporary folders, real tools, and
+//! Shared by all integration tests: the built binary, temporary directories, external tools, and
 //! running a packed image.
 
 #![allow(dead_code)] // Each test program uses a part of it.
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 pub use crate::harness::miss;
 
-/// A run of the built binary, with an environment that changes nothing.
+/// A run of the built binary, in a neutral environment.
 pub fn slimpack() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slimpack"));
     for name in [
@@ -28,7 +28,7 @@ pub fn slimpack() -> Command {
     command
 }
 
-/// Runs a command and returns what it printed; panics with all of it when it fails.
+/// Runs a command and returns its standard output; panics with all output if it fails.
 pub fn succeed(command: &mut Command) -> String {
     let output = output(command);
     assert!(
@@ -41,7 +41,7 @@ pub fn succeed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs a command that must end with `status`; returns what it wrote to standard error.
+/// Runs a command that must end with `status`; returns its standard error.
 pub fn fail_with(status: i32, command: &mut Command) -> String {
     let output = output(command);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -53,8 +53,8 @@ pub fn fail_with(status: i32, command: &mut Command) -> String {
 pub fn output(command: &mut Command) -> Output {
     for _ in 0..100 {
         match command.output() {
-            // A test in another thread was between fork and exec while this program was written,
-            // and holds it open for writing until then.
+            // A test in another thread was between fork and exec while this program was being
+            // written, and its child keeps the file open for writing until then.
             Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
@@ -66,13 +66,13 @@ pub fn output(command: &mut Command) -> Output {
     panic!("{command:?} stays open for writing")
 }
 
-/// Both streams of a run.
+/// Both output streams of a run.
 pub fn text(output: &Output) -> String {
     let streams = [&output.stdout, &output.stderr];
     unwrapped(&streams.map(|s| String::from_utf8_lossy(s)).concat())
 }
 
-/// A text whose messages fit 80 columns, each on one line again.
+/// Undoes the wrapping of messages at 80 columns.
 pub fn unwrapped(text: &str) -> String {
     let mut joined = String::new();
     for line in text.split_inclusive('\n') {
@@ -88,8 +88,8 @@ pub fn unwrapped(text: &str) -> String {
     joined
 }
 
-/// Whether all of `tools` are installed. When one is not, the test is [ignored](miss), however it
-/// goes on from here.
+/// Whether all of `tools` are installed. If one is missing, the test is [ignored](miss), whatever
+/// it does next.
 pub fn have(tools: &[&str]) -> bool {
     let missing: Vec<_> = tools.iter().filter(|tool| find(tool).is_none()).collect();
     for tool in &missing {
@@ -98,7 +98,7 @@ pub fn have(tools: &[&str]) -> bool {
     missing.is_empty()
 }
 
-/// What an environment variable of the tests names. When it is not set, the test is
+/// The value of an environment variable for the tests. If it is not set, the test is
 /// [ignored](miss).
 pub fn given(variable: &str) -> Option<PathBuf> {
     let value = std::env::var_os(variable);
@@ -108,7 +108,7 @@ pub fn given(variable: &str) -> Option<PathBuf> {
     value.map(PathBuf::from)
 }
 
-/// Where a tool is installed.
+/// The path of an installed tool.
 pub fn find(tool: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -117,7 +117,7 @@ pub fn find(tool: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Whether this process may run containers. When it may not, the test is [ignored](miss).
+/// Whether this process may run containers. If not, the test is [ignored](miss).
 pub fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
@@ -126,12 +126,12 @@ pub fn is_root() -> bool {
     is_root
 }
 
-/// The C compiler that `cc` found.
+/// The C compiler found by the `cc` crate.
 pub fn c_compiler() -> &'static str {
     compiler(env!("SLIMPACK_TEST_CC"))
 }
 
-/// The C++ compiler that `cc` found.
+/// The C++ compiler found by the `cc` crate.
 pub fn cpp_compiler() -> &'static str {
     compiler(env!("SLIMPACK_TEST_CXX"))
 }
@@ -159,7 +159,7 @@ pub fn compile(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathB
     program
 }
 
-/// A program whose library is gone.
+/// A program whose library was removed.
 pub fn incomplete(folder: &Path) -> PathBuf {
     let flags = ["-shared", "-Wl,-soname,libgone.so"];
     let library = compile(folder, "libgone.so", "int gone;", &flags);
@@ -169,7 +169,7 @@ pub fn incomplete(folder: &Path) -> PathBuf {
     program
 }
 
-/// The program that every introduction begins with.
+/// The hello world of every introduction.
 pub const HELLO: &str = r#"
 #include <stdio.h>
 int main(int argc, char **argv) {
@@ -178,8 +178,8 @@ int main(int argc, char **argv) {
 }
 "#;
 
-/// Whether a process has made something in a folder or has a file of it open: one without a name, until
-/// it is complete.
+/// Whether a process has created a file in a directory or has one open there: an output has no name
+/// until it is complete.
 pub fn has_begun_in(folder: &Path, child: &std::process::Child) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", child.id()));
     let mut open = open.into_iter().flatten().flatten();
@@ -187,7 +187,7 @@ pub fn has_begun_in(folder: &Path, child: &std::process::Child) -> bool {
     open.any(|open| fs::read_link(open.path()).is_ok_and(|path| path.starts_with(&folder)))
 }
 
-/// A folder of its own, removed in the end.
+/// A new directory, removed on drop.
 pub fn temporary() -> tempfile::TempDir {
     tempfile::Builder::new()
         .prefix("slimpack-test-")
@@ -195,13 +195,13 @@ pub fn temporary() -> tempfile::TempDir {
         .unwrap()
 }
 
-/// A node of a layer: what it is, in one line.
+/// A node of a layer, described in one line.
 pub type Nodes = BTreeMap<String, String>;
 
 /// The layer of a packed archive: `path → "file 0755 1234"`, `"link target"` or `"folder 0755"`.
 pub fn layer(archive: &Path) -> Nodes {
     let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
-    // The layer is the first member.
+    // The layer is the first file.
     let first = first_file(&mut outer);
     let mut nodes = Nodes::new();
     for entry in tar::Archive::new(first).entries().unwrap() {
@@ -223,7 +223,7 @@ pub fn layer(archive: &Path) -> Nodes {
     nodes
 }
 
-/// One document of an archive.
+/// One JSON document of an archive.
 pub fn document(archive: &Path, name: &str) -> serde_json::Value {
     let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
     for entry in outer.entries().unwrap() {
@@ -246,26 +246,27 @@ pub fn image_config(archive: &Path) -> serde_json::Value {
 /// The tools that [`run_image`] needs.
 pub const CONTAINER_TOOLS: &[&str] = &["tar", "umoci", "runc"];
 
-/// Runs a packed archive in runc, without network; `arguments` replace its command when
-/// there are any.
+/// Runs a packed archive in runc, without a network; `arguments` replace its command, if there are
+/// any.
 pub fn run_image(archive: &Path, arguments: &[&str]) -> Output {
     let (_folder, mut command) = container(archive, arguments, |_| {});
     output(&mut command)
 }
 
-/// The same, with this machine's network: what listens on its loopback interface is heard.
+/// The same, with this machine's network, so that servers on its loopback interface can be reached.
 pub fn run_image_beside(archive: &Path, arguments: &[&str]) -> Output {
     let (_folder, mut command) = container_beside(archive, arguments);
     output(&mut command)
 }
 
-/// A command that runs a packed archive with this machine's network, while the folder is there.
+/// A command that runs a packed archive with this machine's network, while the directory exists.
 pub fn container_beside(archive: &Path, arguments: &[&str]) -> (tempfile::TempDir, Command) {
     container(archive, arguments, |config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.retain(|namespace| namespace["type"] != "network");
         give_capabilities(config);
-        // The kernel lets nobody mount /sys anew in the network of another.
+        // The kernel refuses to mount sysfs for a network namespace that the container does not
+        // own.
         let mounts = config["mounts"].as_array_mut().unwrap();
         mounts.retain(|mount| {
             mount["destination"] != "/sys" && mount["destination"] != "/sys/fs/cgroup"
@@ -273,18 +274,18 @@ pub fn container_beside(archive: &Path, arguments: &[&str]) -> (tempfile::TempDi
     })
 }
 
-/// Runs a packed archive in runc, without network and with the capabilities of docker.
+/// Runs a packed archive in runc, without a network and with docker's default capabilities.
 pub fn run_image_as_docker(archive: &Path, arguments: &[&str]) -> Output {
     let (_folder, mut command) = container_as_docker(archive, arguments);
     output(&mut command)
 }
 
-/// A command that does so, while the folder is there.
+/// A command that does so, while the directory exists.
 pub fn container_as_docker(archive: &Path, arguments: &[&str]) -> (tempfile::TempDir, Command) {
     container(archive, arguments, give_capabilities)
 }
 
-/// Those that docker and podman give.
+/// The default capabilities of docker and podman.
 fn give_capabilities(config: &mut serde_json::Value) {
     let capabilities = [
         "CAP_CHOWN",
@@ -303,8 +304,8 @@ fn give_capabilities(config: &mut serde_json::Value) {
     }
 }
 
-/// A command that runs a packed archive in runc with docker's capabilities and these, where programs
-/// may gain privileges; the bundle is in the folder.
+/// A command that runs a packed archive in runc with docker's capabilities and these, where
+/// programs may gain privileges; the bundle is in the directory.
 pub fn container_with(archive: &Path, more: &[&str]) -> (tempfile::TempDir, Command) {
     container(archive, &[], |config| {
         give_capabilities(config);
@@ -338,7 +339,7 @@ fn container(
     bundle(&layout, tag.as_str().unwrap(), arguments, change)
 }
 
-/// Runs one image of an OCI layout in runc, without network.
+/// Runs one image of an OCI layout in runc, without a network.
 pub fn run_layout(layout: &Path, tag: &str, arguments: &[&str]) -> Output {
     let (_folder, mut command) = bundle(layout, tag, arguments, |_| {});
     output(&mut command)
@@ -380,8 +381,8 @@ fn bundle(
     (folder, command)
 }
 
-/// A run of `program`, a path inside `root`, with that root as its own. The environment
-/// set on the command is that of the program alone, as `chroot(8)` would not do it.
+/// A run of `program`, a path inside `root`, with that root directory. Unlike with `chroot(8)`, the
+/// environment of the command applies only to the program.
 pub fn in_chroot(root: &Path, program: &Path) -> Command {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program);
@@ -394,14 +395,14 @@ pub fn in_chroot(root: &Path, program: &Path) -> Command {
         unsafe_code,
         reason = "the standard library has no stable way to change the root"
     )]
-    // SAFETY: between fork and exec only two system calls are made.
+    // SAFETY: only two system calls are made between fork and exec.
     unsafe {
         command.pre_exec(enter)
     };
     command
 }
 
-/// `hello`, compiled dynamically once for the whole test program.
+/// `hello`, compiled dynamically once per test binary.
 pub fn hello() -> &'static Path {
     static HELLO_PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, program) = HELLO_PROGRAM.get_or_init(|| {
@@ -412,9 +413,9 @@ pub fn hello() -> &'static Path {
     program
 }
 
-/// What a loader lists (`LD_TRACE_LOADED_OBJECTS`, `--list`): the path of each object in
-/// load order, `! name` for one that is missing. Relative paths start from
-/// `current_dir`. The kernel's own object is left out.
+/// The list printed by a loader (`LD_TRACE_LOADED_OBJECTS`, `--list`): the path of each object in
+/// load order, `! name` for a missing one, without the vDSO. Relative paths start from
+/// `current_dir`.
 pub fn traced_objects(listing: &str, current_dir: &Path) -> Vec<String> {
     let absolute = |path: &str| current_dir.join(path).display().to_string();
     listing
@@ -433,7 +434,7 @@ pub fn traced_objects(listing: &str, current_dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The names in a folder, sorted.
+/// The names in a directory, sorted.
 pub fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -451,7 +452,7 @@ pub fn first_file<R: Read>(archive: &mut tar::Archive<R>) -> tar::Entry<'_, R> {
         .unwrap()
 }
 
-/// Unpacks the layer of an archive into a new folder.
+/// Unpacks the layer of an archive into a new directory.
 pub fn unpack_layer(archive: &Path, folder: &Path) {
     fs::create_dir(folder).unwrap();
     let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());

@@ -1,4 +1,4 @@
-//! Packing in tests: an image with what was said about it, and what runs in it.
+//! Packing in tests: an image with the messages about it, and runs of it.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -16,22 +16,22 @@ pub struct Packed {
     folder: tempfile::TempDir,
     /// The archive.
     pub archive: PathBuf,
-    /// Everything that was said while it was packed.
+    /// All output while it was packed.
     pub said: String,
 }
 
-/// Packs with these words behind `slimpack`; it must succeed.
+/// Packs with these arguments after `slimpack`; must succeed.
 pub fn pack<S: AsRef<OsStr>>(words: &[S]) -> Packed {
     pack_in(Path::new("/"), words)
 }
 
-/// The same, with relative paths from `current_dir`.
+/// The same, with paths relative to `current_dir`.
 pub fn pack_in<S: AsRef<OsStr>>(current_dir: &Path, words: &[S]) -> Packed {
     let mut command = common::slimpack();
     pack_by(command.current_dir(current_dir).args(words))
 }
 
-/// The same, with a command that ends in the words behind `slimpack`.
+/// The same, with a command to which the arguments are added.
 pub fn pack_by(command: &mut Command) -> Packed {
     let folder = common::temporary();
     let archive = folder.path().join("image.tar");
@@ -45,7 +45,7 @@ pub fn pack_by(command: &mut Command) -> Packed {
     }
 }
 
-/// A pack that must end with `status`; what it said. Nothing may have been written.
+/// A pack that must end with `status` and write nothing; returns its output.
 pub fn refused<S: AsRef<OsStr>>(status: i32, words: &[S]) -> String {
     let folder = common::temporary();
     let archive = folder.path().join("image.tar");
@@ -56,7 +56,7 @@ pub fn refused<S: AsRef<OsStr>>(status: i32, words: &[S]) -> String {
     said
 }
 
-/// Whether containers can be run here.
+/// Whether this machine can run containers.
 pub fn runs_containers() -> bool {
     common::is_root() && common::have(common::CONTAINER_TOOLS)
 }
@@ -67,12 +67,12 @@ impl Packed {
         common::layer(&self.archive)
     }
 
-    /// Whether the layer has this path, without the first slash.
+    /// Whether the layer has this path, given without the leading slash.
     pub fn has(&self, path: &str) -> bool {
         self.node(path).is_some()
     }
 
-    /// What the layer has at this path, without the first slash.
+    /// The node at this path of the layer, given without the leading slash.
     pub fn node(&self, path: &str) -> Option<String> {
         let layer = self.layer();
         let folder = format!("{path}/");
@@ -94,7 +94,7 @@ impl Packed {
         panic!("the layer has no {path}\n{}", self.said);
     }
 
-    /// Whether it was said that a need was added.
+    /// Whether the output says that a need was added.
     pub fn added(&self, need: &str) -> bool {
         let mut lines = self
             .said
@@ -103,7 +103,7 @@ impl Packed {
         lines.any(|line| line.split(", ").any(|added| added == need))
     }
 
-    /// The flag of the hint about a script's commands.
+    /// The option in the hint about a script's commands.
     pub fn suggested(&self) -> String {
         let mut words = self.said.split_whitespace();
         let flag = words.find(|word| word.starts_with("commands="));
@@ -111,12 +111,12 @@ impl Packed {
         format!("--with={flag}")
     }
 
-    /// Runs the image; `arguments` replace its command when there are any.
+    /// Runs the image; `arguments` replace its command if there are any.
     pub fn run(&self, arguments: &[&str]) -> Output {
         common::run_image(&self.archive, arguments)
     }
 
-    /// What a run that must succeed prints.
+    /// The output of a run that must succeed.
     pub fn prints(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(
@@ -130,9 +130,9 @@ impl Packed {
     }
 }
 
-/// The program fails in an image without `need`, or answers otherwise than here; with it, it
-/// does as on this machine. `flags` are those of both packs; `-e NAME=VALUE` among them are set
-/// here as well.
+/// In an image without `need`, the program fails or answers differently than here; with it, it does
+/// what it does on this machine. Both packs have `flags`, of which `-e NAME=VALUE` are also set
+/// here.
 pub fn needs(need: &str, program: &Path, flags: &[&str]) -> Packed {
     let program_word = program.to_str().unwrap();
     let mut here = Command::new(program);

@@ -1,4 +1,4 @@
-//! podman, with storage of the test's own.
+//! podman, with private storage.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::{have, is_root, output, slimpack, succeed, text};
 use crate::docker::unmount_below;
 
-/// Options with which containers run on any machine, without network.
+/// Options with which containers run on any machine, without a network.
 const RUN: [&str; 4] = [
     "--network=none",
     "--runtime=runc",
@@ -17,20 +17,20 @@ const RUN: [&str; 4] = [
     "--ulimit=nproc=1024:1024",
 ];
 
-/// Images and containers of the test's own, gone with it.
+/// Private images and containers, removed on drop.
 pub struct Podman(tempfile::TempDir);
 
 impl Podman {
-    /// Empty storage; `None` where podman cannot run.
+    /// Empty storage; `None` if podman cannot run.
     pub fn start() -> Option<Self> {
         if !have(&["podman", "runc"]) || !is_root() {
             return None;
         }
-        // podman refuses a long path for its state.
+        // podman refuses long paths for its state directory.
         Some(Self(tempfile::tempdir_in("/tmp").unwrap()))
     }
 
-    /// A command of podman.
+    /// A podman command.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("podman");
         for name in ["root", "runroot", "tmpdir"] {
@@ -41,12 +41,12 @@ impl Podman {
         command
     }
 
-    /// What podman prints with these arguments.
+    /// The output of podman with these arguments.
     pub fn says(&self, arguments: &[&str]) -> String {
         succeed(&mut self.command(arguments))
     }
 
-    /// Loads an archive; what podman says of it.
+    /// Loads an archive; returns podman's output.
     pub fn load(&self, archive: &Path) -> String {
         self.says(&["load", "-i", archive.to_str().unwrap()])
     }
@@ -68,12 +68,12 @@ impl Podman {
         self.command(&[&["run"], &RUN[..], words].concat())
     }
 
-    /// What a container prints, on both outputs.
+    /// The output of a container, both streams.
     pub fn run(&self, words: &[&str]) -> String {
         text(&output(&mut self.container(&[&["--rm"], words].concat())))
     }
 
-    /// What a command in a running container prints, as soon as it succeeds.
+    /// The output of a command in a running container, retried until it succeeds.
     pub fn once(&self, words: &[&str]) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {

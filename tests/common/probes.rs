@@ -1,8 +1,8 @@
-//! Small C programs, each of which needs one thing beside its libraries.
+//! Small C programs, each of which needs one thing besides its libraries.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
-/// The source of the program of that name.
+/// The source of the program with this name.
 pub fn named(name: &str) -> &'static str {
     let all = [
         ("users", USERS),
@@ -110,7 +110,7 @@ int main(void) {
     return 0;
 }
 "#;
-/// By hand, so that no header is wanted.
+/// Declared by hand, so that no header is needed.
 pub const TERMINAL: &str = r#"
 #include <stdio.h>
 int setupterm(const char *, int, int *);
@@ -189,7 +189,7 @@ int main(void) {
 "#;
 pub const GREET: &str = "const char *greet(void) { return \"greeted\"; }\n";
 
-/// A library or program that opens `libgreet.so.1` and says `notes` in a note.
+/// A library or program that opens `libgreet.so.1` and declares `notes` in an ELF note.
 pub fn opener(notes: &str, function: &str) -> String {
     format!(
         r#"

@@ -1,4 +1,4 @@
-//! The runs of `tests/programs.toml`: what each is, on this machine and packed.
+//! The runs of `tests/programs.toml`: how each is set up, run on this machine, and packed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,10 +16,10 @@ use crate::authority::Authority;
 use crate::common::{self, output, slimpack, succeed};
 use crate::servers::{Server, free_port};
 
-/// The variable that names the folder of packages.
+/// The variable that names the directory of packages.
 pub const TREES: &str = "SLIMPACK_TEST_TREES";
 
-/// Longest that a run may take in its image, in seconds.
+/// The longest that a run may take in its image, in seconds.
 const MAX_SECONDS: &str = "60";
 
 #[derive(Deserialize)]
@@ -29,45 +29,45 @@ struct Table {
     probe: Vec<Probe>,
 }
 
-/// One line of the table.
+/// One entry of the table.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Run {
     pub name: String,
     pub program: String,
-    /// More programs of the image.
+    /// Further programs of the image.
     pub more: Vec<String>,
     pub args: Vec<String>,
     pub env: BTreeMap<String, String>,
-    /// Whom it runs as; root when empty.
+    /// The user that it runs as; root if empty.
     pub user: String,
-    /// What is run in the folder first, on this machine.
+    /// A command to run in the directory first, on this machine.
     pub setup: String,
-    /// A server of this machine that the program speaks to, on PORT.
+    /// A server on this machine that the program connects to, on PORT.
     pub server: String,
-    /// Needs that slimpack hints at.
+    /// The needs for which slimpack prints hints.
     pub with: Vec<String>,
-    /// What it cannot know, as `--add`.
+    /// What slimpack cannot know, as `--add`.
     pub add: Vec<String>,
     /// Why it cannot.
     pub why: String,
-    /// Whether a traced run says what it needs.
+    /// Whether a traced run finds what it needs.
     pub trace: bool,
     pub same: Same,
     pub contains: String,
-    /// Whether it is meant to end with another status than 0.
+    /// Whether it is expected to exit with a status other than 0.
     pub fails: bool,
 }
 
-/// A small program in C, built in several ways: one run for each.
+/// A small C program, built in several ways: one run for each.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Probe {
     name: String,
     source: String,
-    /// What the compiler is told beside it.
+    /// Further flags for the compiler.
     flags: String,
-    /// Of "glibc", "glibc static", "musl" and "musl static".
+    /// Any of "glibc", "glibc static", "musl" and "musl static".
     builds: Vec<String>,
     env: BTreeMap<String, String>,
     with: Vec<String>,
@@ -75,7 +75,7 @@ struct Probe {
     why: String,
 }
 
-/// What has to be the same.
+/// What must be the same.
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Same {
@@ -122,13 +122,13 @@ impl Probe {
     }
 }
 
-/// Who says of servers that they are `localhost`.
+/// The authority that certifies servers as `localhost`.
 fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
     AUTHORITY.get_or_init(|| Authority::of("localhost"))
 }
 
-/// A run in its folder, with its server.
+/// A run in its directory, with its server.
 pub struct Stage {
     pub run: Run,
     pub folder: PathBuf,
@@ -175,9 +175,9 @@ impl Stage {
         stage
     }
 
-    /// Makes the folder as the program finds it: an earlier run may have written there.
+    /// Prepares the directory: an earlier run may have written there.
     pub fn set_up(&self) {
-        // A server keeps what it serves.
+        // The files of a server that is still running are kept.
         if self.server.is_some() {
             return;
         }
@@ -194,7 +194,7 @@ impl Stage {
         succeed(command.current_dir(&self.folder));
     }
 
-    /// What the program does on this machine.
+    /// Runs the program on this machine.
     pub fn here(&self) -> Output {
         let mut command = Command::new(&self.run.program);
         command.args(&self.run.args).env_clear().envs(&self.run.env);
@@ -214,7 +214,7 @@ impl Stage {
         output(&mut command)
     }
 
-    /// Packs the program with its folder; the plan, or what slimpack said.
+    /// Packs the program with its directory; returns the plan, or slimpack's output.
     pub fn pack(&self, flags: &[String], image: &Path) -> Result<Value, String> {
         self.set_up();
         let run = &self.run;
@@ -239,13 +239,13 @@ impl Stage {
         }
     }
 
-    /// A container of the image: without network, unless a server of this machine is spoken to.
+    /// A container of the image: without a network, unless it connects to a server on this machine.
     pub fn container(&self, image: &Path) -> (tempfile::TempDir, Command) {
         let (folder, runc) = match self.server {
             Some(_) => common::container_beside(image, &[]),
             None => common::container_as_docker(image, &[]),
         };
-        // What waits for something that the image lacks would wait for ever.
+        // A program that waits for something that the image lacks would wait for ever.
         let mut command = Command::new("timeout");
         command
             .args(["-s", "KILL", MAX_SECONDS])
@@ -254,12 +254,12 @@ impl Stage {
         (folder, command)
     }
 
-    /// Whether it speaks to a server of this machine.
+    /// Whether it connects to a server on this machine.
     pub fn has_server(&self) -> bool {
         self.server.is_some()
     }
 
-    /// What the program does in the image.
+    /// Runs the program in the image.
     pub fn there(&self, image: &Path) -> Output {
         let (folder, mut command) = self.container(image);
         run(&mut command, folder.path())
@@ -281,9 +281,9 @@ impl Stage {
     }
 }
 
-/// Runs a container in its folder; one that took too long is removed.
+/// Runs a container in its directory; removes it if it took too long.
 pub fn run(container: &mut Command, folder: &Path) -> Output {
-    /// How `timeout` ends when it has killed.
+    /// The exit status of `timeout` after SIGKILL.
     const KILLED: i32 = 137;
     let done = output(container);
     if done.status.code().is_none_or(|code| code == KILLED) {
@@ -298,7 +298,7 @@ pub fn run(container: &mut Command, folder: &Path) -> Output {
 }
 
 impl Run {
-    /// The flags that stand in the table.
+    /// The flags in the table.
     pub fn flags(&self) -> Vec<String> {
         let with = self.with.iter().map(|need| format!("--with={need}"));
         let add = self.add.iter().map(|path| format!("--add={path}"));
@@ -307,7 +307,7 @@ impl Run {
         with.chain(add).chain(trace).collect()
     }
 
-    /// The needs that are asked for, with their arguments.
+    /// The needs that are requested, with their arguments.
     pub fn asked(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.with.iter().map(|need| match need.split_once('=') {
             Some((need, names)) => (need, names.split('+').collect()),

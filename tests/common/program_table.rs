@@ -1,4 +1,4 @@
-//! The table of the README: how each run went, and what all of them come to.
+//! The table of programs: how each run went, and the totals.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,11 +15,11 @@ pub struct Done {
     pub bytes: u64,
     pub stripped: u64,
     pub zstd: u64,
-    /// Bytes of the files that this run can do without.
+    /// Bytes of the files that this run does not need.
     pub spare: u64,
-    /// The needs that the image serves.
+    /// The needs that the image meets.
     pub signs: Vec<String>,
-    /// Hints that were not acted on, and were not needed.
+    /// Hints that were not followed and turned out not to be needed.
     pub vain: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub fn write(mut done: Vec<Done>, file: &Path) {
     fs::write(file, text).unwrap();
 }
 
-/// What slimpack was told beside the program and what it is started with.
+/// The options of slimpack besides the program and its arguments.
 fn told(run: &Run) -> String {
     let flags = run.flags();
     let flags = match flags.is_empty() {

@@ -1,4 +1,4 @@
-//! The recipes of the README, for tests that follow them.
+//! The recipes of the README and the book, for tests that follow them.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// The block of this language that has `mark` in it, in the README or on a page of the book.
+/// The block in this language that contains `mark`, in the README or on a page of the book.
 pub fn readme_block(language: &str, mark: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pages = fs::read_dir(root.join("docs/src")).unwrap();
@@ -27,7 +27,7 @@ pub fn readme_block(language: &str, mark: &str) -> String {
     panic!("neither README nor docs/src has a {language} block with {mark}")
 }
 
-/// A PATH in which `slimpack` is the one under test.
+/// A PATH in which `slimpack` is the binary under test.
 pub fn path_with_slimpack(folder: &Path) -> OsString {
     let tools = folder.join(".bin");
     fs::create_dir_all(&tools).unwrap();

@@ -1,4 +1,4 @@
-//! Images of root folders.
+//! Images of root directories.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ use crate::image_writer::{
 };
 use crate::roots::{Report, Root, lint};
 
-/// Everything below a folder, folders before what is in them, owned by root.
+/// Everything in a directory, parents first, owned by root.
 pub fn members(folder: &Path) -> Vec<Member> {
     let mut members = Vec::new();
     let mut pending = vec![folder.to_path_buf()];
@@ -57,7 +57,7 @@ pub fn layout(layers: &[Layer], edit: impl Fn(&mut Value)) -> Files {
     })
 }
 
-/// What `docker load` takes; `edit` changes the configuration.
+/// An archive for `docker load`; `edit` changes the configuration.
 pub fn docker_archive(tag: &str, layers: &[Layer], edit: impl Fn(&mut Value)) -> Files {
     let mut config = config(layers);
     edit(&mut config);
@@ -73,7 +73,7 @@ pub fn docker_archive(tag: &str, layers: &[Layer], edit: impl Fn(&mut Value)) ->
     files
 }
 
-/// A layout whose index has one image for each of these architectures, which starts
+/// A layout whose index has one image for each of these architectures, each starting
 /// `/usr/bin/app`.
 pub fn index_of(images: &[(&str, &Layer)]) -> Files {
     let mut files = Files::new();
@@ -103,21 +103,21 @@ pub fn index_of(images: &[(&str, &Layer)]) -> Files {
     files
 }
 
-/// Writes an archive of a layout beside the root.
+/// Writes an archive of a layout next to the root.
 pub fn write(root: &Root, files: &Files) -> PathBuf {
     let path = root.beside("image.tar");
     fs::write(&path, archive(files)).unwrap();
     path
 }
 
-/// Lints an image with one layer, the root, whose configuration `edit` changes.
+/// Lints an image whose only layer is the root; `edit` changes its configuration.
 pub fn lint_image(root: &Root, edit: impl Fn(&mut Value)) -> Report {
     let layer = Layer::of(&members(&root.path));
     let path = write(root, &layout(&[layer], edit));
     lint([path])
 }
 
-/// An image that is started with `/app`, a file of its lowest layer.
+/// An image that starts `/app`, a file in its lowest layer.
 pub fn simple() -> Vec<Member> {
     let app = Member {
         mode: 0o755,
@@ -134,7 +134,7 @@ pub fn lint_files(files: &Files) -> Report {
     lint([path])
 }
 
-/// Lints an image with one layer of these members.
+/// Lints an image whose only layer has these members.
 pub fn lint_members(members: Vec<Member>) -> Report {
     lint_files(&oci(&[Layer::of(&members)]))
 }

@@ -1,4 +1,4 @@
-//! Roots made in a test, what lint says of them, and what their own loader does.
+//! Roots built in a test, what lint reports about them, and what their own loader does.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 #![allow(clippy::unwrap_used)]
@@ -19,13 +19,13 @@ use crate::common::{
 /// The compiler for musl.
 pub const MUSL_GCC: &str = "musl-gcc";
 
-/// What `slimpack lint --format json` says.
+/// The output of `slimpack lint --format json`.
 pub struct Report {
     /// The exit status.
     pub status: i32,
     /// The document.
     pub json: Value,
-    /// Errors.
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -43,7 +43,7 @@ pub fn lint<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Report {
     }
 }
 
-/// One line for each finding.
+/// Prints one line per finding.
 impl std::fmt::Debug for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "exit status {}\n{}", self.status, self.stderr)?;
@@ -90,19 +90,19 @@ impl Report {
         }
     }
 
-    /// Fails when a rule has found anything.
+    /// Fails if a rule has findings.
     pub fn is_silent(&self, rule: &str) {
         assert!(self.of(rule).is_empty(), "{rule} is found: {self:?}");
     }
 
-    /// Fails when anything of severity error was found.
+    /// Fails if there is a finding of severity error.
     pub fn has_no_error(&self) {
         assert_eq!(self.json["summary"]["error"], 0, "{self:?}");
         assert_eq!(self.status, 0, "{self:?}");
     }
 }
 
-/// Fails unless `found` has every field of `expected`, with the same value; objects in it are
+/// Fails unless `found` has every field of `expected`, with the same value; nested objects are
 /// compared in the same way.
 pub fn assert_has(found: &Value, expected: &Value) {
     if let Some(difference) = difference(found, expected) {
@@ -119,9 +119,9 @@ fn difference(found: &Value, expected: &Value) -> Option<String> {
     }
 }
 
-/// A root folder of its own.
+/// A temporary root directory.
 pub struct Root {
-    /// The folder, a path without links.
+    /// Its path, without symbolic links.
     pub path: PathBuf,
     compiler: &'static str,
     folder: tempfile::TempDir,
@@ -138,7 +138,7 @@ impl Root {
         }
     }
 
-    /// A root with nothing but an empty `/usr/bin`.
+    /// A root with only an empty `/usr/bin`.
     pub fn empty() -> Self {
         let root = Self::new(c_compiler());
         fs::create_dir_all(root.path.join("usr/bin")).unwrap();
@@ -166,7 +166,7 @@ impl Root {
         Self::empty().with_musl()
     }
 
-    /// The same root with musl's loader too; from here on, everything is built for musl.
+    /// Adds musl's loader; from here on, everything is built for musl.
     pub fn with_musl(mut self) -> Self {
         let loader = "lib/ld-musl-x86_64.so.1";
         self.make_room(loader);
@@ -175,28 +175,28 @@ impl Root {
         self
     }
 
-    /// A path of the root on this machine.
+    /// The path on this machine of a path in the root.
     pub fn at(&self, inside: &str) -> PathBuf {
         self.path.join(inside)
     }
 
-    /// A path beside the root, in the folder that is removed with it.
+    /// A path next to the root, in the directory that is removed with it.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.path.parent().unwrap().join(name)
     }
 
-    /// Writes a file, and the folders above it.
+    /// Writes a file, and creates its parent directories.
     pub fn write(&self, inside: &str, contents: impl AsRef<[u8]>) {
         self.make_room(inside);
         fs::write(self.at(inside), contents).unwrap();
     }
 
-    /// Makes a folder, and those above it.
+    /// Creates a directory, and its parents.
     pub fn folder(&self, inside: &str) {
         fs::create_dir_all(self.at(inside)).unwrap();
     }
 
-    /// Makes a symbolic link.
+    /// Creates a symbolic link.
     pub fn link(&self, inside: &str, target: &str) {
         self.make_room(inside);
         std::os::unix::fs::symlink(target, self.at(inside)).unwrap();
@@ -212,17 +212,17 @@ impl Root {
         fs::remove_file(self.at(inside)).unwrap();
     }
 
-    /// Makes the folders above a path.
+    /// Creates the parent directories of a path.
     pub fn make_room(&self, inside: &str) {
         fs::create_dir_all(self.at(inside).parent().unwrap()).unwrap();
     }
 
-    /// Compiles C for this root. Relative paths among the flags start from the root.
+    /// Compiles C for this root. Relative paths in the flags start from the root.
     pub fn compile(&self, inside: &str, source: &str, flags: &[&str]) {
         self.compile_with(self.compiler, inside, source, flags);
     }
 
-    /// The same with another compiler.
+    /// The same, with another compiler.
     pub fn compile_with(&self, compiler: &str, inside: &str, source: &str, flags: &[&str]) {
         self.make_room(inside);
         let text = self.beside("source.c");
@@ -236,8 +236,8 @@ impl Root {
         );
     }
 
-    /// Compiles a library with one function, which calls others. It is called like the
-    /// file, without `lib` and what stands behind the first dot.
+    /// Compiles a library with one function, which calls others. The function is named after the
+    /// file, without `lib` and without the part after the first dot.
     pub fn library(&self, inside: &str, calls: &[&str], flags: &[&str]) {
         let file = inside.rsplit('/').next().unwrap();
         let name = file.split('.').next().unwrap();
@@ -251,7 +251,7 @@ impl Root {
         self.compile(inside, &source, &flags);
     }
 
-    /// Compiles a program that calls functions of libraries.
+    /// Compiles a program that calls library functions.
     pub fn program(&self, inside: &str, calls: &[&str], flags: &[&str]) {
         let source = format!(
             "{}int main(void) {{ return 0{} < 0; }}",
@@ -266,20 +266,20 @@ impl Root {
         self.lint_with(&[])
     }
 
-    /// Lints the root with further arguments.
+    /// Lints the root, with further arguments.
     pub fn lint_with(&self, arguments: &[&str]) -> Report {
         let arguments = arguments.iter().map(OsStr::new);
         lint(arguments.chain([self.path.as_os_str()]))
     }
 
-    /// Runs a program in the root as its own; what it said. Without the rights to, nothing.
+    /// Runs a program with this root directory; returns its output, or `None` if not permitted.
     pub fn start(&self, program: &str, env: &[(&str, &str)]) -> Option<Result<String, String>> {
         if !is_root() {
             return None;
         }
         let mut command = in_chroot(&self.path, Path::new(program));
         command.env_clear().envs(env.iter().copied());
-        // Loaders ask the kernel in this way for what $ORIGIN is.
+        // Stands in for procfs: loaders read this link to determine $ORIGIN.
         self.link("proc/self/exe", program);
         let ended = command.output();
         fs::remove_dir_all(self.at("proc")).unwrap();
@@ -296,19 +296,19 @@ impl Root {
         })
     }
 
-    /// Fails unless the program starts and ends well.
+    /// Fails unless the program starts and exits successfully.
     pub fn starts(&self, program: &str) {
         self.starts_with(program, &[]);
     }
 
-    /// The same with an environment.
+    /// The same, with these environment variables.
     pub fn starts_with(&self, program: &str, env: &[(&str, &str)]) {
         if let Some(Err(said)) = self.start(program, env) {
             panic!("{program} does not start: {said}");
         }
     }
 
-    /// Fails unless the program does not start, for the reason `why`.
+    /// Fails unless the program fails to start, for the reason `why`.
     pub fn does_not_start(&self, program: &str, why: &str) {
         match self.start(program, &[]) {
             Some(Ok(said)) => panic!("{program} starts: {said}"),
@@ -317,7 +317,7 @@ impl Root {
         }
     }
 
-    /// Fails unless the loader of the program would find all libraries.
+    /// Fails unless the program's loader would find all libraries.
     pub fn finds_all(&self, program: &str, finds: bool) {
         let listed = self.start(program, &[("LD_TRACE_LOADED_OBJECTS", "1")]);
         if let Some(said) = listed {

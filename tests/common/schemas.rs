@@ -1,4 +1,4 @@
-//! The documents of an OCI layout, held against the schemas of the specification.
+//! The documents of an OCI layout, checked against the schemas of the specification.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// Finds the schemas that others refer to, by the last part of their address.
+/// Finds referenced schemas by the last component of their URL.
 struct Neighbours;
 
 impl jsonschema::Retrieve for Neighbours {
@@ -23,7 +23,7 @@ impl jsonschema::Retrieve for Neighbours {
 fn schema(name: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/image-spec");
     let mut schema = read(&folder.join(name));
-    // The address of the draft is written with https, under which nobody knows it.
+    // The schemas name their draft with https, which the validator does not know.
     schema.as_object_mut().unwrap().remove("$schema");
     schema
 }
@@ -47,7 +47,7 @@ fn check(document: &Value, name: &str) {
     assert!(errors.is_empty(), "{name}: {errors:?}\n{document}");
 }
 
-/// Checks the index of a layout and all that it leads to.
+/// Validates the index of a layout and everything that it refers to.
 pub fn check_layout(layout: &Path) {
     check(
         &read(&layout.join("oci-layout")),

@@ -1,4 +1,4 @@
-//! Servers of tests: on this machine's loopback interface, gone with the test.
+//! Test servers, on the loopback interface of this machine, stopped with the test.
 
 #![allow(dead_code)] // Each test program uses a part of it.
 #![allow(clippy::unwrap_used)]
@@ -13,12 +13,12 @@ use std::time::Duration;
 use crate::authority::Authority;
 use crate::common;
 
-/// A server that ends with the test.
+/// A server that is stopped on drop.
 pub struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // As a person ends it, so that runc removes what it made.
+        // Interrupted as from the keyboard, so that runc cleans up.
         let pid = rustix::process::Pid::from_child(&self.0);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.0.wait();
@@ -43,13 +43,13 @@ impl Server {
     }
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A free port on the loopback interface.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// What a server answers to `request`.
+/// The answer of a server to `request`.
 pub fn answer(port: u16, request: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -61,7 +61,7 @@ pub fn answer(port: u16, request: &str) -> String {
     text
 }
 
-/// A server that shows a page over TLS.
+/// A server that serves a page over TLS.
 pub fn page_of(authority: &Authority) -> (Server, u16) {
     let port = free_port();
     let mut command = Command::new("openssl");

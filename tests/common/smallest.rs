@@ -1,7 +1,7 @@
-//! A smallest set of files with which a program still does what it did, found by removal.
+//! A smallest set of files with which a program still works, found by removal.
 //!
-//! Files that a run does not read are taken away first, all together; what is left then by halves.
-//! What stays was needed when it was its turn: without it the run went wrong.
+//! First, all files that a run does not read are removed at once; the others then by halves. A file
+//! that remains was needed when it was tried: without it the run failed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use crate::common::succeed;
 use crate::program_runs::{Stage, run};
 
-/// A container whose files are taken away and put back.
+/// A container whose files are removed and restored.
 struct Trial<'a> {
     stage: &'a Stage,
     here: &'a Output,
@@ -22,7 +22,7 @@ struct Trial<'a> {
     removed: u64,
 }
 
-/// Bytes of the files of an image that its program can do without.
+/// Bytes of the files in an image that its program does not need.
 pub fn spare_bytes(stage: &Stage, image: &Path, here: &Output) -> u64 {
     let (folder, command) = stage.container(image);
     let mut trial = Trial {
@@ -57,7 +57,7 @@ impl Trial<'_> {
         self.folder.path().join("stash")
     }
 
-    /// The run's own folder in the image.
+    /// The run's own directory in the image.
     fn own_folder(&self) -> PathBuf {
         let folder = self.stage.folder.strip_prefix("/").unwrap();
         self.root().join(folder)
@@ -75,7 +75,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The regular files of the image, largest first, without the folder that the run brings.
+    /// The regular files of the image, largest first, without the run's own directory.
     fn files(&self) -> Vec<(PathBuf, u64)> {
         let (mut files, mut pending) = (Vec::new(), vec![self.root()]);
         while let Some(folder) = pending.pop() {
@@ -95,7 +95,7 @@ impl Trial<'_> {
 
     fn works(&mut self) -> bool {
         let there = run(&mut self.command, self.folder.path());
-        // As it was before the run.
+        // Restores what the run changed.
         let (own, kept) = (self.own_folder(), self.folder.path().join("kept"));
         if kept.exists() {
             fs::remove_dir_all(&own).unwrap();
@@ -111,7 +111,7 @@ impl Trial<'_> {
         self.stage.is_same(self.here, &there)
     }
 
-    /// Takes away as many of the files as can be.
+    /// Removes as many of the files as possible.
     fn remove(&mut self, files: &[(PathBuf, u64)]) {
         if files.is_empty() {
             return;

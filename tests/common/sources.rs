@@ -1,9 +1,9 @@
-//! The source files of the crate, for tests about the source itself.
+//! The source files of the workspace, for tests about the source itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every Rust file below a folder, sorted.
+/// Every Rust file in a directory, sorted.
 pub fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -18,7 +18,7 @@ pub fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every Rust file of the program and of the crates beside it that are published, sorted.
+/// Every Rust file of the program and of the published crates, sorted.
 pub fn all_sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = sources(&root.join("src"));

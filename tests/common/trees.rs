@@ -1,4 +1,4 @@
-//! File trees as text: what slimpack shows of an image, a folder on disk, and a tar.
+//! File trees as text: an image as slimpack shows it, a directory on disk, and a tar.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use crate::common::{slimpack, succeed};
 
-/// `path → "file 0755 0:0 1234"`, `"folder 0755 0:0"`, `"link 0:0 target"` or
-/// `"special 0644 0:0"`. Names of one inode also tell the first of them. Bytes that are no
-/// UTF-8 are U+FFFD, as they are in JSON; the root itself is left out.
+/// `path → "file 0755 0:0 1234"`, `"folder 0755 0:0"`, `"link 0:0 target"` or `"special 0644 0:0"`.
+/// Names of one inode also show the first of them. Bytes that are not UTF-8 become U+FFFD, as in
+/// JSON; the root itself is left out.
 ///
-/// The mode of a link and the size of a folder are whatever the file system makes of them.
+/// Modes of links and sizes of directories are left out, as they depend on the file system.
 pub type Tree = BTreeMap<String, String>;
 
-/// A name, what it names, and the number of the inode.
+/// A name, its node, and the inode number.
 type Named = (String, String, u64);
 
 fn tree(names: Vec<Named>) -> Tree {
@@ -56,7 +56,7 @@ pub fn of_image(image: &Value) -> Tree {
     tree(named.collect())
 }
 
-/// The tree of a folder of this machine.
+/// The tree of a directory on this machine.
 pub fn of_folder(root: &Path) -> Tree {
     let mut names = Vec::new();
     let mut pending = vec![root.to_path_buf()];
@@ -86,7 +86,7 @@ pub fn of_folder(root: &Path) -> Tree {
     tree(names)
 }
 
-/// The tree of a tar in which no name stands twice.
+/// The tree of a tar in which no name occurs twice.
 pub fn of_tar(tar: impl Read) -> Tree {
     let mut names: Vec<Named> = Vec::new();
     let mut archive = tar::Archive::new(tar);
@@ -148,12 +148,12 @@ pub fn assert_same(shown: &Tree, expected: &Tree, whose: &str) {
     assert!(!shown.is_empty());
 }
 
-/// The images that `slimpack inspect --json --files` shows.
+/// The images in the output of `slimpack inspect --json --files`.
 pub fn images(inspect: &mut Command) -> Vec<Value> {
     document(inspect)["images"].as_array().unwrap().clone()
 }
 
-/// All that `slimpack inspect --json --files` prints; `inspect` has the rest of the command line.
+/// The output of `slimpack inspect --json --files`; `inspect` has the rest of the command line.
 pub fn document(inspect: &mut Command) -> Value {
     let text = succeed(inspect.args(["--json", "--files"]));
     serde_json::from_str(&text).unwrap()

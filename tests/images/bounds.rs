@@ -1,4 +1,4 @@
-//! Limits hold for the whole run: hostile input that multiplies what one image may cost.
+//! Limits hold for a whole run: hostile input that multiplies the cost of an image.
 
 use crate::{common, image_writer};
 use std::fs;
@@ -10,7 +10,7 @@ use common::{fail_with, hello, names_in, output, slimpack, succeed, temporary, t
 use image_writer::{Files, Layer, Member, archive, gzip};
 use serde_json::json;
 
-/// A run with at most this much memory in mebibytes, for address space.
+/// A run limited to this address space, in MiB.
 fn within(mebibytes: u64, arguments: &[&str]) -> Output {
     let mut command = Command::new("sh");
     let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", mebibytes << 10);
@@ -49,7 +49,7 @@ fn many_entries_that_name_one_large_configuration_hold_it_once() {
     };
     write(2000);
     refused(&path, "--limit images=");
-    // As many as there may be: their layers are missed, and not the memory.
+    // The most images allowed: the error is about their missing layers, not about memory.
     write(400);
     refused(&path, "l0.tar");
 }
@@ -115,7 +115,7 @@ fn a_layer_of_many_images_is_unpacked_once() {
         json!(entries).to_string().into_bytes(),
     );
     fs::write(&path, archive(&files)).unwrap();
-    // The bytes of one layer and a half: read anew for each image they would not do.
+    // One and a half times the bytes of a layer: not enough to read it again for each image.
     let said = text(&output(
         slimpack()
             .arg("lint")
@@ -133,7 +133,7 @@ fn a_layer_of_many_images_is_unpacked_once() {
 fn without_threads_one_does_the_work_and_nothing_is_left() {
     let folder = temporary();
     let program = hello().to_str().unwrap();
-    // No user but root is counted, so the limit is on the address space that stacks take.
+    // RLIMIT_NPROC does not apply to root, so limit the address space that thread stacks need.
     for flags in [&["--compress", "gzip"][..], &["--compress", "zstd"], &[]] {
         let out = folder.path().join("x.tar");
         let words = [&[program, "-q", "-o", out.to_str().unwrap()], flags].concat();
@@ -243,7 +243,7 @@ fn a_root_that_is_swapped_meanwhile_never_gives_a_file_of_the_host() {
         fs::create_dir_all(root.join(path)).unwrap();
     }
     fs::create_dir(&host).unwrap();
-    // The same program needs a library that both places have, with other contents.
+    // One program, with a library that exists in both places with different contents.
     let library = |at: &Path, answer: u32| {
         let source = format!("int answer(void) {{ return {answer}; }}");
         let flags = ["-shared", "-fPIC", "-Wl,-soname,libm2.so"];
@@ -300,7 +300,7 @@ fn sizes_that_only_holes_have_are_refused_or_skipped() {
     let at = |name: &str| folder.path().join(name);
     let sparse = |path: &Path| {
         let file = fs::File::create(path).unwrap();
-        // ext4 has files of up to 16 TiB.
+        // ext4 limits files to 16 TiB.
         file.set_len(1 << 40).unwrap();
     };
     for name in ["one", "two"] {
@@ -340,7 +340,7 @@ fn a_signal_ends_a_compressor_and_leaves_nothing() {
     for name in ["out", "scratch"] {
         fs::create_dir(at(name)).unwrap();
     }
-    // More than any machine compresses before the signal.
+    // More than any machine can compress before the signal.
     let mut state = 1_u64;
     let noise: Vec<u8> = (0..96 << 20)
         .map(|_| {
@@ -384,7 +384,7 @@ fn memory_that_runs_out_is_an_error_and_leaves_nothing() {
     let out = at("x");
     fs::write(at("data"), vec![1; 20 << 20]).unwrap();
     let add = format!("{}:/data", at("data").display());
-    // What is enough for the program itself: below that the system ends it in its own ways.
+    // The memory that the program itself needs: with less, the system kills it in various ways.
     let runs = |mebibytes: &u64| within(*mebibytes, &["--version"]).status.success();
     let least = (8..1024).step_by(4).find(runs).unwrap();
     let mut failed = 0;

@@ -1,4 +1,4 @@
-//! The engine of this machine: images are handed to it, and read from it.
+//! The engine on this machine: images are loaded into it, and read from it.
 
 use crate::{common, docker};
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use common::{fail_with, find, have, hello, is_root, output, slimpack, succeed, temporary};
 use docker::Docker;
 
-/// A PATH with these tools alone.
+/// A PATH with only these tools.
 fn path_with(folder: &Path, tools: &[&str]) -> std::path::PathBuf {
     let path = folder.join(tools.join("-") + "-only");
     fs::create_dir_all(&path).unwrap();
@@ -19,7 +19,7 @@ fn path_with(folder: &Path, tools: &[&str]) -> std::path::PathBuf {
     path
 }
 
-/// A stand-in for a tool that says this and ends with this status.
+/// A fake tool that prints this and exits with this status.
 fn stand_in(folder: &Path, name: &str, script: &str) -> std::path::PathBuf {
     fs::create_dir_all(folder).unwrap();
     let path = folder.join(name);
@@ -54,7 +54,7 @@ fn docker_is_handed_an_image_and_gives_it_back() {
     ]));
     let said = docker.run(&["run", "--rm", "--network=none", "handed:1", "Ada"]);
     assert_eq!(said, "Hello, Ada!\n");
-    // A file as well, when it is asked for.
+    // Also writes a file, if requested.
     succeed(&mut with_docker(&[
         program, "--load", "-t", "handed:2", "-qo", "file.tar",
     ]));
@@ -99,7 +99,7 @@ fn podman_is_handed_the_image_where_docker_does_not_answer() {
         at("run").display()
     );
     fs::write(at("storage.conf"), storage).unwrap();
-    // A docker without a daemon is passed over.
+    // A docker client without a daemon is skipped.
     let path = stand_in(&at("tools"), "docker", "echo 'no daemon' >&2; exit 1");
     symlink(find("podman").unwrap(), path.join("podman")).unwrap();
     let path = std::env::join_paths([
@@ -151,7 +151,7 @@ fn without_an_engine_it_is_said_what_is_missing() {
         said.contains("docker does not respond (is it running?)"),
         "{said}"
     );
-    // An engine that says no in the middle.
+    // An engine that fails halfway.
     let script =
         "[ \"$1\" = version ] && exit 0\nhead -c 100 >/dev/null\necho 'no space' >&2\nexit 3";
     let full = stand_in(&folder.path().join("full"), "docker", script);
@@ -173,7 +173,7 @@ fn a_signal_ends_what_comes_after_the_image_is_written() {
     use std::os::unix::process::ExitStatusExt;
     let folder = temporary();
     let started = folder.path().join("started");
-    // An engine that never comes to an end.
+    // An engine that never finishes.
     let script = format!(
         "[ \"$1\" = version ] && exit 0\ntouch {}\nexec sleep 60",
         started.display()

@@ -1,6 +1,7 @@
-//! Faults that a machine has: full disks, signals, few descriptors, inputs that change, no /proc.
+//! Faults of the machine: full disks, signals, too few descriptors, inputs that change, no /proc.
 //!
-//! Whatever happens, the output is the one before or the whole new one, and nothing is beside it.
+//! Whatever happens, the output is either the previous one or the complete new one, without
+//! leftovers.
 
 use crate::{common, image_writer};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use common::{fail_with, have, hello, is_root, names_in, output, slimpack, succee
 use image_writer::digest;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Every kind of output: a name, and its options. The root directory is replaced.
+/// Every kind of output: a name, and its options. An existing root directory is replaced.
 pub const KINDS: [(&str, &[&str]); 5] = [
     ("image", &[]),
     ("oci-dir", &["--format", "oci-dir"]),
@@ -28,7 +29,7 @@ pub const KINDS: [(&str, &[&str]); 5] = [
     ("zstd", &["--compress", "zstd"]),
 ];
 
-/// Bytes that no compressor makes smaller.
+/// Incompressible bytes.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut bytes = Vec::with_capacity(length + 4);
@@ -42,7 +43,7 @@ fn noise(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Everything below a directory: kind, mode, and content or target.
+/// Everything in a directory: kind, mode, and content or target.
 pub fn snapshot(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut pending = vec![folder.to_path_buf()];
@@ -73,7 +74,7 @@ pub fn pack(out: &Path, flags: &[&str]) -> Command {
     command
 }
 
-/// The words of a pack of `hello` to `out`, for a command that starts it.
+/// The arguments of a pack of `hello` to `out`, for a command that starts it.
 pub fn words<'a>(out: &'a Path, flags: &[&'a str]) -> Vec<&'a OsStr> {
     let first = [OsStr::new(env!("CARGO_BIN_EXE_slimpack")), hello().as_ref()];
     let output = [OsStr::new("-qo"), out.as_ref()];
@@ -105,7 +106,7 @@ fn a_disk_that_is_output_and_scratch_fills_up_and_keeps_what_it_had() {
     fs::create_dir(at("disk")).unwrap();
     fs::write(at("noise"), noise(8 << 20)).unwrap();
     let add = format!("{}:/noise", at("noise").display());
-    // The older output is small enough for the disk, the new one with the noise is not.
+    // The previous output fits on the disk; the new one, with the noise, does not.
     let script = r#"
         mount -t tmpfs -o size=4m none disk || exit 9
         state() { (cd disk; find . -printf '%p %y %m\n' | sort; find . -type f -exec sha256sum {} + | sort); }
@@ -140,13 +141,13 @@ fn a_disk_that_is_output_and_scratch_fills_up_and_keeps_what_it_had() {
     }
 }
 
-/// Whether a file system has files without names.
+/// Whether a file system supports unnamed files (`O_TMPFILE`).
 fn has_unnamed_files(folder: &Path) -> bool {
     use rustix::fs::{Mode, OFlags, open};
     open(folder, OFlags::TMPFILE | OFlags::RDWR, Mode::RWXU).is_ok()
 }
 
-/// Milliseconds from the start to the signal: before the first write, in the midst, after the end.
+/// Milliseconds from the start to the signal: before the first write, while writing, after the end.
 const DELAYS: [u64; 12] = [0, 3, 7, 11, 16, 22, 29, 37, 46, 60, 90, 160];
 
 #[test]
@@ -171,7 +172,8 @@ fn a_signal_at_any_moment_leaves_the_output_before_or_the_whole_new_one() {
             }
             snapshot(&place)
         };
-        // Whether there was an output before is not the same for a layout, whose blobs stay.
+        // A layout keeps the blobs of a previous output, so the result depends on whether there was
+        // one.
         let states = [false, true].map(|has_old| {
             let before = fresh(has_old);
             succeed(&mut pack(&out, &with_noise));
@@ -198,9 +200,10 @@ fn a_signal_at_any_moment_leaves_the_output_before_or_the_whole_new_one() {
                 interrupted += u32::from(!is_done);
                 let found = snapshot(&place);
                 if signal == Signal::KILL {
-                    // Nobody is left who could remove a temporary directory, the blobs of a layout that
-                    // its index does not name yet, or the receipt of a root that is not there yet:
-                    // what was there must be, whole. A file has no name before it is complete.
+                    // After SIGKILL, a temporary directory may remain, blobs of a layout that its
+                    // index does not name yet, or the receipt of a root that does not exist yet.
+                    // What was there before must be intact. A file has no name until it is
+                    // complete.
                     let holds = |state: &BTreeMap<String, String>| {
                         let mut whole = state.iter().filter(|(path, _)| *path != ".x.slimpack");
                         whole.all(|(path, data)| found.get(path) == Some(data))
@@ -213,7 +216,7 @@ fn a_signal_at_any_moment_leaves_the_output_before_or_the_whole_new_one() {
                             && *path != ".x.slimpack"
                     });
                     assert_eq!(beside, None, "{what}");
-                    // The next run onto the output removes what the dead one left.
+                    // The next run with this output removes what the killed one left.
                     if found.keys().any(|path| path.contains(".slimpack-")) {
                         left += 1;
                         succeed(pack(&out, &with_noise).env("TMPDIR", &scratch));
@@ -266,7 +269,7 @@ fn a_fifo_gets_an_image_and_stays() {
             reader.join().unwrap() == fs::read(at("file")).unwrap(),
             "{flags:?}"
         );
-        // A reader that has seen enough has no image.
+        // A FIFO whose reader stops early gets no image.
         let reader = {
             let fifo = at("fifo");
             std::thread::spawn(move || fs::File::open(fifo).unwrap().read(&mut [0; 10]).unwrap())
@@ -277,7 +280,7 @@ fn a_fifo_gets_an_image_and_stays() {
         assert!(is_fifo(), "{flags:?}");
         assert_eq!(names_in(folder.path()), ["fifo", "file"]);
     }
-    // Directories have no place there, and nobody waits for a reader.
+    // Directory formats cannot be written there, and fail without waiting for a reader.
     for format in ["oci-dir", "rootfs"] {
         for target in [&at("fifo"), Path::new("/dev/full")] {
             let said = fail_with(2, &mut pack(target, &["--format", format]));
@@ -299,7 +302,7 @@ fn a_link_that_leads_nowhere_yet_is_followed_by_a_root_directory() {
         names_in(folder.path()),
         [".nowhere.slimpack", "link", "nowhere"]
     );
-    // The receipt is that of the directory, whatever name led to it.
+    // The receipt belongs to the directory, even if a symbolic link led to it.
     succeed(&mut pack(&at("link"), &["--format", "rootfs", "--force"]));
     succeed(&mut pack(
         &at("nowhere"),
@@ -313,7 +316,7 @@ fn a_link_that_leads_nowhere_yet_is_followed_by_a_root_directory() {
     }
 }
 
-/// Changes a file in one way until it is told to stop.
+/// Keeps changing a file in one way until told to stop.
 fn change(path: &Path, way: &str, stop: &AtomicBool) {
     let other = path.with_extension("other");
     let file = || fs::File::options().write(true).open(path).unwrap();
@@ -344,7 +347,7 @@ fn change(path: &Path, way: &str, stop: &AtomicBool) {
     }
 }
 
-/// Whether tar reads an archive and the layer in it, and each blob has its own digest.
+/// Whether tar reads an archive and the layer in it, and each blob matches its digest.
 fn is_well_formed(archive: &Path) {
     succeed(Command::new("tar").arg("-tf").arg(archive));
     let mut outer = tar::Archive::new(fs::File::open(archive).unwrap());
@@ -402,7 +405,7 @@ fn an_input_that_changes_meanwhile_gives_a_whole_image_or_an_error() {
                     assert_eq!(names_in(&at("out")), ["x"], "{way} {turn}");
                 }
             };
-            // The thread has to end, too, when an assertion fails.
+            // The thread must end even if an assertion fails.
             let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             stop.store(true, Ordering::Relaxed);
             failed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -1,5 +1,5 @@
-//! Limits and surroundings that a process cannot choose: descriptors, memory, standard streams, no
-//! /proc, permissions; and that nothing is executed in any of its commands.
+//! Limits and surroundings that a process does not choose: descriptors, memory, standard streams,
+//! no /proc, permissions; and that none of its commands executes anything.
 
 use crate::{common, faults};
 use std::fs;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use common::{fail_with, have, hello, is_root, names_in, output, slimpack, succeed, temporary};
 use faults::{KINDS, is_orderly, pack, snapshot, words};
 
-/// Runs of every kind that read an image, a program or a directory and write at most to `out`.
+/// Runs of every kind that read an image, program or directory and write only to `out`.
 fn runs(folder: &Path, image: &Path) -> Vec<Vec<String>> {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (program, image, out) = (text(hello()), text(image), text(&folder.join("x")));
@@ -43,7 +43,7 @@ fn few_descriptors_are_an_error_and_leave_nothing() {
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("out")).unwrap();
     succeed(&mut pack(&at("image"), &[]));
-    // Below six the trees of failed runs cannot be removed: one descriptor is needed at each level.
+    // With fewer than six, the test cannot remove the trees of failed runs: each level takes one.
     for count in [6, 7, 8, 9, 10, 12, 16] {
         for words in runs(&at("out"), &at("image")) {
             let mut command = Command::new("prlimit");
@@ -74,7 +74,7 @@ fn small_files_leave_the_output_before() {
         succeed(&mut pack(&at("out/x"), flags));
         let before = snapshot(&at("out"));
         let mut command = Command::new("sh");
-        // Other bytes than before, so that it is seen whether they are there.
+        // Other bytes than before, to see whether they were written.
         let other = [flags, &["-e", "A=1"]].concat();
         command
             .args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")])
@@ -145,7 +145,7 @@ fn without_proc_all_is_the_same() {
     for words in runs(folder.path(), &at("image")) {
         let run = |script: &str| {
             let _ = fs::remove_file(at("x")).or_else(|_| fs::remove_dir_all(at("x")));
-            // It remembers the run before.
+            // The receipt of the previous run.
             let _ = fs::remove_file(at(".x.slimpack"));
             let mut command = Command::new("unshare");
             command.args(["--mount", "sh", "-c", script]);
@@ -231,7 +231,7 @@ fn nothing_but_slimpack_itself_is_executed() {
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("out")).unwrap();
     succeed(&mut pack(&at("image"), &["--compress", "gzip"]));
-    // A script that would tell.
+    // A script that leaves a file behind if it is executed.
     let script: PathBuf = at("script");
     fs::write(
         &script,
@@ -270,7 +270,7 @@ fn nothing_but_slimpack_itself_is_executed() {
     assert!(!at("ran").exists());
 }
 
-/// Another run may hold a layout for as long as it likes.
+/// Another run may hold the lock of a layout for any length of time.
 #[test]
 fn a_signal_ends_a_run_that_waits_for_a_layout() {
     let folder = temporary();

@@ -1,7 +1,7 @@
-//! Roots and images whose every path tries to lead out of them.
+//! Roots and images in which every path tries to escape.
 //!
-//! A marker is in files of the host, at the places that links, search paths, includes and shebangs of
-//! generated roots name. Its bytes never reach an image or a stream.
+//! Host files contain a marker, at the places named by the symbolic links, search paths, includes
+//! and shebangs of generated roots. Its bytes must never reach an image or a stream.
 
 use crate::{common, image_writer, root_images};
 use std::fs;
@@ -11,14 +11,14 @@ use std::path::Path;
 use common::{output, slimpack, temporary};
 use slimpack_test_elf::Elf;
 
-/// In every file of the host that a root may try to reach.
+/// In every host file that a root may try to reach.
 const OUTSIDE: &str = "b5d1f3c09e7a4862-outside-8c17d0aa53f94e6b";
-/// In the files that the same paths name inside the root.
+/// In the files at the same paths inside the root.
 const INSIDE: &str = "6fd20b7715ce4a38-inside-e90c4415ab7d2f01";
 const LAYOUTS: u64 = 300;
 const LOADER: &str = "ld-linux-x86-64.so.2";
 
-/// A fixed stream of numbers for each layout (PCG's generator and a part of its mixing).
+/// A fixed random stream for each layout (PCG with a part of its output function).
 struct Dice(u64);
 
 impl Dice {
@@ -39,7 +39,7 @@ impl Dice {
     }
 }
 
-/// The files that are outside, or the same inside, with another token.
+/// The host files, or the same ones inside the root, with this marker.
 fn plant(folder: &Path, token: &str) {
     let marked = |elf: Elf| [elf.bytes(), token.into()].concat();
     let library = |name: &str| {
@@ -69,7 +69,7 @@ fn write(path: &Path, bytes: &[u8]) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A path that names `what` of the host for who forgets the root; `directory` is that of the link.
+/// A path to `what` on the host if the root is ignored; `directory` is that of the symbolic link.
 fn way_out(dice: &mut Dice, host: &Path, what: &str) -> String {
     let host = host.display();
     match dice.roll(8) {
@@ -83,7 +83,7 @@ fn way_out(dice: &mut Dice, host: &Path, what: &str) -> String {
     }
 }
 
-/// A search path of an object.
+/// A search path for an object.
 fn search_path(dice: &mut Dice, host: &Path) -> String {
     let mut parts = Vec::new();
     for _ in 0..=dice.roll(3) {
@@ -121,7 +121,7 @@ fn build(root: &Path, host: &Path, seed: u64) {
     ] {
         fs::create_dir_all(at(path)).unwrap();
     }
-    // Half of the roots have the same path inside, where links may lead.
+    // Half of the roots have files at the same paths inside, where links may lead.
     if dice.coin() {
         plant(&at(host.to_str().unwrap()), INSIDE);
     }
@@ -188,7 +188,7 @@ fn build(root: &Path, host: &Path, seed: u64) {
         link(&way_out(dice, host, "lib"), "lib");
     }
 
-    // There is no cache, so that the configuration of the loader counts.
+    // Without a cache, the loader's configuration decides.
     let line = match dice.roll(4) {
         0 => format!("include {}", way_out(dice, host, "*.conf")),
         1 => "include ld.so.conf.d/*.conf".to_owned(),
@@ -221,7 +221,7 @@ fn build(root: &Path, host: &Path, seed: u64) {
         &at("usr/bin/script"),
         format!("#!{interpreter}\n").as_bytes(),
     );
-    // What globs and directories match.
+    // Files matched by globs and directories.
     write(&at("data/plain"), b"plain");
     for name in ["one", "two"] {
         let what = dice.one(&["secret", "lib/libm1.so", "script", "", "x.conf"]);
@@ -229,14 +229,14 @@ fn build(root: &Path, host: &Path, seed: u64) {
     }
 }
 
-/// Images written of layouts, and those of them that hold a file of the root.
+/// How many images were written of layouts, and how many of them contain a file of the root.
 #[derive(Default)]
 struct Written {
     all: u32,
     of_inside: u32,
 }
 
-/// Asks everything of one layout, in `base`.
+/// Runs every command on one layout, in `base`.
 fn examine(base: &Path, host: &Path, seed: u64, written: &mut Written) {
     let at = |name: &str| base.join(name);
     let (root, out, image) = (at("root"), at("x.tar"), at("image.tar"));
@@ -254,7 +254,7 @@ fn examine(base: &Path, host: &Path, seed: u64, written: &mut Written) {
         2 => [&*secret, "/out/secret"],
         _ => [&*script, "/usr/bin/script"],
     };
-    // The libraries alone, and the script, take turns with what only prints.
+    // Packs of libraries or of the script alternate with commands that only print.
     let turns = match seed / 4 % 2 {
         0 => [
             vec!["tree", "-v", "--root", place, &app],
@@ -315,7 +315,7 @@ fn no_byte_of_the_host_reaches_what_is_made_of_a_root_or_an_image() {
             of_inside += written.of_inside;
         }
     });
-    // The same paths lead to files inside a root: they are followed, and bring those.
+    // The same paths lead to files inside a root: they are followed, and those files are packed.
     assert!(
         all > 200 && of_inside > 100,
         "{all} images, {of_inside} with files of the root"

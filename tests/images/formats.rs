@@ -1,4 +1,4 @@
-//! Every format and compression, in the hands of tools that others wrote.
+//! Every format and compression, checked with other tools.
 
 use crate::{common, docker, schemas};
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const COMPRESSIONS: [&str; 3] = ["none", "gzip", "zstd:5"];
 
-/// Packs `hello` in this format; where it is.
+/// Packs `hello` in this format; returns the path.
 fn pack(folder: &Path, format: &str, compression: &str, more: &[&str]) -> PathBuf {
     let name = format!("{format}-{}", compression.replace(':', "-"));
     let output = folder.join(name);
@@ -25,7 +25,7 @@ fn pack(folder: &Path, format: &str, compression: &str, more: &[&str]) -> PathBu
     output
 }
 
-/// Copies an image into a folder by skopeo, which checks every digest: the layer, unpacked.
+/// Copies an image by skopeo, which verifies every digest, and returns its uncompressed layer.
 fn by_skopeo(source: &str, folder: &Path) -> Vec<u8> {
     let to = folder.join("copied");
     let _ = fs::remove_dir_all(&to);
@@ -54,7 +54,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The layer of the default format.
+/// The layer in the default format.
 fn plain_layer(folder: &Path) -> Vec<u8> {
     let archive = pack(folder, "image", "none", &[]);
     let manifest = common::document(&archive, "manifest.json");
@@ -110,7 +110,7 @@ fn docker_loads_and_imports_every_archive() {
             let said = docker.run(&["run", "--rm", "--network=none", &tag, "Ada"]);
             assert_eq!(said, "Hello, Ada!\n", "{tag}");
         }
-        // docker of Debian 12 loads layers of zstd, and imports no tar of it.
+        // docker in Debian 12 loads zstd layers, but does not import a zstd tar.
         if compression.starts_with("zstd") {
             continue;
         }
@@ -130,7 +130,7 @@ fn umoci_buildah_and_podman_read_layouts_and_archives() {
     let folder = temporary();
     for compression in COMPRESSIONS {
         let layout = pack(folder.path(), "oci-dir", compression, &[]);
-        // umoci of Debian 12 knows no zstd.
+        // umoci in Debian 12 does not support zstd.
         if !compression.starts_with("zstd") {
             let output = common::run_layout(&layout, "latest", &[]);
             assert_eq!(
@@ -151,7 +151,7 @@ fn umoci_buildah_and_podman_read_layouts_and_archives() {
             let source = format!("{transport}:{}", output.display());
             tool("buildah", &["pull", "-q", &source]);
         }
-        // It names the image of a layout after its path, in which names have no capitals.
+        // buildah names the image after the path of its layout, and image names are lowercase.
         let lower = PathBuf::from(format!("/tmp/slimpack-layout-{}", std::process::id()));
         fs::create_dir_all(&lower).unwrap();
         let layout = pack(&lower, "oci-dir", compression, &[]);
@@ -186,7 +186,7 @@ fn the_root_alone_is_the_layer() {
             assert!(listed.contains("usr/local/bin/hello\n"), "{listed}");
         }
     }
-    // A folder by name, without a slash.
+    // With --format, the path of a directory needs no trailing slash.
     let root = pack(folder.path(), "rootfs", "none", &[]);
     assert!(root.join("usr/local/bin/hello").is_file());
 }
@@ -305,7 +305,7 @@ fn a_layout_keeps_its_other_images() {
     let before = tags();
     assert_eq!(before[0], first[0]);
     assert_eq!(before.len(), 3);
-    // The same tag again names the new image, the others stay.
+    // The same tag now names the new image; other tags stay.
     add(&["-t", "app:2", "-e", "A=3"]);
     let after = tags();
     assert_eq!(after.len(), 3);
@@ -327,7 +327,7 @@ fn a_layout_keeps_its_other_images() {
         assert_eq!(listed, ["1", "2", "3"]);
         by_skopeo(&format!("oci:{}:3", layout.display()), folder.path());
     }
-    // Many at once: none is lost.
+    // Many concurrent runs: no image is lost.
     let runs: Vec<_> = (10..18)
         .map(|number| {
             let mut command = slimpack();
@@ -482,7 +482,7 @@ fn force_keeps_what_slimpack_did_not_write_whatever_its_times_say() {
     let said = fail_with(2, &mut pack());
     assert!(said.contains("cannot write one/"), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "x");
-    // One byte of a tree of our own, with its time put back.
+    // One changed byte in a tree that slimpack wrote, with the mtime restored.
     fs::remove_file(&file).unwrap();
     succeed(&mut pack());
     let program = one.join("usr/local/bin/hello");
@@ -534,7 +534,7 @@ fn all_documents_follow_the_schemas_of_the_specification() {
     }
 }
 
-/// The system calls of `trace` that a run makes, by name, in their order.
+/// The system calls in `trace` that a run makes, by name and in order.
 fn calls(trace: &str, words: &[&str]) -> Vec<String> {
     let folder = temporary();
     let log = folder.path().join("log");
@@ -565,7 +565,7 @@ fn with_sync_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_e
         "--sync",
     ];
     let trace = "fsync,fdatasync,linkat,rename,renameat,renameat2";
-    // A file without a name gets one by linkat, and its own by a rename if that is taken.
+    // linkat names an unnamed file; if the name is taken, rename replaces the old one.
     let is_name = |call: &String| call == "linkat" || call.starts_with("rename");
     let calls_with = calls(trace, &words);
     let [bytes, names @ .., directory] = &calls_with[..] else {
@@ -574,7 +574,7 @@ fn with_sync_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_e
     assert_eq!(bytes, "fdatasync");
     assert!(!names.is_empty() && names.iter().all(is_name), "{names:?}");
     assert_eq!(directory, "fsync");
-    // What stays as it is may not be on the disk yet.
+    // An output that is left alone may not have been synced yet.
     let unchanged = calls(trace, &[&words[..], &["--if-changed"]].concat());
     assert_eq!(unchanged, ["fsync", "fsync"]);
     let without = calls(trace, &words[..4]);

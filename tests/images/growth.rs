@@ -1,5 +1,5 @@
-//! Ten times the input costs ten times as much, and no more: calls, bytes read and bytes held are counted,
-//! not seconds.
+//! Ten times the input costs at most ten times as much: system calls, bytes read and memory are
+//! counted, not seconds.
 
 use crate::{common, costs};
 use std::fs;
@@ -8,14 +8,14 @@ use std::process::Command;
 
 use common::{have, hello, slimpack, succeed, temporary};
 
-/// What one item may cost at ten times as many, relative to what it costs at first.
+/// The most that an item may cost with ten times as many, relative to its first cost.
 const MOST: f64 = 1.3;
 
-/// Bytes of one item in an archive that are read when it does not fit into the first read.
+/// Bytes read for each item of an archive that does not fit into the first read.
 const BYTES: f64 = 2048.0;
 
-/// Checks what the commands for 1, `count` and ten times as many items cost. Held may be `held` bytes for
-/// each item.
+/// Compares the costs of commands for 1, `count` and ten times as many items. Each item may take
+/// `held` bytes of memory.
 fn assert_linear(what: &str, count: usize, held: u64, command: impl Fn(usize) -> Command) {
     if !have(&costs::TOOLS) {
         return;
@@ -33,7 +33,7 @@ fn assert_linear(what: &str, count: usize, held: u64, command: impl Fn(usize) ->
             costs[number].saturating_sub(one[number]) as f64 / (items - 1) as f64
         };
         let (small, large) = (each(&few, count), each(&many, 10 * count));
-        // A few items fit into one read; more are read as they are.
+        // A few items fit into one read; more need further reads.
         let slack = if figure == "bytes read" { BYTES } else { 1.0 };
         assert!(
             large <= MOST * small + slack,
@@ -86,7 +86,7 @@ fn programs_of_one_image_cost_the_same_each() {
         command.args(["-q", "-o", &out]).args(&names[..count]);
         command
     });
-    // A batch is given back before the next is read.
+    // The memory of one batch is freed before the next is read.
     assert_linear("tree", 30, 16 << 10, |count| {
         let mut command = slimpack();
         command.arg("tree").args(&names[..count]);
@@ -110,7 +110,7 @@ fn files_that_are_added_cost_the_same_each() {
         let mut command = slimpack();
         command.arg(hello()).args(["-q", "-o", out]);
         command.arg("--add").arg(format!("{data}:/data"));
-        // Which would take more of the first read than a file.
+        // Package records would take more of the first read than a file does.
         command.arg("--without=package-records");
         command
     };
@@ -130,18 +130,18 @@ fn files_that_are_added_cost_the_same_each() {
     }
 }
 
-/// A traced run holds each path once, however often it is looked up.
+/// A traced run stores each path once, however often it is looked up.
 #[test]
 fn memory_of_a_trace_grows_with_distinct_paths_only() {
     const FEW: usize = 10_000;
-    /// What one path may take, in bytes, and how much a run takes more or less than another.
+    /// Bytes that one path may take, and how much the memory of two runs may differ.
     const EACH: u64 = 400;
     const NOISE: u64 = 2 << 20;
     if !have(&["python3"]) {
         return;
     }
     let folder = temporary();
-    // Looks up COUNT names, of which DISTINCT differ.
+    // Looks up COUNT names, DISTINCT of which are different.
     let source = r#"
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,7 +195,7 @@ fn holes_of_a_file_are_holes_of_the_archive() {
     assert!(stream.status().unwrap().success());
     succeed(Command::new("cmp").arg(at("file")).arg(at("stream")));
     assert!(fs::metadata(at("file")).unwrap().len() > 256 << 20);
-    // Not the blocks, which are reserved where there is room for them.
+    // Counts bytes written rather than blocks, which may be preallocated.
     if have(&costs::TOOLS) {
         let calls = costs::calls(&pack(at("again").to_str().unwrap()));
         assert!(calls.written < 16 << 20, "{calls:?}");

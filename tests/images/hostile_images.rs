@@ -1,5 +1,5 @@
-//! Images that mean harm: `inspect` ends in bounded time and memory, with one clear message or
-//! with warnings, and writes nothing.
+//! Hostile images: `inspect` ends in bounded time and memory, with one clear message or with
+//! warnings, and writes nothing.
 
 use crate::{common, costs, image_writer};
 use std::fs;
@@ -11,14 +11,14 @@ use image_writer::*;
 use serde_json::{Value, json};
 use tar::EntryType;
 
-/// The paths of the only image.
+/// The paths in the only image.
 fn paths(image: &[u8]) -> Vec<String> {
     let ended = inspect_with(image, &["--json", "--files"], MEMORY);
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
     common::strings(&report["images"][0]["tree"], "path")
 }
 
-/// Members; what is said of the last one; which paths there are.
+/// Members; the message about the last one; the resulting paths.
 const NAMES: &str = "\
 ../x            | points outside the root; it is left out                           |
 a/../../x       | points outside the root; it is left out                           |
@@ -81,7 +81,7 @@ fn links_out_of_the_root_stay_inside_and_devices_are_only_counted() {
     assert!(text.contains(expected), "{text}");
 }
 
-/// A header with other bytes in one of its fields.
+/// A header with other bytes in one field.
 fn with_field(at: usize, field: &[u8]) -> Vec<u8> {
     let mut header = empty("x").header(Format::Gnu);
     header.as_mut_bytes()[at..at + field.len()].copy_from_slice(field);
@@ -166,12 +166,12 @@ fn limits_are_for_all_layers_together_and_named_when_they_are_reached() {
     assert_refused(&ended, ".", "more than 4 files");
 }
 
-/// Instructions that `inspect` of an image takes.
+/// Instructions of an `inspect` of an image.
 fn instructions(image: &[u8]) -> u64 {
     costs::of_inspecting(image, |command| costs::instructions(command, None))
 }
 
-/// Asserts that ten times the `count` cost less than `factor` times the instructions.
+/// Fails unless ten times `count` costs less than `factor` times the instructions.
 fn assert_cost(factor: u64, count: usize, image: impl Fn(usize) -> Vec<u8>) {
     if !have(&costs::TOOLS) {
         return;
@@ -179,7 +179,7 @@ fn assert_cost(factor: u64, count: usize, image: impl Fn(usize) -> Vec<u8>) {
     let start = instructions(&image_of(&[]));
     let cost = |count: usize| instructions(&image(count)).saturating_sub(start);
     let (few, many) = (cost(count), cost(10 * count));
-    // Where hardly anything happens, figures vary by a part of what the start of a process takes.
+    // If there is little work, figures vary by part of the startup cost of the process.
     let is_cheap = many < factor * few + start / 4;
     assert!(
         is_cheap,
@@ -218,7 +218,7 @@ fn the_map_of_a_sparse_file_costs_no_more_than_its_length() {
 #[test]
 fn a_sparse_file_costs_no_more_than_what_is_stored_of_it() {
     assert_cost(4, 1 << 30, |size| {
-        // Files of one size are compared.
+        // Files of equal size are compared.
         let files = ["one", "two"].map(|name| {
             let file = empty(name).record("GNU.sparse.map", "");
             file.record("GNU.sparse.size", size.to_string())
@@ -233,7 +233,7 @@ fn what_is_named_many_times_is_read_once() {
         "schemaVersion": 2, "layers": [],
         "config": {"mediaType": "application/x", "digest": digest(b""), "size": 0},
     });
-    // Blanks behind JSON are allowed.
+    // JSON may be followed by white space.
     let other = format!("{other}{}", " ".repeat(1 << 18));
     assert_read_once(|count| {
         let mut files = oci(&[Layer::of(&[])]);
@@ -248,7 +248,7 @@ fn what_is_named_many_times_is_read_once() {
     assert_read_once(|count| archive(&oci(&vec![layer.clone(); count])));
 }
 
-/// Asserts that what is named a hundred times is read no more often than what is named ten times.
+/// Fails unless what is named a hundred times is read no more often than what is named ten times.
 fn assert_read_once(image: impl Fn(usize) -> Vec<u8>) {
     if !have(&costs::TOOLS) {
         return;
@@ -334,7 +334,7 @@ fn indexes_that_name_each_other_or_nest_without_end_are_an_error() {
         let index = json!({"schemaVersion": 2, "manifests": [descriptor]});
         index.to_string().into_bytes()
     };
-    // Nobody can make a circle whose digests are right.
+    // A cycle with correct digests is impossible.
     let names = ["a", "b"].map(|name| digest(name.as_bytes()));
     let of = |number: usize| json!({"mediaType": INDEX, "digest": names[number], "size": 2});
     for others in [[1, 0], [0, 1]] {
@@ -353,7 +353,7 @@ fn indexes_that_name_each_other_or_nest_without_end_are_an_error() {
     refuses(&archive(&files), "its indexes are nested more than 8 deep");
 }
 
-/// An image of one small layer, one document of which was changed before its digest was taken.
+/// An image with one small layer, in which a document was edited before its digest was computed.
 fn edited(document: &str, pointer: &str, new: &Value) -> Vec<u8> {
     let layer = Layer::of(&[empty("x")]);
     archive(&oci_edited(&[layer], |this, value| {
@@ -363,7 +363,7 @@ fn edited(document: &str, pointer: &str, new: &Value) -> Vec<u8> {
     }))
 }
 
-/// A document, what is changed in it, and what is said of it. `NONE` is the digest of nothing.
+/// A document, an edit, and the expected message. `NONE` is the digest of no bytes.
 const DOCUMENTS: &str = r#"
 index    | /manifests/0/digest | "sha256:../../../etc/passwd" | its index.json cannot be read: 
 index    | /manifests/0/digest | "sha256:12"    | its index.json cannot be read: 
@@ -411,7 +411,7 @@ fn documents_that_do_not_fit_the_rest_are_refused() {
         };
         refuses(&image, &columns[3][1..]);
     }
-    // A blob under the name of another.
+    // A blob under the digest of another.
     let layer = Layer::of(&[]);
     let mut files = oci(std::slice::from_ref(&layer));
     let name = blob_path(&digest(&layer.blob));
@@ -456,14 +456,14 @@ fn what_is_no_image_or_layer_is_named() {
 #[test]
 fn an_archive_that_is_cut_off_is_never_shown() {
     let files = oci(&[Layer::of(&[Member::file("x", [b'x'; 700])])]);
-    // The documents come first, so that what is left is known for an image.
+    // The documents come first, so that the rest is recognized as an image.
     let members = files
         .iter()
         .rev()
         .map(|(name, data)| Member::file(name, data));
     let whole = gnu(&members.collect::<Vec<_>>());
     let end = whole.len() - END.len();
-    // A tar with the first member alone may be a root.
+    // A tar that holds only the first member may be taken for a root.
     for cut in (0..end - 512)
         .step_by(160)
         .filter(|cut| !(543..=1024).contains(cut))

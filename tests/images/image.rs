@@ -1,4 +1,4 @@
-//! The bytes of an image: the same whatever surrounds the pack, and right by the
+//! The bytes of an image: independent of the environment of the pack, and correct by the
 //! specification.
 
 use crate::common;
@@ -24,7 +24,7 @@ fn the_bytes_do_not_depend_on_what_surrounds_the_pack() {
     let out = first.path().join("out.tar");
     succeed(slimpack().arg(&program).arg("-o").arg(&out));
 
-    // Another folder, umask, locale, time zone, time stamp, mode and kind of path.
+    // Another directory, umask, locale, time zone, timestamp, mode and kind of path.
     let other = second.path().join("app");
     fs::copy(hello(), &other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o6711)).unwrap();
@@ -43,7 +43,7 @@ fn the_bytes_do_not_depend_on_what_surrounds_the_pack() {
         "the archives differ"
     );
 
-    // The stream has the same bytes as the file.
+    // Standard output receives the same bytes as the file.
     let streamed = common::output(slimpack().arg(&program).args(["-o", "-"]));
     assert!(
         fs::read(&out).unwrap() == streamed.stdout,
@@ -74,7 +74,7 @@ fn source_date_epoch_is_the_time_of_everything() {
     }
 }
 
-/// Every digest and size in an archive, checked against the bytes.
+/// Checks every digest and size in an archive against the bytes.
 fn validate(archive: &Path) {
     let mut blobs = std::collections::BTreeMap::new();
     for entry in tar::Archive::new(fs::File::open(archive).unwrap())
@@ -137,7 +137,7 @@ fn every_digest_and_size_is_that_of_the_bytes() {
     let out = folder.path().join("out.tar");
     succeed(slimpack().arg(hello()).arg("-o").arg(&out));
     validate(&out);
-    // A program beyond the size from which a second thread hashes.
+    // A program larger than the size from which a second thread hashes.
     let large = compile(folder.path(), "large", HELLO, &["-static"]);
     fs::File::options()
         .write(true)
@@ -266,7 +266,7 @@ fn images_of_one_tag_and_different_names_share_a_layout() {
         "docker.io/library/ls:latest",
     ];
     assert_eq!(names(), both);
-    // The tag stays that of the first; the second goes by its whole name.
+    // The tag still names the first image; the second has its full name.
     let entrypoint = |reference: &str| {
         let image = format!("oci:{}:{reference}", layout.display());
         let said = succeed(Command::new("skopeo").args(["inspect", "--config", &image]));
@@ -278,7 +278,7 @@ fn images_of_one_tag_and_different_names_share_a_layout() {
     };
     assert_eq!(entrypoint("latest"), "/bin/ls");
     assert_eq!(entrypoint("cat:latest"), "/bin/cat");
-    // Packed again, each replaces itself.
+    // Packed again, each image replaces its older self.
     pack("/bin/cat");
     pack("/bin/ls");
     assert_eq!(names(), both);
@@ -293,7 +293,7 @@ fn holes_of_a_file_are_zeros_in_the_image() {
     let data = folder.path().join("data");
     let file = fs::File::create(&data).unwrap();
     file.set_len(20 << 20).unwrap();
-    // Data in the middle, in a piece that begins with zeros, and at the very end.
+    // Data in the middle, in a block that begins with zeros, and at the very end.
     for offset in [(5 << 20) + 7, (9 << 20) - 1, (20 << 20) - 1] {
         file.write_all_at(b"x", offset).unwrap();
     }
@@ -318,7 +318,8 @@ fn holes_of_a_file_are_zeros_in_the_image() {
     }
 }
 
-/// One image of several, by each way of naming it: what `skopeo inspect` finds is what each verb reads.
+/// One of several images, by each way to select it: each command reads the one that `skopeo
+/// inspect` reads.
 #[test]
 #[expect(clippy::too_many_lines, reason = "one scenario")]
 fn one_image_of_several_is_chosen_by_its_name() {
@@ -354,7 +355,7 @@ fn one_image_of_several_is_chosen_by_its_name() {
         &format!("oci:{layout}:latest"),
         &format!("docker-archive:{}:a:1", archive.display()),
     ]);
-    // Docker's own archives hold several images: the members of two are put into one.
+    // docker archives may contain several images: merge the members of two.
     let cat = folder.path().join("cat.tar");
     skopeo(&[
         "copy",
@@ -432,7 +433,7 @@ fn one_image_of_several_is_chosen_by_its_name() {
         }
     }
 
-    // Every verb that reads images, and `--from`.
+    // Every command that reads images, and `--from`.
     let cat = format!("{layout}#cat");
     let slim = folder.path().join("slim.tar");
     let depfile = folder.path().join("slim.d");
@@ -447,7 +448,7 @@ fn one_image_of_several_is_chosen_by_its_name() {
         read(&slim.display().to_string()),
         serde_json::json!(["/bin/cat"])
     );
-    // Make knows files, and nothing of what is in them.
+    // Make knows only files, so the fragment that selects an image is left out.
     let depfile = fs::read_to_string(&depfile).unwrap();
     assert!(depfile.contains("/layout"), "{depfile}");
     assert!(!depfile.contains('#'), "{depfile}");
@@ -470,7 +471,7 @@ fn one_image_of_several_is_chosen_by_its_name() {
             .contains("usr/bin/ls")
     );
 
-    // A name that several have, or none, is answered with those that there are.
+    // An ambiguous or unknown name is answered with a list of the images.
     let refused = |image: &str, expected: &str| {
         let said = output(slimpack().args(["inspect", image]));
         assert_eq!(said.status.code(), Some(2));
@@ -484,7 +485,7 @@ fn one_image_of_several_is_chosen_by_its_name() {
     let several = output(slimpack().args(["-q", "--from", &layout, "-o"]).arg(&slim));
     let several = String::from_utf8(several.stderr).unwrap();
     assert!(several.contains("--from IMAGE#NAME"), "{several}");
-    // A file that is called so is meant itself.
+    // A file whose name contains the selector is opened itself.
     let odd = folder.path().join("layout#cat");
     fs::copy(&slim, &odd).unwrap();
     assert_eq!(

@@ -1,8 +1,8 @@
-//! Instructions of common runs: none grows by more than 5 % without being seen.
+//! Instructions of common runs: growth of more than 5 % is reported.
 //!
-//! What is run is compiled here, so that no installed program counts. A compiler and its standard
-//! library change all counts alike, which is why they are relative to a yardstick that the same compiler
-//! has compiled with the same options: work in this file, which has nothing to do with slimpack.
+//! The inputs are compiled here, so that no installed program counts. The compiler and its standard
+//! library affect all counts alike; counts are therefore relative to a yardstick built by the same
+//! compiler with the same options: work in this file that has nothing to do with slimpack.
 
 use crate::{common, costs};
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use std::process::Command;
 
 use common::{compile, have, hello, slimpack, succeed, temporary};
 
-/// What was counted when it was last reviewed: a name and millionths of the yardstick a line.
+/// The reviewed counts: a name and millionths of the yardstick per line.
 const REVIEWED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/instructions.txt");
-/// Growth that is noticed, in percent.
+/// Growth that fails the test, in percent.
 const GROWTH: u64 = 5;
 
-/// The yardstick: strings, maps, sorting, and bytes one by one.
+/// The yardstick: strings, maps, sorting, and single bytes.
 #[inline(never)]
 fn reference_work() -> u64 {
     let mut map = BTreeMap::new();
@@ -44,11 +44,11 @@ fn the_yardstick_does_the_same_work() {
 fn yardstick() -> u64 {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "instructions::the_yardstick_does_the_same_work"]);
-    // Twice, as the test does.
+    // Run twice, as the test does.
     costs::instructions(&command, Some("reference_work")) / 2
 }
 
-/// A program with the constants and symbols of an interpreter: 4 MiB and 2,000 functions.
+/// A program with as many constants and symbols as an interpreter: 4 MiB and 2,000 functions.
 fn large(folder: &Path) -> PathBuf {
     let mut source = String::from("const char text[4 << 20] = {1};\n");
     for number in 0..2000 {
@@ -66,7 +66,7 @@ fn no_common_run_takes_more_instructions_than_were_reviewed() {
         return;
     }
     let folder = temporary();
-    // As many libraries and symbols as curl has.
+    // As many libraries and symbols as curl.
     let linked = costs::program_of(folder.path(), 40, 50);
     let large = large(folder.path());
     let out = folder.path().join("out.tar");
@@ -117,6 +117,6 @@ fn no_common_run_takes_more_instructions_than_were_reviewed() {
         );
     }
     assert_eq!(reviewed.lines().count(), counted.len());
-    // What was run does what it is run for.
+    // The commands do what they are measured for.
     succeed(&mut pack(&linked));
 }

@@ -1,4 +1,4 @@
-//! The image in the hands of the tools that people use: docker, podman, skopeo, umoci.
+//! Images in docker, podman, skopeo and umoci.
 
 use crate::{common, docker, podman};
 use std::fs;
@@ -21,7 +21,7 @@ fn docker_loads_shows_and_runs_what_was_packed() {
     let docker = Docker::start();
     let folder = temporary();
 
-    // The walk-through of every comparison of minimal images.
+    // The usual example in comparisons of minimal images.
     let program = compile(folder.path(), "hello", HELLO, &["-O2", "-static"]);
     let archive = folder.path().join("hello.tar");
     succeed(slimpack().arg(&program).arg("-o").arg(&archive));
@@ -31,7 +31,7 @@ fn docker_loads_shows_and_runs_what_was_packed() {
         "Hello, Ada!\n"
     );
 
-    // Another image, with everything configured.
+    // Another image, with every option.
     let second = folder.path().join("second.tar");
     succeed(
         slimpack()
@@ -135,7 +135,7 @@ fn skopeo_reads_the_archive_as_docker_and_as_oci() {
         assert_eq!(inspected["Os"], "linux");
         assert_eq!(inspected["Layers"], serde_json::json!([layer]));
         assert_eq!(inspected["Labels"], serde_json::json!({"k": "v"}));
-        // Copying verifies every digest.
+        // skopeo verifies every digest when copying.
         let copy = folder.path().join(transport);
         let target = format!("dir:{}", copy.display());
         succeed(Command::new("skopeo").args(["--insecure-policy", "copy", "-q", &image, &target]));
@@ -143,7 +143,7 @@ fn skopeo_reads_the_archive_as_docker_and_as_oci() {
     }
 }
 
-/// What a program prints with these arguments, on the host and in its image.
+/// The output of a program with these arguments, on the host and in its image.
 fn prints_the_same(program: &str, arguments: &[&str]) {
     if !have(&[program]) {
         return;
@@ -204,7 +204,7 @@ fn scanners_and_structure_tests_read_both_archive_formats() {
         let names = common::strings(&found["artifacts"], "name");
         assert!(names.contains(&"curl".to_owned()), "{format}: {names:?}");
     }
-    // It reads docker's archives alone.
+    // It reads only docker archives.
     let said = succeed(
         Command::new("container-structure-test")
             .args(["test", "--driver", "tar", "--config"])

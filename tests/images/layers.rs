@@ -1,5 +1,5 @@
-//! Layers, one over the other: generated stacks against a model of the OCI image specification
-//! (`layer.md`) and against umoci, and what tars hold besides plain members.
+//! Stacked layers: generated stacks against a model of the OCI image specification (`layer.md`) and
+//! against umoci, and tars with unusual members.
 
 use crate::{common, image_writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +20,11 @@ use slimpack::loader::Objects;
 use slimpack_test_elf::Elf;
 use tar::EntryType;
 
-/// One name of a layer.
+/// One name in a layer.
 #[derive(Clone, Debug)]
 struct Change {
-    /// Of a whiteout the name that it removes, of an opaque whiteout the folder; the root is "".
+    /// For a whiteout the name that it removes, for an opaque whiteout the directory; the root is
+    /// "".
     path: String,
     what: What,
     mode: u32,
@@ -79,7 +80,7 @@ impl Change {
     }
 }
 
-/// All folders above a path, the root first.
+/// All parent directories of a path, from the root.
 fn above(path: &str) -> impl Iterator<Item = &str> {
     let slashes = path.match_indices('/').map(|(at, _)| &path[..at]);
     let root = (!path.is_empty()).then_some("");
@@ -90,7 +91,7 @@ fn is_below(path: &str, folder: &str) -> bool {
     above(path).any(|above| above == folder)
 }
 
-/// What the specification makes of layers.
+/// The result of layers by the specification.
 #[derive(Clone, Default)]
 struct Model {
     names: BTreeMap<String, Named>,
@@ -129,7 +130,7 @@ impl Model {
         self.names.retain(|path, _| !is_below(path, folder));
     }
 
-    /// Whiteouts are about the layers below, wherever in the archive they stand.
+    /// Whiteouts apply to the layers below, wherever they are in the archive.
     fn apply(&mut self, layer: &[Change]) {
         for change in layer.iter().filter(|change| change.is_removal()) {
             self.remove_below(&change.path);
@@ -177,8 +178,8 @@ impl Model {
     }
 }
 
-/// The changes of a layer for which the specification says what comes of them, whatever the
-/// order: nothing below a file or link, no name twice, no hard link to what the layer removes.
+/// The changes in a layer whose result the specification defines in any order: nothing below a file
+/// or link, no name twice, no hard link to a name that the layer removes.
 fn defined(lower: &Model, layer: Vec<Change>) -> Vec<Change> {
     let leaves: BTreeSet<String> = layer
         .iter()
@@ -200,8 +201,8 @@ fn defined(lower: &Model, layer: Vec<Change>) -> Vec<Change> {
         if change.is_removal() {
             return is_in_folder(change);
         }
-        // A folder that is removed and made anew has a member of its own, in front of what is
-        // in it; else its mode would hang on the order.
+        // A directory that is removed and created again has its own member, before its contents;
+        // otherwise its mode would depend on the order.
         let folders_are_made = above(path).all(|folder| {
             now.is_folder(folder) != Some(false)
                 && (written.contains(folder) || lower.is_folder(folder) == left.is_folder(folder))
@@ -230,7 +231,7 @@ fn path(depth: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = String>
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    // A script is kept whole even in a compressed layer, so that it can be compared.
+    // A script is kept whole even from a compressed layer, so that it can be compared.
     let file = "[a-z]{0,99}".prop_map(|text| What::File(format!("#!{text}")));
     let target = ("|/|\\.\\./", path(1..=3)).prop_map(|(up, path)| format!("{up}{path}"));
     let below = prop_oneof![
@@ -254,7 +255,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// A stack of layers, and how each of them is written.
+/// A stack of layers, and how each is written.
 type Stack = Vec<(Vec<Change>, Format, Packing)>;
 
 fn stack() -> impl Strategy<Value = Stack> {
@@ -382,15 +383,15 @@ fn headers_that_may_be_read_in_several_ways_are_read_as_umoci_reads_them() {
     if !has_umoci() {
         return;
     }
-    // A name with a slash at its end is a folder in the oldest format alone. Were the data
-    // passed over as if there were none, it would be a member.
+    // A trailing slash means a directory only in the oldest format. If its data were skipped as
+    // empty, the member hidden in it would be read.
     let hidden = Member::file("hidden", "").header(Format::Gnu);
     let slash = Member::file("slash/", &hidden.as_bytes()[..]);
     let oldest = Member {
         kind: EntryType::new(0),
         ..slash.clone()
     };
-    // Numbers that nobody wrote.
+    // Numeric fields that were left blank.
     let mut blank = Member::file("blank", "").header(Format::Gnu);
     blank.as_mut_bytes()[108..124].fill(0);
     blank.as_mut_bytes()[124..136].fill(b' ');
@@ -410,7 +411,7 @@ fn sparse_members_read_as_the_files_that_gnu_tar_packed() {
     let folder = temporary();
     let etc = folder.path().join("etc");
     fs::create_dir(&etc).unwrap();
-    // More parts than one header holds, and than one block behind it.
+    // A sparse file with more parts than fit in one header and one extension block.
     let program = Elf {
         needed: vec!["libx.so".into()],
         ..Elf::default()
@@ -509,7 +510,7 @@ fn names_and_numbers_that_a_plain_header_cannot_hold_are_read_in_full() {
         }
     }
 
-    // A name in two parts (ustar), and a size in base 256 (GNU).
+    // A name split into prefix and name (ustar), and a size in base 256 (GNU).
     let mut split = tar::Header::new_ustar();
     let path = format!("{}name", "folder/".repeat(20));
     split.set_path(path).unwrap();
@@ -533,7 +534,7 @@ fn a_layer_that_is_cut_off_inside_a_member_is_an_error() {
     let member = 512 + 1024;
     for packing in Packing::ALL {
         for cut in (0..whole.len()).step_by(64) {
-            // Some writers leave out the zeros at the end, and the padding in front of them.
+            // Some writers omit the zero blocks at the end, and the padding before them.
             let files = match (cut / member, cut % member) {
                 (2.., behind) => (behind == 0 || behind >= 512).then_some(2),
                 (files, 0) => Some(files),
@@ -585,7 +586,7 @@ fn one_content_under_several_paths_is_a_duplicate_whatever_the_layers_are_packed
         let duplicates = image.tree.duplicates();
         assert_eq!(duplicates.len(), 1, "{packing:?} {duplicates:?}");
         assert_eq!(duplicates[0].size, 10_000);
-        // Of hard links the first name stands for all.
+        // For hard links, the first name stands for all.
         let paths = ["/again", "/two"].map(Path::new);
         assert_eq!(duplicates[0].paths, paths);
     }

@@ -1,4 +1,4 @@
-//! Graphs and names that no compiler makes: bounded work, clear messages.
+//! Graphs and names that no compiler produces: bounded work, clear messages.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use slimpack_test_elf::Elf;
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// A root with a loader of each libc that has no code and no folders compiled in.
+/// A root with a loader of each libc, without code and without built-in directories.
 fn root() -> MemoryVfs {
     let loader = |soname: Option<&str>| Elf {
         soname: soname.map(str::to_owned),
@@ -44,8 +44,8 @@ fn resolve(vfs: impl Vfs + 'static) -> Result<Closure, ClosureError> {
     )
 }
 
-/// A graph of `size` libraries, each of which needs the next `width` and brings a search path;
-/// the program comes last.
+/// A graph of `size` libraries, each of which needs the next `width` and has a search path; the
+/// program comes last.
 fn graph(size: usize, width: usize, interpreter: &str) -> MemoryVfs {
     let name = |n: usize| format!("lib{n}.so");
     let mut vfs = root();
@@ -172,7 +172,7 @@ fn a_search_path_of_a_hundred_thousand_elements_is_searched_in_bounded_time() {
             "and what is not kept is counted"
         );
     }
-    // Not a walk for each name.
+    // Directories are not resolved again for each name.
     let calls = calls.load(Ordering::Relaxed);
     assert!(calls < 3 * elements.len(), "{calls}");
 }

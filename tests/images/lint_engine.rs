@@ -1,5 +1,5 @@
-//! docker as the oracle of how an image is started, for SP302, SP303 and SP308: it refuses
-//! what lint calls an error, and starts the near misses.
+//! docker as the oracle for how an image is started, for SP302, SP303 and SP308: it refuses what
+//! lint reports as an error, and starts the near misses.
 
 use crate::{common, docker, image_writer, root_images, roots};
 use std::fs;
@@ -11,7 +11,7 @@ use root_images::{docker_archive, members};
 use roots::{Root, lint};
 use serde_json::{Value, json};
 
-/// What every image holds: programs, scripts, users.
+/// The contents of every image: programs, scripts, users.
 fn root() -> Root {
     let root = Root::empty();
     root.program("app", &[], &["-static"]);
@@ -37,7 +37,7 @@ fn root() -> Root {
     root
 }
 
-/// An image that is started in some way, and the rule that finds fault with it.
+/// An image that is started in some way, and the rule that must fire.
 fn images() -> Vec<(Value, Option<&'static str>)> {
     let started = |word: &str| json!({"Entrypoint": [word]});
     let user = |user: &str| json!({"Entrypoint": ["/app"], "User": user});
@@ -119,7 +119,7 @@ fn docker_refuses_what_is_called_an_error_and_starts_the_near_misses() {
     for (number, (config, rule)) in images().iter().enumerate() {
         check(&plain, &format!("image:{number}"), config, *rule);
     }
-    // The same users, once they are known.
+    // The same users, once they exist.
     plain.write("etc/passwd", "root:x:0:0::/:\nme:x:1000:1000::/:\n");
     plain.write("etc/group", "root:x:0:\nstaff:x:50:\n");
     for (number, user) in ["me", "root", "me:staff", "0:staff"].iter().enumerate() {

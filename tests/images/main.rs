@@ -1,8 +1,8 @@
-//! Images: what is written and read, held against engines, registries and image tools.
+//! Images: what is written and read, checked against engines, registries and image tools.
 
 #![allow(clippy::unwrap_used)]
 
-// In place of the standard attribute, in all modules.
+// Replaces the standard attribute in all modules.
 #[macro_use(test)]
 extern crate slimpack_test_attribute;
 

@@ -1,7 +1,7 @@
-//! `slimpack --from IMAGE`: Debian-based images, made by debootstrap and buildah, do their work
-//! in runc with nothing left but what that needs.
+//! `slimpack --from IMAGE`: Debian-based images, built by debootstrap and buildah, still work in
+//! runc when everything that they do not need is removed.
 //!
-//! The root with the programs is named by `SLIMPACK_TEST_SERVICES` (`.ci/run` makes it).
+//! `SLIMPACK_TEST_SERVICES` names the root that contains the programs (`.ci/run` creates it).
 
 use crate::{authority, common, docker, servers};
 use std::fs;
@@ -15,19 +15,19 @@ use serde_json::Value;
 use servers::{answer, free_port, page_of, serve};
 
 const TOOLS: [&str; 5] = ["buildah", "runc", "umoci", "tar", "skopeo"];
-/// One image is built at a time: each takes three times the room of the root.
+/// Only one image is built at a time: each takes three times the space of the root.
 static BUILDING: Mutex<()> = Mutex::new(());
-/// What the image of nginx listens on.
+/// The port of the nginx image.
 static PORT: OnceLock<u16> = OnceLock::new();
 
-/// The root, if tests can use it.
+/// The root, if tests may use it.
 fn root() -> Option<PathBuf> {
     let root = common::given("SLIMPACK_TEST_SERVICES")?;
     (have(&TOOLS) && common::is_root()).then_some(root)
 }
 
-/// A Debian image in `folder`: the root with these files, configured by these words of `buildah
-/// config`, as `destination` in the folder.
+/// A Debian image in `folder`: the root with these files, configured by these arguments of `buildah
+/// config`, committed to `destination` in that directory.
 fn image(
     root: &Path,
     folder: &Path,
@@ -46,7 +46,7 @@ fn image(
         succeed(command.args(arguments).current_dir(folder))
     };
     let container = buildah(&["from", "scratch"]).trim().to_owned();
-    // buildah add makes everything root's.
+    // buildah add changes every owner to root.
     let mounted = buildah(&["mount", &container]);
     let from = format!("{}/.", root.display());
     succeed(Command::new("cp").args(["-a", &from, mounted.trim()]));
@@ -57,14 +57,14 @@ fn image(
     }
     buildah(&[&["config"], config, &[&container]].concat());
     buildah(&["commit", "-q", &container, destination]);
-    // Two copies of the root: they are not needed any more.
+    // Frees two copies of the root.
     docker::unmount_below(folder);
     fs::remove_dir_all(folder.join("store")).unwrap();
     let path = destination.split(':').nth(1).unwrap();
     folder.join(path)
 }
 
-/// Minimizes an image; what was said.
+/// Minimizes an image; returns the error output.
 fn minimize(image: &Path, slim: &Path, flags: &[&str]) -> Value {
     let mut command = slimpack();
     command
@@ -128,7 +128,7 @@ fn curl_fetches_a_page_over_tls_with_the_authorities_of_its_image() {
     assert_eq!(config["Labels"]["b"], "2");
     let page = text(&common::run_image_beside(&slim, &[]));
     assert!(page.contains("Cipher"), "{page}");
-    // The same from what others make of the image.
+    // The same image, converted by other tools.
     let again = folder.path().join("again.tar");
     let kinds = [
         ("docker-archive", "docker.tar:curl:7"),
@@ -253,7 +253,7 @@ fn programs_of_an_image_are_named_by_path_or_command() {
         "oci-archive:all.tar:all:1",
     );
     let slim = folder.path().join("slim.tar");
-    // Without an entrypoint somebody has to say which.
+    // An image without an entrypoint needs one on the command line.
     let said = fail_with(2, slimpack().arg("--from").arg(&full).arg("-o").arg(&slim));
     assert!(
         said.contains("does not say what it starts; name a FILE in it"),
@@ -265,7 +265,7 @@ fn programs_of_an_image_are_named_by_path_or_command() {
     assert_eq!(config["Entrypoint"], serde_json::json!(["/usr/bin/curl"]));
     let version = text(&common::run_image(&slim, &["/usr/bin/env"]));
     assert!(version.contains("A=1"), "{version}");
-    // Files of the image, none of this machine.
+    // Files are from the image, not from this machine.
     let here = folder.path().join("here");
     fs::write(&here, "here").unwrap();
     let mut command = slimpack();
@@ -283,7 +283,7 @@ fn programs_of_an_image_are_named_by_path_or_command() {
     minimize(&full, &slim, &["curl", "--add", "/etc/debian_version"]);
     let nodes = common::layer(&slim);
     assert!(nodes.contains_key("etc/debian_version"));
-    // An image is not written over itself.
+    // An image cannot be written over its own source.
     let mut command = slimpack();
     command
         .arg("--from")
@@ -338,7 +338,7 @@ fn an_image_of_slimpack_made_smaller_again_is_the_same() {
     }
 }
 
-/// An image may name a program that starts another one as often as it likes.
+/// Starters in an image may start one another endlessly.
 #[test]
 fn starters_that_start_one_another_without_end_are_no_trouble() {
     if !have(&["/usr/bin/env", "busybox"]) {

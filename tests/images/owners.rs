@@ -1,4 +1,5 @@
-//! The image runs as the program ran: owners, modes, capabilities, directories to write to.
+//! The program in the image has the rights that it had before: owners, modes, capabilities, and
+//! directories to write to.
 
 use crate::common;
 use crate::docker;
@@ -109,7 +110,7 @@ fn directories_to_work_in_belong_to_the_user() {
     let volume = pack(&[&touch[..4], &["/var/lib/x/file", "--volume", "/var/lib/x"]].concat());
     assert_lists(&listed(&volume), "0755 1000:1000 var/lib/x/");
     assert_lists(&listed(&volume), "0755 0:0 var/lib/");
-    // What something else brings stays as it is.
+    // Directories that come from something else are left as they are.
     let etc = pack(&[&touch[..], &["-w", "/usr/bin"]].concat());
     assert_lists(&listed(&etc), "0755 0:0 usr/bin/");
     if !runs_containers() {
@@ -198,7 +199,7 @@ fn owners_that_are_unknown_or_malformed_are_refused() {
         let said = refused(2, &[&[hello], words].concat());
         assert!(said.contains(says), "{words:?}: {said}");
     }
-    // A comma belongs to a name as well.
+    // A comma may also be part of a name.
     let comma = file(&folder.path().join("a,b=c"), "x", 0o644);
     let packed = pack(&[hello, "--add", &format!("{}:/etc/a,b=c", comma.display())]);
     assert!(packed.has("etc/a,b=c"));
@@ -229,7 +230,7 @@ fn file_capabilities_are_kept_and_count() {
         "{}",
         packed.said
     );
-    // As slimpack reads it, and as umoci unpacks it.
+    // As slimpack reads it back, and as umoci unpacks it.
     let files = succeed(slimpack().args(["inspect", "--files"]).arg(&packed.archive));
     assert!(files.contains("cap_net_raw=ep"), "{files}");
     let unpacked = temporary();
@@ -243,7 +244,7 @@ fn file_capabilities_are_kept_and_count() {
     succeed(slimpack().arg("-q").arg(&program).arg("-o").arg(&root));
     let said = succeed(Command::new("getcap").arg(root.join(&path[1..])));
     assert!(said.ends_with("raw cap_net_raw=ep\n"), "{said}");
-    // Docker and podman count them, and lose them where the program has none.
+    // With --normalize the program loses the capability, and diff reports it.
     let plain = pack(&[program.to_str().unwrap(), "-u", "1000", "--normalize"]);
     assert!(!plain.said.contains("cap_net_raw"), "{}", plain.said);
     let diff = output(
@@ -276,7 +277,7 @@ fn malformed_capabilities_are_left_out_with_a_warning() {
     let key = "SCHILY.xattr.security.capability";
     for member in &mut members {
         if member.name == b"usr/bin/app" {
-            // A revision that no kernel knows.
+            // A revision unknown to any kernel.
             let value = b"\x01\0\0\x09\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
             *member = member.clone().record(key, value);
         }
@@ -293,7 +294,7 @@ fn malformed_capabilities_are_left_out_with_a_warning() {
     assert!(!files.contains("malformed"), "{files}");
 }
 
-/// Packs from an image of these members.
+/// Packs from an image with these members.
 fn from(
     root: &Root,
     members: &[Member],
@@ -373,10 +374,10 @@ fn what_comes_from_an_image_keeps_owner_mode_and_capabilities() {
     );
     let files = succeed(slimpack().args(["inspect", "--files"]).arg(&packed.archive));
     assert!(files.contains("cap_net_raw=ep"), "{files}");
-    // What is made smaller again is the same.
+    // Minimizing the result again changes nothing.
     let again = pack_by(slimpack().arg("--from").arg(&packed.archive));
     assert_eq!(listed(&again), kept);
-    // As before, when that is asked for.
+    // With --normalize, as before.
     let packed = from(&root, &members, &["--normalize"], as_web);
     let kept = listed(&packed);
     assert_lists(&kept, "0755 0:0 usr/bin/app");
@@ -388,7 +389,7 @@ fn the_access_control_list_of_a_layer_does_not_open_a_file_to_its_group() {
     let root = Root::glibc();
     root.program("usr/bin/app", &[], &[]);
     let mut members = root_images::members(&root.path);
-    // Of the owner, of the user 1001, of the group, the mask, of others.
+    // For the owner, user 1001, the group, the mask, and others.
     let entries = [
         (1, 7, u32::MAX),
         (2, 7, 1001),

@@ -1,4 +1,4 @@
-//! Nothing is more open in the image than in its source, whatever is asked for at once.
+//! No file is more accessible in the image than in its source, whatever the combination of options.
 
 use crate::common;
 use crate::packing;
@@ -50,7 +50,7 @@ fn a_program_with_privileges_is_not_for_more_users_than_before() {
             "--keep-setuid",
         ];
         assert_lists(&listed(&pack(&added)), &format!("{expected} 0:42 bin/su"));
-        // Another owner's rights are not these.
+        // The setuid and setgid bits belong to the old owner.
         let given = add(&path, "/bin/su,chown=7");
         let packed = pack(&[hello().to_str().unwrap(), &given, "--keep-setuid"]);
         let plain = format!("0{} 7:7 bin/su", &expected[1..]);
@@ -60,7 +60,7 @@ fn a_program_with_privileges_is_not_for_more_users_than_before() {
     succeed(Command::new("setcap").arg("cap_net_raw=ep").arg(&path));
     let packed = pack(&[&path]);
     assert_lists(&listed(&packed), "0750 0:0 usr/local/bin/capable");
-    // What is added keeps its bits, programs too.
+    // Added files keep their permission bits, programs too.
     for (mode, expected) in [(0o700, "0700"), (0o750, "0750"), (0o555, "0755")] {
         let path = program(folder, "plain", (5, 5), mode);
         let packed = pack(&[hello().to_str().unwrap(), &add(&path, "/opt/plain")]);
@@ -85,7 +85,7 @@ fn each_place_of_one_file_has_its_own_owner_and_mode() {
     for expected in ["0644 0:0 a", "0400 2:2 b", "0644 0:0 c"] {
         assert_lists(&members, expected);
     }
-    // Places alike are one file.
+    // Identical destinations share one file.
     let alike = pack(&[words[0], words[1], words[3]]);
     let node = alike.node("c").unwrap();
     assert_eq!(node, "same as a");
@@ -97,8 +97,8 @@ fn each_place_of_one_file_has_its_own_owner_and_mode() {
     }
 }
 
-/// Sets an access control list: the permissions of the owner, of the user 1001, of the owning group,
-/// the mask, and those of others.
+/// Sets an access control list: the permissions of the owner, user 1001, the owning group, the
+/// mask, and others.
 fn set_access_list(path: &Path, permissions: [u16; 5]) {
     let tags = [0x01, 0x02, 0x04, 0x10, 0x20_u16];
     let mut value = 2_u32.to_le_bytes().to_vec();
@@ -112,7 +112,7 @@ fn set_access_list(path: &Path, permissions: [u16; 5]) {
     rustix::fs::setxattr(path, name, &value, rustix::fs::XattrFlags::empty()).unwrap();
 }
 
-/// Whether the kernel lets the group 44 read a file.
+/// Whether the kernel lets group 44 read a file.
 fn group_reads(path: &Path) -> bool {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=44", "--clear-groups", "cat"]);
@@ -127,7 +127,7 @@ fn the_mask_of_an_access_control_list_does_not_open_a_file_to_its_group() {
     let folder = temporary();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    // What stat shows, and what is right for the group.
+    // The mode that stat shows, and the mode that is correct for the group.
     for (permissions, shown, expected) in [
         ([6, 6, 0, 6, 0], 0o660, 0o600),
         ([6, 6, 4, 6, 0], 0o660, 0o640),
@@ -177,7 +177,7 @@ fn the_mask_of_an_access_control_list_does_not_open_a_file_to_its_group() {
     set_access_list(&tree, [7, 7, 0, 7, 0]);
     let packed = pack(&[hello().to_str().unwrap(), &add(&tree, "/tree")]);
     assert_lists(&listed(&packed), "0700 0:0 tree/");
-    // A mode that is typed is that mode.
+    // An explicit mode is used as it is.
     let packed = pack(&[hello().to_str().unwrap(), &add(&tree, "/tree,chmod=0770")]);
     assert_lists(&listed(&packed), "0770 0:0 tree/");
     assert!(!packed.said.contains("access control"), "{}", packed.said);
@@ -206,7 +206,7 @@ fn reading_attributes_takes_one_system_call_a_file_and_none_where_there_are_none
     };
     let program = program(folder, "program", (0, 0), 0o755);
     let program = program.to_str().unwrap();
-    // A program has its capabilities looked up; once for each device, whether there are any.
+    // Capabilities are read for a program; support is checked once per device.
     assert_eq!(calls(&[program]), 2);
     let given = add(&tree, "/tree");
     // The directory counts as well.
@@ -246,7 +246,7 @@ fn what_a_user_writes_into_a_directory_has_no_privileges_of_the_user() {
     assert!(said.contains("only root can set owners"), "{said}");
     let made = fs::metadata(root.join("usr/local/bin/setuid")).unwrap();
     assert_eq!(made.permissions().mode() & 0o7777, 0o755);
-    // And the user can remove it.
+    // And the user can remove the directory.
     let mut remove = Command::new("setpriv");
     remove.args([
         "--reuid=65534",
@@ -272,7 +272,7 @@ fn a_link_that_is_added_is_not_replaced_and_nested_directories_are_all_given() {
     let members = listed(&packed);
     assert_lists(&members, "0755 5:6 x/y/");
     assert_lists(&members, "0755 5:6 x/y/z/");
-    // Directories that all may write to stay so.
+    // Directories writable by all stay so.
     fs::set_permissions(tree.join("real"), fs::Permissions::from_mode(0o1777)).unwrap();
     assert_lists(
         &listed(&pack(&[hello, &add(&tree, "/t")])),
@@ -324,7 +324,7 @@ fn what_no_engine_could_use_is_refused() {
     succeed(slimpack().arg("-q").arg("--config").arg(&config));
 }
 
-/// The owners and modes below `/data` of an image, and whether its user writes there, by docker.
+/// The owners and modes in `/data` of an image, and whether its user may write there, by docker.
 fn data_by_docker(docker: &Docker, image: &str) -> (Vec<String>, String) {
     let container = docker.run(&["create", "--network=none", image]);
     let container = container.trim();
@@ -370,7 +370,7 @@ fn chown_and_volume_are_what_a_dockerfile_makes_of_them() {
     let recipe = "FROM base:1\nCOPY --chown=33:34 tree /data\nVOLUME /data\nUSER 33:34\n";
     fs::write(place.join("Dockerfile"), recipe).unwrap();
     let mut build = docker.command();
-    // The old builder: the new one is a plugin.
+    // The legacy builder: BuildKit is a plugin.
     build
         .env("DOCKER_BUILDKIT", "0")
         .args(["build", "-q", "-t", "theirs:1"]);

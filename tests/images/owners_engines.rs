@@ -1,4 +1,4 @@
-//! Services as their own users in podman and docker: what they could do before, they can do after.
+//! Services under their own users in podman and docker: minimized images work as before.
 
 use crate::common;
 use crate::docker::Docker;
@@ -31,7 +31,7 @@ fn postgres_keeps_its_data_in_a_volume_as_its_own_user() {
     let suggested = [
         "--with=plugins,directories,tzdata,commands=locale",
         "--env=LANG=C.UTF-8",
-        // The compiler of queries, which is most of the image.
+        // LLVM, the query compiler, which is most of the image.
         "--exclude=*llvmjit*",
     ];
     podman.pack("before", &[&words[..], &suggested].concat());
@@ -70,7 +70,7 @@ fn postgres_keeps_its_data_in_a_volume_as_its_own_user() {
     podman.says(&["restart", "db"]);
     assert_eq!(query("select * from answers"), "42\n");
     podman.says(&["rm", "--force", "db"]);
-    // The same image, made smaller.
+    // The same image, minimized.
     let archive = temporary();
     let archive = archive.path().join("before.tar");
     podman.says(&["save", "-o", archive.to_str().unwrap(), "before"]);
@@ -213,7 +213,7 @@ fn a_python_service_writes_to_its_home_as_user_1000() {
         &["--from", archive.to_str().unwrap(), "--with=stdlib"],
     );
     assert_eq!(podman.run(&["after"]), "1000 /home/app kept\n");
-    // Not as another user: the home is closed.
+    // Not as another user: the home directory is private.
     let said = podman.run(&["--user=1001", "after"]);
     assert!(said.contains("PermissionError"), "{said}");
 }
@@ -228,7 +228,7 @@ fn ping_has_its_capability_where_the_group_range_is_closed() {
     let capabilities = succeed(Command::new("getcap").arg(ping));
     assert!(capabilities.contains("cap_net_raw=ep"), "{capabilities}");
     let docker = Docker::start();
-    // podman would hand an added capability to the process itself; docker only allows it.
+    // podman gives an added capability to the process itself; docker only allows it.
     let run = |packed: &Packed| {
         docker.load(&packed.archive);
         let options = [
@@ -256,7 +256,7 @@ fn ping_has_its_capability_where_the_group_range_is_closed() {
     assert!(said.contains("Operation not permitted"), "{said}");
 }
 
-/// Says whether it may listen on port 80.
+/// Prints whether it may listen on port 80.
 const LISTEN: &str = r#"
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-//! The records of packages in images: what dpkg, syft and md5sum say of them.
+//! Package records in images, as read by dpkg, syft and md5sum.
 
 use crate::common;
 use crate::dpkg::dpkg_owners;
@@ -12,7 +12,7 @@ use common::{compile, have, hello, slimpack, succeed, temporary, unpack_layer};
 
 const STATUS_D: &str = "var/lib/dpkg/status.d";
 
-/// Packs with these words, and unpacks the image.
+/// Packs with these arguments, and unpacks the image.
 fn packed(words: &[&str]) -> (tempfile::TempDir, Vec<String>) {
     let folder = temporary();
     let archive = folder.path().join("image.tar");
@@ -22,7 +22,7 @@ fn packed(words: &[&str]) -> (tempfile::TempDir, Vec<String>) {
     (folder, names)
 }
 
-/// The packages that own files of an unpacked image, as dpkg has it on this machine.
+/// The packages that own the files of an unpacked image, by dpkg on this machine.
 fn owners(root: &Path, names: &[String]) -> BTreeSet<String> {
     let own = names.iter().filter(|name| {
         let is_file = fs::symlink_metadata(root.join(name)).is_ok_and(|found| found.is_file());
@@ -36,7 +36,7 @@ fn owners(root: &Path, names: &[String]) -> BTreeSet<String> {
         .collect()
 }
 
-/// What syft finds in the image that was packed into `folder`.
+/// The packages that syft finds in the image packed into `folder`.
 fn scanned(folder: &Path) -> serde_json::Value {
     let image = format!("oci-archive:{}", folder.join("image.tar").display());
     let mut syft = Command::new("syft");
@@ -83,7 +83,7 @@ fn each_owner_of_a_file_has_a_record_and_no_other_package() {
             scanned.insert(name.to_owned());
         }
         assert_eq!(scanned, expected, "{words:?}");
-        // The digests are of what is in the image, stripped or not.
+        // The digests match the files in the image, stripped or not.
         let sums = format!("cat {STATUS_D}/*.md5sums | md5sum -c --quiet -");
         succeed(Command::new("sh").args(["-c", &sums]).current_dir(&root));
     }
@@ -110,7 +110,7 @@ fn nothing_is_recorded_of_what_no_package_owns_or_when_it_is_unwanted() {
     }
 }
 
-/// A root of apk with two packages, one of which owns the program and one of which owns nothing.
+/// An apk root with two packages, one of which owns the program and one of which owns nothing.
 fn apk_root(root: &Path) {
     for directory in ["usr/bin", "lib/apk/db", "etc", "usr/lib"] {
         fs::create_dir_all(root.join(directory)).unwrap();
@@ -175,8 +175,8 @@ fn the_database_of_apk_is_cut_to_what_is_in_the_image() {
     }
 }
 
-/// A record is the word of a stranger where the source is an image: none of these stops a pack, and
-/// none writes elsewhere.
+/// Records in a source image are untrusted: none of these makes a pack fail, and none makes it
+/// write elsewhere.
 #[test]
 fn damaged_databases_are_passed_over() {
     let folder = temporary();
@@ -217,8 +217,8 @@ fn damaged_databases_are_passed_over() {
         let records: Vec<_> = files.filter(|name| name.contains("status.d/")).collect();
         assert!(records.is_empty(), "{records:?}");
     }
-    // What is longer than any list is not read, and what was changed since has the digest that the
-    // package came with.
+    // A list longer than the limit is not read, and a file that was changed has the digest from its
+    // package.
     let status = format!("Package: tool\n{installed}");
     fs::write(source.join("var/lib/dpkg/status"), status).unwrap();
     fs::write(info.join("tool.list"), "/usr/bin/tool\n").unwrap();
@@ -262,7 +262,7 @@ fn a_file_that_is_packed_twice_is_recorded_twice() {
         let paths: Vec<_> = sums.lines().map(|line| &line[34..]).collect();
         assert_eq!(paths, expected);
     }
-    // Their lists are found by the names of files: no more are read than for one.
+    // The right list is found by file names: no more lists are read than for one package.
     let lists = |words: &[&str]| {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-e", "trace=openat", "-o"]);
@@ -278,7 +278,7 @@ fn a_file_that_is_packed_twice_is_recorded_twice() {
     }
 }
 
-/// A record is named after its package, and nothing else: a stranger's image names packages.
+/// A record is named after its package, whose name is untrusted in an image.
 #[test]
 fn the_names_of_records_lead_nowhere_else() {
     let folder = temporary();

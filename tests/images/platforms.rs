@@ -206,10 +206,10 @@ fn what_is_for_one_platform_is_refused_for_two() {
         assert!(said.contains("linux/amd64, linux/arm64"), "{said}");
         assert!(!folder.path().join(output).exists());
     }
-    // What is wrong is told for each platform.
+    // Errors are reported for each platform.
     let said = fail_with(2, &mut pack(&["-o", "x.tar", "--entrypoint", "/no/such"]));
     assert_eq!(said.matches("--entrypoint").count(), 2, "{said}");
-    // The plan shows both.
+    // The plan shows both platforms.
     let plan = succeed(&mut pack(&[]));
     assert!(
         plan.contains("linux/amd64") && plan.contains("linux/arm64"),

@@ -1,4 +1,4 @@
-//! What an image says of itself stays small enough for those who read images.
+//! An image's record of its own files stays small enough for clients and registries.
 
 use crate::common;
 use std::fs;
@@ -7,13 +7,14 @@ use std::process::Command;
 use crate::registry_server::Registry;
 use common::{document, have, hello, image_config, slimpack, succeed, temporary};
 
-/// Configuration and manifest together, in bytes: clients and registries refuse documents of 4 MiB.
+/// Configuration and manifest together, in bytes: clients and registries refuse documents over 4
+/// MiB.
 const MOST: usize = 256 << 10;
 
-/// Where `hello` is in an image.
+/// The path of `hello` in an image.
 const PROGRAM: &str = "/usr/local/bin/hello";
 
-/// Where an image carries its whole record.
+/// The path of the complete record in an image.
 const RECORD: &str = "/usr/share/slimpack/reasons.json";
 
 #[test]
@@ -79,7 +80,7 @@ fn the_whole_record_is_in_the_image_on_request() {
         command.arg(hello()).args(["-q", "--with", "reasons"]);
         command.args(["--add", &add, "--compress", compression, "-o"]);
         succeed(command.arg(&archive));
-        // The label has no room for each path; the file has.
+        // The label has no room for each path; the file does.
         let config = image_config(&archive);
         let label = config["config"]["Labels"]["dev.slimpack.reasons"].clone();
         let path = "/data/directory-7/file";
@@ -93,7 +94,7 @@ fn the_whole_record_is_in_the_image_on_request() {
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
     let reason = &record["/data/directory-7/file"];
     assert_eq!(reason, "--add: requested");
-    // What the user adds at its path is the user's.
+    // A file that the user adds at the path of the record is kept.
     let own = folder.path().join("own.json");
     fs::write(&own, "no record").unwrap();
     let root = folder.path().join("root");

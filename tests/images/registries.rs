@@ -1,4 +1,5 @@
-//! Registries: a real one on the loopback interface, plain and with passwords, and servers that lie.
+//! Registries: a real one on the loopback interface, with and without passwords, and dishonest
+//! servers.
 
 use crate::{authority, common};
 use std::fs;
@@ -12,7 +13,7 @@ use authority::Authority;
 use common::{fail_with, have, hello, slimpack, succeed, temporary};
 use serde_json::{Value, json};
 
-/// A run with the credentials of a home of its own.
+/// A run with credentials in its own home directory.
 fn with_home(home: &Path, words: &[&str]) -> Command {
     let mut command = slimpack();
     for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {
@@ -61,7 +62,7 @@ fn a_push_is_what_skopeo_pulls_and_a_second_one_sends_nothing() {
             ]))
         };
         let pulled = skopeo(&source);
-        // The same digest as that of the file.
+        // The same digest as in the file.
         let mut inspect = Command::new("skopeo");
         let of_file = format!("oci-archive:{}", archive.display());
         let written = succeed(inspect.args(["inspect", "--format", "{{.Digest}}", &of_file]));
@@ -124,7 +125,7 @@ fn an_image_in_a_registry_is_read_like_any_other() {
             "{words:?}: {text}"
         );
     }
-    // One that somebody else made, in docker's own types.
+    // An image pushed by another tool, with docker's media types.
     let archive = home.path().join("app.tar");
     succeed(slimpack().arg(hello()).arg("-qo").arg(&archive));
     let target = format!("docker://{}", registry.name("theirs:1"));
@@ -235,7 +236,7 @@ fn an_image_is_pushed_beside_whatever_else_is_written() {
     }
 }
 
-/// A home with what `docker login` or `podman login` would keep.
+/// A home directory with the files that `docker login` or `podman login` write.
 fn home_with(file: &str, content: &Value) -> tempfile::TempDir {
     let home = temporary();
     let path = home.path().join(file);
@@ -244,7 +245,7 @@ fn home_with(file: &str, content: &Value) -> tempfile::TempDir {
     home
 }
 
-/// `user:password` as these files keep it.
+/// `user:password` as these files store it.
 fn base64(user: &str, password: &str) -> String {
     let line = format!("printf '%s:%s' '{user}' '{password}' | base64 -w0");
     succeed(Command::new("sh").args(["-c", &line]))
@@ -270,7 +271,7 @@ fn credentials_are_those_of_docker_podman_and_their_helpers() {
         let image = format!("docker://{name}");
         succeed(&mut with_home(home.path(), &["inspect", &image]));
     }
-    // A credential helper, by docker's protocol.
+    // A credential helper that follows docker's protocol.
     let home = home_with(
         ".docker/config.json",
         &json!({"credHelpers": {host.clone(): "test"}}),
@@ -287,7 +288,7 @@ fn credentials_are_those_of_docker_podman_and_their_helpers() {
     let name = registry.name("helped:1");
     said(push(home.path(), &name, &[]).env("PATH", path));
 
-    // A helper that keeps nothing for this registry.
+    // A helper without credentials for this registry.
     let home = home_with(
         ".docker/config.json",
         &json!({"credHelpers": {host.clone(): "test"}}),
@@ -352,7 +353,7 @@ fn tls_is_trusted_by_the_authorities_of_the_system() {
     assert!(text.contains("certificate"), "{text}");
 }
 
-/// A server that gives these answers to the paths that end so, and counts the requests.
+/// A server that answers paths with these endings, and counts the requests.
 fn liar(answers: Vec<(String, Vec<u8>)>, cut: bool) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -365,7 +366,7 @@ fn liar(answers: Vec<(String, Vec<u8>)>, cut: bool) -> u16 {
             let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
             let found = answers.iter().find(|(end, _)| path.ends_with(end.as_str()));
             let Some((_, body)) = found else {
-                // Without "close" the client would ask again on a connection that is gone.
+                // Without "close", the client would reuse a closed connection.
                 let _ = stream.write_all(
                     b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
                 );
@@ -456,28 +457,28 @@ fn a_blob_that_is_not_what_its_digest_says_or_is_cut_off_is_an_error() {
     let true_digest = digest(config);
     let named = manifest(descriptor(config, &true_digest));
     let manifests = ("/manifests/1".to_owned(), named.clone());
-    // Another content of the same length.
+    // Different content of the same length.
     let port = liar(
         vec![manifests.clone(), (true_digest.clone(), other.to_vec())],
         false,
     );
     let text = inspect(port);
     assert!(text.to_lowercase().contains("digest"), "{text}");
-    // Longer than it says.
+    // Longer than its descriptor says.
     let long = [config.to_vec(), vec![b' '; 100_000]].concat();
     let port = liar(vec![manifests.clone(), (true_digest.clone(), long)], false);
     let text = inspect(port);
     assert!(text.contains("larger than its descriptor says"), "{text}");
-    // A connection that is cut half way.
+    // A connection that is cut halfway.
     let port = liar(vec![manifests, (true_digest, config.to_vec())], true);
     let text = inspect(port);
     assert!(text.contains("no complete answer"), "{text}");
-    // A digest that is a path.
+    // A digest that contains a path.
     let evil = manifest(descriptor(config, "sha256:../../../../tmp/evil"));
     let port = liar(vec![("/manifests/1".to_owned(), evil)], false);
     let text = inspect(port);
     assert!(text.contains("not a SHA-256 digest"), "{text}");
-    // Nobody listens, and a name that is none.
+    // A port on which nothing listens, and an invalid name.
     let text = inspect(1);
     assert!(
         text.contains("cannot reach") && text.contains("refused"),
@@ -491,7 +492,7 @@ fn a_blob_that_is_not_what_its_digest_says_or_is_cut_off_is_an_error() {
 fn nothing_is_pushed_of_a_program_that_would_not_start() {
     let folder = temporary();
     let program = common::incomplete(folder.path());
-    // Nobody listens there: it is not even asked.
+    // Nothing listens on this port; slimpack does not even try it.
     let words = [program.to_str().unwrap(), "--push", "localhost:1/app"];
     let text = fail_with(1, &mut with_home(folder.path(), &words));
     assert!(text.contains("libgone.so not found"), "{text}");

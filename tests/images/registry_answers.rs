@@ -1,7 +1,7 @@
-//! What registries answer that do not give or take an image: one case for each status and each code.
+//! Error responses of registries, to a pull or a push: one case for each status and each code.
 //!
-//! The bodies are those of docker-registry (seen on this machine), and of Docker Hub, GHCR, ECR, Artifact
-//! Registry, Quay and Harbor (from their source, their documentation, or reports of their users).
+//! The bodies are those of docker-registry (recorded), and of Docker Hub, GHCR, ECR, Artifact
+//! Registry, Quay and Harbor (from their source, documentation or user reports).
 
 use crate::common;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use common::{fail_with, temporary};
 use crate::registry_double::Does::{self, Pull, PullAs, PushAs};
 use crate::registry_double::{home, run, say, serve};
 
-/// Asks a failing registry gets: one, and four more.
+/// How often a failing registry is asked: once, and four retries.
 const ATTEMPTS: usize = 5;
 
-/// One answer, and what is to be said of it.
+/// One response, and the expected message.
 struct Case {
     name: &'static str,
     does: Does,
@@ -189,7 +189,7 @@ const CASES: &[Case] = &[
         status: "429 Too Many Requests",
         headers: "Retry-After: 21600\r\n",
         body: r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit"}]}"#,
-        // Nobody waits for six hours.
+        // slimpack does not wait for six hours.
         asked: 1,
         says: &[
             "limits the rate of requests (toomanyrequests: You have reached your pull rate limit.",

@@ -1,4 +1,4 @@
-//! What a registry does beside answering: it leads elsewhere, does not end, stands still.
+//! What registries do besides answering: redirect, send without end, stall.
 
 use crate::common;
 use std::fs;
@@ -42,7 +42,7 @@ fn uploads_keep_to_the_scheme_of_the_registry() {
         match line.split(' ').next() {
             Some("HEAD") => say(stream, "404 Not Found", "", b""),
             Some("POST") => {
-                // As behind a proxy: the host is right, the scheme is not.
+                // As behind a proxy: the host is right, the scheme is wrong.
                 let host = stream.local_addr().unwrap();
                 let location =
                     location.replace("/v2", &format!("https://localhost:{}/v2", host.port()));
@@ -106,7 +106,7 @@ fn what_does_not_end_or_does_not_fit_is_not_waited_for() {
     };
     let text = fail_with(2, &mut run(home.path(), Pull, endless("200 OK")));
     assert!(text.contains("more than 4194304 bytes"), "{text}");
-    // Nor does an error.
+    // The body of an error is bounded, too.
     let text = fail_with(2, &mut run(home.path(), Pull, endless("400 Bad Request")));
     assert!(
         text.contains("rejects the request (400 Bad Request)"),
@@ -131,13 +131,13 @@ fn what_does_not_end_or_does_not_fit_is_not_waited_for() {
     );
 }
 
-/// A registry that takes an upload and then says nothing.
+/// A registry that accepts an upload and then goes silent.
 fn stalled() -> u16 {
     serve(|line, stream| match line.split(' ').next() {
         Some("HEAD") => say(stream, "404 Not Found", "", b""),
         Some("POST") => say(stream, "202 Accepted", "Location: /upload/1\r\n", b""),
         Some("GET") => say(stream, "200 OK", "", b""),
-        // The connection stays open: whoever waits for it waits for ever.
+        // The connection stays open, so a client without a timeout would wait for ever.
         _ => std::mem::forget(stream.try_clone().unwrap()),
     })
 }
@@ -155,7 +155,7 @@ fn a_signal_ends_a_push_that_stands_still_and_leaves_nothing() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        // The layout to push is there, so the push has begun.
+        // The layout to push exists, so the push has begun.
         while fs::read_dir(scratch.path()).unwrap().count() == 0 {
             std::thread::sleep(Duration::from_millis(10));
         }

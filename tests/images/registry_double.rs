@@ -1,4 +1,4 @@
-//! A registry that answers as a test tells it to.
+//! A fake registry whose answers a test chooses.
 
 use crate::common;
 use std::fs;
@@ -10,18 +10,18 @@ use std::process::Command;
 use common::{hello, slimpack, temporary};
 use serde_json::json;
 
-/// What slimpack is asked to do with the registry.
+/// The operation, and the credentials in the home directory.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Does {
-    /// Pulls, with nobody logged in.
+    /// A pull without a login.
     Pull,
-    /// Pulls, with somebody logged in.
+    /// A pull with a login.
     PullAs,
-    /// Pushes, with somebody logged in.
+    /// A push with a login.
     PushAs,
 }
 
-/// Answers every request by `answer`, until the test ends.
+/// Answers every request with `answer` until the test ends.
 pub(crate) fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -43,7 +43,7 @@ pub(crate) fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + 'static) -> u
     port
 }
 
-/// One answer, and no more on this connection.
+/// Sends one answer, and closes the connection.
 pub(crate) fn say(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
     let head = format!(
         "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
@@ -53,7 +53,7 @@ pub(crate) fn say(stream: &mut TcpStream, status: &str, headers: &str, body: &[u
     let _ = stream.write_all(body);
 }
 
-/// A home where somebody is logged in, or nobody.
+/// A home directory with or without a login.
 pub(crate) fn home(port: u16, is_logged_in: bool) -> tempfile::TempDir {
     let home = temporary();
     if is_logged_in {
@@ -66,7 +66,7 @@ pub(crate) fn home(port: u16, is_logged_in: bool) -> tempfile::TempDir {
     home
 }
 
-/// slimpack at work with the registry on `port`.
+/// A run of slimpack against the registry on `port`.
 pub(crate) fn run(home: &Path, does: Does, port: u16) -> Command {
     let mut command = slimpack();
     for name in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {

@@ -15,7 +15,7 @@ pub(crate) struct Registry {
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// Who may log in to a registry with a password.
+/// The user of a registry with a password.
 pub(crate) const PASSWORD: (&str, &str) = ("ada", "secret");
 
 impl Registry {
@@ -23,7 +23,7 @@ impl Registry {
         Self::start_with(temporary(), with_password, "")
     }
 
-    /// With this behind the address in its configuration.
+    /// Starts it with this text appended to its configuration.
     pub(crate) fn start_with(folder: tempfile::TempDir, with_password: bool, http: &str) -> Self {
         let port = TcpListener::bind(("127.0.0.1", 0))
             .unwrap()
@@ -83,7 +83,7 @@ impl Registry {
         format!("localhost:{}/{image}", self.port)
     }
 
-    /// Requests that bring bytes of blobs, as the registry itself has seen them.
+    /// Requests that carry blob data, as logged by the registry.
     pub(crate) fn uploads(&self) -> usize {
         let log = self.log();
         let sends = |line: &&str| {

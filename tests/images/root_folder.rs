@@ -1,4 +1,4 @@
-//! `-o DIR/`: the tree alone, as a folder.
+//! `-o DIR/`: the bare root file system, as a directory.
 
 use crate::common;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use common::{compile, fail_with, hello, names_in, slimpack, succeed, temporary};
 
-/// Every node below a folder, as `common::layer` tells those of a layer.
+/// Every node in a directory, in the notation of `common::layer`.
 fn nodes(folder: &Path) -> common::Nodes {
     let mut nodes = common::Nodes::new();
     let mut pending = vec![folder.to_path_buf()];
@@ -42,7 +42,7 @@ fn a_root_folder_holds_what_the_layer_holds_and_runs() {
     let program = compile(folder.path(), "app", common::HELLO, &[]);
     let pack = |output: &str| {
         let mut command = slimpack();
-        // The mask of who runs it changes nothing.
+        // The umask of the caller has no effect.
         let line = "umask 077; exec \"$0\" \"$@\"";
         let mut shell = Command::new("sh");
         shell
@@ -91,7 +91,7 @@ fn an_empty_folder_is_filled_and_any_other_stays() {
     );
     assert_eq!(nodes(&at("out")), before);
     fs::remove_dir_all(at("out")).unwrap();
-    // Through a link the folder that it leads to is filled.
+    // If the output is a symbolic link, its target is filled.
     fs::create_dir(at("real")).unwrap();
     symlink("real", at("out")).unwrap();
     succeed(&mut pack());
@@ -190,7 +190,7 @@ fn outputs_that_contradict_each_other_are_refused_and_nothing_is_written() {
     }
     let said = fail_with(2, slimpack().args(["--depfile", "app", "-o", "x.tar"]));
     assert!(said.contains("--depfile takes the word after it"), "{said}");
-    // What looks like a contradiction and is none.
+    // Options that look contradictory but are not.
     let program = compile(&at("data"), "static", common::HELLO, &["-static"]);
     let mut command = slimpack();
     command

@@ -1,4 +1,4 @@
-//! `slimpack run --runtime`: what a program writes, and how it ends, is the same whoever runs the image.
+//! `slimpack run --runtime`: the output and exit status of a program are the same in every runtime.
 
 use crate::common::{have, is_root, output, slimpack, succeed, temporary, text};
 use crate::docker::{Docker, unmount_below};
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Options and a script for the shell of the image, in which `/data` is a directory of this machine.
+/// Options and a script for the shell in the image; `/data` is a directory of this machine.
 const RUNS: [(&[&str], &str); 5] = [
     (&[], "echo \"$0 $*\"; exit 7"),
     (&["-e", "K=a b", "-w", "/data"], "echo \"$K\"; pwd"),
@@ -18,7 +18,7 @@ const RUNS: [(&[&str], &str); 5] = [
     (&[], "/bin/sh -c 'kill -9 $$'; exit $?"),
 ];
 
-/// What one runtime makes of each run: standard output and status.
+/// What each run does in one runtime: standard output and status.
 fn runs(image: &Path, data: &Path, set_up: &dyn Fn(&[&str]) -> Command) -> Vec<String> {
     let volume = format!("{}:/data:ro", data.display());
     let image = image.to_str().unwrap();
@@ -43,7 +43,7 @@ fn run(runtime: &[&str], words: &[&str]) -> Command {
     command
 }
 
-/// The image and the directory that each runtime gets.
+/// The image and the directory for each runtime.
 fn packed(place: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let (image, data) = (place.join("image.tar"), place.join("data"));
     let mut pack = slimpack();
@@ -65,7 +65,7 @@ fn runc_and_crun_run_as_slimpack_does() {
     assert!(own[4].starts_with("Some(137)"), "{own:?}");
     let runc = runs(&image, &data, &|words| run(&["--runtime", "runc"], words));
     assert_eq!(runc, own);
-    // crun refuses two versions of cgroups at once, which some machines have.
+    // crun refuses cgroups v1 and v2 at the same time, which some machines have.
     let crun = runs(&image, &data, &|words| {
         let inner = run(&["--runtime", "crun"], words);
         let mut command = Command::new("unshare");

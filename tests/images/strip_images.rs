@@ -1,4 +1,4 @@
-//! `--strip`: images of stripped programs, and what is said of them.
+//! `--strip`: images of stripped programs, and the messages about them.
 
 use crate::common;
 use std::fs;
@@ -46,7 +46,7 @@ fn a_stripped_image_is_smaller_runs_and_holds_what_strip_writes() {
                 "{flags:?}"
             );
         }
-        // The same bytes again.
+        // Packing again gives the same bytes.
         let again = folder.path().join("again.tar");
         succeed(
             slimpack()
@@ -56,7 +56,7 @@ fn a_stripped_image_is_smaller_runs_and_holds_what_strip_writes() {
                 .arg(&again),
         );
         assert_eq!(fs::read(&again).unwrap(), fs::read(&small).unwrap());
-        // What was packed is what a lint of it calls stripped.
+        // Lint agrees that the packed program is stripped.
         let lint = ["lint", "--only", "SP204", "--fail-on", "info"];
         succeed(slimpack().args(lint).arg(&small));
         fail_with(1, slimpack().args(lint).arg(&plain));
@@ -77,12 +77,12 @@ fn the_plan_says_what_stripping_saves_and_would_save() {
         file["before"].as_u64().unwrap() - file["after"].as_u64().unwrap(),
         saved
     );
-    // Between them: debug information alone.
+    // Without debug information only, the size is in between.
     let debug = plan(&program, &["--strip=debug"])["bytes"]
         .as_u64()
         .unwrap();
     assert!(small["bytes"].as_u64().unwrap() < debug && debug < whole["bytes"].as_u64().unwrap());
-    // A program that is half symbols.
+    // A program half of which is symbols.
     let said = text(&output(slimpack().arg(env!("CARGO_BIN_EXE_slimpack"))));
     assert!(said.contains("--strip would save"), "{said}");
     let said = text(&output(slimpack().arg(&program).arg("--strip")));
@@ -92,7 +92,7 @@ fn the_plan_says_what_stripping_saves_and_would_save() {
         .find(|line| line.contains("/usr/local/bin/program"));
     assert!(line.unwrap().contains(" of "), "{said}");
     assert!(!said.contains("would save"), "{said}");
-    // Nothing is said where there is little to save.
+    // No hint if there is little to save.
     let said = text(&output(slimpack().arg("/bin/ls")));
     assert!(!said.contains("would save"), "{said}");
 }
@@ -123,7 +123,7 @@ fn debug_files_of_an_image_serve_a_debugger() {
     let folder = temporary();
     let program = compile(folder.path(), "program", SOURCE, &["-g"]);
     let [image, debug] = ["image.tar", "debug"].map(|name| folder.path().join(name));
-    // A plan writes nothing.
+    // A plan writes no file.
     succeed(
         slimpack()
             .arg(&program)
@@ -160,7 +160,7 @@ fn debug_files_of_an_image_serve_a_debugger() {
             .arg(root.join("usr/local/bin/program")),
     );
     assert!(said.contains("Line 3 of"), "{said}");
-    // Without --strip there is nothing to keep.
+    // Without --strip there is no debug information to keep.
     fail_with(2, slimpack().arg(&program).arg("--debug-file").arg(&debug));
 }
 
@@ -213,7 +213,7 @@ fn files_of_the_same_bytes_are_written_once_and_libraries_are_not() {
     if have(common::CONTAINER_TOOLS) && common::is_root() {
         assert_eq!(text(&common::run_image(&image, &[])), "it runs\n");
     }
-    // Stripped copies are copies.
+    // Stripped copies are hard-linked, too.
     pack(&["--hardlink", "--strip"]);
     assert!(common::layer(&image)["usr/local/bin/program"].starts_with("same as "));
 }

@@ -1,4 +1,4 @@
-//! Versions, symbols and the loader's cache, against what the machine's own tools say.
+//! Versions, symbols and the loader's cache, checked against this machine's own tools.
 
 use crate::common;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::process::Command;
 use common::{compile, fail_with, hello, is_root, output, slimpack, succeed, temporary};
 use slimpack::loader::Cache;
 
-/// `name flags-word => path` of every line of `ldconfig -p`.
+/// `name flags-word => path` for every line of `ldconfig -p`.
 fn ldconfig_lines(cache: &Path) -> Vec<(String, String)> {
     let listed = succeed(
         Command::new("/usr/sbin/ldconfig")
@@ -117,7 +117,7 @@ fn the_lowest_glibc_is_the_highest_version_that_readelf_shows() {
     assert!(because, "{text}");
 }
 
-/// Programs of /usr/bin, a stride of them unless `SLIMPACK_TEST_ALL` is set.
+/// A sample of the programs in /usr/bin, or all if `SLIMPACK_TEST_ALL` is set.
 fn system_programs() -> Vec<PathBuf> {
     let stride = if std::env::var_os("SLIMPACK_TEST_ALL").is_some() {
         1
@@ -126,7 +126,7 @@ fn system_programs() -> Vec<PathBuf> {
     };
     let mut programs: Vec<_> = fs::read_dir("/usr/bin")
         .unwrap()
-        // ld.so, run as a command, takes $ORIGIN from the path as it is given.
+        // When ld.so is run as a command, $ORIGIN comes from the path as given.
         .filter_map(|entry| fs::canonicalize(entry.unwrap().path()).ok())
         .filter(|path| {
             let tree = output(slimpack().args(["tree", "--json"]).arg(path));
@@ -152,7 +152,7 @@ fn undefined_symbols_and_unused_libraries_are_those_that_ldd_names() {
                 (Some("undefined"), Some(symbol)) => {
                     undefined.insert(symbol.split('@').next().unwrap().to_owned());
                 }
-                // ldd names what the program itself does not use.
+                // ldd lists the libraries that the program itself does not use.
                 (Some("unused"), Some(name))
                     if line.ends_with(&format!("({})", program.display())) =>
                 {
@@ -179,7 +179,7 @@ fn undefined_symbols_and_unused_libraries_are_those_that_ldd_names() {
             .collect();
         assert_eq!(unused, expected, "{}", program.display());
     }
-    // Nothing is missing on a sane system, and with -q nothing is said.
+    // Nothing is missing on a healthy system, and -q prints nothing.
     let said = output(
         slimpack()
             .args(["tree", "-q", "--versions", "--symbols"])
@@ -193,8 +193,8 @@ fn undefined_symbols_and_unused_libraries_are_those_that_ldd_names() {
     );
 }
 
-/// A root with a libc that lacks what the program needs, as a container of an older release
-/// would have it: the names of the versions are changed in the library's own table.
+/// A root with a libc that lacks what the program needs, as in a container of an older release: the
+/// version names in the library's own table are changed.
 #[test]
 fn a_libc_without_the_version_is_found_out_before_anything_is_written() {
     let folder = temporary();

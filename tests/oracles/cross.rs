@@ -1,5 +1,5 @@
-//! Programs for other machines, packed from Debian's cross sysroots: resolved as the real
-//! loader does under qemu, and run.
+//! Programs for other machines, packed from Debian's cross sysroots: resolved as the real loader
+//! does under qemu, and run.
 
 use crate::common;
 use std::fs;
@@ -38,7 +38,7 @@ extern "C" int inner(void);
 int main() { std::cout << "inner " << inner() << std::endl; return 0; }
 "#;
 
-/// Builds a C++ program with a library of its own beside it.
+/// Builds a C++ program with a library of its own.
 fn build(machine: &Machine, folder: &Path) -> std::path::PathBuf {
     fs::create_dir_all(folder.join("lib")).unwrap();
     fs::write(
@@ -82,7 +82,7 @@ fn packs_and_runs(machine: &Machine) {
     let folder = fs::canonicalize(temporary.path()).unwrap();
     let program = build(machine, &folder);
 
-    // The loader's own list. What it finds below the sysroot it names without it.
+    // The loader's own list, with paths relative to the sysroot.
     let trace = succeed(
         Command::new(machine.qemu)
             .args(["-L", machine.root, "-E", "LD_TRACE_LOADED_OBJECTS=1"])
@@ -106,7 +106,7 @@ fn packs_and_runs(machine: &Machine) {
     found.sort();
     assert_eq!(found, expected);
 
-    // Named for its architecture as well, among roots for others.
+    // The sysroot is given for its architecture, next to one for another architecture.
     let archive = folder.join("image.tar");
     let root = format!("{}={}", machine.name, machine.root);
     let summary = output(
@@ -127,7 +127,7 @@ fn packs_and_runs(machine: &Machine) {
         .any(|path| path.contains("host") || path.contains("slimpack-test"));
     assert!(!leaked, "{layer:#?}");
 
-    // In a root of its own, so that nothing of this machine can help.
+    // Runs with the unpacked image as the root directory, so that nothing of this machine can help.
     if !is_root() || !have(&["tar"]) {
         return;
     }
@@ -148,9 +148,9 @@ fn an_armhf_program_is_resolved_as_under_qemu_and_runs() {
     packs_and_runs(&ARMHF);
 }
 
-/// A cache in which `/opt/lib/libinner.so` is an aarch64 library. This machine's ldconfig
-/// knows its own libraries only, so it makes the cache for one of these, and the flags of the
-/// entries are changed.
+/// A cache in which `/opt/lib/libinner.so` is an aarch64 library. This machine's ldconfig knows
+/// only its own kind, so it builds the cache for such a library, and the flags of the entries are
+/// then changed.
 fn foreign_cache(folder: &Path) -> std::path::PathBuf {
     let native = folder.join("native");
     fs::create_dir_all(native.join("opt/lib")).unwrap();
@@ -177,7 +177,7 @@ fn foreign_cache(folder: &Path) -> std::path::PathBuf {
     cache
 }
 
-/// The cache that slimpack writes is for the loader of the image, not for this machine's.
+/// The cache that slimpack writes is for the loader in the image, not for this machine's.
 #[test]
 fn an_aarch64_loader_uses_the_cache_that_was_written_for_it() {
     if !have(&[AARCH64.compiler, AARCH64.qemu]) || !is_root() {
@@ -279,8 +279,8 @@ fn a_root_that_does_not_exist_or_has_no_loader_is_said_so() {
     );
 }
 
-/// Libraries of further machines, among them a big-endian one and two of 32 bits: what
-/// their own loader lists under qemu, and nothing missing in versions and symbols.
+/// Libraries for further machines, a big-endian one and two 32-bit ones among them: compared with
+/// what their own loader lists under qemu, and no version or symbol is missing.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases and their check")]
 fn libraries_of_every_machine_are_resolved_as_their_loader_does() {

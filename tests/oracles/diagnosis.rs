@@ -1,7 +1,7 @@
-//! Why programs fail in images that lack one thing, and what `--fix` adds.
+//! The diagnosis of programs in images that lack one thing, and what `--fix` adds.
 //!
 //! A mutant is the root directory of a packed program of the table, from which a library, loader,
-//! interpreter, data file, user or folder is taken away. Only mutants count whose program fails.
+//! interpreter, data file, user or directory is removed. Only mutants whose program fails count.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::common::{self, have, output, slimpack, temporary, text};
 use crate::{machine, program_runs, runs};
 use program_runs::{Run, Stage};
 
-/// What is taken away.
+/// What is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Library,
@@ -45,7 +45,7 @@ impl Packed {
         })
     }
 
-    /// What the program does in its root.
+    /// Runs the program in its root.
     fn tried(&self, program: &str) -> Output {
         let run = &self.stage.run;
         let mut command = slimpack();
@@ -67,7 +67,7 @@ impl Packed {
         output(command.arg(&self.root).args(&run.args))
     }
 
-    /// The files of the root, without links.
+    /// The regular files of the root.
     fn files(&self) -> Vec<PathBuf> {
         let mut stack = vec![self.root.clone()];
         let mut files = Vec::new();
@@ -85,7 +85,7 @@ impl Packed {
         files
     }
 
-    /// What can be taken away.
+    /// Everything that can be removed.
     fn victims(&self) -> Vec<(Kind, PathBuf)> {
         let folder = self.root.join(self.stage.folder.strip_prefix("/").unwrap());
         let mut victims = Vec::new();
@@ -127,7 +127,8 @@ fn cause(said: &Output) -> String {
     line.unwrap_or_default().to_owned()
 }
 
-/// Takes one thing after the other away; what failed, whether it was named first, and what was said.
+/// Removes one thing after another; returns what failed, whether it was named first, and the
+/// output.
 fn mutants(run: &Run) -> Vec<(Kind, bool, String)> {
     let Some(packed) = Packed::of(run) else {
         return Vec::new();
@@ -152,7 +153,7 @@ fn mutants(run: &Run) -> Vec<(Kind, bool, String)> {
             Kind::User => cause.contains("/etc/passwd"),
             _ => {
                 cause.contains(inside.to_str().unwrap()) || {
-                    // By the link that leads there.
+                    // Also correct: the name of the symbolic link to it.
                     let name = inside.file_name().unwrap().to_str().unwrap();
                     let name = name.split(".so.").next().unwrap();
                     kind == Kind::Library && cause.contains(name)
@@ -188,7 +189,7 @@ fn the_missing_thing_is_named_first() {
     for (kind, more) in threads.into_iter().flatten() {
         by_kind.entry(kind).or_default().extend(more);
     }
-    // As many of each kind as there are, until there are enough.
+    // Equally many of each kind, until there are enough.
     let mut taken: Vec<(Kind, bool, String)> = Vec::new();
     for (kind, more) in &mut by_kind {
         more.sort_by(|one, other| one.1.cmp(&other.1));
@@ -228,7 +229,7 @@ fn the_missing_thing_is_named_first() {
     );
 }
 
-/// Programs that no static sign can pack get what they need by `--fix` alone.
+/// Programs that static signs alone cannot pack get what they need by `--fix`.
 #[test]
 fn fixed_programs_run_without_any_other_flag() {
     if !have(common::CONTAINER_TOOLS) || !common::is_root() {

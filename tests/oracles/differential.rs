@@ -1,9 +1,9 @@
-//! slimpack against the machine's own loader, over the machine's own binaries.
+//! slimpack against this machine's own loader, on this machine's own binaries.
 //!
-//! Every ELF file of /usr/bin, /usr/sbin, /usr/libexec and /usr/lib has to have the list of
-//! objects, in the order, that `ld.so --list` prints. A stride of them by default, all with
-//! `SLIMPACK_TEST_ALL=1`. Further trees (unpacked wheels, npm packages) are named in
-//! `SLIMPACK_TEST_TREES`, separated by colons.
+//! For every ELF file in /usr/bin, /usr/sbin, /usr/libexec and /usr/lib, the list of objects must
+//! equal that of `ld.so --list`, in the same order. By default a sample is compared, and all files
+//! with `SLIMPACK_TEST_ALL=1`. `SLIMPACK_TEST_TREES` names further trees (unpacked wheels, npm
+//! packages), separated by colons.
 
 use crate::{common, machine};
 use std::fs;
@@ -13,10 +13,10 @@ use std::process::Command;
 use common::{output, slimpack};
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
-/// Of the system's files one in this many is compared by default.
+/// By default, one in this many system files is compared.
 const STRIDE: usize = 10;
 
-/// Compares all `files`; returns how many and which differ.
+/// Compares all `files`; returns their number and those that differ.
 fn compare(files: &[PathBuf]) -> (usize, Vec<String>) {
     let mut trees: Vec<serde_json::Value> = Vec::new();
     for batch in files.chunks(2000) {
@@ -37,7 +37,7 @@ fn compare(files: &[PathBuf]) -> (usize, Vec<String>) {
     (trees.len(), differing)
 }
 
-/// How one answer differs from the loader's, if it does.
+/// The difference between one answer and the loader's, if any.
 fn difference(tree: &serde_json::Value) -> Option<String> {
     let program = tree["program"].as_str().unwrap();
     let interpreter = tree["interpreter"]["requested"].as_str().unwrap_or(LOADER);

@@ -1,7 +1,7 @@
 //! Runs the fixtures of `c-tests/`: one named test for each file.
 //!
-//! A fixture is a C or C++ program that describes itself. Its directives stand in comments
-//! at the start of lines and are carried out in order:
+//! A fixture is a C or C++ program that describes itself. Its directives are comments at the
+//! start of lines, and are executed in order:
 //!
 //! ```text
 //! //#Rule: TEXT            what the fixture pins; required, and the first directive
@@ -9,14 +9,14 @@
 //! //#Library: OUT FLAGS    compile this file with -shared -fPIC -DLIBRARY -DLIB_<name>, where
 //!                          <name> is OUT's file name up to the first dot without "lib"
 //! //#Program: OUT FLAGS    compile this file; the last one is the program under test
-//! //#Sh: COMMAND           run a shell command in the fixture's folder
+//! //#Sh: COMMAND           run a shell command in the fixture's directory
 //! //#Test: FILE            the program under test, when it is not the last one compiled
 //! //#Env: NAME=VALUE       environment of the program and of the loader
-//! //#Root: FOLDER          the program lives in this root: slimpack gets --root, and the loader
+//! //#Root: DIR             the program is in this root: slimpack gets --root, and the loader
 //!                          and the program run in a chroot
 //! //#Args: FLAGS           flags for slimpack, for `tree` and for packing
 //! //#Pack: FLAGS           flags for slimpack when packing
-//! //#Oracle: KIND          who says what is right: glibc (LD_TRACE_LOADED_OBJECTS), musl
+//! //#Oracle: KIND          the loader to compare with: glibc (LD_TRACE_LOADED_OBJECTS), musl
 //!                          (`LOADER --list`), or none for static programs
 //! //#ExpectFiles: N        regular files in the layer
 //! //#ExpectPath: PATH      a path in the layer (repeatable)
@@ -24,18 +24,18 @@
 //! //#ExpectLinkage: WORD   `linkage` of `tree --json`
 //! //#ExpectVia: NAME TEXT  how the object with this base name was found, in `tree --json`
 //! //#ExpectMissing: NAME   missing libraries, compared with the loader's own (repeatable)
-//! //#ExpectFatal: TEXT     the loader dies; slimpack says TEXT about the file it dies of
-//! //#ExpectError: TEXT     packing ends with exit status 1 or 2 and says TEXT
-//! //#ExpectRefused: TEXT    the loader refuses the program and says TEXT; packing ends with exit
-//!                          status 1 and says what is given with //#ExpectError
-//! //#ExpectSaid: TEXT       packing says TEXT on standard error (repeatable)
+//! //#ExpectFatal: TEXT     the loader fails; slimpack prints TEXT about the file that it fails on
+//! //#ExpectError: TEXT     packing ends with exit status 1 or 2 and prints TEXT
+//! //#ExpectRefused: TEXT    the loader refuses the program and prints TEXT; packing ends with exit
+//!                          status 1 and prints the text of //#ExpectError
+//! //#ExpectSaid: TEXT       packing prints TEXT on standard error (repeatable)
 //! //#NoRun                 the packed image is not run
 //! ```
 //!
-//! FLAGS are split as a shell would, without expansion: `$ORIGIN` stays. `%D` is the fixture's
-//! folder. Unless it says otherwise, a fixture is resolved and compared with its oracle, object
-//! by object in load order; packed; its layer compared with the oracle's list; run in runc; and
-//! what it prints compared with the program run directly. An unknown directive fails.
+//! FLAGS are split as in a shell, without expansion: `$ORIGIN` stays. `%D` is the fixture's
+//! directory. Unless its directives say otherwise, a fixture is resolved and compared with its
+//! oracle, object by object in load order; packed; its layer compared with the oracle's list; run
+//! in runc; and its output compared with that of the program itself. An unknown directive fails.
 
 use crate::common;
 use std::fs;
@@ -44,10 +44,10 @@ use std::process::Command;
 
 use common::{fail_with, have, is_root, output, slimpack, succeed};
 
-/// The exit status of a program that its loader gives up on.
+/// The exit status of a program on which its loader gives up.
 const LOADER_FAILED: i32 = 127;
 
-// One test for each file, named after it: see build.rs.
+// One test per file, named after it: see build.rs.
 include!(concat!(env!("OUT_DIR"), "/fixtures.rs"));
 
 /// Builds and checks the fixture `file` of `c-tests/`.
@@ -61,10 +61,10 @@ fn check(file: &str) {
     }
 }
 
-/// What is wrong with a fixture, or with what it pins.
+/// What is wrong with a fixture, or with the rule that it pins.
 type Failed = Box<dyn std::error::Error>;
 
-/// What a fixture asks for.
+/// The directives of a fixture.
 #[derive(Default)]
 struct Fixture {
     source: PathBuf,
@@ -191,7 +191,7 @@ impl Fixture {
             return Ok(());
         }
         let temporary = common::temporary();
-        // The loader prints real paths, so the folder has to be one.
+        // The loader prints real paths, so the directory must be one.
         let folder = fs::canonicalize(temporary.path())?;
         for step in &self.steps {
             self.carry_out(step, &folder);
@@ -279,7 +279,7 @@ impl Fixture {
             .current_dir(folder)
     }
 
-    /// The flags that `tree` and a pack have in common.
+    /// The flags shared by `tree` and packing.
     fn with_flags<'c>(
         &self,
         command: &'c mut Command,
@@ -296,8 +296,8 @@ impl Fixture {
         self.with_args(command, flags, folder)
     }
 
-    /// The loader's own list, one line for each object: `path`, or `! name` when it is missing.
-    /// `None` when the loader dies, or when there is none to ask.
+    /// The loader's own list, one line for each object: `path`, or `! name` for a missing one.
+    /// `None` if the loader fails, or if there is no loader.
     fn ask_oracle(&self, folder: &Path, program: &Path) -> Result<Option<Vec<String>>, Failed> {
         let mut command = match self.oracle.as_str() {
             "glibc" => {
@@ -331,7 +331,7 @@ impl Fixture {
             );
             return Ok(None);
         }
-        // musl's --list fails when something is missing, and says so line by line.
+        // If something is missing, musl's --list fails, and reports it line by line.
         assert!(
             output.status.success() || !self.missing.is_empty(),
             "the loader dies\n{stdout}{stderr}"
@@ -438,7 +438,7 @@ impl Fixture {
         let mut pack = slimpack();
         self.with_flags(&mut pack, &self.args, folder);
         self.with_args(&mut pack, &self.pack, folder);
-        // What is counted is what the loader opens.
+        // Only the files that the loader opens count.
         pack.arg("--without=package-records");
         pack.arg(program).arg("-o").arg(&archive);
         if let Some(text) = &self.refused {
@@ -469,7 +469,7 @@ impl Fixture {
                 "nothing of {text:?} in {stderr}"
             );
         }
-        // What is published has nothing that keeps it from starting.
+        // A packed image passes lint.
         if !self
             .args
             .iter()
@@ -510,7 +510,7 @@ impl Fixture {
             return Ok(());
         }
         let direct = output(&mut self.direct(folder, program));
-        // What the loader refuses here it refuses in the image too, and nothing is proven.
+        // What the loader refuses here it refuses in the image, too: a run would prove nothing.
         let stderr = String::from_utf8_lossy(&direct.stderr);
         assert_ne!(direct.status.code(), Some(LOADER_FAILED), "{stderr}");
         let packed = common::run_image(&archive, &[]);

@@ -1,7 +1,7 @@
-//! `slimpack lint` on a Debian root with planted faults: what it says of each program is what the
-//! loader says inside a chroot.
+//! `slimpack lint` on a Debian root with planted faults: its findings for each program equal what
+//! the loader reports inside a chroot.
 //!
-//! `SLIMPACK_TEST_DEBIAN` names the root, made by debootstrap; `.ci/run` makes it.
+//! `SLIMPACK_TEST_DEBIAN` names the root, built by debootstrap (see `.ci/run`).
 
 use crate::{common, docker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,14 +13,14 @@ use std::process::Command;
 use common::{have, in_chroot, is_root, output, slimpack, succeed, traced_objects};
 use serde_json::Value;
 
-/// Where the root is; `None` when this machine has none.
+/// The root; `None` if this machine has none.
 fn debian() -> Option<PathBuf> {
     let root = common::given("SLIMPACK_TEST_DEBIAN")?;
     (is_root() && have(&["cp"])).then_some(root)
 }
 
-/// A copy of the root whose files are hard links to it: names can be removed and replaced, files
-/// must not be written to.
+/// A copy of the root made of hard links: names can be removed and replaced, but files must not be
+/// written to.
 struct Root {
     folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Root {
         self.path().join(path)
     }
 
-    /// Puts another file in the place of one.
+    /// Replaces a file.
     fn replace(&self, path: &str, bytes: &[u8]) {
         let path = fs::canonicalize(self.at(path)).unwrap();
         fs::remove_file(&path).unwrap();
@@ -52,8 +52,8 @@ impl Root {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Programs that name an interpreter, by their path inside. Setgid ones run with raised
-    /// privileges, in which the loader does not trace.
+    /// The paths in the root of programs with an interpreter. Setgid ones are left out: with raised
+    /// privileges, the loader does not list.
     fn programs(&self) -> Vec<PathBuf> {
         let mut programs = Vec::new();
         let mut pending: Vec<PathBuf> = ["usr/bin", "usr/sbin", "usr/libexec", "usr/lib"]
@@ -68,7 +68,7 @@ impl Root {
                 } else if kind.is_file() && entry.metadata().unwrap().mode() & 0o2000 == 0 {
                     let bytes = fs::read(entry.path()).unwrap();
                     let object = slimpack::elf::Object::read(&bytes).ok();
-                    // A library that can be run is loaded by others.
+                    // A library that can be executed is loaded by other objects.
                     if object.is_some_and(|object| {
                         object.interpreter.is_some() && object.soname().is_none()
                     }) {
@@ -91,13 +91,13 @@ impl Root {
         let folder = "usr/lib/x86_64-linux-gnu";
         let names = common::names_in(&self.at(folder));
         let libraries = names.into_iter().filter(|name| {
-            // Without the interpreter there is no oracle; it has a test of its own.
+            // Without the interpreter there is no oracle; that case has its own test.
             name.contains(".so") && !name.starts_with("ld-") && self.at(folder).join(name).is_file()
         });
         libraries.map(|name| format!("{folder}/{name}")).collect()
     }
 
-    /// What the loader says of a program, without running it.
+    /// What the loader reports about a program, without running it.
     fn ask_loader(&self, program: &Path, variables: &[(&str, &str)]) -> std::process::Output {
         let mut command = in_chroot(&self.path(), program);
         command.env_clear().env("LD_TRACE_LOADED_OBJECTS", "1");
@@ -120,7 +120,7 @@ fn lint(target: &Path) -> Vec<Value> {
         .clone()
 }
 
-/// For each of the programs the subjects of the given rules.
+/// The subjects of the findings of these rules, for each of the programs.
 fn by_program(
     findings: &[Value],
     rules: &[&str],
@@ -143,7 +143,7 @@ fn by_program(
     programs
 }
 
-/// Fails with what is in one and not in the other.
+/// Fails with the differences between the two.
 fn assert_same<T: Ord + std::fmt::Debug>(
     found: impl IntoIterator<Item = T>,
     expected: impl IntoIterator<Item = T>,
@@ -160,7 +160,7 @@ fn assert_same<T: Ord + std::fmt::Debug>(
     );
 }
 
-/// Numbers that look random and are the same in every run (xorshift).
+/// Pseudo-random numbers, the same in every run (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -174,7 +174,7 @@ impl Random {
 
 const MISSING: [&str; 3] = ["SP001", "SP003", "SP004"];
 
-/// The names that the loader does not find for each program.
+/// The names that the loader does not find, for each program.
 fn not_found(root: &Root, programs: &[PathBuf]) -> BTreeMap<PathBuf, BTreeSet<String>> {
     let mut missing = BTreeMap::new();
     for program in programs {
@@ -204,7 +204,7 @@ fn an_untouched_root_has_no_error_and_few_warnings() {
             .collect()
     };
     assert_eq!(of("error"), [""; 0]);
-    // What Debian installs setuid, and nothing else.
+    // The setuid programs of Debian, and nothing else.
     assert!(
         of("warning").iter().all(|rule| rule == "SP305"),
         "{:?}",
@@ -224,7 +224,7 @@ fn deleted_libraries_are_missed_by_the_programs_that_the_loader_names() {
         let mut deleted = Vec::new();
         for _ in 0..8 {
             let library = libraries.swap_remove(random.below(libraries.len()));
-            // Now the name of a link, now the file that it leads to.
+            // Sometimes this is a symbolic link, sometimes its target.
             fs::remove_file(root.at(&library)).unwrap();
             deleted.push(library);
         }
@@ -295,7 +295,7 @@ fn without_the_interpreter_every_program_is_an_error() {
     let programs = root.programs();
     let interpreter = root.at("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
     fs::remove_file(interpreter).unwrap();
-    // The kernel finds none of them, though they are there.
+    // The kernel reports that the programs do not exist, although they do.
     let error = in_chroot(&root.path(), Path::new("/usr/bin/ls"))
         .output()
         .unwrap_err();
@@ -308,11 +308,11 @@ fn without_the_interpreter_every_program_is_an_error() {
         .find(|finding| finding["rule"] == "SP002")
         .unwrap();
     let hops = finding["evidence"]["hops"].as_array().unwrap();
-    // Where the way ends: the link of /lib64, and that of the loader.
+    // The links on the way to the missing interpreter: /lib64, and the loader's own.
     assert!(hops.len() >= 2, "{hops:?}");
 }
 
-/// The programs of which `ldd -r` in the root tells undefined symbols or missing versions.
+/// The programs for which `ldd -r` in the root reports undefined symbols or missing versions.
 fn does_not_bind(root: &Root, programs: &[PathBuf]) -> BTreeSet<PathBuf> {
     let told = |program: &&PathBuf| {
         let variables = [("LD_WARN", "1"), ("LD_BIND_NOW", "1"), ("LD_VERBOSE", "")];
@@ -352,7 +352,7 @@ fn a_release_without_a_version_is_refused_for_the_programs_that_the_loader_refus
     let path = "usr/lib/x86_64-linux-gnu/libtinfo.so.6";
     let root = Root::copy(&debian);
     let mut bytes = fs::read(debian.join(path)).unwrap();
-    // The name of a version that it defines becomes another one.
+    // Renames a version that the library defines.
     let name = b"NCURSES6_TINFO_5.0.19991023\0";
     let at = bytes
         .windows(name.len())
@@ -382,7 +382,7 @@ fn a_release_without_a_version_is_refused_for_the_programs_that_the_loader_refus
     assert_eq!(finding["evidence"]["newest"], "NCURSES6_TINFO_6.2.20211010");
 }
 
-/// What a finding says, without what only an image knows.
+/// The contents of a finding, without the fields that only an image has.
 fn said(findings: &[Value]) -> BTreeSet<String> {
     let fields = [
         "rule",
@@ -447,7 +447,7 @@ fn every_kind_of_image_gives_the_findings_of_its_folder() {
         "root.tar",
         ".",
     ];
-    // Status 1: other tests link the same files, which changes their times, and tar says so.
+    // Status 1 means "file changed as we read it": other tests hard-link the same files.
     let packed = common::output(Command::new("tar").args(pack).current_dir(folder));
     assert!(matches!(packed.status.code(), Some(0 | 1)), "{packed:?}");
     run("gzip", &["-1", "-k", "root.tar"]);

@@ -1,4 +1,4 @@
-//! What a trace finds, held against strace.
+//! The paths that a trace records, checked against strace.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::common::{self, compile, have, output, temporary};
 use crate::{machine, program_runs};
 use program_runs::{Run, Stage, TREES};
 
-/// Commands that look up files in every way that there is. DIR is a directory of their own.
+/// Commands that look up files in all the ways there are. DIR is their own directory.
 const COMMANDS: [&str; 15] = [
     "DIR/daemon",
     "ls -lR /etc/alternatives",
@@ -32,7 +32,7 @@ const COMMANDS: [&str; 15] = [
     "DIR/odd",
 ];
 
-/// Threads that open files, change their user (which glibc does by real-time signals), and execute.
+/// Threads that open files, change their user (which glibc does by real-time signals), and exec.
 const THREADS: &str = r#"
 #include <pthread.h>
 #include <unistd.h>
@@ -53,7 +53,7 @@ int main(void) {
 }
 "#;
 
-/// Calls that few programs make.
+/// System calls that few programs make.
 const ODD: &str = r#"
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -86,7 +86,7 @@ int main(void) {
 
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A server's way of starting: the process that goes on is a child of init, in a session of its own.
+/// How servers daemonize: the process that remains is a child of init, in its own session.
 const DAEMON: &str = r#"
 #include <fcntl.h>
 #include <unistd.h>
@@ -107,15 +107,15 @@ int main(void) {
 }
 "#;
 
-/// The programs among the commands.
+/// The C programs among the commands.
 const PROGRAMS: [(&str, &str); 3] = [("threads", THREADS), ("odd", ODD), ("daemon", DAEMON)];
 
-/// The tools that most tests here need.
+/// The tools that most of these tests need.
 fn have_tools() -> bool {
     have(&["strace", "setpriv", "python3", "git", "perl", "gcc", "make"])
 }
 
-/// Makes DIR as the commands find it.
+/// Sets up DIR as the commands expect it.
 fn fresh(directory: &Path) {
     let _ = fs::remove_dir_all(directory);
     fs::create_dir_all(directory).unwrap();
@@ -166,7 +166,7 @@ const ONE_PATH: [&str; 27] = [
 fn by_strace(log: &str, found: &mut BTreeSet<PathBuf>) {
     let mut directory = PathBuf::from("/");
     for line in log.lines() {
-        // A thread that executes a program goes on under the ID of its process, in another file.
+        // A thread that calls exec continues under the ID of its process, in another file.
         let executed = line
             .split_once(" <pid changed to")
             .or_else(|| line.split_once(" <unfinished ...>"))
@@ -192,7 +192,7 @@ fn by_strace(log: &str, found: &mut BTreeSet<PathBuf>) {
             }
             _ => (directory.as_path(), arguments),
         };
-        // A path of NULL is that of the descriptor.
+        // If the path is NULL, it is that of the descriptor.
         let Some(path) = rest.strip_prefix('"') else {
             continue;
         };
@@ -213,7 +213,7 @@ fn is_of_kernel(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/dev/fd")
 }
 
-/// A command of the list.
+/// The command for a line of the list.
 fn command(text: &str) -> Command {
     let words = shell_words::split(text).unwrap();
     let mut command = Command::new("env");
@@ -226,8 +226,8 @@ fn command(text: &str) -> Command {
     command
 }
 
-/// `PROGRAM FLAG… COMMAND…`, with the words of `command`, as this user or another. Setuid programs have no
-/// effect, as under slimpack.
+/// `PROGRAM FLAG… COMMAND…`, with the words of `command`, as this user or another. Setuid programs
+/// have no effect, as under slimpack.
 fn under(program: &Path, flags: &[&str], command: &Command, user: Option<&str>) -> Command {
     let mut whole = Command::new("setpriv");
     whole.arg("--no-new-privs");
@@ -241,13 +241,13 @@ fn under(program: &Path, flags: &[&str], command: &Command, user: Option<&str>) 
         .arg(command.get_program())
         .args(command.get_args())
         .current_dir("/");
-    // Some programs ask what these are.
+    // Some programs inspect their standard streams.
     whole.stdin(Stdio::null()).stdout(Stdio::null());
     whole.stderr(Stdio::null());
     whole
 }
 
-/// What a command looks up, by strace and by slimpack. `ready` makes its directory anew.
+/// The paths that a command looks up, by strace and by slimpack. `ready` resets its directory.
 fn looked_up(
     command: &Command,
     user: Option<&str>,
@@ -292,12 +292,12 @@ fn looked_up(
     (found, recording)
 }
 
-/// What strace saw.
+/// The paths that strace recorded.
 #[derive(Default)]
 struct BySystemCalls {
     certain: BTreeSet<PathBuf>,
-    /// What was looked up by processes that were killed, such as the shells of a server when its command
-    /// ended, and by their children: how far they get is another question each time.
+    /// Paths looked up by processes that were killed, such as the shells of a server when its
+    /// command ended, and by their children: how far they get differs from run to run.
     by_killed: BTreeSet<PathBuf>,
 }
 
@@ -312,7 +312,7 @@ fn threads(logs: &Path) -> Vec<(String, String)> {
     threads.collect()
 }
 
-/// The threads that were killed, and those that they made.
+/// The threads that were killed, and those that they started.
 fn killed(threads: &[(String, String)]) -> BTreeSet<&str> {
     let is_killed = |log: &str| log.contains("\n+++ killed by");
     let mut pending: Vec<&(String, String)> =
@@ -337,8 +337,8 @@ fn killed(threads: &[(String, String)]) -> BTreeSet<&str> {
     killed
 }
 
-/// Runs strace, and kills what its command leaves in the background, as slimpack does: strace would wait
-/// for it.
+/// Runs strace, and kills what its command leaves in the background, as slimpack does: strace would
+/// wait for it.
 fn until_the_command_ends(strace: &mut Command, logs: &Path) -> ExitStatus {
     const GLANCE: Duration = Duration::from_millis(20);
     let mut child = strace.spawn().unwrap();
@@ -361,7 +361,7 @@ fn until_the_command_ends(strace: &mut Command, logs: &Path) -> ExitStatus {
     }
 }
 
-/// What this command of the list looks up.
+/// The paths that a command of the list looks up.
 fn both(directory: &Path, text: &str, user: Option<&str>) -> (BySystemCalls, Recording) {
     looked_up(&command(text), user, |place| {
         fresh(directory);
@@ -374,14 +374,14 @@ fn both(directory: &Path, text: &str, user: Option<&str>) -> (BySystemCalls, Rec
     })
 }
 
-/// The paths that only strace saw, and those that only slimpack saw; without names that differ from run
-/// to run.
+/// The paths that only strace recorded, and those that only slimpack recorded, without names that
+/// differ from run to run.
 fn differences(
     directory: &Path,
     expected: &BySystemCalls,
     recording: &Recording,
 ) -> [Vec<PathBuf>; 2] {
-    // Seen by other system calls than those of `by_strace`.
+    // Recorded from system calls that `by_strace` does not parse.
     let other_calls = Uses::MAPPED.and(Uses::LISTED).and(Uses::REFUSED);
     let other_calls = other_calls.and(Uses::CREATED).and(Uses::REMOVED);
     let other_calls = other_calls.and(Uses::CHANGED);
@@ -393,7 +393,7 @@ fn differences(
     let lacks = lacks.filter(|path| !recording.found.contains_key(*path));
     let found = recording.found.iter();
     let found = found.filter(|(_, traced)| !traced.uses.without(other_calls).is_empty());
-    // What a link of /proc leads to, and calls with two paths.
+    // The targets of links in /proc, and system calls with two paths.
     let more = found.map(|(path, _)| path).filter(is_compared);
     let is_expected =
         |path: &PathBuf| expected.certain.contains(path) || expected.by_killed.contains(path);
@@ -493,8 +493,8 @@ fn a_log_of_strace_says_what_a_trace_says() {
     }
 }
 
-/// The runs of the table under strace and under slimpack, as root and as another user; a sample of them
-/// unless all are wanted.
+/// The runs of the table under strace and under slimpack, as root and as another user; by default a
+/// sample of them.
 #[test]
 fn programs_of_the_table_are_traced_as_strace_does() {
     if !have(&["strace", "setpriv"]) || !common::is_root() {
@@ -527,9 +527,9 @@ fn programs_of_the_table_are_traced_as_strace_does() {
     assert!(paths > 500, "{paths}");
 }
 
-/// The number of paths of a run, or how the two differ.
+/// The number of paths in a run, or how the two recordings differ.
 fn as_strace_does(run: &Run, user: Option<&str>) -> Result<usize, String> {
-    /// Runs look up other paths when a clock or a thread is slower.
+    /// A run looks up other paths when a clock or a thread is slower.
     const TRIES: usize = 3;
     let folder = tempfile::tempdir().unwrap();
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);

@@ -1,8 +1,8 @@
-//! Programs: what slimpack says of them, held against loaders, engines and real runs.
+//! Programs: slimpack's findings, checked against loaders, engines and real runs.
 
 #![allow(clippy::unwrap_used)]
 
-// In place of the standard attribute, in all modules.
+// Replaces the standard attribute in all modules.
 #[macro_use(test)]
 extern crate slimpack_test_attribute;
 

@@ -1,5 +1,5 @@
-//! Each need beside the libraries: a program that fails without it, and one that only looks as
-//! if it needed it.
+//! Each need besides the libraries: a program that fails without it, and one that only looks as if
+//! it had it.
 
 use crate::{common, packing, probes};
 use std::fs;
@@ -24,8 +24,8 @@ fn library(folder: &Path, name: &str, source: &str, flags: &[&str]) -> PathBuf {
     common::compile(folder, name, source, &flags)
 }
 
-/// The program fails without the need and runs with it: with glibc, and with musl where it is
-/// installed, dynamic and static.
+/// The program fails without the need and runs with it: with glibc, and with musl where installed,
+/// dynamic and static.
 fn with_either_c_library(need: &str, source: &str) {
     let folder = common::temporary();
     for (name, flags) in [("dynamic", &[][..]), ("static", &["-static"])] {
@@ -322,7 +322,7 @@ fn a_program_that_needs_nothing_gets_nothing() {
     assert_eq!(packed.layer().values().filter(is_file).count(), 1);
     assert!(!packed.said.contains("added "), "{}", packed.said);
 
-    // Its libraries are those of a package, which is recorded.
+    // The libraries belong to a package, which the image would record.
     let packed = pack(&[common::hello(), Path::new("--without=package-records")]);
     let layer = packed.layer();
     let files = layer.values().filter(|node| node.starts_with("file"));
@@ -348,7 +348,7 @@ fn a_static_program_that_holds_the_name_of_a_shell_gets_none() {
             .count(),
         1
     );
-    // A dynamic one gets both.
+    // A dynamic program gets both.
     let program = common::compile(folder.path(), "dynamic", source, &[]);
     let packed = pack(&[&program]);
     assert!(
@@ -378,7 +378,7 @@ fn the_user_of_an_image_has_an_entry_with_its_name() {
             assert!(printed.starts_with(answer), "{user}: {printed}");
         }
     }
-    // A name brings the entries though the program reads none.
+    // A user name in -u adds the entries even if the program does not read them.
     let packed = pack(&[common::hello().to_str().unwrap(), "-u", "daemon"]);
     assert!(packed.file("etc/passwd").contains("daemon:x:1:1:"));
     let packed = pack(&[common::hello().to_str().unwrap(), "-u", "1000"]);
@@ -489,12 +489,12 @@ fn all_and_none_are_every_need_and_no_need() {
     let convert = common::compile(folder.path(), "convert", CONVERT, &[]);
     let all = pack(&[convert.to_str().unwrap(), "--with", "all"]);
     assert!(all.added("gconv"), "{}", all.said);
-    // All are those that show a sign.
+    // `all` means the needs that show a sign.
     assert!(!all.has("etc/passwd") && !all.has("bin/busybox"));
 }
 
-/// A root whose C library is called glibc's and defines these versions, with name-service modules;
-/// and a program that looks users up in it.
+/// A root whose C library is named like glibc's and defines these versions, with name-service
+/// modules, and a program that looks up users.
 fn old_glibc(folder: &Path, versions: &[&str]) -> (PathBuf, PathBuf) {
     let root = folder.join(versions.join("-"));
     let libraries = root.join("lib/x86_64-linux-gnu");

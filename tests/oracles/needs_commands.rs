@@ -1,4 +1,4 @@
-//! Programs that start others by name, and what else the words and the code of a program tell.
+//! Programs that start others by name, and other needs that show in their arguments and code.
 
 use crate::{common, packing};
 use std::fs;
@@ -9,7 +9,7 @@ use common::{compile, have, succeed, temporary};
 use packing::{pack, refused, runs_containers};
 use serde_json::Value;
 
-/// A program that starts `gzip`, and speaks of `ungzip`.
+/// A program that starts `gzip`, and also mentions `ungzip`.
 const STARTS_GZIP: &str = r#"
 #include <stdio.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
     return execlp("gzip", "gzip", "--version", (char *)0);
 }
 "#;
-/// One that only speaks of it.
+/// A program that only mentions `gzip`.
 const SAYS_UNGZIP: &str = r#"
 #include <stdio.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
 }
 "#;
 
-/// The hints of a plan about one need: the sign and the flag.
+/// A plan's hints about one need: the sign and the option.
 fn hints(words: &[&str], need: &str) -> Vec<(String, String)> {
     let mut command = common::slimpack();
     let plan = succeed(command.arg("--json").args(words));
@@ -69,7 +69,7 @@ fn code_of_aarch64_points_at_names_too() {
         return;
     }
     let folder = temporary();
-    // The commands are those of the root.
+    // Only commands in the root count.
     let root = folder.path().join("root");
     succeed(Command::new("cp").args(["-a", ROOT]).arg(&root));
     let bin = root.join("usr/bin");
@@ -100,7 +100,7 @@ fn tar_is_seen_to_start_what_it_unpacks_with() {
     if !have(&["tar", "gzip", "xz", "zstd"]) {
         return;
     }
-    // What tar says of itself is the oracle: each has an option.
+    // tar's help is the oracle: it has an option for each of these programs.
     let help = succeed(Command::new("tar").arg("--help"));
     let tar = common::find("tar").unwrap();
     let packed = pack(&[tar.to_str().unwrap(), "--with", "commands"]);
@@ -114,7 +114,7 @@ fn tar_is_seen_to_start_what_it_unpacks_with() {
     }
 }
 
-/// An editor has the names of many file types, none of which it starts.
+/// An editor contains the names of many file types, none of which it starts.
 #[test]
 fn a_vocabulary_is_not_a_list_of_commands() {
     let folder = temporary();
@@ -135,7 +135,7 @@ fn a_vocabulary_is_not_a_list_of_commands() {
     assert!(few.contains("mentions") && few.contains("awk"), "{few}");
     let many = command_hint(&program("many", &NAMES));
     assert_eq!(many, "");
-    // Languages of a library for texts, in what Go links into every other program.
+    // Language codes in a text library that Go links into many programs.
     let languages = command_hint(&program("languages", &["ar", "id", "vi", "gzip"]));
     assert!(languages.ends_with("mentions gzip"), "{languages}");
 }
@@ -153,7 +153,7 @@ int main(void) { FILE *lines = popen("sort -r /dev/null", "r"); return pclose(li
     assert!(hint.contains("cat, sort"), "{hint}");
 }
 
-/// A root with `app`, which holds a folder and speaks of a helper in it.
+/// A root with `app`, which contains the path of a directory and the name of a helper in it.
 fn root_with_helpers(folder: &Path) -> (PathBuf, PathBuf) {
     let root = folder.join("root");
     let [bin, helpers] = ["usr/bin", "usr/lib/app-helpers/2"].map(|path| root.join(path));
@@ -187,14 +187,14 @@ fn helpers_are_programs_in_folders_that_a_program_holds() {
     let packed = pack(&[&words[..], &["--with", "commands"]].concat());
     assert!(packed.has("usr/lib/app-helpers/2/app-worker"));
     assert!(!packed.has("usr/lib/app-helpers/2/app-other"));
-    // By name, also one that it does not speak of.
+    // A command given by name is added even if the program does not mention it.
     let packed = pack(&[&words[..], &["--with", "commands=app-other"]].concat());
     assert!(packed.has("usr/lib/app-helpers/2/app-other"));
     let said = refused(2, &[&words[..], &["--with", "commands=app-none"]].concat());
     assert!(said.contains("no command app-none"), "{said}");
 }
 
-/// Links that lead back make every number of them another spelling of one folder.
+/// With symbolic links that lead back, any number of them is another spelling of one directory.
 #[test]
 fn links_among_folders_of_helpers_do_not_multiply() {
     let folder = temporary();
@@ -237,7 +237,7 @@ fn arguments_name_commands() {
         let hints = hints(&words, "commands");
         assert!(hints.iter().any(|(_, known)| known == flag), "{hints:?}");
     }
-    // One that is not in PATH is named by its path.
+    // A command outside PATH is named by its path.
     let folder = temporary();
     let tool = compile(folder.path(), "tool", common::HELLO, &["-static"]);
     let words = format!(r#"["/", "-exec", "{}", ";"]"#, tool.display());
@@ -247,7 +247,7 @@ fn arguments_name_commands() {
     let flag = format!("--with=commands={}", tool.display());
     let packed = pack(&[find, "--cmd", &words, &flag]);
     assert!(packed.has(tool.to_str().unwrap().trim_start_matches('/')));
-    // A file to read is no command, and a word of a program that starts none is none either.
+    // A data file is not a command, nor is an argument of a program that starts no others.
     let ls = common::find("ls").unwrap();
     let words = [ls.to_str().unwrap(), "--cmd", r#"["sort", "wc"]"#];
     assert_eq!(hints(&words, "commands"), []);
@@ -275,7 +275,7 @@ fn a_script_that_env_starts_has_the_needs_of_its_interpreter() {
     let word = script.to_str().unwrap();
     let told = hints(&[word], "stdlib");
     assert_eq!(told.len(), 1, "{told:?}");
-    // What a shell would read of it is no command.
+    // Words that only a shell would run are not commands.
     assert_eq!(hints(&[word], "commands"), []);
     let packed = pack(&[word, "--with", "stdlib"]);
     if runs_containers() {
@@ -297,7 +297,7 @@ fn a_script_that_is_added_is_read_for_commands() {
         return;
     }
     let folder = temporary();
-    // The second script comes in as a command of the first.
+    // The second script is added as a command of the first.
     let inner = shell_script(folder.path(), "inner", "#!/bin/sh\nsort -u | wc -l\n");
     let text = format!("#!/bin/sh\nprintf 'a\\na\\n' | {}\n", inner.display());
     let outer = shell_script(folder.path(), "outer", &text);
@@ -351,7 +351,7 @@ fn the_first_argument_of_an_entrypoint_that_passes_them_on_is_a_command() {
     }
 }
 
-/// The converters of some character sets: what iconv says with them alone is what it says here.
+/// The converters for some character sets: with them alone, iconv prints what it prints here.
 #[test]
 fn each_character_set_is_converted_by_its_own_modules() {
     if !have(&["iconv"]) || !common::is_root() {
@@ -394,7 +394,7 @@ fn each_character_set_is_converted_by_its_own_modules() {
             "{name}: {}",
             common::text(&there)
         );
-        // And back.
+        // And the other way.
         fs::write(root.join("back"), &here.stdout).unwrap();
         fs::write(folder.path().join("back"), &here.stdout).unwrap();
         let words = ["-f", name, "-t", "UTF-8"];
@@ -466,7 +466,7 @@ fn an_image_with_some_converters_has_no_others() {
         let told = hints(&[word_of(&iconv), "--cmd", &words], "gconv");
         assert!(told[0].1.ends_with("gconv=latin1"), "{told:?}");
     }
-    // What is built in needs nothing, and is no reason for a hint.
+    // Built-in conversions need nothing, so there is no hint.
     assert_eq!(
         hints(
             &[word, "--cmd", r#"["-f", "UTF-8", "-t", "ASCII"]"#],

@@ -1,5 +1,5 @@
-//! Real programs of this machine in a container without network, packed with no other flags
-//! than those that slimpack suggests.
+//! Real programs in a container without a network, packed with only the options that slimpack
+//! suggests.
 
 use crate::{common, packing};
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use packing::{Packed, pack, runs_containers};
 
-/// Whether programs can be run in containers, and these are installed.
+/// Whether containers can be run, and these programs are installed.
 fn can_run(programs: &[&str]) -> bool {
     runs_containers() && common::have(programs)
 }
@@ -17,12 +17,12 @@ fn installed(program: &str) -> String {
     common::find(program).unwrap().display().to_string()
 }
 
-/// Packs an installed program with no flags.
+/// Packs an installed program without options.
 fn packed(program: &str) -> Packed {
     pack(&[installed(program)])
 }
 
-/// The program prints in its image what it prints here.
+/// The program prints the same in its image as here.
 fn prints_as_here(program: &str, arguments: &[&str]) {
     if !can_run(&[program]) {
         return;
@@ -77,7 +77,7 @@ fn a_script_of_bash_runs_pipes() {
     assert_eq!(packed("bash").prints(&[&bash, "-c", command]), "two\n");
 }
 
-/// Clones a local repository in the image of git with these flags.
+/// Clones a local repository in the image of git, packed with these flags.
 fn git_clones(flags: &[String]) {
     let git = installed("git");
     let folder = common::temporary();
@@ -140,7 +140,7 @@ fn ssh_says_its_version_and_knows_its_user() {
     if !can_run(&["ssh"]) {
         return;
     }
-    // Without an entry for its user it ends before it looks at a host.
+    // Without an entry for its user, it exits before it looks up a host.
     let ssh = installed("ssh");
     let settings = packed("ssh").prints(&[&ssh, "-G", "localhost"]);
     assert!(settings.contains("user root"), "{settings}");

@@ -1,5 +1,5 @@
-//! Programs that speak to each other: TLS to a local server with an authority of its own, and
-//! servers in a container, packed with no other flags than those that slimpack suggests.
+//! Network programs: TLS to a local server with a private authority, and servers in a container,
+//! packed with only the options that slimpack suggests.
 
 use crate::{authority, common, packing, servers};
 use std::fs;
@@ -10,7 +10,7 @@ use authority::Authority;
 use packing::{Packed, pack, runs_containers};
 use servers::{answer, free_port, page_of, serve};
 
-/// Packs on a machine whose bundle of authorities holds this one alone.
+/// Packs on a machine whose CA bundle contains only this authority.
 fn pack_trusting(authority: &Authority, program: &Path, flags: &[&str]) -> Packed {
     const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
     let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
@@ -25,7 +25,7 @@ fn can_speak_tls() -> bool {
     runs_containers() && common::have(&["openssl", "unshare"])
 }
 
-/// The program answers over TLS with the authorities that were packed, and does not without.
+/// The program connects over TLS with the packed CA certificates, and fails without.
 fn trusts(program: &Path, arguments: &[&str]) {
     let authority = Authority::of("localhost");
     let (_server, port) = page_of(&authority);

@@ -1,9 +1,10 @@
 //! Real programs still run: the table of `tests/programs.toml`.
 //!
-//! Each run is packed with the flags of the table, run in runc, and has to say what it says on this
-//! machine. Every third run by default, all with `SLIMPACK_TEST_ALL=1`; `SLIMPACK_TEST_TABLE=FILE`
-//! writes the table of the README to a file, and looks for the smallest set of files of each run;
-//! `SLIMPACK_TEST_PROGRAM=WORD` takes the runs that have it in their name.
+//! Each run is packed with the options in the table, run in runc, and must print what it prints on
+//! this machine. By default every third run is tested, all with `SLIMPACK_TEST_ALL=1`;
+//! `SLIMPACK_TEST_TABLE=FILE` writes the documentation's table to a file, and searches the smallest
+//! set of files for each run; `SLIMPACK_TEST_PROGRAM=WORD` selects the runs with this word in their
+//! name.
 
 use crate::{common, machine, program_runs, program_table, smallest};
 use std::fs;
@@ -14,15 +15,15 @@ use program_runs::{Run, Stage, TREES};
 use program_table::Done;
 use serde_json::Value;
 
-/// The variable that names the file for README's table.
+/// The variable that names the file for the table.
 const TABLE: &str = "SLIMPACK_TEST_TABLE";
 
-/// Packs and runs one line of the table; what is wrong with it, or how it went.
+/// Packs and runs one entry of the table; returns how it went, or what is wrong.
 #[expect(clippy::too_many_lines, reason = "one scenario")]
 fn done(run: &Run) -> Result<Done, String> {
     let folder = match run.user.is_empty() {
         true => temporary(),
-        // The user has to get at it.
+        // The user needs access to the directory.
         false => {
             let folder = tempfile::tempdir().unwrap();
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -34,7 +35,7 @@ fn done(run: &Run) -> Result<Done, String> {
     let run = &stage.run;
     let [image, other] = ["image.tar", "other.tar"].map(|name| folder.path().join(name));
     let plain = stage.pack(&[], &other)?;
-    // Flags are those that the plan without them suggests.
+    // The options must be those that the plan without them suggests.
     let hints = plain["hints"].as_array().unwrap();
     for (need, names) in run.asked() {
         let of_need: Vec<&Value> = hints.iter().filter(|hint| hint["need"] == need).collect();
@@ -78,7 +79,7 @@ fn done(run: &Run) -> Result<Done, String> {
     runs(&image, "")?;
     let strip = [&run.flags()[..], &["--strip".to_owned()]].concat();
     let stripped = stage.pack(&strip, &other)?;
-    // Stripped programs do what they did.
+    // Stripped programs behave the same.
     if runs_all() {
         runs(&other, ", stripped")?;
     }
@@ -105,18 +106,18 @@ fn done(run: &Run) -> Result<Done, String> {
     })
 }
 
-/// Whether every run is wanted, and everything about it.
+/// Whether every run is requested, with all checks.
 fn runs_all() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some();
     is_set("SLIMPACK_TEST_ALL") || is_set(TABLE)
 }
 
-/// Whether there are packages that bring their own libraries: `.ci/run` downloads them.
+/// Whether there are packages that bring their own libraries (see `.ci/run`).
 fn has_trees() -> bool {
     common::given(TREES).is_some()
 }
 
-/// The run with its program where it stands on this machine.
+/// The run, with the path of its program on this machine.
 fn found(mut run: Run) -> Run {
     if let Some(found) = common::find(&run.program) {
         run.program = found.to_str().unwrap().to_owned();
@@ -145,7 +146,7 @@ fn programs_of_the_table_still_run() {
         .collect();
     let start = || (Vec::new(), Vec::new());
     let threads = machine::on_two_threads(&runs, start, |run, (good, bad)| {
-        // What failed stands above.
+        // Failures are printed above.
         let failed = |_| Err(format!("{}: the run panicked", run.name));
         match std::panic::catch_unwind(|| done(run)).unwrap_or_else(failed) {
             Ok(done) => good.push(done),

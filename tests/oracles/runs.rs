@@ -1,4 +1,4 @@
-//! Images under `slimpack run`, against runc.
+//! Images under `slimpack run`, compared with runc.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,17 +9,17 @@ use crate::common::{self, have, output, text};
 use crate::{machine, program_runs};
 use program_runs::{Run, Stage, TREES};
 
-/// Who runs an image.
+/// The user who runs an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Runner {
     Root,
-    /// A user without any ID but its own.
+    /// A user without any IDs but its own.
     Nobody,
-    /// A user with more IDs in `/etc/subuid` and `/etc/subgid`.
+    /// A user with further IDs in `/etc/subuid` and `/etc/subgid`.
     Subordinate,
 }
 
-/// Programs that become other users, or give files to them: one user is not enough.
+/// Programs that become other users, or give files to them: one ID is not enough.
 const OF_SEVERAL_USERS: [&str; 3] = ["nginx", "su", "sudo"];
 
 impl Runner {
@@ -45,7 +45,7 @@ impl Runner {
     }
 }
 
-/// A folder that every user may read, with slimpack in it.
+/// A directory that every user may read, which contains slimpack.
 fn open_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -57,7 +57,7 @@ fn open_folder() -> tempfile::TempDir {
     folder
 }
 
-/// What an image does under `slimpack run`.
+/// The behavior of an image under `slimpack run`.
 fn tried(stage: &Stage, image: &Path, folder: &Path, runner: Runner) -> Output {
     let mut command = runner.command(&folder.join("slimpack"));
     command.args(["run", "-q", "--timeout", "60s"]);
@@ -67,7 +67,7 @@ fn tried(stage: &Stage, image: &Path, folder: &Path, runner: Runner) -> Output {
     output(command.arg(image).current_dir("/"))
 }
 
-/// Packs a run, and compares what it does in runc with what it does under `slimpack run`.
+/// Packs a run, and compares its behavior in runc and under `slimpack run`.
 fn compared(run: &Run) -> Result<(), String> {
     let folder = open_folder();
     let stage = Stage::of(run, &folder.path().join("dir"));
@@ -97,7 +97,7 @@ fn compared(run: &Run) -> Result<(), String> {
     Ok(())
 }
 
-/// The runs of the table that this machine has.
+/// The runs of the table whose programs are installed.
 pub fn runs(step: usize) -> Vec<Run> {
     let all = std::env::var_os("SLIMPACK_TEST_ALL").is_some();
     let wanted = std::env::var("SLIMPACK_TEST_PROGRAM").ok();

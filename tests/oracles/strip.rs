@@ -1,7 +1,7 @@
-//! Stripping, held against binutils and elfutils.
+//! Stripping, compared with binutils and elfutils.
 //!
-//! Every ELF file of the machine (a stride of them unless `SLIMPACK_TEST_ALL` is set) is
-//! stripped by all three; what is loaded, and all that readelf and eu-elflint say, is compared.
+//! Every ELF file on this machine (a sample unless `SLIMPACK_TEST_ALL` is set) is stripped by all
+//! three; the loaded bytes, and all output of readelf and eu-elflint, are compared.
 
 use crate::{common, machine};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use slimpack::bytes::ReadAt;
 use slimpack::strip::{Assembled, LeftAlone, Level, Strip};
 
 const TOOLS: [&str; 4] = ["strip", "eu-strip", "readelf", "eu-elflint"];
-/// One of so many files is compared in an ordinary run.
+/// By default, one in this many files is compared.
 const STRIDE: usize = 29;
 
 fn stripped(bytes: &[u8], level: Level) -> Result<Vec<u8>, LeftAlone> {
@@ -34,7 +34,7 @@ fn word(bytes: &[u8], at: usize, width: usize, is_little: bool) -> u64 {
     u64::from_le_bytes(field.try_into().unwrap())
 }
 
-/// The bytes that are loaded, without the three fields that lead to the section table.
+/// The loaded bytes, without the three fields that lead to the section table.
 fn loaded(bytes: &[u8]) -> Vec<u8> {
     let (is_64, is_little) = (bytes[4] == 2, bytes[5] == 1);
     let field = |at, width| word(bytes, at, width, is_little);
@@ -62,8 +62,8 @@ fn loaded(bytes: &[u8]) -> Vec<u8> {
     loaded
 }
 
-/// What readelf says of segments, the dynamic table, symbols and versions; and what it and
-/// eu-elflint complain about.
+/// readelf's output on segments, the dynamic table, symbols and versions, and the complaints of
+/// readelf and eu-elflint.
 fn described(file: &Path) -> (String, Vec<String>) {
     let mut readelf = Command::new("readelf");
     readelf.args(["-lW", "-d", "--dyn-syms", "-V"]).arg(file);
@@ -75,13 +75,13 @@ fn described(file: &Path) -> (String, Vec<String>) {
         .collect();
     let lint = output(Command::new("eu-elflint").arg("--gnu-ld").arg(file));
     for line in String::from_utf8_lossy(&lint.stdout).lines() {
-        // Sections have other numbers.
+        // Sections are renumbered.
         let plain = line.replace(|c: char| c.is_ascii_digit(), "");
         if plain != "No errors" {
             complaints.push(plain);
         }
     }
-    // The names of its sections are not what is compared.
+    // Section names are not compared.
     let text = text
         .split(" Section to Segment mapping")
         .next()
@@ -97,7 +97,7 @@ fn has_section(path: &Path, name: &str) -> bool {
     succeed(Command::new("readelf").args(["-SW"]).arg(path)).contains(&format!(" {name} "))
 }
 
-/// What is wrong with a file that was stripped, or why it was not.
+/// What is wrong with a stripped file, or why it was not stripped.
 fn compared(path: &Path, folder: &Path) -> Result<&'static str, String> {
     let bytes = fs::read(path).unwrap();
     let place = |name: &str| folder.join(name);
@@ -108,7 +108,7 @@ fn compared(path: &Path, folder: &Path) -> Result<&'static str, String> {
     let is_done = |command: &mut Command| output(command).status.success();
     let size = |file: &Path| fs::metadata(file).map_or(u64::MAX, |metadata| metadata.len());
     let best = || {
-        // The others take what Guile reads of its compiled modules.
+        // The others remove what Guile reads from its compiled modules.
         if has_section(path, ".guile.arities") {
             return u64::MAX;
         }
@@ -118,7 +118,7 @@ fn compared(path: &Path, folder: &Path) -> Result<&'static str, String> {
                 .arg(&theirs)
                 .arg(path),
         );
-        // eu-strip also takes from procedural macros what the compiler reads of them.
+        // eu-strip would remove from procedural macros what the compiler reads from them.
         if !has_section(path, ".rustc") {
             is_done(Command::new("eu-strip").arg("-o").arg(&elfutils).arg(path));
         }
@@ -156,7 +156,7 @@ fn compared(path: &Path, folder: &Path) -> Result<&'static str, String> {
         return Err(format!("a new complaint: {line}"));
     }
     let best = best();
-    // eu-strip also takes the name of the debug file: a section, its header and its name.
+    // eu-strip also removes the name of the debug file: a section, its header and its name.
     let link = u64::from(has_section(path, ".gnu_debuglink")) * 160;
     match small.len() as u64 <= best.saturating_add(best / 100 + link) {
         true => Ok("stripped"),
@@ -169,7 +169,7 @@ fn every_binary_of_the_machine_is_stripped_as_others_do_and_loads_as_before() {
     if !have(&TOOLS) {
         return;
     }
-    // Tests are programs with symbols; the machine's own have few.
+    // Test binaries are programs with symbols; installed programs have few.
     let tests = Path::new(env!("CARGO_BIN_EXE_slimpack")).parent().unwrap();
     let folders = [Path::new("/usr"), Path::new("/opt"), tests];
     let mut files = machine::elf_files(&folders, |_| true);
@@ -211,7 +211,7 @@ __attribute__((noinline)) int visible(int x) { if (x > 100) abort(); return answ
 int main(int argc, char **argv) { printf("%d\n", visible(argc * 21)); return 0; }
 "#;
 
-/// Flags that make the kinds of programs that there are.
+/// Flags that produce all kinds of programs.
 const KINDS: [&[&str]; 4] = [
     &["-g", "-no-pie"],
     &["-g", "-pie"],
@@ -305,7 +305,7 @@ fn without_debug_information_the_symbols_are_the_same() {
     }
 }
 
-/// What gdb prints.
+/// The output of gdb.
 fn gdb(arguments: &[&str], program: &Path) -> String {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch", "-iex", "set debuginfod enabled off"]);
@@ -324,7 +324,7 @@ fn a_debugger_walks_the_stack_without_symbols_and_knows_all_with_the_debug_file(
     let debug = folder.path().join("debug");
     let small = folder.path().join("small");
     strip_to(&program, &small, &["--debug-file", debug.to_str().unwrap()]);
-    // By .eh_frame alone: main, and what called it.
+    // With only .eh_frame: main, and its caller.
     let bare = folder.path().join("bare");
     strip_to(&program, &bare, &[]);
     let frames = gdb(
@@ -354,7 +354,7 @@ fn a_debugger_walks_the_stack_without_symbols_and_knows_all_with_the_debug_file(
     let knows = gdb(&asked, &small);
     assert!(knows.contains("Line 5 of"), "{knows}");
     assert!(knows.contains("answer"), "{knows}");
-    // As eu-strip splits it.
+    // Compare with what eu-strip splits off.
     let [theirs, theirs_debug] = ["theirs", "theirs.debug"].map(|name| folder.path().join(name));
     succeed(
         Command::new("eu-strip")
@@ -375,7 +375,7 @@ fn a_debugger_walks_the_stack_without_symbols_and_knows_all_with_the_debug_file(
     assert_eq!(sections(&ours), sections(&theirs_debug));
     let lint = common::text(&output(Command::new("readelf").args(["-aW"]).arg(&ours)));
     assert!(!lint.contains("Error"), "{lint}");
-    // The link by build ID is the same file.
+    // The link in .build-id leads to the same file.
     let links = succeed(
         Command::new("find")
             .arg(debug.join(".build-id"))
@@ -397,14 +397,14 @@ fn files_with_data_of_their_own_are_copied_as_they_are() {
     let said = strip_to(&archive, &small, &[]);
     assert!(said.contains("belong to no section"), "{said}");
     assert_eq!(fs::read(&small).unwrap(), bytes);
-    // What is verified by a checksum beside it would not be itself any more.
+    // A file with a checksum next to it must stay as it is.
     let checksum = folder.path().join(".program.hmac");
     fs::write(&checksum, "0123").unwrap();
     let said = strip_to(&program, &small, &[]);
     assert!(said.contains("holds a checksum of it"), "{said}");
     assert_eq!(fs::read(&small).unwrap(), fs::read(&program).unwrap());
     fs::remove_file(&checksum).unwrap();
-    // A table that lies is no table.
+    // An invalid section table is ignored.
     let mut lying = fs::read(&program).unwrap();
     lying[0x28..0x30].copy_from_slice(&(end as u64 - 8).to_le_bytes());
     fs::write(&archive, &lying).unwrap();
@@ -443,7 +443,7 @@ fn a_table_of_names_that_symbols_share_is_not_written_anew() {
     let mut bytes = fs::read(&program).unwrap();
     let (table, count) = (word(&bytes, 0x28, 8, true), word(&bytes, 0x3c, 2, true));
     let names = word(&bytes, 0x3e, 2, true) as u32;
-    // sh_type of Elf64_Shdr stands at 4, sh_link at 40, elf(5); SHT_SYMTAB is 2.
+    // Elf64_Shdr has sh_type at offset 4 and sh_link at 40, elf(5); SHT_SYMTAB is 2.
     let symbols = (0..count).map(|number| (table + number * 64) as usize);
     let symbols: Vec<usize> = symbols
         .filter(|&at| word(&bytes, at + 4, 4, true) == 2)
@@ -454,8 +454,8 @@ fn a_table_of_names_that_symbols_share_is_not_written_anew() {
     assert!(stripped(&bytes, Level::All).is_ok());
 }
 
-/// A program with as many section headers as a file can have, each a copy of `header`, and
-/// `names` for their names.
+/// A program with the maximum number of section headers, each a copy of `header`, and `names` as
+/// their names.
 fn with_sections(program: &Path, header: &[u8; 64], names: &[u8]) -> Vec<u8> {
     const COUNT: u16 = 60_000;
     let mut bytes = fs::read(program).unwrap();
@@ -463,7 +463,7 @@ fn with_sections(program: &Path, header: &[u8; 64], names: &[u8]) -> Vec<u8> {
     bytes.extend(names);
     let mut table: Vec<[u8; 64]> = vec![*header; usize::from(COUNT)];
     table[0] = [0; 64];
-    // The last one holds the names: a string table at the old end.
+    // The last section holds the names: a string table at the old end of the file.
     let last = &mut table[usize::from(COUNT) - 1];
     *last = [0; 64];
     last[4..8].copy_from_slice(&3_u32.to_le_bytes());
@@ -483,7 +483,7 @@ fn tables_made_to_cost_much_are_left_alone() {
     use slimpack::strip::DebugFile;
     let folder = temporary();
     let program = compile(folder.path(), "program", PROGRAM, &["-g"]);
-    // A name without an end, for every section.
+    // A name without a terminator, for every section.
     let endless = with_sections(&program, &[0; 64], &vec![b'a'; 8 << 20]);
     let left = stripped(&endless, Level::All);
     assert!(
@@ -491,7 +491,8 @@ fn tables_made_to_cost_much_are_left_alone() {
         "{:?}",
         left.map(|file| file.len())
     );
-    // Sections that are all one megabyte of names: string tables, symbol tables, debug information.
+    // Sections that all share one megabyte of names: string tables, symbol tables, debug
+    // information.
     let names = [&b"\0.debug_info\0"[..], &vec![0; 1 << 20]].concat();
     let end = fs::metadata(&program).unwrap().len();
     for (kind, name) in [(3_u32, 0_u32), (2, 0), (1, 1)] {
@@ -517,7 +518,7 @@ fn damaged_files_are_left_alone_and_never_grow() {
     let program = compile(folder.path(), "program", PROGRAM, &["-g"]);
     let bytes = fs::read(&program).unwrap();
     let table = word(&bytes, 0x28, 8, true) as usize;
-    // Every byte of the headers and of the section table, to three values each.
+    // Three values for every byte of the headers and of the section table.
     for at in (0..64).chain(table..bytes.len()) {
         for value in [0, 0x7f, 0xff] {
             let mut damaged = bytes.clone();

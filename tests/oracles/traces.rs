@@ -1,4 +1,4 @@
-//! Images that are packed by a trace alone.
+//! Images packed by a trace alone.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::lookups::PATH;
 use crate::{machine, program_runs, program_table};
 use program_runs::{Run, Stage, TREES};
 
-/// The runs of the table, packed by what a trace found and no other flag.
+/// The runs of the table, packed by a trace and without other options.
 #[test]
 fn traced_programs_run_without_any_other_flag() {
     if !have(common::CONTAINER_TOOLS) || !common::is_root() {
@@ -23,7 +23,7 @@ fn traced_programs_run_without_any_other_flag() {
         .filter(|run| wanted.as_ref().is_none_or(|word| run.name.contains(word)))
         .filter(|run| !run.setup.contains(TREES) || std::env::var_os(TREES).is_some())
         .filter(|run| run.program.starts_with("DIR") || common::find(&run.program).is_some())
-        // Rows with a trace are runs of the table; those that need flags go first.
+        // Rows with `trace` are tested as programs, too; here, those that need options go first.
         .filter(|run| all || wanted.is_some() || !run.trace && !run.flags().is_empty())
         .step_by(step)
         .collect();
@@ -52,7 +52,7 @@ fn traced_programs_run_without_any_other_flag() {
     );
 }
 
-/// Writes the table of docs/src/trace.md.
+/// Writes the table of docs/src/traced-programs.md.
 fn write_table(mut rows: Vec<(String, u64, u64)>, file: &Path) {
     rows.sort();
     let thousands = program_table::thousands;
@@ -68,7 +68,7 @@ fn write_table(mut rows: Vec<(String, u64, u64)>, file: &Path) {
     fs::write(file, text).unwrap();
 }
 
-/// Packs a run by its trace, and runs it; the bytes of its image without the trace and with it.
+/// Packs a run by its trace, and runs it; returns the image sizes without and with the trace.
 fn traced(run: &Run) -> Result<(u64, u64), String> {
     let folder = tempfile::tempdir().unwrap();
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -85,7 +85,7 @@ fn traced(run: &Run) -> Result<(u64, u64), String> {
         flags.push("--trace-allow-failure".to_owned());
     }
     if !run.user.is_empty() {
-        // A program runs as whoever traces it.
+        // A traced program runs as the user who traces it.
         let log = folder.path().join("log");
         let log = log.to_str().unwrap();
         let mut command = Command::new("setpriv");
@@ -169,7 +169,7 @@ fn suggested_options_give_the_same_image_without_a_run() {
         let mut command = slimpack();
         let compared = output(command.arg("diff").arg(&traced).arg(&plain));
         let compared = String::from_utf8(compared.stdout).unwrap();
-        // The record says why each file is there, and that is different.
+        // The record names the reason of each file, which differs.
         let mut different = compared
             .lines()
             .filter(|line| !line.contains("dev.slimpack.reasons"));

@@ -2,7 +2,7 @@
 //! from the code, `cargo xtask demo` renders a run of slimpack as a terminal recording, and
 //! `cargo xtask picture` a report page as a picture.
 //!
-//! In: the tables of rules, and the command. Out: files below `docs/src`.
+//! In: the tables of rules, and the command. Out: files in `docs/src`.
 
 mod pages;
 
@@ -50,7 +50,7 @@ fn book() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src")
 }
 
-/// Writes the pages, or reports which are stale; returns whether all are up to date.
+/// Writes the pages, or with `check` reports stale ones; returns whether all are up to date.
 fn docs(check: bool) -> io::Result<bool> {
     let mut is_fresh = true;
     for (name, text) in pages::all() {

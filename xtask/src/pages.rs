@@ -1,13 +1,13 @@
 //! The pages of the book that are generated from the code.
 //!
-//! In: the tables of rules. Out: name and text of each page.
+//! In: the tables of rules. Out: the name and text of each page.
 
 use std::fmt::Write;
 
 use slimpack::lint::{self, Rule};
 use slimpack::needs;
 
-/// All generated pages, by their names below `docs/src`.
+/// All generated pages, with their names relative to `docs/src`.
 pub fn all() -> [(&'static str, String); 2] {
     [
         ("lint-rules.md", lint_rules()),
@@ -81,7 +81,7 @@ fn capital(text: &str) -> String {
     }
 }
 
-/// A text in a table cell.
+/// Text escaped for a table cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
