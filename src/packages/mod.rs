@@ -5,6 +5,7 @@
 
 mod apk;
 mod cut;
+mod distribution;
 mod dpkg;
 mod installed;
 
@@ -18,6 +19,7 @@ use foldhash::{HashMap, HashSet};
 
 use crate::vfs::View;
 pub use cut::{NotedPackage, PackageRecords, PackedFile, RpmManifest, RpmManifestError, records};
+pub use distribution::Distribution;
 use dpkg::List;
 pub use installed::{InstalledPackage, PackageFormat, installed};
 

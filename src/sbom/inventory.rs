@@ -19,12 +19,9 @@ use super::license::Expression;
 use super::purl;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
-use crate::packages::{InstalledPackage, PackageFormat, PackedFile, installed};
+use crate::packages::{Distribution, InstalledPackage, PackageFormat, PackedFile, installed};
 use crate::vfs::{Errno, View};
 
-/// Where a distribution is named (os-release(5)), and most bytes of it.
-const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
-const MAX_RELEASE: u64 = 64 << 10;
 /// The kinds of modules.
 const GOLANG: &str = "golang";
 const CARGO: &str = "cargo";
@@ -143,17 +140,6 @@ pub struct MaterialPackage {
     pub licenses: Vec<Expression>,
     /// The files that it owns.
     pub files: Vec<usize>,
-}
-
-/// The distribution that packages are from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Distribution {
-    /// `ID` of its `os-release`.
-    pub id: String,
-    /// `VERSION_ID`.
-    pub version: Option<String>,
-    /// `PRETTY_NAME`.
-    pub name: Option<String>,
 }
 
 /// What an image holds.
@@ -496,25 +482,4 @@ impl FileFacts {
 
 fn io_error(errno: Errno) -> io::Error {
     io::Error::other(errno.message())
-}
-
-impl Distribution {
-    /// The distribution that `view` is of; `None` if it does not say.
-    fn of(view: &View) -> Option<Self> {
-        let mut files = OS_RELEASE.iter();
-        let text = files.find_map(|path| view.read(Path::new(path), MAX_RELEASE).ok())?;
-        let text = String::from_utf8_lossy(&text);
-        // The last of several counts, as for a shell.
-        let field = |name: &str| {
-            let mut lines = text.lines().rev();
-            let value = lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;
-            let words = shell_words::split(value).ok()?;
-            Some(words.join(" ")).filter(|value| !value.is_empty())
-        };
-        Some(Self {
-            id: field("ID")?,
-            version: field("VERSION_ID"),
-            name: field("PRETTY_NAME"),
-        })
-    }
 }

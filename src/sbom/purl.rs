@@ -7,8 +7,7 @@
 use std::fmt::Write;
 
 use super::go::GoModule;
-use super::inventory::Distribution;
-use crate::packages::{InstalledPackage, PackageFormat};
+use crate::packages::{Distribution, InstalledPackage, PackageFormat};
 
 /// The URL of a package of a distribution.
 pub(super) fn installed(package: &InstalledPackage, distribution: Option<&Distribution>) -> String {

@@ -4,15 +4,11 @@
 //! whoever built the file: nothing of it becomes part of a path or of a record that is not plain.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use super::WantedFiles;
+use crate::packages::Distribution;
 use crate::vfs::View;
 
-/// What names the distribution (os-release(5)).
-const OS_RELEASE: &str = "/etc/os-release";
-/// Largest file that names a distribution, in bytes.
-const MAX_OS_RELEASE: u64 = 64 << 10;
 /// Longest name or version that is recorded, in bytes: names of files are made of it.
 const MAX_WORD: usize = 200;
 
@@ -42,12 +38,12 @@ pub(super) fn usable<'f>(
 ) -> (Vec<Option<NotedPackage<'f>>>, Vec<String>) {
     let mut unused = Vec::new();
     let has_notes = wanted.files.iter().any(|file| file.note.is_some());
-    let distribution = has_notes.then(|| Distribution::of(view));
+    let distribution = has_notes.then(|| Distribution::of(view)).flatten();
     let notes = wanted.files.iter().map(|file| {
         let note = file.note?;
         // Records have a path on a line.
         let is_line = !file.image.as_os_str().as_bytes().contains(&b'\n');
-        match distribution.as_ref()?.refusal(&note, kind) {
+        match note.refusal(distribution.as_ref(), kind) {
             None => Some(note).filter(|_| is_line),
             Some(why) => {
                 unused.push(format!("{}: {why}", file.image.display()));
@@ -73,53 +69,34 @@ pub(super) fn is_plain(text: &str, more: &[u8]) -> bool {
 const NAME: &[u8] = b"+-._";
 const VERSION: &[u8] = b"+-._~:^";
 
-/// The distribution that the source is of.
-struct Distribution {
-    id: Option<String>,
-    cpe: Option<String>,
-}
-
-impl Distribution {
-    fn of(view: &View) -> Self {
-        let text = view.read(Path::new(OS_RELEASE), MAX_OS_RELEASE);
-        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-        let value = |name: &str| {
-            let mut lines = text.lines().filter_map(|line| line.split_once('='));
-            let (_, value) = lines.find(|(key, _)| *key == name)?;
-            Some(value.trim_matches(['"', '\'']).to_owned())
-        };
-        Self {
-            id: value("ID"),
-            cpe: value("CPE_NAME"),
-        }
-    }
-
-    /// Why a record of this kind cannot have the package of a note.
-    fn refusal(&self, note: &NotedPackage<'_>, kind: &str) -> Option<String> {
-        let architecture = note.architecture.unwrap_or("all");
-        let is_clean = is_plain(note.kind, b"-")
-            && is_plain(note.name, NAME)
-            && is_plain(note.version, VERSION)
+impl NotedPackage<'_> {
+    /// Why the records of a distribution, which are of this kind, cannot have the package.
+    fn refusal(&self, distribution: Option<&Distribution>, kind: &str) -> Option<String> {
+        let architecture = self.architecture.unwrap_or("all");
+        let is_clean = is_plain(self.kind, b"-")
+            && is_plain(self.name, NAME)
+            && is_plain(self.version, VERSION)
             && is_plain(architecture, NAME);
         if !is_clean {
             return Some("its package note names no package; it is ignored".to_owned());
         }
-        let (name, version) = (note.name, note.version);
-        let package = format!("built for the {} package {name} {version}", note.kind);
-        if note.kind != kind {
+        let (name, version) = (self.name, self.version);
+        let package = format!("built for the {} package {name} {version}", self.kind);
+        if self.kind != kind {
             return Some(format!(
                 "{package}, which records of {kind} packages cannot have; scanners will not find it"
             ));
         }
-        let is_other = |noted: Option<&str>, own: &Option<String>| match (noted, own) {
+        let is_other = |noted: Option<&str>, own: Option<&str>| match (noted, own) {
             (Some(noted), Some(own)) => noted != own,
             _ => false,
         };
         // Vendor and product; the version may be that of another release.
         let product = |cpe: &str| cpe.split(':').skip(2).take(2).collect::<Vec<_>>().join(":");
-        let cpe = self.cpe.as_deref().map(product);
-        let noted = note.os_cpe.map(product);
-        match is_other(note.os, &self.id) || is_other(noted.as_deref(), &cpe) {
+        let id = distribution.map(|own| own.id.as_str());
+        let cpe = distribution.and_then(|own| own.cpe.as_deref()).map(product);
+        let noted = self.os_cpe.map(product);
+        match is_other(self.os, id) || is_other(noted.as_deref(), cpe.as_deref()) {
             true => Some(format!(
                 "{package} of another distribution; scanners will not find it"
             )),
@@ -136,12 +113,9 @@ mod tests {
     #[expect(clippy::too_many_lines, reason = "a list of examples")]
     fn a_note_is_used_for_records_of_its_kind_and_distribution() {
         let fedora = Distribution {
-            id: Some("fedora".to_owned()),
+            id: "fedora".to_owned(),
             cpe: Some("cpe:/o:fedoraproject:fedora:41".to_owned()),
-        };
-        let unnamed = Distribution {
-            id: None,
-            cpe: None,
+            ..Distribution::default()
         };
         let note = NotedPackage {
             kind: "rpm",
@@ -195,8 +169,12 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(fedora.refusal(&note, "rpm").is_none(), is_used, "{note:?}");
+            assert_eq!(
+                note.refusal(Some(&fedora), "rpm").is_none(),
+                is_used,
+                "{note:?}"
+            );
         }
-        assert_eq!(unnamed.refusal(&os("suse"), "rpm"), None);
+        assert_eq!(os("suse").refusal(None, "rpm"), None);
     }
 }
