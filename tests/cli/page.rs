@@ -335,6 +335,7 @@ fn the_policy_refuses_what_the_page_does_not_have() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one walk through the page")]
 fn a_search_finds_and_keys_move() {
     if !has_browser() || !have(&["/usr/bin/curl"]) {
         return;
