@@ -12,12 +12,13 @@ use std::time::Duration;
 use super::args::{Common, ImageArgs, NetworkMode, RuntimeName, TryArgs};
 use super::error::CliError;
 use super::progress::Progress;
+use super::trials::Reference;
 use super::{inspect, pack, runtime, trials};
 use crate::exec::Start;
 use crate::image::read::{Head, Interest};
 use crate::run::{Conditions, IdMap, Ran, SandboxError};
 use crate::trace::Ending;
-use crate::trial::{self, Changes, Diagnosis, Failed, Startable, TrialError, TrialOptions};
+use crate::trial::{self, Changes, Diagnosis, Startable, TrialError, TrialOptions};
 use crate::vfs::{View, one_line};
 
 /// Exit status if the program was not run, as of docker run.
@@ -96,12 +97,10 @@ fn not_executed(
     start: &Start,
     (path, error): (&str, &io::Error),
 ) -> Result<ExitCode, CliError> {
-    let failed = Failed {
-        view: &image.view,
-        source: &*source(args, common)?,
-        start,
-        ids: &trial::ids(&image.view, start)?,
-    };
+    let source = source(args, common)?;
+    let reference = Reference::new(&source, args.from.is_none());
+    let ids = trial::ids(&image.view, start)?;
+    let failed = reference.failed(&image.view, start, &ids);
     let why = failed.not_executed(path, error);
     print("error: cannot run the image", &why, args, common);
     Ok(ExitCode::from(status_of_start(error)))
@@ -135,9 +134,10 @@ fn diagnose(
     common: &Common,
 ) -> Result<ExitCode, CliError> {
     let source = source(args, common)?;
+    let reference = Reference::new(&source, args.from.is_none());
     options.conditions.is_traced = true;
     let is_good = |ran: &Ran| ran.ending.is_success() && !ran.timed_out;
-    let done = trials::diagnosed(image, start, &options, &source, &is_good)?;
+    let done = trials::diagnosed(image, start, &options, &reference, &is_good)?;
     match &done.diagnosis {
         Some(diagnosis) => print("diagnosis", diagnosis, args, common),
         None if common.quiet => {}

@@ -4,11 +4,11 @@
 //! a diagnosis if it failed.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use crate::exec::Start;
-use crate::run::{Ran, SandboxError};
+use crate::run::{Ids, Ran, SandboxError};
 use crate::source::Source;
 use crate::trace::{Ending, TraceError};
 use crate::trial::{self, Diagnosis, Failed, Startable, TrialError, TrialOptions};
@@ -27,6 +27,33 @@ pub(super) struct Diagnosed {
     pub error: Option<TrialError>,
 }
 
+/// What an image is compared with.
+pub(super) struct Reference<'a> {
+    /// The tree that it was made from, or this machine.
+    pub source: &'a View,
+    /// The current directory, if it is in that tree.
+    pub project: Option<PathBuf>,
+}
+
+impl<'a> Reference<'a> {
+    /// A tree; `is_host` tells whether it is that of this machine.
+    pub fn new(source: &'a View, is_host: bool) -> Self {
+        let project = env::current_dir().ok().filter(|_| is_host);
+        Self { source, project }
+    }
+
+    /// What is known of an image that failed.
+    pub fn failed<'f>(&'f self, view: &'f View, start: &'f Start, ids: &'f Ids) -> Failed<'f> {
+        Failed {
+            view,
+            source: self.source,
+            start,
+            ids,
+            project: self.project.as_deref(),
+        }
+    }
+}
+
 /// The tree of this machine.
 pub(super) fn host() -> Result<std::sync::Arc<View>, CliError> {
     let directory = env::current_dir().map_err(CliError::CurrentDir)?;
@@ -39,19 +66,14 @@ pub(super) fn diagnosed(
     image: &Startable,
     start: &Start,
     options: &TrialOptions<'_>,
-    source: &View,
+    reference: &Reference<'_>,
     is_good: &dyn Fn(&Ran) -> bool,
 ) -> Result<Diagnosed, CliError> {
     let ids = match trial::ids(&image.view, start) {
         Ok(ids) => ids,
-        Err(error) => return Ok(unknown_user(error, source)),
+        Err(error) => return Ok(unknown_user(error, reference.source)),
     };
-    let failed = Failed {
-        view: &image.view,
-        source,
-        start,
-        ids: &ids,
-    };
+    let failed = reference.failed(&image.view, start, &ids);
     match trial::run(image, start, options) {
         Ok(ran) => {
             let diagnosis = (!is_good(&ran)).then(|| failed.ran(&ran));
@@ -67,7 +89,7 @@ pub(super) fn diagnosed(
             super::say(|err| writeln!(err, "note: {error}"));
             let mut options = options.clone();
             options.conditions.is_traced = false;
-            diagnosed(image, start, &options, source, is_good)
+            diagnosed(image, start, &options, reference, is_good)
         }
         Err(TrialError::Sandbox(SandboxError::NotExecuted { path, error })) => {
             let diagnosis = failed.not_executed(&path, &error);
@@ -85,12 +107,9 @@ fn unknown_user(error: TrialError, source: &View) -> Diagnosed {
     let mut suspects = Vec::new();
     if let TrialError::UnknownUser { name, file, .. } = &error {
         let is_here = crate::exec::Accounts::of(source).process(name).is_ok();
-        suspects.push(trial::Suspect {
-            path: file.clone(),
-            what: format!("{name} has no entry in {} of the image", file.display()),
-            process: String::new(),
-            flag: is_here.then(|| format!("-u {name}")),
-        });
+        let what = format!("{name} has no entry in {} of the image", file.display());
+        let flag = is_here.then(|| format!("-u {name}"));
+        suspects.push(trial::Suspect::new(file, what, String::new(), flag));
     }
     Diagnosed {
         ran: None,

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::obstacle::{Obstacle, missing, obstacle};
+use super::places::{homes, is_library, is_noise, is_shared, plain};
 use crate::exec::{AccountKind, Accounts, Start, path_folders};
 use crate::run::{Ids, Ran};
 use crate::trace::{Ending, FailedLookup, LookupGoal, Recording, Uses};
@@ -25,18 +26,6 @@ const EROFS: i32 = 30;
 const SIGILL: i32 = 4;
 const SIGSEGV: i32 = 11;
 const SIGSYS: i32 = 31;
-/// Where programs look for things of which most machines have only some: texts of other languages, and
-/// caches that are only faster.
-const NOISE: [&str; 7] = [
-    "/usr/share/locale",
-    "/usr/lib/locale",
-    "/usr/share/locale-langpack",
-    "/etc/localtime",
-    "/etc/nsswitch.conf",
-    "/usr/share/zoneinfo",
-    "/etc/locale.alias",
-];
-
 /// How the loader is configured: slimpack writes that itself where it is needed.
 const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
 
@@ -47,10 +36,14 @@ enum Rank {
     Load,
     /// What a process looked for before it gave up.
     Lookup,
+    /// A directory that other packages have files in, too.
+    Shared,
     /// A user without an entry.
     Account,
     /// What most programs do without.
     Noise,
+    /// A file of a user of this machine.
+    Private,
 }
 
 /// Something that the image lacks.
@@ -64,15 +57,19 @@ pub struct Suspect {
     pub process: String,
     /// The option of slimpack that adds it, if one does.
     pub flag: Option<String>,
+    /// Whether it is in the home of a user, and thus for the user alone to add.
+    pub is_private: bool,
 }
 
 impl Suspect {
-    fn new(path: &Path, what: String, process: String, flag: Option<String>) -> Self {
+    /// Something at `path` that `process` wanted, and the option that adds it.
+    pub fn new(path: &Path, what: String, process: String, flag: Option<String>) -> Self {
         Self {
             path: path.to_path_buf(),
             what,
             process,
             flag,
+            is_private: false,
         }
     }
 }
@@ -98,6 +95,8 @@ pub struct Failed<'a> {
     pub start: &'a Start,
     /// Whom it ran as.
     pub ids: &'a Ids,
+    /// The directory of the source in which slimpack was started; `None` if the source is another image.
+    pub project: Option<&'a Path>,
 }
 
 impl Failed<'_> {
@@ -128,11 +127,9 @@ impl Failed<'_> {
     fn not_found(&self, word: &str) -> Diagnosis {
         let here = self.start.command(self.source, word);
         let what = format!("{word} is in no directory of the image's PATH");
-        let suspects = here.map(|path| Suspect {
-            flag: Some(add(&path)),
-            path,
-            what: what.clone(),
-            process: word.to_owned(),
+        let suspects = here.map(|path| {
+            let flag = Some(add(&path));
+            Suspect::new(&path, what.clone(), word.to_owned(), flag)
         });
         Diagnosis {
             cause: what,
@@ -143,12 +140,9 @@ impl Failed<'_> {
 
     fn of_obstacle(&self, obstacle: &Obstacle, process: &str) -> Suspect {
         let can_add = obstacle.is_missing && self.source.walk(&obstacle.path).is_ok();
-        Suspect {
-            path: obstacle.path.clone(),
-            what: obstacle.what.clone(),
-            process: process.to_owned(),
-            flag: can_add.then(|| add(&obstacle.path)),
-        }
+        let flag = can_add.then(|| add(&obstacle.path));
+        let what = obstacle.what.clone();
+        Suspect::new(&obstacle.path, what, process.to_owned(), flag)
     }
 
     /// Why a program that ran failed.
@@ -182,9 +176,13 @@ impl Failed<'_> {
     /// What the program lacks, and whether it is likely that it needs the first of it.
     fn suspects(&self, recording: &Recording) -> (Vec<Suspect>, bool) {
         let found = FoundPaths::of(recording);
+        let homes = homes(self.source);
         let mut ranked: Vec<(Rank, usize, Suspect)> = Vec::new();
         for failure in &recording.failures {
-            if let Some((rank, suspect)) = self.suspect(failure, recording, &found) {
+            if let Some((mut rank, mut suspect)) = self.suspect(failure, recording, &found) {
+                if self.is_private(&homes, &suspect.path) {
+                    (rank, suspect.is_private) = (Rank::Private, true);
+                }
                 ranked.push((rank, found.distance(failure), suspect));
             }
         }
@@ -192,15 +190,21 @@ impl Failed<'_> {
             ranked.push((Rank::Account, 0, suspect));
         }
         ranked.sort_by_key(|(rank, distance, _)| (*rank, *distance));
-        let is_found = ranked
-            .first()
-            .is_some_and(|(rank, ..)| *rank != Rank::Noise);
+        let is_found = ranked.first().is_some_and(|(rank, ..)| *rank < Rank::Noise);
         let mut named: HashSet<PathBuf> = HashSet::new();
         let suspects = ranked.into_iter().map(|(.., suspect)| suspect);
         let suspects = suspects
             .filter(|suspect| named.insert(self.real(&suspect.path)))
             .take(MAX_SUSPECTS);
         (suspects.collect(), is_found)
+    }
+
+    /// Whether a path is in the home of a user, and not in the project that is being packed.
+    fn is_private(&self, homes: &[PathBuf], path: &Path) -> bool {
+        let is_project = self.project.is_some_and(|project| {
+            !homes.iter().any(|home| home.starts_with(project)) && path.starts_with(project)
+        });
+        !is_project && homes.iter().any(|home| path.starts_with(home))
     }
 
     /// The path of a suspect without links, where it is.
@@ -236,12 +240,14 @@ impl Failed<'_> {
         if self.view.walk(path).is_ok() {
             return None;
         }
-        if failure.wanted == LookupGoal::Write && self.source.walk(path).is_err() {
+        if failure.wanted == LookupGoal::Write
+            && (self.source.walk(path).is_err() || self.has_no_directory(path))
+        {
             return Some((Rank::Lookup, self.no_directory(path, &process)?));
         }
         let here = self.source.walk(path).ok()?;
         let (gone, _) = missing(self.view, path);
-        let is_noise = NOISE.iter().any(|noise| path.starts_with(noise)) || is_catalog(path);
+        let is_noise = is_noise(path);
         if is_library(name) && !is_noise {
             if found.names.contains(name) || here.metadata.kind == NodeKind::Directory {
                 return None;
@@ -264,6 +270,7 @@ impl Failed<'_> {
             () if is_noise => Rank::Noise,
             // A shell asks for a command before it says that there is none.
             () if is_sought && found.has_status(127) => Rank::Load,
+            () if here.metadata.kind == NodeKind::Directory && self.is_shared(path) => Rank::Shared,
             () => Rank::Lookup,
         };
         Some((rank, self.unread(failure, path, &here, process)?))
@@ -294,14 +301,51 @@ impl Failed<'_> {
             false => format!("{} is not in the image", gone.display()),
         };
         let what = format!("{} cannot {verb} {}: {also}", who(&process), path.display());
-        let flag = match (here.metadata.kind, failure.wanted) {
-            (NodeKind::Directory, LookupGoal::Enter | LookupGoal::Test) => {
-                mkdir(path, self.source.mode(here))
+        let is_whole = failure.wanted != LookupGoal::Enter && failure.wanted != LookupGoal::Test;
+        let flag = match here.metadata.kind {
+            NodeKind::Directory if !is_whole || self.is_shared(path) => {
+                self.mkdir(path, here, false)
             }
-            (NodeKind::Special, _) => return None,
+            NodeKind::Special => return None,
             _ => add(path),
         };
         Some(Suspect::new(path, what, process, Some(flag)))
+    }
+
+    /// Whether a directory is one of many packages, by its path or by where that leads.
+    fn is_shared(&self, directory: &Path) -> bool {
+        is_shared(directory, &self.start.env) || is_shared(&self.real(directory), &self.start.env)
+    }
+
+    /// The option that makes a directory as it is in the source; `is_written`: so that the program may
+    /// create files in it.
+    fn mkdir(&self, path: &Path, here: &Walk, is_written: bool) -> String {
+        let owner = here.metadata.owner;
+        let mut mode = self.source.mode(here) & 0o7777;
+        let uid = self.ids.uid;
+        // What is not of root is for the user that a server changes to.
+        let owner = match is_written && uid != 0 && mode & 0o002 == 0 {
+            true => uid,
+            false if is_written => owner.uid,
+            false => 0,
+        };
+        let chown = match owner {
+            0 => String::new(),
+            owner => format!(",chown={owner}"),
+        };
+        if is_written {
+            mode |= 0o700;
+        }
+        let chmod = match mode {
+            0o755 => String::new(),
+            mode => format!(",chmod={mode:04o}"),
+        };
+        format!("--mkdir {}{chown}{chmod}", path.display())
+    }
+
+    fn has_no_directory(&self, path: &Path) -> bool {
+        let parent = path.parent();
+        parent.is_some_and(|parent| self.view.walk(parent).is_err())
     }
 
     /// Something that cannot be created, since there is nothing to create it in.
@@ -318,7 +362,7 @@ impl Failed<'_> {
             path.display(),
             gone.display()
         );
-        let flag = mkdir(&gone, self.source.mode(&here));
+        let flag = self.mkdir(&gone, &here, true);
         Some(Suspect::new(&gone, what, process.to_owned(), Some(flag)))
     }
 
@@ -330,12 +374,8 @@ impl Failed<'_> {
             return None;
         }
         if failure.error == EROFS {
-            return Some(Suspect {
-                path: path.to_path_buf(),
-                what: format!("{who} cannot write to {}: it is read-only", path.display()),
-                process: process.to_owned(),
-                flag: None,
-            });
+            let what = format!("{who} cannot write to {}: it is read-only", path.display());
+            return Some(Suspect::new(path, what, process.to_owned(), None));
         }
         let is_write = failure.wanted == LookupGoal::Write;
         let at = match is_write && self.view.walk(path).is_err() {
@@ -356,12 +396,7 @@ impl Failed<'_> {
             _ if self.source.walk(at).is_ok() => format!("{},chown={uid}", add(at)),
             _ => return None,
         };
-        Some(Suspect {
-            path: at.to_path_buf(),
-            what,
-            process: process.to_owned(),
-            flag: Some(flag),
-        })
+        Some(Suspect::new(at, what, process.to_owned(), Some(flag)))
     }
 
     /// The user, if a program asked for its name in vain.
@@ -374,12 +409,9 @@ impl Failed<'_> {
             return None;
         }
         let known = Accounts::of(self.source).find(AccountKind::User, &uid);
-        Some(Suspect {
-            path: file.to_path_buf(),
-            what: format!("user {uid} has no entry in {} of the image", file.display()),
-            process: String::new(),
-            flag: known.map(|account| format!("-u {}", account.name())),
-        })
+        let what = format!("user {uid} has no entry in {} of the image", file.display());
+        let flag = known.map(|account| format!("-u {}", account.name()));
+        Some(Suspect::new(file, what, String::new(), flag))
     }
 }
 
@@ -436,35 +468,4 @@ fn who(process: &str) -> String {
 
 fn add(path: &Path) -> String {
     format!("--add {}", path.display())
-}
-
-fn mkdir(path: &Path, mode: u32) -> String {
-    match mode & 0o7777 {
-        0o755 => format!("--mkdir {}", path.display()),
-        mode => format!("--mkdir {},chmod={mode:04o}", path.display()),
-    }
-}
-
-fn is_library(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.ends_with(".so") || name.contains(".so.")
-}
-
-/// Whether a path has texts of another language.
-fn is_catalog(path: &Path) -> bool {
-    let mut names = path.components().map(Component::as_os_str);
-    names.any(|name| name == "LC_MESSAGES" || name == "gconv-modules.cache")
-}
-
-/// A path without `.` and `..`, of which no link is known.
-pub(super) fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::Normal(name) => plain.push(name),
-            _ => {}
-        }
-    }
-    plain
 }

@@ -4,6 +4,9 @@
 
 mod diagnosis;
 mod obstacle;
+mod places;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +17,7 @@ use crate::image::read::{Image, Tree};
 use crate::run::{Conditions, IdMap, Ids, Ran, Sandbox, SandboxError};
 use crate::vfs::{NodeKind, View};
 pub use diagnosis::{Diagnosis, Failed, Suspect};
+pub use places::is_shared;
 
 /// The host name of a program that is tried.
 const HOSTNAME: &str = "slimpack";

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::diagnosis::plain;
+use super::places::plain;
 use crate::bytes::ReadAt;
 use crate::elf::Object;
 use crate::exec::{TELLING, describe, shebang};

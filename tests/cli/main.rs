@@ -48,6 +48,7 @@ mod dependencies;
 mod diff;
 mod distribution;
 mod documentation;
+mod fixed;
 mod ignored;
 mod inspect;
 mod lint_access;

@@ -98,19 +98,21 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
             shows_progress,
         );
     }
-    let (mut args, mut fixes) = (args.clone(), tests::Fixes::default());
+    let mut fixes = tests::Fixes::default();
     let planned = loop {
+        let args = fixes.applied(args);
         let planned = match planned(&args, common, traced.clone()) {
-            Err(_) if fixes.take_back(&mut args) => continue,
+            Err(_) if fixes.take_back() => continue,
             planned => planned?,
         };
         let Some(failed) = tests::run(&planned.plans, &args)? else {
             break planned;
         };
-        if !args.runs.fix || !fixes.add(&failed, &mut args, common) {
+        if !args.runs.fix || !fixes.add(&failed, &args, common) {
             return Err(failed.error(common.verbose > 0));
         }
     };
+    let args = fixes.applied(args);
     fixes.print(common);
     write(&args, common, &target, planned, shows_progress)
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use crate::cli::args::{Common, PackArgs};
 use crate::cli::error::CliError;
-use crate::cli::trials::{self, diagnosed, ending};
+use crate::cli::trials::{self, Reference, diagnosed, ending};
 use crate::cli::values::{self, TestRun};
 use crate::exec::Start;
 use crate::pack::Plan;
 use crate::run::{Conditions, OutputStream, Ran};
 use crate::trace::Ending;
-use crate::trial::{Changes, Diagnosis, Startable, Suspect, TrialOptions};
+use crate::trial::{Changes, Diagnosis, Startable, Suspect, TrialOptions, is_shared};
+use crate::vfs::one_line;
 
 /// How much is kept of what a test writes, in bytes.
 const MAX_OUTPUT: usize = 64 << 20;
@@ -108,8 +109,8 @@ fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTe
         (!is_same).then(|| "it wrote something else to standard output".to_owned())
     };
     let is_good = |ran: &Ran| wrong(ran).is_none();
-    let source = &plan.source.view;
-    let done = diagnosed(image, &start, &options, source, &is_good)?;
+    let reference = Reference::new(&plan.source.view, plan.source.is_host());
+    let done = diagnosed(image, &start, &options, &reference, &is_good)?;
     let Some(diagnosis) = done.diagnosis else {
         return Ok(None);
     };
@@ -152,18 +153,30 @@ pub(super) struct Fixes {
     added: Vec<String>,
     /// Those that were tried, whether they could be used or not.
     tried: Vec<String>,
+    /// Runs, and options that were reported.
     steps: usize,
+    reported: usize,
 }
 
 impl Fixes {
+    /// The options of a pack, and those that were added.
+    pub fn applied(&self, args: &PackArgs) -> PackArgs {
+        let mut args = args.clone();
+        for flag in &self.added {
+            apply(flag, &mut args);
+        }
+        args
+    }
+
     /// Adds what a failed test lacked; `false` if there is nothing left to try.
-    pub fn add(&mut self, failed: &FailedTest, args: &mut PackArgs, common: &Common) -> bool {
+    pub fn add(&mut self, failed: &FailedTest, args: &PackArgs, common: &Common) -> bool {
         self.steps += 1;
         if self.steps > MAX_STEPS || self.tried.len() > MAX_FLAGS {
             return false;
         }
         let suspects = failed.diagnosis.suspects.iter();
-        let flags = suspects.filter_map(|suspect| Some((self.flag(suspect)?, &suspect.what)));
+        let suspects = suspects.filter(|suspect| !suspect.is_private);
+        let flags = suspects.filter_map(|suspect| Some((self.flag(suspect, args)?, &suspect.what)));
         let mut fresh = flags
             .filter(|(flag, _)| !self.tried.contains(flag))
             .peekable();
@@ -175,14 +188,19 @@ impl Fixes {
             false => usize::MAX,
         };
         let fresh: Vec<(String, &String)> = fresh.take(count).collect();
+        let mut applied = self.applied(args);
         for (flag, what) in fresh {
             if self.tried.contains(&flag) {
                 continue;
             }
             self.tried.push(flag.clone());
-            if apply(&flag, args) {
+            if apply(&flag, &mut applied) {
+                self.reported += 1;
                 if !common.quiet {
-                    super::super::say(|err| writeln!(err, "fix {}: {flag} ({what})", self.steps));
+                    let fix = self.reported;
+                    super::super::say(|err| {
+                        writeln!(err, "fix {fix}: {} ({})", one_line(&flag), one_line(what))
+                    });
                 }
                 self.added.push(flag);
             }
@@ -191,7 +209,7 @@ impl Fixes {
     }
 
     /// The option that adds what is missing. Of a directory that more and more is missing of, all is added.
-    fn flag(&self, suspect: &Suspect) -> Option<String> {
+    fn flag(&self, suspect: &Suspect, args: &PackArgs) -> Option<String> {
         let flag = suspect.flag.clone()?;
         let (Some(file), Some(directory)) = (flag.strip_prefix("--add "), suspect.path.parent())
         else {
@@ -203,23 +221,15 @@ impl Fixes {
         });
         let all = format!("--add {}", directory.display());
         // What was tried with all of it, and could not be packed, is added alone.
-        let is_all =
-            beside.count() >= BESIDE && !is_shared(directory) && !self.tried.contains(&all);
+        let is_all = beside.count() >= BESIDE
+            && !is_shared(directory, &args.env)
+            && !self.tried.contains(&all);
         Some(if is_all { all } else { flag })
     }
 
-    /// Takes back the options of the last step, with which nothing can be packed; `false` if there are
-    /// none.
-    pub fn take_back(&mut self, args: &mut PackArgs) -> bool {
-        let Some(flag) = self.added.pop() else {
-            return false;
-        };
-        match flag.split_once(' ') {
-            Some(("--add", _)) => drop(args.add.pop()),
-            Some(("--mkdir", _)) => drop(args.mkdir.pop()),
-            _ => args.user = None,
-        }
-        true
+    /// Takes back the last option, with which nothing can be packed; `false` if there is none.
+    pub fn take_back(&mut self) -> bool {
+        self.added.pop().is_some()
     }
 
     /// Prints the command line that packs the image at once: what was typed, with the added options for
@@ -250,15 +260,6 @@ impl Fixes {
         words.extend_from_slice(operands);
         words
     }
-}
-
-/// Whether many packages have files in a directory.
-fn is_shared(directory: &Path) -> bool {
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let is_of_all = [
-        "bin", "sbin", "lib", "lib64", "libexec", "share", "etc", "tmp", "home",
-    ];
-    directory.components().count() < 3 || is_of_all.contains(&&*name) || name.contains("-linux-")
 }
 
 /// Adds an option to those of a pack; `false` if it has no meaning there.
