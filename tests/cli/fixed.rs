@@ -29,3 +29,59 @@ fn shared_directories_are_never_added_whole() {
     let (is_good, said) = fixed(place.path(), source, &["--test", "", "--fix"]);
     assert!(!is_good && !said.contains("--add"), "{said}");
 }
+
+#[test]
+fn only_options_are_kept_without_which_a_test_fails() {
+    let place = temporary();
+    let place = place.path();
+    for name in ["needed", "optional", "other"] {
+        fs::write(place.join(name), "x\n").unwrap();
+    }
+    let source =
+        "#!/bin/sh\nread x < DIR/needed || bad=1\ncat DIR/optional DIR/other\n[ -z \"$bad\" ]";
+    let cat = ["--with", "commands=cat"];
+    let (is_good, said) = fixed(
+        place,
+        source,
+        &[&cat[..], &["--test", "", "--fix"]].concat(),
+    );
+    assert!(is_good, "{said}");
+    assert!(
+        said.contains("dropped 2 options that the tests do not need"),
+        "{said}"
+    );
+    let line = said
+        .lines()
+        .find(|line| line.starts_with("fixed: "))
+        .unwrap();
+    assert_eq!(line.matches("--add").count(), 1, "{line}");
+    assert!(
+        line.contains(&format!("--add {}/needed", place.display())),
+        "{line}"
+    );
+    // Each option has a number of its own.
+    let numbers = |said: &str| {
+        let fixes = said.lines().filter_map(|line| line.strip_prefix("fix "));
+        let numbers = fixes.filter_map(|line| line.split(':').next()?.parse().ok());
+        numbers.collect::<Vec<usize>>()
+    };
+    assert_eq!(numbers(&said), [1, 2, 3], "{said}");
+    for number in 0..12 {
+        fs::write(place.join(format!("many{number}")), "x\n").unwrap();
+    }
+    let mut source = "#!/bin/sh\n".to_owned();
+    for number in 0..12 {
+        fs::create_dir(place.join(format!("at{number}"))).unwrap();
+        fs::rename(
+            place.join(format!("many{number}")),
+            place.join(format!("at{number}/file")),
+        )
+        .unwrap();
+        source += &format!("read x < DIR/at{number}/file || bad=1\n");
+    }
+    source += "[ -z \"$bad\" ]";
+    let (is_good, said) = fixed(place, &source, &["--test", "", "--fix"]);
+    assert!(is_good, "{said}");
+    assert_eq!(numbers(&said), (1..=12).collect::<Vec<_>>(), "{said}");
+    assert!(!said.contains("dropped"), "{said}");
+}

@@ -112,6 +112,11 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
             return Err(failed.error(common.verbose > 0));
         }
     };
+    let planned = fixes.reduce(args, common, planned, |args| {
+        let planned = self::planned(args, common, traced.clone()).ok()?;
+        let failed = tests::run(&planned.plans, args).ok()?;
+        failed.is_none().then_some(planned)
+    });
     let args = fixes.applied(args);
     fixes.print(common);
     write(&args, common, &target, planned, shows_progress)

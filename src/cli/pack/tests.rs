@@ -16,6 +16,7 @@ use crate::cli::trials::{self, Reference, diagnosed, ending};
 use crate::cli::values::{self, TestRun};
 use crate::exec::Start;
 use crate::pack::Plan;
+use crate::report;
 use crate::run::{Conditions, OutputStream, Ran};
 use crate::trace::Ending;
 use crate::trial::{Changes, Diagnosis, Startable, Suspect, TrialOptions, is_shared};
@@ -230,6 +231,36 @@ impl Fixes {
     /// Takes back the last option, with which nothing can be packed; `false` if there is none.
     pub fn take_back(&mut self) -> bool {
         self.added.pop().is_some()
+    }
+
+    /// Drops the options that the tests succeed without, the last first. `packed` is what was packed with
+    /// all of them, and what is packed in the end; `pack` packs it and runs the tests.
+    pub fn reduce<P>(
+        &mut self,
+        args: &PackArgs,
+        common: &Common,
+        mut packed: P,
+        pack: impl Fn(&PackArgs) -> Option<P>,
+    ) -> P {
+        let before = self.added.len();
+        // Without the only one, the tests failed.
+        for at in (0..before).rev().filter(|_| before > 1) {
+            if self.steps >= MAX_STEPS {
+                break;
+            }
+            self.steps += 1;
+            let flag = self.added.remove(at);
+            match pack(&self.applied(args)) {
+                Some(smaller) => packed = smaller,
+                None => self.added.insert(at, flag),
+            }
+        }
+        let dropped = before - self.added.len();
+        if dropped > 0 && !common.quiet {
+            let options = report::count(dropped, "option");
+            super::super::say(|err| writeln!(err, "dropped {options} that the tests do not need"));
+        }
+        packed
     }
 
     /// Prints the command line that packs the image at once: what was typed, with the added options for
