@@ -11,7 +11,7 @@ use crate::exec::Start;
 use crate::run::{Ids, Ran, SandboxError};
 use crate::source::Source;
 use crate::trace::{Ending, TraceError};
-use crate::trial::{self, Diagnosis, Failed, Startable, TrialError, TrialOptions};
+use crate::trial::{self, Diagnosis, Failed, Remedy, Startable, TrialError, TrialOptions};
 use crate::vfs::View;
 
 /// Suspects that are shown unless all are asked for.
@@ -33,13 +33,26 @@ pub(super) struct Reference<'a> {
     pub source: &'a View,
     /// The current directory, if it is in that tree.
     pub project: Option<PathBuf>,
+    /// Finds options that bring more than one file; called if a program failed.
+    pub remedies: &'a dyn Fn() -> Vec<Remedy>,
+    /// What the program wrote to standard error so far, as far as it was kept.
+    pub said: &'a dyn Fn() -> String,
 }
 
 impl<'a> Reference<'a> {
     /// A tree; `is_host` tells whether it is that of this machine.
-    pub fn new(source: &'a View, is_host: bool) -> Self {
-        let project = env::current_dir().ok().filter(|_| is_host);
-        Self { source, project }
+    pub fn new(
+        source: &'a View,
+        is_host: bool,
+        remedies: &'a dyn Fn() -> Vec<Remedy>,
+        said: &'a dyn Fn() -> String,
+    ) -> Self {
+        Self {
+            source,
+            project: env::current_dir().ok().filter(|_| is_host),
+            remedies,
+            said,
+        }
     }
 
     /// What is known of an image that failed.
@@ -50,6 +63,8 @@ impl<'a> Reference<'a> {
             start,
             ids,
             project: self.project.as_deref(),
+            remedies: (self.remedies)(),
+            said: (self.said)(),
         }
     }
 }
@@ -73,10 +88,10 @@ pub(super) fn diagnosed(
         Ok(ids) => ids,
         Err(error) => return Ok(unknown_user(error, reference.source)),
     };
-    let failed = reference.failed(&image.view, start, &ids);
+    let failed = || reference.failed(&image.view, start, &ids);
     match trial::run(image, start, options) {
         Ok(ran) => {
-            let diagnosis = (!is_good(&ran)).then(|| failed.ran(&ran));
+            let diagnosis = (!is_good(&ran)).then(|| failed().ran(&ran));
             Ok(Diagnosed {
                 ran: Some(ran),
                 diagnosis,
@@ -92,7 +107,7 @@ pub(super) fn diagnosed(
             diagnosed(image, start, &options, reference, is_good)
         }
         Err(TrialError::Sandbox(SandboxError::NotExecuted { path, error })) => {
-            let diagnosis = failed.not_executed(&path, &error);
+            let diagnosis = failed().not_executed(&path, &error);
             Ok(Diagnosed {
                 ran: None,
                 diagnosis: Some(diagnosis),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::obstacle::{Obstacle, missing, obstacle};
 use super::places::{homes, is_library, is_noise, is_shared, plain};
+use super::remedies::Remedy;
 use crate::exec::{AccountKind, Accounts, Start, path_folders};
 use crate::run::{Ids, Ran};
 use crate::trace::{Ending, FailedLookup, LookupGoal, Recording, Uses};
@@ -29,9 +30,12 @@ const SIGSYS: i32 = 31;
 /// How the loader is configured: slimpack writes that itself where it is needed.
 const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
 
+/// What engines provide, and no image has.
+const PROVIDED: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// How likely something is the cause; the smaller, the likelier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(super) enum Rank {
     /// A program or library that a process could not do without.
     Load,
     /// What a process looked for before it gave up.
@@ -40,11 +44,16 @@ enum Rank {
     Shared,
     /// A user without an entry.
     Account,
+    /// A directory that was listed, of which more is in the source.
+    Listed,
     /// What most programs do without.
     Noise,
     /// A file of a user of this machine.
     Private,
 }
+
+/// A suspect, how likely it is, and how long before the end of its process it failed.
+pub(super) type Ranked = (Rank, usize, Suspect);
 
 /// Something that the image lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +106,10 @@ pub struct Failed<'a> {
     pub ids: &'a Ids,
     /// The directory of the source in which slimpack was started; `None` if the source is another image.
     pub project: Option<&'a Path>,
+    /// Options that bring more than one file.
+    pub remedies: Vec<Remedy>,
+    /// The end of what the program wrote to standard error, as far as it is known.
+    pub said: String,
 }
 
 impl Failed<'_> {
@@ -177,7 +190,7 @@ impl Failed<'_> {
     fn suspects(&self, recording: &Recording) -> (Vec<Suspect>, bool) {
         let found = FoundPaths::of(recording);
         let homes = homes(self.source);
-        let mut ranked: Vec<(Rank, usize, Suspect)> = Vec::new();
+        let mut ranked: Vec<Ranked> = self.named_in_output(recording);
         for failure in &recording.failures {
             if let Some((mut rank, mut suspect)) = self.suspect(failure, recording, &found) {
                 if self.is_private(&homes, &suspect.path) {
@@ -189,8 +202,11 @@ impl Failed<'_> {
         if let Some(suspect) = self.account(recording) {
             ranked.push((Rank::Account, 0, suspect));
         }
+        let mut ranked = self.remedied(ranked, recording);
         ranked.sort_by_key(|(rank, distance, _)| (*rank, *distance));
-        let is_found = ranked.first().is_some_and(|(rank, ..)| *rank < Rank::Noise);
+        let is_found = ranked
+            .first()
+            .is_some_and(|(rank, ..)| *rank < Rank::Listed);
         let mut named: HashSet<PathBuf> = HashSet::new();
         let suspects = ranked.into_iter().map(|(.., suspect)| suspect);
         let suspects = suspects
@@ -220,7 +236,8 @@ impl Failed<'_> {
         found: &FoundPaths<'_>,
     ) -> Option<(Rank, Suspect)> {
         let path = &plain(&failure.path);
-        if LOADER.iter().any(|file| path == Path::new(file)) {
+        let is_provided = PROVIDED.iter().any(|top| path.starts_with(top));
+        if is_provided || LOADER.iter().any(|file| path == Path::new(file)) {
             return None;
         }
         let name = path.file_name().unwrap_or_default();
@@ -458,7 +475,7 @@ impl<'a> FoundPaths<'a> {
 }
 
 /// The program of a process, for a sentence.
-fn who(process: &str) -> String {
+pub(super) fn who(process: &str) -> String {
     let word = process.split(' ').next().unwrap_or_default();
     let name = Path::new(word)
         .file_name()
@@ -466,6 +483,6 @@ fn who(process: &str) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn add(path: &Path) -> String {
+pub(super) fn add(path: &Path) -> String {
     format!("--add {}", path.display())
 }

@@ -5,6 +5,7 @@
 mod diagnosis;
 mod obstacle;
 mod places;
+mod remedies;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -18,6 +19,7 @@ use crate::run::{Conditions, IdMap, Ids, Ran, Sandbox, SandboxError};
 use crate::vfs::{NodeKind, View};
 pub use diagnosis::{Diagnosis, Failed, Suspect};
 pub use places::is_shared;
+pub use remedies::Remedy;
 
 /// The host name of a program that is tried.
 const HOSTNAME: &str = "slimpack";

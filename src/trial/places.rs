@@ -52,6 +52,8 @@ const SHARED_NAMES: [&str; 26] = [
     "dist-packages",
     "site-packages",
 ];
+/// Directories that an interpreter looks for at every start, and most machines have empty or not at all.
+const PACKAGES: [&str; 3] = ["dist-packages", "site-packages", "site_perl"];
 /// Where every entry is of somebody else.
 const HOMES: [&str; 2] = ["/root", "/home"];
 /// IDs of users who log in, of most distributions.
@@ -86,6 +88,7 @@ pub(super) fn homes(source: &View) -> Vec<PathBuf> {
 pub(super) fn is_noise(path: &Path) -> bool {
     let mut names = path.components().map(Component::as_os_str);
     NOISE.iter().any(|noise| path.starts_with(noise))
+        || PACKAGES.iter().any(|name| path.ends_with(name))
         || names.any(|name| NOISE_NAMES.iter().any(|noise| name == *noise))
 }
 

@@ -62,6 +62,8 @@ fn diagnosis(
         start: &start,
         ids: &ids,
         project: Some(Path::new("/root/project")),
+        remedies: Vec::new(),
+        said: String::new(),
     }
     .ran(&ran)
 }

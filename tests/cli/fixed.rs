@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::common::{output, slimpack, temporary, text};
+use crate::common::{have, output, slimpack, temporary, text};
 
 /// Packs a script with the directory's own path at DIR; whether it was written, and what was said.
 fn fixed(directory: &Path, source: &str, words: &[&str]) -> (bool, String) {
@@ -84,4 +84,67 @@ fn only_options_are_kept_without_which_a_test_fails() {
     assert!(is_good, "{said}");
     assert_eq!(numbers(&said), (1..=12).collect::<Vec<_>>(), "{said}");
     assert!(!said.contains("dropped"), "{said}");
+}
+
+#[test]
+fn the_library_of_an_interpreter_is_added_before_single_files() {
+    for (interpreter, source, part) in [
+        (
+            "/usr/bin/python3",
+            "import json\nprint(json.dumps([1]))",
+            "does not find json",
+        ),
+        (
+            "/usr/bin/perl",
+            "use JSON::PP; use List::Util qw(sum); print sum(1, 2);",
+            "JSON/PP.pm",
+        ),
+        (
+            "/usr/bin/ruby",
+            "require 'json'; puts JSON.generate([1])",
+            "ruby",
+        ),
+        ("/usr/bin/tclsh", "package require http", "tcl"),
+    ] {
+        if !have(&[interpreter.strip_prefix("/usr/bin/").unwrap()]) {
+            continue;
+        }
+        let place = temporary();
+        let source = format!("#!{interpreter}\n{source}\n");
+        let (is_good, said) = fixed(place.path(), &source, &["--test", ""]);
+        assert!(
+            !is_good && said.contains("add it with --with stdlib"),
+            "{said}"
+        );
+        assert!(said.contains(part), "{said}");
+        let (is_good, said) = fixed(place.path(), &source, &["--test", "", "--fix"]);
+        assert!(is_good, "{said}");
+        let line = said
+            .lines()
+            .find(|line| line.starts_with("fixed: "))
+            .unwrap();
+        assert!(line.ends_with("--with stdlib"), "{line}");
+        assert_eq!(said.matches("fix ").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn another_cause_is_named_before_the_library_of_an_interpreter() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let place = temporary();
+    fs::write(place.path().join("data"), "x\n").unwrap();
+    let source = "#!/usr/bin/python3\nimport sys\nopen('DIR/data')\n";
+    let (is_good, said) = fixed(place.path(), source, &["--test", ""]);
+    let data = place.path().join("data");
+    let add = format!("add it with --add {}", data.display());
+    assert!(!is_good && said.contains(&add), "{said}");
+    let (is_good, said) = fixed(place.path(), source, &["--test", "", "--fix"]);
+    assert!(is_good, "{said}");
+    let line = said
+        .lines()
+        .find(|line| line.starts_with("fixed: "))
+        .unwrap();
+    assert!(!line.contains("--with"), "{line}");
 }

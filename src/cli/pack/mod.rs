@@ -23,6 +23,7 @@ use super::progress::Progress;
 use crate::image::read::Interest;
 use crate::pack::{self, Options, Plan, TracedRuns};
 use crate::report::{self, Made};
+use crate::trial::Remedy;
 use bills::Bills;
 pub(super) use keys::schema;
 pub(super) use options::source_date_epoch;
@@ -67,6 +68,12 @@ pub(super) fn plan_of(program: &Path, common: &Common) -> Result<Plan, CliError>
     Ok(Plan::new(&options).inspect_err(|error| hints::hint(error, &options))?)
 }
 
+/// Options that bring more than one file of what a program needs.
+pub(super) fn remedies_of(program: &Path, common: &Common) -> Vec<Remedy> {
+    let options = Cli::packing_only(program).and_then(|args| options::options(&args, common).ok());
+    options.map_or(Vec::new(), |options| tests::remedies(&options, 0))
+}
+
 /// The output of a pack, for standard output and standard error.
 #[derive(Default)]
 struct ConsoleOutput {
@@ -105,7 +112,7 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
             Err(_) if fixes.take_back() => continue,
             planned => planned?,
         };
-        let Some(failed) = tests::run(&planned.plans, &args)? else {
+        let Some(failed) = tests::run(&planned, &args)? else {
             break planned;
         };
         if !args.runs.fix || !fixes.add(&failed, &args, common) {
@@ -114,7 +121,7 @@ fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<Consol
     };
     let planned = fixes.reduce(args, common, planned, |args| {
         let planned = self::planned(args, common, traced.clone()).ok()?;
-        let failed = tests::run(&planned.plans, args).ok()?;
+        let failed = tests::run(&planned, args).ok()?;
         failed.is_none().then_some(planned)
     });
     let args = fixes.applied(args);

@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Planned;
 use crate::cli::args::{Common, PackArgs};
 use crate::cli::error::CliError;
 use crate::cli::trials::{self, Reference, diagnosed, ending};
 use crate::cli::values::{self, TestRun};
 use crate::exec::Start;
-use crate::pack::Plan;
+use crate::pack::{Options, Plan};
 use crate::report;
 use crate::run::{Conditions, OutputStream, Ran};
 use crate::trace::Ending;
-use crate::trial::{Changes, Diagnosis, Startable, Suspect, TrialOptions, is_shared};
+use crate::trial::{Changes, Diagnosis, Remedy, Startable, Suspect, TrialOptions, is_shared};
 use crate::vfs::one_line;
 
 /// How much is kept of what a test writes, in bytes.
@@ -33,6 +34,9 @@ const SINGLE_STEPS: usize = 6;
 /// Most options that are added in all, and runs for it.
 const MAX_FLAGS: usize = 400;
 const MAX_STEPS: usize = 60;
+
+/// Needs of which all is added at once: without the rest, the next file is missing.
+const REMEDIES: [&str; 2] = ["stdlib", "dictionaries"];
 
 /// After so many files of one directory, all of it is added.
 const BESIDE: usize = 3;
@@ -57,13 +61,17 @@ impl FailedTest {
 }
 
 /// Runs the tests in the plans for this machine, until one fails.
-pub(super) fn run(plans: &[Plan], args: &PackArgs) -> Result<Option<FailedTest>, CliError> {
-    for plan in plans {
+pub(super) fn run(planned: &Planned, args: &PackArgs) -> Result<Option<FailedTest>, CliError> {
+    for (number, plan) in planned.plans.iter().enumerate() {
+        let remedies = || match args.from {
+            Some(_) => Vec::new(),
+            None => remedies(&planned.options, number),
+        };
         let start = Start::configured(&plan.settings);
         let time = plan.settings.configured.created;
         let image = Startable::of_files(Arc::new(plan.view()), start, time);
         for test in &args.runs.test {
-            if let Some(failed) = one(&image, test, plan)? {
+            if let Some(failed) = one(&image, test, plan, &remedies)? {
                 return Ok(Some(failed));
             }
         }
@@ -71,7 +79,35 @@ pub(super) fn run(plans: &[Plan], args: &PackArgs) -> Result<Option<FailedTest>,
     Ok(None)
 }
 
-fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTest>, CliError> {
+/// Options of the hints about a plan that bring more than one file.
+pub(super) fn remedies(options: &Options, number: usize) -> Vec<Remedy> {
+    let plan = |options: &Options| Some(Plan::for_each_platform(options).ok()?.swap_remove(number));
+    let mut options = options.clone();
+    options.wants_hints = true;
+    let hints = plan(&options).map(|plan| plan.hints).unwrap_or_default();
+    let hints = hints
+        .into_iter()
+        .filter(|hint| REMEDIES.contains(&hint.need));
+    let remedies = hints.filter_map(|hint| {
+        let mut with = options.clone();
+        with.needs
+            .add(hint.flag.strip_prefix("--with ")?, true)
+            .ok()?;
+        let view = plan(&with)?.view();
+        Some(Remedy {
+            flag: hint.flag,
+            view,
+        })
+    });
+    remedies.collect()
+}
+
+fn one(
+    image: &Startable,
+    test: &TestRun,
+    plan: &Plan,
+    remedies: &dyn Fn() -> Vec<Remedy>,
+) -> Result<Option<FailedTest>, CliError> {
     let changes = Changes {
         arguments: test.args.clone(),
         ..Changes::default()
@@ -110,7 +146,12 @@ fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTe
         (!is_same).then(|| "it wrote something else to standard output".to_owned())
     };
     let is_good = |ran: &Ran| wrong(ran).is_none();
-    let reference = Reference::new(&plan.source.view, plan.source.is_host());
+    let errors = || {
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        end_of(&said.1)
+    };
+    let is_host = plan.source.is_host();
+    let reference = Reference::new(&plan.source.view, is_host, remedies, &errors);
     let done = diagnosed(image, &start, &options, &reference, &is_good)?;
     let Some(diagnosis) = done.diagnosis else {
         return Ok(None);
@@ -122,13 +163,18 @@ fn one(image: &Startable, test: &TestRun, plan: &Plan) -> Result<Option<FailedTe
     };
     let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
     let said = if said.1.is_empty() { said.0 } else { said.1 };
-    let from = said.len().saturating_sub(SHOWN);
     Ok(Some(FailedTest {
         words: shell_words::join(&start.words),
         why,
-        said: String::from_utf8_lossy(&said[from..]).trim_end().to_owned(),
+        said: end_of(&said),
         diagnosis,
     }))
+}
+
+/// The end of an output.
+fn end_of(said: &[u8]) -> String {
+    let from = said.len().saturating_sub(SHOWN);
+    String::from_utf8_lossy(&said[from..]).trim_end().to_owned()
 }
 
 /// What a test has to write: a text, or the content of `@FILE`.
@@ -297,6 +343,10 @@ impl Fixes {
 fn apply(flag: &str, args: &mut PackArgs) -> bool {
     match flag.split_once(' ') {
         Some(("--add", value)) => values::add(value).map(|add| args.add.push(add)).is_ok(),
+        Some(("--with", value)) => {
+            args.with.push(value.to_owned());
+            true
+        }
         Some(("--mkdir", value)) => values::mkdir(value)
             .map(|made| args.mkdir.push(made))
             .is_ok(),

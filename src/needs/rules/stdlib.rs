@@ -98,7 +98,7 @@ pub(super) static RULE: NeedRule = NeedRule {
     mode: Mode::Hint,
     what: "the standard library of an interpreter",
     sign: "the name or a library of Python, Perl, Ruby, PHP, Tcl, Node.js or Java",
-    adds: "the installed directories of its library, with what modules in them load",
+    adds: "the rest of its library, without which most imports fail; modules come with what they load",
     fires,
     supply,
     is_met: Some(is_installed),
