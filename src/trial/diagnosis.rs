@@ -19,19 +19,19 @@ use crate::vfs::{NodeKind, View, Walk};
 const MAX_SUSPECTS: usize = 200;
 /// Error numbers (`errno(3)`); the same on all architectures that can be traced.
 const EPERM: i32 = 1;
-const ENOENT: i32 = 2;
+pub(super) const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
-const ENOTDIR: i32 = 20;
+pub(super) const ENOTDIR: i32 = 20;
 const EROFS: i32 = 30;
 /// Signals (`signal(7)`).
 const SIGILL: i32 = 4;
 const SIGSEGV: i32 = 11;
 const SIGSYS: i32 = 31;
 /// How the loader is configured: slimpack writes that itself where it is needed.
-const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
+pub(super) const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
 
 /// What engines provide, and no image has.
-const PROVIDED: [&str; 3] = ["/proc", "/sys", "/dev"];
+pub(super) const PROVIDED: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// How likely something is the cause; the smaller, the likelier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,7 +162,14 @@ impl Failed<'_> {
     pub fn ran(&self, ran: &Ran) -> Diagnosis {
         let none = Recording::default();
         let recording = ran.recording.as_ref().unwrap_or(&none);
-        let (suspects, is_found) = self.suspects(recording);
+        let found = FoundPaths::of(recording);
+        let (suspects, mut is_found) = self.suspects(recording, &found);
+        let absent = self.absent(recording, &found);
+        // What the program says itself is more likely than what it asked for.
+        let is_told = |first: &Suspect| !self.is_named(&first.path);
+        if absent.as_ref().is_some_and(|absent| absent.is_named) {
+            is_found &= !suspects.first().is_some_and(is_told);
+        }
         let how = match ran.ending {
             _ if ran.timed_out => "the program took too long".to_owned(),
             Ending::Exit(status) => format!("the program ended with status {status}"),
@@ -177,7 +184,15 @@ impl Failed<'_> {
         };
         let cause = match suspects.first().filter(|_| is_found) {
             Some(first) => format!("{}; {how}", first.what),
-            None => format!("{how}; nothing that it looked for is missing in the image"),
+            None => match (absent, suspects.first()) {
+                (Some(absent), _) => format!("{how}; {}", absent.what),
+                (None, None) => {
+                    format!("{how}; nothing that it looked for is missing in the image")
+                }
+                (None, Some(_)) => {
+                    format!("{how}; what it looked for and did not find, most programs do without")
+                }
+            },
         };
         Diagnosis {
             cause,
@@ -187,12 +202,11 @@ impl Failed<'_> {
     }
 
     /// What the program lacks, and whether it is likely that it needs the first of it.
-    fn suspects(&self, recording: &Recording) -> (Vec<Suspect>, bool) {
-        let found = FoundPaths::of(recording);
+    fn suspects(&self, recording: &Recording, found: &FoundPaths<'_>) -> (Vec<Suspect>, bool) {
         let homes = homes(self.source);
         let mut ranked: Vec<Ranked> = self.named_in_output(recording);
         for failure in &recording.failures {
-            if let Some((mut rank, mut suspect)) = self.suspect(failure, recording, &found) {
+            if let Some((mut rank, mut suspect)) = self.suspect(failure, recording, found) {
                 if self.is_private(&homes, &suspect.path) {
                     (rank, suspect.is_private) = (Rank::Private, true);
                 }
@@ -262,7 +276,9 @@ impl Failed<'_> {
         {
             return Some((Rank::Lookup, self.no_directory(path, &process)?));
         }
-        let here = self.source.walk(path).ok()?;
+        let Ok(here) = self.source.walk(path) else {
+            return self.relative(failure, path, process, found);
+        };
         let (gone, _) = missing(self.view, path);
         let is_noise = is_noise(path);
         if is_library(name) && !is_noise {
@@ -433,13 +449,13 @@ impl Failed<'_> {
 }
 
 /// What was found, in the forms in which it is asked for.
-struct FoundPaths<'a> {
+pub(super) struct FoundPaths<'a> {
     recording: &'a Recording,
     /// The last components of paths that were found, and of those that were executed.
-    names: HashSet<&'a OsStr>,
-    executed: HashSet<&'a OsStr>,
+    pub names: HashSet<&'a OsStr>,
+    pub executed: HashSet<&'a OsStr>,
     /// When each process ended that failed.
-    failed: BTreeMap<usize, usize>,
+    pub failed: BTreeMap<usize, usize>,
 }
 
 impl<'a> FoundPaths<'a> {
@@ -467,7 +483,7 @@ impl<'a> FoundPaths<'a> {
 
     /// How long before the end of its process something failed, in events; of a process that did not
     /// fail, longer than of any that did.
-    fn distance(&self, failure: &FailedLookup) -> usize {
+    pub fn distance(&self, failure: &FailedLookup) -> usize {
         let end = self.failed.get(&failure.process);
         let before = end.and_then(|end| end.checked_sub(failure.order));
         before.unwrap_or(usize::MAX / 2 - failure.order)

@@ -2,6 +2,7 @@
 //!
 //! In: an image or a plan, and what the user changes about its start. Out: how the program ended.
 
+mod absent;
 mod diagnosis;
 mod obstacle;
 mod places;

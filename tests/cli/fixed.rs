@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::common::{have, output, slimpack, temporary, text};
+use crate::common::{compile, have, output, slimpack, temporary, text};
 
 /// Packs a script with the directory's own path at DIR; whether it was written, and what was said.
 fn fixed(directory: &Path, source: &str, words: &[&str]) -> (bool, String) {
@@ -147,4 +147,103 @@ fn another_cause_is_named_before_the_library_of_an_interpreter() {
         .find(|line| line.starts_with("fixed: "))
         .unwrap();
     assert!(!line.contains("--with"), "{line}");
+}
+
+#[test]
+fn what_is_nowhere_is_named_as_such() {
+    let place = temporary();
+    let place = place.path();
+    let read = "#!/bin/sh\nread x < /etc/slimpack-none.conf || exit 4";
+    let (_, said) = fixed(place, read, &["--test", ""]);
+    let sentence = "it looked for /etc/slimpack-none.conf, which is not on this machine either";
+    assert!(said.contains(sentence), "{said}");
+    let diagnosed = output(
+        slimpack()
+            .args(["run", "--diagnose"])
+            .arg(place.join("app")),
+    );
+    assert!(text(&diagnosed).contains(sentence), "{}", text(&diagnosed));
+    let (_, said) = fixed(place, "#!/bin/sh\nexit 4", &["--test", ""]);
+    assert!(
+        said.contains("nothing that it looked for is missing in the image"),
+        "{said}"
+    );
+    if !have(&["cc"]) {
+        return;
+    }
+    let opens = "#include <dlfcn.h>\n#include <stdio.h>\nint main(void) { if (dlopen(\"libslimpackgone.so\", RTLD_NOW)) \
+                 return 0; fprintf(stderr, \"%s\\n\", dlerror()); return 1; }";
+    compile(place, "opens", opens, &["-ldl"]);
+    compile(
+        place,
+        "libslimpackgone.so",
+        "int gone(void) { return 0; }",
+        &["-shared", "-fPIC"],
+    );
+    let links = "int gone(void); int main(void) { return gone(); }";
+    let search = format!("-L{}", place.display());
+    compile(place, "links", links, &[&search, "-lslimpackgone"]);
+    fs::remove_file(place.join("libslimpackgone.so")).unwrap();
+    for (name, by) in [
+        ("opens", "opens loads it"),
+        ("links", "/usr/local/bin/links needs it"),
+    ] {
+        let mut command = slimpack();
+        command
+            .arg(format!("./{name}"))
+            .args(["--test", "", "-o", "x.tar", "--allow-missing"]);
+        let said = text(&output(command.current_dir(place)));
+        let sentence = format!("libslimpackgone.so is not in the image, nor on this machine; {by}");
+        assert!(said.contains(&sentence), "{said}");
+        assert!(!said.contains("nothing that it looked for"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_of_the_current_directory_is_added_where_the_program_looks() {
+    let place = temporary();
+    let place = place.path();
+    fs::write(place.join("data.txt"), "hello\n").unwrap();
+    let source = "#!/bin/sh\nread x < data.txt && echo $x";
+    for (words, at) in [(&[][..], "/data.txt"), (&["-w", "/srv"], "/srv/data.txt")] {
+        let (_, said) = fixed(place, source, &[words, &["--test", ""]].concat());
+        let add = format!("add it with --add ./data.txt:{at}");
+        assert!(said.contains(&add), "{said}");
+        let test = ["--test", "", "--test-stdout", "hello", "--fix"];
+        let (is_good, said) = fixed(place, source, &[words, &test].concat());
+        assert!(is_good, "{said}");
+    }
+}
+
+#[test]
+fn outputs_that_differ_are_shown_where_they_do() {
+    let place = temporary();
+    let place = place.path();
+    let long = "x".repeat(500);
+    for (prints, expected, part) in [
+        (
+            "one\\ntwo\\n",
+            "one\nthree",
+            "line 2 of its output differs: expected \"three\", got \"two\"",
+        ),
+        (
+            "one\\n",
+            "one\ntwo",
+            "line 2 of its output differs: expected \"two\", got nothing more",
+        ),
+        (
+            "one",
+            "one",
+            "its output has no line end after its last line",
+        ),
+        ("\\033[2J\\n", "one", "got \"\u{fffd}[2J\""),
+        (&long, "one", "xxx…\""),
+    ] {
+        let source = format!("#!/bin/sh\nprintf '{prints}'");
+        let (is_good, said) = fixed(place, &source, &["--test", "", "--test-stdout", expected]);
+        assert!(!is_good && said.contains(part), "{said}");
+        assert!(!said.contains("missing in the image"), "{said}");
+        assert!(!said.contains("also:"), "{said}");
+        assert!(!said.contains('\u{1b}'), "{said}");
+    }
 }

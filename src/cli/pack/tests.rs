@@ -27,6 +27,8 @@ use crate::vfs::one_line;
 const MAX_OUTPUT: usize = 64 << 20;
 /// How much is shown of it, in bytes.
 const SHOWN: usize = 2000;
+/// How much is shown of a line that differs, in bytes.
+const MAX_LINE: usize = 100;
 /// How long a test may run unless the user says so, in seconds.
 const TIMEOUT: u64 = 60;
 /// Most options that are added one after the other; from then on all at once.
@@ -47,10 +49,15 @@ pub(super) struct FailedTest {
     pub why: String,
     pub said: String,
     pub diagnosis: Diagnosis,
+    /// Whether it is likely that something is missing.
+    names_suspects: bool,
 }
 
 impl FailedTest {
-    pub fn error(self, is_verbose: bool) -> CliError {
+    pub fn error(mut self, is_verbose: bool) -> CliError {
+        if !self.names_suspects {
+            self.diagnosis.suspects.clear();
+        }
         CliError::TestFailed {
             words: self.words,
             why: self.why,
@@ -153,9 +160,17 @@ fn one(
     let is_host = plan.source.is_host();
     let reference = Reference::new(&plan.source.view, is_host, remedies, &errors);
     let done = diagnosed(image, &start, &options, &reference, &is_good)?;
-    let Some(diagnosis) = done.diagnosis else {
+    let Some(mut diagnosis) = done.diagnosis else {
         return Ok(None);
     };
+    let ending = done.ran.as_ref().filter(|ran| !ran.timed_out);
+    let is_ended = ending.is_some_and(|ran| ran.ending == Ending::Exit(status));
+    let mut names_suspects = true;
+    if let Some(expected) = expected.as_ref().filter(|_| is_ended) {
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        diagnosis.cause = difference(expected, &said.0);
+        (names_suspects, diagnosis.is_found) = (diagnosis.is_found, false);
+    }
     let why = match (&done.ran, &done.error) {
         (Some(ran), _) => wrong(ran).unwrap_or_default(),
         (None, Some(error)) => error.to_string(),
@@ -168,7 +183,43 @@ fn one(
         why,
         said: end_of(&said),
         diagnosis,
+        names_suspects,
     }))
+}
+
+/// Where an output differs from what was expected.
+fn difference(expected: &[u8], said: &[u8]) -> String {
+    let lines = |text: &'_ [u8]| text.strip_suffix(b"\n").unwrap_or(text).len();
+    let (wanted, got) = (&expected[..lines(expected)], &said[..lines(said)]);
+    if wanted == got {
+        return match said.ends_with(b"\n") {
+            true => "its output has a line end after its last line, and should not".to_owned(),
+            false => "its output has no line end after its last line".to_owned(),
+        };
+    }
+    let shown = |line: Option<&[u8]>| match line {
+        Some(line) => format!("{:?}", beginning(line)),
+        None => "nothing more".to_owned(),
+    };
+    let mut wanted = wanted.split(|byte| *byte == b'\n');
+    let mut got = got.split(|byte| *byte == b'\n');
+    let mut line = 0;
+    loop {
+        line += 1;
+        let (wanted, got) = (wanted.next(), got.next());
+        if wanted != got {
+            let (wanted, got) = (shown(wanted), shown(got));
+            return format!("line {line} of its output differs: expected {wanted}, got {got}");
+        }
+    }
+}
+
+/// The beginning of a line.
+fn beginning(text: &[u8]) -> String {
+    let most = text.len().min(MAX_LINE);
+    let shown = String::from_utf8_lossy(&text[..most]);
+    let more = if most < text.len() { "…" } else { "" };
+    one_line(&format!("{shown}{more}"))
 }
 
 /// The end of an output.
