@@ -14,9 +14,10 @@ mod unpack;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::exec::{AccountKind, Accounts, ENGINE_PATH, Start, UnknownAccount, variable};
+use crate::exec::{Account, AccountKind, Accounts, ENGINE_PATH, Start, UnknownAccount, variable};
 use crate::image::read::{Image, Tree};
 use crate::run::{Conditions, IdMap, Ids, Ran, Sandbox, SandboxError};
+use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::{NodeKind, View};
 pub use diagnosis::{Diagnosis, Failed, Suspect};
 pub use places::is_shared;
@@ -24,6 +25,9 @@ pub use remedies::Remedy;
 
 /// The host name of a program that is tried.
 const HOSTNAME: &str = "slimpack";
+
+/// Most letters in which a suggested name differs.
+const MAX_TYPOS: usize = 2;
 
 /// An image that can be started.
 pub struct Startable {
@@ -122,8 +126,9 @@ pub enum TrialError {
     NoCommand,
     /// Its user is not in it.
     #[error(
-        "the image starts as {kind} {name}, which is not in its {file}; run it with -u ID, or pack it with \
-         -u {name}"
+        "{kind} {name} is not in {file} of the image{hint}; choose another with -u, by name or by number, \
+         such as -u 1000",
+        hint = did_you_mean(nearest.as_deref())
     )]
     UnknownUser {
         /// A user or a group.
@@ -132,6 +137,8 @@ pub enum TrialError {
         name: String,
         /// Where it was looked up.
         file: PathBuf,
+        /// The name there that is most like it.
+        nearest: Option<String>,
     },
     /// The program was not run.
     #[error(transparent)]
@@ -145,10 +152,15 @@ pub enum TrialError {
 pub fn ids(view: &View, start: &Start) -> Result<Ids, TrialError> {
     let accounts = Accounts::of(view);
     let ids = accounts.process(&start.user);
-    let ids = ids.map_err(|UnknownAccount { kind, name }| TrialError::UnknownUser {
-        kind,
-        name,
-        file: accounts.file(kind).to_path_buf(),
+    let ids = ids.map_err(|UnknownAccount { kind, name }| {
+        let known = accounts.all(kind);
+        let names = known.iter().map(Account::name);
+        TrialError::UnknownUser {
+            nearest: nearest(&name, names, MAX_TYPOS).map(str::to_owned),
+            kind,
+            name,
+            file: accounts.file(kind).to_path_buf(),
+        }
     })?;
     Ok(Ids {
         uid: ids.uid,

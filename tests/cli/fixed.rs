@@ -247,3 +247,35 @@ fn outputs_that_differ_are_shown_where_they_do() {
         assert!(!said.contains('\u{1b}'), "{said}");
     }
 }
+
+#[test]
+fn an_unknown_user_is_told_which_there_are() {
+    let place = temporary();
+    let place = place.path();
+    fixed(place, "#!/bin/sh\n", &[]);
+    let mut command = slimpack();
+    command
+        .args(["./app", "-q", "-o", "rootfs/"])
+        .current_dir(place);
+    assert!(output(&mut command).status.success());
+    fs::create_dir_all(place.join("rootfs/etc")).unwrap();
+    fs::write(
+        place.join("rootfs/etc/passwd"),
+        "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+    )
+    .unwrap();
+    let run = |user: &str| {
+        let mut command = slimpack();
+        let command = command
+            .args(["run", "-u", user, "rootfs"])
+            .current_dir(place);
+        text(&output(command))
+    };
+    let said = run("nobdy");
+    assert!(said.contains("(did you mean nobody?)"), "{said}");
+    assert!(
+        said.contains("by name or by number, such as -u 1000"),
+        "{said}"
+    );
+    assert!(!run("nosuchuser").contains("pack it with"));
+}

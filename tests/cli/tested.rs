@@ -291,7 +291,7 @@ fn the_cause_is_the_first_line_in_words() {
         (
             &["--entrypoint", "/app", "-u", "nosuchuser", path],
             125,
-            "starts as user nosuchuser",
+            "user nosuchuser is not in /etc/passwd of the image; choose another",
         ),
         (
             &["--entrypoint", "/bin/sh", path, "-c", "cat /x"],

@@ -109,8 +109,9 @@ fn traces() -> Vec<Told> {
         told(TrialError::NoCommand),
         told(TrialError::UnknownUser {
             kind: AccountKind::User,
-            name: "web".to_owned(),
+            name: "wbe".to_owned(),
             file: "/etc/passwd".into(),
+            nearest: Some("web".to_owned()),
         }),
         told(LogError::Io(error())),
         told(LogError::Line {
