@@ -203,7 +203,7 @@ impl Failed<'_> {
 
     /// What the program lacks, and whether it is likely that it needs the first of it.
     fn suspects(&self, recording: &Recording, found: &FoundPaths<'_>) -> (Vec<Suspect>, bool) {
-        let homes = homes(self.source);
+        let homes = self.project.map_or(Vec::new(), |_| homes(self.source));
         let mut ranked: Vec<Ranked> = self.named_in_output(recording);
         for failure in &recording.failures {
             if let Some((mut rank, mut suspect)) = self.suspect(failure, recording, found) {

@@ -7,7 +7,7 @@ use std::env;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Planned;
@@ -72,7 +72,7 @@ pub(super) fn run(planned: &Planned, args: &PackArgs) -> Result<Option<FailedTes
     for (number, plan) in planned.plans.iter().enumerate() {
         let remedies = || match args.from {
             Some(_) => Vec::new(),
-            None => remedies(&planned.options, number),
+            None => remedies(&planned.options, number, Some(plan)),
         };
         let start = Start::configured(&plan.settings);
         let time = plan.settings.configured.created;
@@ -86,12 +86,37 @@ pub(super) fn run(planned: &Planned, args: &PackArgs) -> Result<Option<FailedTes
     Ok(None)
 }
 
-/// Options of the hints about a plan that bring more than one file.
-pub(super) fn remedies(options: &Options, number: usize) -> Vec<Remedy> {
+/// What a test wrote to standard output and to standard error.
+#[derive(Default)]
+struct KeptOutput(Mutex<(Vec<u8>, Vec<u8>)>);
+
+impl KeptOutput {
+    fn get(&self) -> MutexGuard<'_, (Vec<u8>, Vec<u8>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, stream: OutputStream, bytes: &[u8]) {
+        let mut said = self.get();
+        let kept = match stream {
+            OutputStream::Out => &mut said.0,
+            OutputStream::Err => &mut said.1,
+        };
+        let room = MAX_OUTPUT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+/// Options of the hints about the plan with this number that bring more than one file. `known` is that
+/// plan, if there is one.
+pub(super) fn remedies(options: &Options, number: usize, known: Option<&Plan>) -> Vec<Remedy> {
     let plan = |options: &Options| Some(Plan::for_each_platform(options).ok()?.swap_remove(number));
+    let has_hints = options.wants_hints;
     let mut options = options.clone();
     options.wants_hints = true;
-    let hints = plan(&options).map(|plan| plan.hints).unwrap_or_default();
+    let hints = match known.filter(|_| has_hints) {
+        Some(known) => known.hints.clone(),
+        None => plan(&options).map(|plan| plan.hints).unwrap_or_default(),
+    };
     let hints = hints
         .into_iter()
         .filter(|hint| REMEDIES.contains(&hint.need));
@@ -124,16 +149,8 @@ fn one(
         start.words.truncate(start.entrypoint.max(1));
     }
     let expected = test.stdout.as_ref().map(expected).transpose()?;
-    let said = Mutex::new((Vec::new(), Vec::new()));
-    let keep = |stream: OutputStream, bytes: &[u8]| {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match stream {
-            OutputStream::Out => &mut said.0,
-            OutputStream::Err => &mut said.1,
-        };
-        let room = MAX_OUTPUT.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    };
+    let said = KeptOutput::default();
+    let keep = |stream: OutputStream, bytes: &[u8]| said.keep(stream, bytes);
     let options = TrialOptions {
         conditions: Conditions {
             output: Some(&keep),
@@ -145,18 +162,16 @@ fn one(
     };
     let status = test.status.unwrap_or(0);
     let wrong = |ran: &Ran| {
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
         if ran.timed_out || ran.ending != Ending::Exit(status) {
             return Some(format!("it {} instead of status {status}", ending(ran)));
         }
-        let is_same = expected.as_ref().is_none_or(|expected| *expected == said.0);
+        let is_same = expected
+            .as_ref()
+            .is_none_or(|expected| *expected == said.get().0);
         (!is_same).then(|| "it wrote something else to standard output".to_owned())
     };
     let is_good = |ran: &Ran| wrong(ran).is_none();
-    let errors = || {
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        end_of(&said.1)
-    };
+    let errors = || end_of(&said.get().1);
     let is_host = plan.source.is_host();
     let reference = Reference::new(&plan.source.view, is_host, remedies, &errors);
     let done = diagnosed(image, &start, &options, &reference, &is_good)?;
@@ -167,8 +182,7 @@ fn one(
     let is_ended = ending.is_some_and(|ran| ran.ending == Ending::Exit(status));
     let mut names_suspects = true;
     if let Some(expected) = expected.as_ref().filter(|_| is_ended) {
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        diagnosis.cause = difference(expected, &said.0);
+        diagnosis.cause = difference(expected, &said.get().0);
         (names_suspects, diagnosis.is_found) = (diagnosis.is_found, false);
     }
     let why = match (&done.ran, &done.error) {
@@ -176,12 +190,11 @@ fn one(
         (None, Some(error)) => error.to_string(),
         (None, None) => String::new(),
     };
-    let said = said.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let said = if said.1.is_empty() { said.0 } else { said.1 };
+    let (out, err) = &*said.get();
     Ok(Some(FailedTest {
         words: shell_words::join(&start.words),
         why,
-        said: end_of(&said),
+        said: end_of(if err.is_empty() { out } else { err }),
         diagnosis,
         names_suspects,
     }))
@@ -189,7 +202,7 @@ fn one(
 
 /// Where an output differs from what was expected.
 fn difference(expected: &[u8], said: &[u8]) -> String {
-    let lines = |text: &'_ [u8]| text.strip_suffix(b"\n").unwrap_or(text).len();
+    let lines = |text: &[u8]| text.strip_suffix(b"\n").unwrap_or(text).len();
     let (wanted, got) = (&expected[..lines(expected)], &said[..lines(said)]);
     if wanted == got {
         return match said.ends_with(b"\n") {
