@@ -12,13 +12,13 @@ use std::time::Duration;
 use super::args::{Common, ImageArgs, NetworkMode, RuntimeName, TryArgs};
 use super::error::CliError;
 use super::progress::Progress;
-use super::trials::Reference;
+use super::trials::TrialSource;
 use super::{inspect, pack, runtime, trials};
 use crate::exec::{Interpreters, Start};
 use crate::image::read::{Head, Interest};
 use crate::run::{Conditions, IdMap, Ran, SandboxError};
 use crate::trace::Ending;
-use crate::trial::{self, Changes, Diagnosis, Remedy, Startable, TrialError, TrialOptions};
+use crate::trial::{self, Changes, Diagnosis, NeedOption, Startable, TrialError, TrialOptions};
 use crate::vfs::{View, one_line};
 
 /// Exit status if the program was not run, as of docker run.
@@ -98,7 +98,7 @@ fn not_executed(
     (path, error): (&str, &io::Error),
 ) -> Result<ExitCode, CliError> {
     let source = source(args, common)?;
-    let reference = Reference::new(&source, args.from.is_none(), &Vec::new, &String::new);
+    let reference = TrialSource::new(&source, args.from.is_none(), &Vec::new, &String::new);
     let ids = trial::ids(&image.view, start)?;
     let failed = reference.failed(&image.view, start, &ids);
     let why = failed.not_executed(path, error);
@@ -139,7 +139,7 @@ fn diagnose(
         None => remedies(image, start, common),
     };
     let is_host = args.from.is_none();
-    let reference = Reference::new(&source, is_host, &remedies, &String::new);
+    let reference = TrialSource::new(&source, is_host, &remedies, &String::new);
     options.conditions.is_traced = true;
     let is_good = |ran: &Ran| ran.ending.is_success() && !ran.timed_out;
     let done = trials::diagnosed(image, start, &options, &reference, &is_good)?;
@@ -156,7 +156,7 @@ fn diagnose(
 }
 
 /// Options that bring more than one file of what the started program needs, or its interpreter.
-fn remedies(image: &Startable, start: &Start, common: &Common) -> Vec<Remedy> {
+fn remedies(image: &Startable, start: &Start, common: &Common) -> Vec<NeedOption> {
     let command = start.words.first();
     let Some(path) = command.and_then(|word| start.command(&image.view, word)) else {
         return Vec::new();

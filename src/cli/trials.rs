@@ -11,7 +11,7 @@ use crate::exec::Start;
 use crate::run::{Ids, Ran, SandboxError};
 use crate::source::Source;
 use crate::trace::{Ending, TraceError};
-use crate::trial::{self, Diagnosis, Failed, Remedy, Startable, TrialError, TrialOptions};
+use crate::trial::{self, Diagnosis, Failed, NeedOption, Startable, TrialError, TrialOptions};
 use crate::vfs::View;
 
 /// Suspects that are shown unless all are asked for.
@@ -28,23 +28,23 @@ pub(super) struct Diagnosed {
 }
 
 /// What an image is compared with.
-pub(super) struct Reference<'a> {
+pub(super) struct TrialSource<'a> {
     /// The tree that it was made from, or this machine.
     pub source: &'a View,
     /// The current directory, if it is in that tree.
     pub project: Option<PathBuf>,
     /// Finds options that bring more than one file; called if a program failed.
-    pub remedies: &'a dyn Fn() -> Vec<Remedy>,
+    pub remedies: &'a dyn Fn() -> Vec<NeedOption>,
     /// What the program wrote to standard error so far, as far as it was kept.
     pub said: &'a dyn Fn() -> String,
 }
 
-impl<'a> Reference<'a> {
+impl<'a> TrialSource<'a> {
     /// A tree; `is_host` tells whether it is that of this machine.
     pub fn new(
         source: &'a View,
         is_host: bool,
-        remedies: &'a dyn Fn() -> Vec<Remedy>,
+        remedies: &'a dyn Fn() -> Vec<NeedOption>,
         said: &'a dyn Fn() -> String,
     ) -> Self {
         Self {
@@ -81,7 +81,7 @@ pub(super) fn diagnosed(
     image: &Startable,
     start: &Start,
     options: &TrialOptions<'_>,
-    reference: &Reference<'_>,
+    reference: &TrialSource<'_>,
     is_good: &dyn Fn(&Ran) -> bool,
 ) -> Result<Diagnosed, CliError> {
     let ids = match trial::ids(&image.view, start) {

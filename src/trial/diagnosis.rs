@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::obstacle::{Obstacle, missing, obstacle};
 use super::places::{homes, is_library, is_noise, is_shared, plain};
-use super::remedies::Remedy;
+use super::remedies::NeedOption;
 use crate::exec::{AccountKind, Accounts, Start, path_folders};
 use crate::run::{Ids, Ran};
 use crate::trace::{Ending, FailedLookup, LookupGoal, Recording, Uses};
@@ -107,7 +107,7 @@ pub struct Failed<'a> {
     /// The directory of the source in which slimpack was started; `None` if the source is another image.
     pub project: Option<&'a Path>,
     /// Options that bring more than one file.
-    pub remedies: Vec<Remedy>,
+    pub remedies: Vec<NeedOption>,
     /// The end of what the program wrote to standard error, as far as it is known.
     pub said: String,
 }

@@ -7,8 +7,6 @@ mod diagnosis;
 mod obstacle;
 mod places;
 mod remedies;
-#[cfg(test)]
-mod tests;
 mod unpack;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +19,7 @@ use crate::suggest::{did_you_mean, nearest};
 use crate::vfs::{NodeKind, View};
 pub use diagnosis::{Diagnosis, Failed, Suspect};
 pub use places::is_shared;
-pub use remedies::Remedy;
+pub use remedies::NeedOption;
 
 /// The host name of a program that is tried.
 const HOSTNAME: &str = "slimpack";
@@ -271,3 +269,6 @@ fn files(network: &[(PathBuf, Vec<u8>)]) -> Vec<(PathBuf, Vec<u8>)> {
     }
     files
 }
+
+#[cfg(test)]
+mod tests;

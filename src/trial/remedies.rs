@@ -20,14 +20,14 @@ const MAX_DIRECTORIES: usize = 200;
 const QUOTES: [char; 5] = ['\'', '"', '`', '‘', '’'];
 
 /// An option that adds all of something, such as the library of an interpreter.
-pub struct Remedy {
+pub struct NeedOption {
     /// The option.
     pub flag: String,
     /// The image with it.
     pub view: View,
 }
 
-impl Remedy {
+impl NeedOption {
     fn brings(&self, path: &Path, image: &View) -> bool {
         self.view.walk(path).is_ok() && image.walk(path).is_err()
     }
@@ -65,7 +65,7 @@ impl Failed<'_> {
     }
 
     /// A directory that was listed, to which an option adds more.
-    fn partly_listed(&self, remedy: &Remedy, recording: &Recording) -> Option<Suspect> {
+    fn partly_listed(&self, remedy: &NeedOption, recording: &Recording) -> Option<Suspect> {
         let listed = recording.found.iter();
         let mut listed = listed.filter(|(_, traced)| traced.uses.has(Uses::LISTED));
         let (directory, traced) = listed.find(|(directory, _)| {

@@ -1,3 +1,7 @@
+//! Which suspects a diagnosis names, in which order, and with which option.
+//!
+//! In: trees in memory, and lookups that failed. Out: nothing; a test fails.
+
 use std::path::{Path, PathBuf};
 
 use super::{Diagnosis, Failed};

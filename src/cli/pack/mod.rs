@@ -23,7 +23,7 @@ use super::progress::Progress;
 use crate::image::read::Interest;
 use crate::pack::{self, Options, Plan, TracedRuns};
 use crate::report::{self, Made};
-use crate::trial::Remedy;
+use crate::trial::NeedOption;
 use bills::Bills;
 pub(super) use keys::schema;
 pub(super) use options::source_date_epoch;
@@ -69,7 +69,7 @@ pub(super) fn plan_of(program: &Path, common: &Common) -> Result<Plan, CliError>
 }
 
 /// Options that bring more than one file of what a program needs.
-pub(super) fn remedies_of(program: &Path, common: &Common) -> Vec<Remedy> {
+pub(super) fn remedies_of(program: &Path, common: &Common) -> Vec<NeedOption> {
     let options = Cli::packing_only(program).and_then(|args| options::options(&args, common).ok());
     options.map_or(Vec::new(), |options| tests::remedies(&options, 0, None))
 }

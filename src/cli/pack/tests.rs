@@ -13,14 +13,14 @@ use std::time::Duration;
 use super::Planned;
 use crate::cli::args::{Common, PackArgs};
 use crate::cli::error::CliError;
-use crate::cli::trials::{self, Reference, diagnosed, ending};
+use crate::cli::trials::{self, TrialSource, diagnosed, ending};
 use crate::cli::values::{self, TestRun};
 use crate::exec::Start;
 use crate::pack::{Options, Plan};
 use crate::report;
 use crate::run::{Conditions, OutputStream, Ran};
 use crate::trace::Ending;
-use crate::trial::{Changes, Diagnosis, Remedy, Startable, Suspect, TrialOptions, is_shared};
+use crate::trial::{Changes, Diagnosis, NeedOption, Startable, Suspect, TrialOptions, is_shared};
 use crate::vfs::one_line;
 
 /// How much is kept of what a test writes, in bytes.
@@ -108,7 +108,7 @@ impl KeptOutput {
 
 /// Options of the hints about the plan with this number that bring more than one file. `known` is that
 /// plan, if there is one.
-pub(super) fn remedies(options: &Options, number: usize, known: Option<&Plan>) -> Vec<Remedy> {
+pub(super) fn remedies(options: &Options, number: usize, known: Option<&Plan>) -> Vec<NeedOption> {
     let plan = |options: &Options| Some(Plan::for_each_platform(options).ok()?.swap_remove(number));
     let has_hints = options.wants_hints;
     let mut options = options.clone();
@@ -126,7 +126,7 @@ pub(super) fn remedies(options: &Options, number: usize, known: Option<&Plan>) -
             .add(hint.flag.strip_prefix("--with ")?, true)
             .ok()?;
         let view = plan(&with)?.view();
-        Some(Remedy {
+        Some(NeedOption {
             flag: hint.flag,
             view,
         })
@@ -138,7 +138,7 @@ fn one(
     image: &Startable,
     test: &TestRun,
     plan: &Plan,
-    remedies: &dyn Fn() -> Vec<Remedy>,
+    remedies: &dyn Fn() -> Vec<NeedOption>,
 ) -> Result<Option<FailedTest>, CliError> {
     let changes = Changes {
         arguments: test.args.clone(),
@@ -173,7 +173,7 @@ fn one(
     let is_good = |ran: &Ran| wrong(ran).is_none();
     let errors = || end_of(&said.get().1);
     let is_host = plan.source.is_host();
-    let reference = Reference::new(&plan.source.view, is_host, remedies, &errors);
+    let reference = TrialSource::new(&plan.source.view, is_host, remedies, &errors);
     let done = diagnosed(image, &start, &options, &reference, &is_good)?;
     let Some(mut diagnosis) = done.diagnosis else {
         return Ok(None);
