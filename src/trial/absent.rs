@@ -14,7 +14,7 @@ use crate::vfs::NodeKind;
 const AT_START: [&str; 4] = [
     "glibc-hwcaps",
     "pyvenv.cfg",
-    "__pycache__",
+    "pybuilddir.txt",
     "gconv-modules.d",
 ];
 
@@ -71,6 +71,9 @@ impl Failed<'_> {
         let mut tops = PROVIDED.iter().chain(&LOADER);
         let is_usual = tops.any(|top| path.starts_with(top))
             || is_noise(path)
+            || path
+                .extension()
+                .is_some_and(|extension| extension == "_pth")
             || path
                 .iter()
                 .any(|part| AT_START.iter().any(|name| part == *name));

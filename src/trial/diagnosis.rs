@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::absent::Absent;
 use super::obstacle::{Obstacle, missing, obstacle};
 use super::places::{homes, is_library, is_noise, is_shared, plain};
 use super::remedies::NeedOption;
@@ -184,20 +185,29 @@ impl Failed<'_> {
         };
         let cause = match suspects.first().filter(|_| is_found) {
             Some(first) => format!("{}; {how}", first.what),
-            None => match (absent, suspects.first()) {
-                (Some(absent), _) => format!("{how}; {}", absent.what),
-                (None, None) => {
-                    format!("{how}; nothing that it looked for is missing in the image")
-                }
-                (None, Some(_)) => {
-                    format!("{how}; what it looked for and did not find, most programs do without")
-                }
-            },
+            None => self.unexplained(&how, absent, suspects.first()),
         };
         Diagnosis {
             cause,
             suspects,
             is_found,
+        }
+    }
+
+    /// How a program ended, and what is known where no option is likely to help.
+    fn unexplained(&self, how: &str, absent: Option<Absent>, first: Option<&Suspect>) -> String {
+        let mut options = self.remedies.iter().map(|option| &option.flag);
+        // An option that brings more of what was listed is likelier than a file that is nowhere.
+        let is_of_need = first
+            .and_then(|first| first.flag.as_ref())
+            .is_some_and(|flag| options.any(|option| option == flag));
+        match absent.filter(|absent| absent.is_named || !is_of_need) {
+            Some(absent) => format!("{how}; {}", absent.what),
+            None if is_of_need => how.to_owned(),
+            None if first.is_none() => {
+                format!("{how}; nothing that it looked for is missing in the image")
+            }
+            None => format!("{how}; what it looked for and did not find, most programs do without"),
         }
     }
 

@@ -117,6 +117,10 @@ fn the_library_of_an_interpreter_is_added_before_single_files() {
             "{said}"
         );
         assert!(said.contains(part), "{said}");
+        let app = place.path().join("app");
+        let ran = text(&output(slimpack().args(["run", "--diagnose"]).arg(app)));
+        assert!(ran.contains("--with stdlib"), "{ran}");
+        assert!(!ran.contains("not on this machine"), "{ran}");
         let (is_good, said) = fixed(place.path(), &source, &["--test", "", "--fix"]);
         assert!(is_good, "{said}");
         let line = said
