@@ -112,15 +112,12 @@ pub(in crate::packages) fn owners(
             files[stanza].push(wanted.given(file));
         }
     }
-    let packages = installed
-        .stanzas
-        .iter()
-        .zip(files)
-        .filter_map(|(stanza, files)| {
-            let fields = stanza.fields();
-            let is_usable = fields.is_installed() && is_name(stanza.name);
-            (is_usable && (all || !files.is_empty())).then(|| stanza.package(&fields, files))
-        });
+    let packages = installed.sorted().into_iter().filter_map(|index| {
+        let (stanza, files) = (&installed.stanzas[index], std::mem::take(&mut files[index]));
+        let fields = stanza.fields();
+        let is_usable = fields.is_installed() && is_name(stanza.name);
+        (is_usable && (all || !files.is_empty())).then(|| stanza.package(&fields, files))
+    });
     Some(packages.collect())
 }
 
