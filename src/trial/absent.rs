@@ -130,8 +130,9 @@ impl Failed<'_> {
         }
         let here = self.project?.join(relative);
         let text = relative.to_str()?;
-        // These separate the parts of an option.
-        if self.source.kind(&here) != Some(NodeKind::File) || text.contains([':', ',']) {
+        // Hidden files are for the tools of the project; `:` and `,` separate the parts of an option.
+        let is_plain = !text.starts_with('.') && !text.contains([':', ',']) && !text.contains("/.");
+        if self.source.kind(&here) != Some(NodeKind::File) || !is_plain {
             return None;
         }
         let what = format!(

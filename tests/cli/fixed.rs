@@ -208,6 +208,9 @@ fn a_file_of_the_current_directory_is_added_where_the_program_looks() {
     let place = temporary();
     let place = place.path();
     fs::write(place.join("data.txt"), "hello\n").unwrap();
+    fs::write(place.join(".secret"), "hello\n").unwrap();
+    let (_, said) = fixed(place, "#!/bin/sh\nread x < .secret", &["--test", ""]);
+    assert!(!said.contains("--add"), "{said}");
     let source = "#!/bin/sh\nread x < data.txt && echo $x";
     for (words, at) in [(&[][..], "/data.txt"), (&["-w", "/srv"], "/srv/data.txt")] {
         let (_, said) = fixed(place, source, &[words, &["--test", ""]].concat());
