@@ -108,14 +108,19 @@ pub fn calls(command: &Command) -> Calls {
     finish(under("strace", &options, command));
     let mut calls = Calls::default();
     for line in fs::read_to_string(&log).unwrap().lines() {
-        calls.count += 1;
+        // A call during which another thread made one is on two lines; the second has the result.
+        let is_rest = line.contains(" resumed>");
+        calls.count += u64::from(!is_rest);
+        let is = |name: &str| {
+            line.contains(&format!(" {name}(")) || line.contains(&format!(" {name} resumed>"))
+        };
         let result = line.rsplit_once("= ").map(|(_, result)| result);
         let bytes = result
             .and_then(|bytes| bytes.parse::<u64>().ok())
             .unwrap_or(0);
-        if line.contains(" read(") || line.contains(" pread64(") {
+        if is("read") || is("pread64") {
             calls.read += bytes;
-        } else if line.contains(" write(") {
+        } else if is("write") {
             calls.written += bytes;
         }
     }
