@@ -108,7 +108,7 @@ fn demo() -> io::Result<()> {
         "slimpack /usr/bin/curl -o curl.tar",
         "slimpack lint curl.tar",
         "slimpack tree /usr/bin/curl | head -n 6",
-        "slimpack why curl.tar /usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
+        "slimpack why curl.tar /usr/lib/x86_64-linux-gnu/libz.so.1",
     ];
     let (folder, path) = room()?;
     let mut shown = String::new();
