@@ -10,10 +10,7 @@ use serde_json::{Value, json};
 
 /// A root whose program lacks a library, with a dangling link.
 fn root() -> Root {
-    let root = Root::glibc();
-    root.library("lib/libgone.so", &[], &[]);
-    root.program("usr/bin/app", &["gone"], &["-Llib", "-lgone"]);
-    root.remove("lib/libgone.so");
+    let root = Root::without_a_library();
     root.link("opt/link", "nowhere");
     root
 }

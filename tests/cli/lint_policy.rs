@@ -10,10 +10,7 @@ use roots::{Report, Root, lint};
 
 /// A root with one error (SP001), two warnings (SP304) and some infos.
 fn root() -> Root {
-    let root = Root::glibc();
-    root.library("lib/libgone.so", &[], &[]);
-    root.program("usr/bin/app", &["gone"], &["-Llib", "-lgone"]);
-    root.remove("lib/libgone.so");
+    let root = Root::without_a_library();
     root.link("opt/link", "nowhere");
     root.link("srv/link", "nowhere");
     root

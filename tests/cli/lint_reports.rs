@@ -13,10 +13,7 @@ use serde_json::{Value, json};
 
 /// A root with an error, warnings and infos.
 fn root() -> Root {
-    let root = Root::glibc();
-    root.library("lib/libgone.so", &[], &[]);
-    root.program("usr/bin/app", &["gone"], &["-Llib", "-lgone"]);
-    root.remove("lib/libgone.so");
+    let root = Root::without_a_library();
     root.link("opt/link", "nowhere");
     root.link("opt/a & <b> \"c\" '\u{1}\u{1b}[31m\n\u{fffe}", "no]]>where");
     root

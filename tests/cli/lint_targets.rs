@@ -16,10 +16,7 @@ const APP: &str = "/usr/bin/app";
 
 /// A root whose program lacks a library.
 fn faulty() -> Root {
-    let root = Root::glibc();
-    root.library("lib/libgone.so", &[], &[]);
-    root.program("usr/bin/app", &["gone"], &["-Llib", "-lgone"]);
-    root.remove("lib/libgone.so");
+    let root = Root::without_a_library();
     root.link("opt/link", "nowhere");
     root
 }

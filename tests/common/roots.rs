@@ -161,6 +161,15 @@ impl Root {
         root
     }
 
+    /// The same with `/usr/bin/app`, which needs the missing `libgone.so`.
+    pub fn without_a_library() -> Self {
+        let root = Self::glibc();
+        root.library("lib/libgone.so", &[], &[]);
+        root.program("usr/bin/app", &["gone"], &["-Llib", "-lgone"]);
+        root.remove("lib/libgone.so");
+        root
+    }
+
     /// A root with musl's loader, whose programs are built for musl.
     pub fn musl() -> Self {
         Self::empty().with_musl()
