@@ -46,8 +46,8 @@ pub struct InstalledPackage {
     pub files: Vec<usize>,
 }
 
-/// The packages that own any of `files`, in the order of their database; with `all`, also those that
-/// own none. Empty without a database.
+/// The packages that own any of `files`, dpkg's by name and apk's in the order of its database; with
+/// `all`, also those that own none. Empty without a database.
 pub fn installed(view: &View, files: &[PackedFile<'_>], all: bool) -> Vec<InstalledPackage> {
     let wanted = WantedFiles::new(files, None);
     match dpkg_owners(view, &wanted, all) {

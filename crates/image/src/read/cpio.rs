@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::compression::{CompressionFormat, Segment};
 use super::input::{Input, Streamed};
 use super::layer::{IndexedLayer, Shared, index_stream};
-use super::members::{Member, MemberKind, MemberSource, TarError, damaged};
+use super::members::{Member, MemberData, MemberKind, MemberSource, TarError, damaged};
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
 
 /// Length of a header: a magic number, and 13 numbers of eight hexadecimal digits.
@@ -155,29 +155,9 @@ struct CpioMembers<'i, I> {
     order: Vec<InodeNumbers>,
 }
 
-/// Reads the data of one member.
-struct CpioData<'m, 'i, I> {
-    members: &'m mut CpioMembers<'i, I>,
-}
-
-impl<I: Input> Read for CpioData<'_, '_, I> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let CpioMembers { input, left, .. } = &mut *self.members;
-        let count = usize::try_from(*left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = input.read(&mut buffer[..count])?;
-        if read == 0 && count > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        *left -= read as u64;
-        Ok(read)
-    }
-}
-
 impl<'i, I: Input + Send> MemberSource for CpioMembers<'i, I> {
     type Data<'m>
-        = CpioData<'m, 'i, I>
+        = MemberData<'m, I>
     where
         Self: 'm;
 
@@ -201,8 +181,11 @@ impl<'i, I: Input + Send> MemberSource for CpioMembers<'i, I> {
         self.input.peek(count)
     }
 
-    fn data(&mut self) -> CpioData<'_, 'i, I> {
-        CpioData { members: self }
+    fn data(&mut self) -> MemberData<'_, I> {
+        MemberData {
+            input: self.input,
+            left: &mut self.left,
+        }
     }
 }
 

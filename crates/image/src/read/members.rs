@@ -105,22 +105,21 @@ pub(super) struct Members<I> {
     has_ended: bool,
 }
 
-/// Reads the data of one member.
+/// Reads the data of one member, of which `left` bytes have not been consumed.
 pub(super) struct MemberData<'m, I> {
-    members: &'m mut Members<I>,
+    pub input: &'m mut I,
+    pub left: &'m mut u64,
 }
 
 impl<I: Input> Read for MemberData<'_, I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Members { input, left, .. } = &mut *self.members;
-        let count = usize::try_from(*left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = input.read(&mut buffer[..count])?;
+        let left = usize::try_from(*self.left).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        let read = self.input.read(&mut buffer[..count])?;
         if read == 0 && count > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        *left -= read as u64;
+        *self.left -= read as u64;
         Ok(read)
     }
 }
@@ -165,7 +164,10 @@ impl<I: Input + Send> MemberSource for Members<I> {
     }
 
     fn data(&mut self) -> MemberData<'_, I> {
-        MemberData { members: self }
+        MemberData {
+            input: &mut self.input,
+            left: &mut self.left,
+        }
     }
 }
 
@@ -234,7 +236,11 @@ impl<I: Input> Members<I> {
         }
         self.begin(size);
         let mut text = Vec::new();
-        MemberData { members: self }.read_to_end(&mut text)?;
+        let mut data = MemberData {
+            input: &mut self.input,
+            left: &mut self.left,
+        };
+        data.read_to_end(&mut text)?;
         Ok(text)
     }
 
