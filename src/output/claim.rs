@@ -32,17 +32,68 @@ pub(super) fn file<F>(
     first_free(folder, output, |builder| builder.make_in(folder, &mut make))
 }
 
-/// Makes a directory next to an output of this name, and what holds it.
+/// A directory that is removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldDirectory {
+    directory: TempDir,
+    /// Its lock: given up when the directory is gone, since its name is free then.
+    _lock: File,
+}
+
+impl HeldDirectory {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Removes what is at its path now.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn close(self) -> io::Result<()> {
+        self.directory.close()
+    }
+
+    /// Removes nothing: it was renamed.
+    pub fn keep(self) {
+        let _ = self.directory.keep();
+    }
+}
+
+/// Makes a directory next to an output of this name.
 ///
 /// # Errors
 /// That of the last attempt.
-pub(super) fn directory(folder: &Path, output: &OsStr) -> io::Result<(TempDir, File)> {
+pub(super) fn directory(folder: &Path, output: &OsStr) -> io::Result<HeldDirectory> {
     first_free(folder, output, |builder| {
         let directory = builder.tempdir_in(folder)?;
-        let opened = File::open(directory.path())?;
-        hold(&opened, directory.path())?;
-        Ok((directory, opened))
+        match hold_directory(directory.path()) {
+            Ok(lock) => Ok(HeldDirectory {
+                directory,
+                _lock: lock,
+            }),
+            Err(error) => {
+                // Whoever took it removes it; what has its name now may be another process's.
+                if error.kind() == ErrorKind::AlreadyExists {
+                    let _ = directory.keep();
+                }
+                Err(error)
+            }
+        }
     })
+}
+
+/// Opens and locks a directory that was just made at `path`.
+///
+/// # Errors
+/// Those of [`hold`], also when the directory is gone.
+fn hold_directory(path: &Path) -> io::Result<File> {
+    let opened = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => ErrorKind::AlreadyExists.into(),
+        _ => error,
+    })?;
+    hold(&opened, path)?;
+    Ok(opened)
 }
 
 /// Locks what was made at `path`, until it is closed.
@@ -117,4 +168,29 @@ fn is_at(opened: &File, path: &Path) -> bool {
     let of = |found: fs::Metadata| (found.dev(), found.ino());
     let at = fs::symlink_metadata(path).map(of);
     at.is_ok_and(|at| opened.metadata().map(of).is_ok_and(|opened| opened == at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lock belongs to an open file: threads compete like processes.
+    #[test]
+    fn what_is_held_stays_while_others_take_and_leave_the_same_name() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let held = directory(parent.path(), OsStr::new("output")).unwrap();
+                        let inside = held.path().join("inside");
+                        fs::write(&inside, "").unwrap();
+                        std::thread::yield_now();
+                        assert!(inside.exists());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
 }

@@ -9,18 +9,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use tempfile::TempDir;
 
 #[cfg(doc)]
 use super::Output;
-use super::{Interrupts, OutputError, Watched, claim, receipt};
+use super::claim::{self, HeldDirectory};
+use super::{Interrupts, OutputError, Watched, receipt};
 
 /// A directory that was not renamed into place yet. A failure or a signal removes it.
 #[derive(Debug)]
 pub struct AtomicFolder {
-    temporary: TempDir,
-    /// Its lock.
-    _held: File,
+    temporary: HeldDirectory,
     /// Dropped after the directory that it protects.
     _watched: Watched,
     target: PathBuf,
@@ -61,9 +59,8 @@ impl AtomicFolder {
         }
         let interrupts = Interrupts::hold();
         let name = target.file_name().unwrap_or_default();
-        let (temporary, held) = claim::directory(parent, name).map_err(fail)?;
+        let temporary = claim::directory(parent, name).map_err(fail)?;
         Ok(Self {
-            _held: held,
             _watched: Watched::new(temporary.path()),
             temporary,
             target,
@@ -110,7 +107,10 @@ impl AtomicFolder {
         // Written first: if the rename fails, a mismatched receipt only makes --force refuse.
         receipt::write(self.temporary.path(), &self.target).map_err(fail)?;
         if is_used {
-            // The older directory takes the temporary one's name, and is removed with it.
+            // The older directory takes the temporary one's name, and is removed with it: by this
+            // process alone.
+            let older = File::open(&self.target).map_err(fail)?;
+            claim::lock(&older);
             let flags = RenameFlags::EXCHANGE;
             renameat_with(CWD, self.temporary.path(), CWD, &self.target, flags)
                 .map_err(|error| fail(error.into()))?;
@@ -125,7 +125,7 @@ impl AtomicFolder {
             return Err(fail(error));
         }
         // The temporary directory no longer exists.
-        let _ = self.temporary.keep();
+        self.temporary.keep();
         Ok(())
     }
 }

@@ -5,16 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use signal_hook::iterator::Signals;
-use tempfile::TempDir;
 
-use super::{Interrupts, SIGNALS, claim};
+use super::claim::{self, HeldDirectory};
+use super::{Interrupts, SIGNALS};
 
 /// What to remove if a signal ends the process before its owners can.
 static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -48,9 +48,7 @@ impl Drop for Watched {
 pub struct Scratch {
     /// Its inside, which whoever writes there may lock as well: an OCI layout does.
     content: PathBuf,
-    _directory: TempDir,
-    /// Its lock.
-    _held: File,
+    _directory: HeldDirectory,
     /// Dropped after the directory that it watches.
     _watched: Watched,
 }
@@ -61,13 +59,12 @@ impl Scratch {
     /// # Errors
     /// When it cannot be created.
     pub fn new() -> io::Result<Self> {
-        let (directory, held) = claim::directory(&std::env::temp_dir(), OsStr::new("scratch"))?;
+        let directory = claim::directory(&std::env::temp_dir(), OsStr::new("scratch"))?;
         let content = directory.path().join("content");
         let watched = Watched::new(directory.path());
         fs::create_dir(&content)?;
         Ok(Self {
             content,
-            _held: held,
             _watched: watched,
             _directory: directory,
         })
