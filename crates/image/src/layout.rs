@@ -235,7 +235,11 @@ fn locked(folder: &Path, go_on: &dyn Fn() -> io::Result<()>) -> io::Result<(File
         let (lock, existed) = match open(folder, flags, Mode::empty()) {
             Err(Errno::NOENT) => {
                 fs::create_dir_all(folder)?;
-                (open(folder, flags, Mode::empty())?, false)
+                match open(folder, flags, Mode::empty()) {
+                    // A run that failed has removed it again.
+                    Err(Errno::NOENT) => continue,
+                    created => (created?, false),
+                }
             }
             found => (found?, true),
         };
