@@ -43,12 +43,6 @@ pub(super) fn read(view: &View) -> Option<Packages> {
                     .origins
                     .note(&package, |origin| origin.source = source);
             }
-            b"V:" => {
-                let version = String::from_utf8_lossy(value).into_owned();
-                packages
-                    .origins
-                    .note(&package, |origin| origin.version = version);
-            }
             b"D:" => {
                 let needs = String::from_utf8_lossy(value);
                 let needs = needs.split_whitespace();

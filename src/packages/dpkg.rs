@@ -162,7 +162,6 @@ pub(super) fn origins(view: &View) -> Origins {
                 let source = value.split_whitespace().next().unwrap_or_default();
                 origins.note(package, |origin| source.clone_into(&mut origin.source));
             }
-            "Version" => origins.note(package, |origin| value.clone_into(&mut origin.version)),
             "Depends" | "Pre-Depends" => {
                 let names = value.split([',', '|']);
                 let names = names.filter_map(|name| name.split_whitespace().next());

@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 
 use crate::vfs::View;
 pub use cut::{NotedPackage, PackageRecords, PackedFile, RpmManifest, RpmManifestError, records};
@@ -61,42 +61,6 @@ impl Packages {
         let all = self.files.iter();
         all.map(|(name, files)| (name.as_str(), files.as_slice()))
     }
-
-    /// The packages by the files that they own.
-    pub fn owners(&self) -> PackageOwners<'_> {
-        let all = self.files.values().enumerate();
-        let paths = all.flat_map(|(number, files)| files.iter().map(move |path| (path, number)));
-        PackageOwners(
-            paths
-                .map(|(path, number)| (path.as_path(), number))
-                .collect(),
-        )
-    }
-}
-
-/// Which package owns a file.
-pub struct PackageOwners<'p>(HashMap<&'p Path, usize>);
-
-impl PackageOwners<'_> {
-    /// The package that owns the file at a real path: its index in [`Packages::iter`].
-    pub fn of(&self, path: &Path) -> Option<usize> {
-        let names = names_of(path);
-        names
-            .iter()
-            .find_map(|name| self.0.get(name.as_path()).copied())
-    }
-}
-
-/// The versions of the packages of `view`, by name without an architecture.
-pub fn versions(view: &View) -> HashMap<String, String> {
-    let origins = match apk::read(view) {
-        Some(packages) => packages.origins,
-        None => dpkg::origins(view),
-    };
-    let packages = origins.packages.into_iter();
-    packages
-        .map(|(name, origin)| (name, origin.version))
-        .collect()
 }
 
 /// One package, with its dependencies from the same source package: `libmagic1` with
@@ -272,7 +236,6 @@ struct Origins {
 #[derive(Debug, Default)]
 struct PackageOrigin {
     source: String,
-    version: String,
     needs: BTreeSet<String>,
 }
 
@@ -368,20 +331,25 @@ mod tests {
     #[test]
     fn a_file_has_one_owner_whatever_name_the_record_has_for_it() {
         let list = "/.\n/lib\n/lib/libz.so.1\n";
-        let stanza = "Package: zlib1g\nVersion: 1:1.2.13\n";
+        let stanza = "Package: zlib1g\nArchitecture: amd64\nMulti-Arch: same\nVersion: 1:1.2.13\n";
         let view = view(
             MemoryVfs::new()
                 .file("/var/lib/dpkg/info/zlib1g:amd64.list", list)
                 .file("/var/lib/dpkg/status", stanza),
         );
-        let packages = Packages::read(&view).unwrap();
-        let owners = packages.owners();
-        assert_eq!(owners.of(Path::new("/usr/lib/libz.so.1")), Some(0));
-        assert_eq!(owners.of(Path::new("/usr/lib/libm.so.6")), None);
-        assert_eq!(versions(&view)["zlib1g"], "1:1.2.13");
-        let apk = "P:musl\nV:1.2.4-r2\nF:lib\nR:libc.musl\n";
-        let apk = self::view(MemoryVfs::new().file("/lib/apk/db/installed", apk));
-        assert_eq!(versions(&apk)["musl"], "1.2.4-r2");
+        let paths = ["/usr/lib/libm.so.6", "/usr/lib/libz.so.1"].map(Path::new);
+        let files = paths.map(|path| PackedFile {
+            source: path,
+            image: path,
+            is_changed: false,
+            note: None,
+        });
+        let packages = super::installed(&view, &files, true);
+        let [package] = packages.as_slice() else {
+            panic!("{packages:?}");
+        };
+        assert_eq!(package.files, [1]);
+        assert_eq!(package.version, "1:1.2.13");
     }
 
     #[test]

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::image::InspectedImage;
+use super::shown;
 use crate::image::read::Node;
 use crate::inspect::FileKind;
-use crate::packages::PackageOwners;
+use crate::packages::{InstalledPackage, PackedFile, installed};
 use crate::vfs::{Capabilities, NodeKind, one_line};
 
 /// Number of leading components of the directories for which files are counted that are not listed.
@@ -132,34 +133,68 @@ impl RuleTexts {
     }
 }
 
+/// What is in the image, but its directories.
+fn entries<'i>(image: &InspectedImage<'i>) -> impl Iterator<Item = (PathBuf, u32, &'i Node)> {
+    let all = image.image.tree.walk().skip(1);
+    all.filter(|(.., node)| node.kind() != NodeKind::Directory)
+}
+
+/// The packages of the image, with the positions of what they own among its [`entries`].
+pub(super) fn packages(image: &InspectedImage<'_>) -> Vec<InstalledPackage> {
+    let paths: Vec<PathBuf> = entries(image).map(|(path, ..)| path).collect();
+    let files: Vec<PackedFile<'_>> = paths
+        .iter()
+        .map(|path| PackedFile {
+            source: path,
+            image: path,
+            is_changed: false,
+            note: None,
+        })
+        .collect();
+    installed(image.view, &files, true)
+}
+
+/// Their names; with the architecture where one is installed for several.
+fn names(packages: &[InstalledPackage]) -> Vec<String> {
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for package in packages {
+        *times.entry(&package.name).or_default() += 1;
+    }
+    let name = |package: &InstalledPackage| match times[package.name.as_str()] {
+        1 => shown(&package.name),
+        _ => shown(&format!("{}:{}", package.name, package.architecture)),
+    };
+    packages.iter().map(name).collect()
+}
+
 impl ImageData {
     pub fn of(
         image: &InspectedImage<'_>,
-        owners: Option<&PackageOwners<'_>>,
-        packages: Vec<String>,
+        packages: &[InstalledPackage],
         budget: &mut PageBudget,
     ) -> Self {
-        let tree = &image.image.tree;
         let steps = image.started.last_steps();
         let listed = listed(image, &steps, budget);
         let mut data = Self {
             kind: "image",
             of_packages: vec![(0, 0); packages.len()],
-            packages,
+            packages: names(packages),
             layers: image.image.layers.len(),
             ..Self::default()
         };
+        let owners: HashMap<usize, usize> = packages
+            .iter()
+            .enumerate()
+            .flat_map(|(number, package)| package.files.iter().map(move |&file| (file, number)))
+            .collect();
         let mut places: HashMap<PathBuf, usize> = HashMap::new();
         let mut names: HashMap<u32, Option<usize>> = HashMap::new();
         let mut folders: BTreeMap<PathBuf, (usize, u64)> = BTreeMap::new();
-        for (path, number, node) in tree.walk().skip(1) {
-            if node.kind() == NodeKind::Directory {
-                continue;
-            }
+        for (position, (path, number, node)) in entries(image).enumerate() {
             let is_file = node.kind() == NodeKind::File;
             let first = names.get(&number).copied();
             let bytes = if first.is_some() { 0 } else { node.size };
-            let package = owners.and_then(|owners| owners.of(&path));
+            let package = owners.get(&position).copied();
             if let Some((files, all)) = package.and_then(|at| data.of_packages.get_mut(at)) {
                 *files += usize::from(is_file && first.is_none());
                 *all = all.saturating_add(bytes);

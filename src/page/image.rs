@@ -4,12 +4,12 @@
 //! for the script.
 
 use super::data::embedded;
-use super::files::{ImageData, PageBudget, sorted};
+use super::files::{ImageData, PageBudget, packages, sorted};
 use super::{KeyFact, counted, grouped, percent, shown, size};
 use crate::image::read::Image;
 use crate::inspect::{Figures, visible_bytes};
 use crate::lint::{Finding, Findings, Severity};
-use crate::packages::{Packages, versions};
+use crate::packages::InstalledPackage;
 use crate::report::{configured, history};
 use crate::vfs::View;
 use crate::why::Graph;
@@ -112,12 +112,9 @@ pub(super) struct FindingRow {
 
 impl ImagePart {
     pub fn of(image: &InspectedImage<'_>, id: usize, budget: &mut PageBudget) -> Self {
-        let installed = Packages::read(image.view);
-        let all = installed.iter().flat_map(Packages::iter);
-        let names: Vec<String> = all.map(|(name, _)| shown(name)).collect();
-        let owners = installed.as_ref().map(Packages::owners);
-        let data = ImageData::of(image, owners.as_ref(), names, budget);
-        let mut packages = package_rows(image, &data);
+        let installed = packages(image);
+        let data = ImageData::of(image, &installed, budget);
+        let mut packages = package_rows(image, &installed, &data);
         let all = &image.findings.findings;
         let rows = all.iter().take(MOST);
         let (infos, findings): (Vec<_>, Vec<_>) =
@@ -131,7 +128,7 @@ impl ImagePart {
             steps: steps(image),
             repeated: repeated(image),
             duplicates: duplicates(image),
-            has_packages: installed.is_some(),
+            has_packages: !installed.is_empty(),
             more_packages: cut(&mut packages),
             packages,
             more_findings: all.len().saturating_sub(MOST),
@@ -337,26 +334,22 @@ fn duplicates(image: &InspectedImage<'_>) -> Vec<WasteRow> {
 }
 
 /// The packages that own files of the image, the largest first.
-fn package_rows(image: &InspectedImage<'_>, data: &ImageData) -> Vec<PackageRow> {
-    if data.packages.is_empty() {
-        return Vec::new();
-    }
-    let versions = versions(image.view);
-    let version = |name: &str| {
-        let name = name.split_once(':').map_or(name, |(name, _)| name);
-        versions
-            .get(name)
-            .map_or_else(String::new, |version| shown(version))
-    };
+fn package_rows(
+    image: &InspectedImage<'_>,
+    packages: &[InstalledPackage],
+    data: &ImageData,
+) -> Vec<PackageRow> {
     let (names, sums) = (&data.packages, &data.of_packages);
     let order = sorted(names.len(), &|left, right| {
         let by_bytes = sums[right].1.cmp(&sums[left].1);
         by_bytes.then_with(|| names[left].cmp(&names[right]))
     });
-    let rows = order.into_iter().map(|at| (&names[at], sums[at]));
-    rows.map(|(name, (files, bytes))| PackageRow {
+    let rows = order
+        .into_iter()
+        .map(|at| (&packages[at], &names[at], sums[at]));
+    rows.map(|(package, name, (files, bytes))| PackageRow {
         name: name.clone(),
-        version: version(name),
+        version: shown(&package.version),
         files: grouped(files),
         bytes: size(bytes),
         percent: percent(bytes, image.figures.bytes),
