@@ -163,7 +163,8 @@ class Graph {
     const hasBytes = this.width > 210;
     const most = Math.floor((this.width - (hasBytes ? 76 : 20)) / 6.9);
     const short = name.length > most ? `${name.slice(0, most - 7)}…${name.slice(-6)}` : name;
-    const node = draw("g", { class: `node ${kind} ${state}`, role: "button", tabindex: -1, "aria-label": `${path}, ${size(bytes)}`, "aria-pressed": state === "selected" },
+    const node = draw("g", { class: `node ${kind} ${state}`, role: "button", tabindex: -1, "aria-pressed": state === "selected" },
+      // Its name for those who hear it.
       draw("title", {}, `${path}\n${size(bytes)}`),
       draw("rect", { x, y, width: this.width, height: Graph.HEIGHT, rx: 5 }),
       draw("rect", { class: "mark", x, y, width: 4, height: Graph.HEIGHT, rx: 2 }),

@@ -208,12 +208,13 @@ class Treemap {
     const [name, isGroup] = [descend(item)[1], Boolean(below)];
     const kind = isGroup ? "group" : mainKind(item);
     const bytes = size(item.bytes);
-    const text = `${name}, ${bytes}, ${share(item.bytes, this.root.bytes)}`;
+    // Begins with what is seen of it, so that it can be named aloud.
+    const text = `${name} ${bytes}, ${share(item.bytes, this.root.bytes)}`;
     const isTiny = width < 20 || height < 12;
     const tile = make("button", { type: "button", class: `tile ${kind}${isTiny ? " tiny" : ""}`, tabindex: -1, title: `${item.path}\n${text}`, "aria-label": text });
     tile.tabIndex = -1;
     if (width > 34 && height > 17) tile.append(make("bdi", {}, name));
-    if (width > 64 && (isGroup || height > 36)) tile.append(make("span", {}, bytes));
+    if (width > 64 && (isGroup || height > 36)) tile.append(" ", make("span", {}, bytes));
     tile.addEventListener("click", () => this.choose(item.isOwn ? { ...item, children: new Map() } : item));
     Object.assign(tile.style, { left: `${x}px`, top: `${y}px`, width: `${Math.max(width - 1, 1)}px`, height: `${Math.max(height - 1, 1)}px` });
     return tile;

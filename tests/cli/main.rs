@@ -76,6 +76,7 @@ mod needs_data;
 mod needs_requests;
 mod needs_signs;
 mod page;
+mod page_access;
 mod page_diff;
 mod silent;
 mod tested;
