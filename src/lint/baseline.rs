@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
 
 use super::catalogue::Severity;
@@ -29,6 +28,12 @@ pub enum BaselineError {
          use that version, or write it anew with --write-baseline"
     )]
     Newer(u64),
+}
+
+#[derive(Deserialize)]
+struct BaselineVersion {
+    #[serde(default)]
+    schema: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,14 +93,11 @@ impl Baseline {
     /// # Errors
     /// When it is damaged, or written by a newer version.
     pub fn parse(text: &[u8]) -> Result<Self, BaselineError> {
-        let document: Value = serde_json::from_slice(text)?;
-        if let Some(schema) = document["schema"]
-            .as_u64()
-            .filter(|schema| *schema > SCHEMA)
-        {
+        // First of all, since a newer version may have other fields.
+        let BaselineVersion { schema } = serde_json::from_slice(text)?;
+        if schema > SCHEMA {
             return Err(BaselineError::Newer(schema));
         }
-        // From the text, so that the error has a line and a column.
         let file: BaselineFile = serde_json::from_slice(text)?;
         let mut baseline = Self::default();
         for group in file.findings {
