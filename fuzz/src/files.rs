@@ -12,7 +12,7 @@ use slimpack::exec::{
 };
 use slimpack::image::Tag;
 use slimpack::image::read::Fault;
-use slimpack::lint::{self, Ignore, Policy};
+use slimpack::lint::{self, Baseline, Ignore, Policy};
 use slimpack::loader::{Environment, Loaders};
 use slimpack::needs::{self, Process, RULES, RuleMemo, Selection, Supply};
 use slimpack::packages::{NotedPackage, Packages, PackedFile, Records, RpmManifest, records};
@@ -267,6 +267,25 @@ pub fn config(data: &[u8]) {
     let mut policy = Policy::default();
     let _ = policy.add_section(config.lint, false);
     let _ = lint::of_faults(&faults("a/b/c.so.1"), &policy);
+}
+
+/// A baseline of findings.
+pub fn baseline(data: &[u8]) {
+    let Ok(mut baseline) = Baseline::parse(data) else {
+        return;
+    };
+    let mut found = lint::of_faults(&faults("a/b/c.so.1"), &Policy::default());
+    found
+        .findings
+        .iter()
+        .for_each(|finding| baseline.add(finding));
+    let known = baseline.remove_known(&mut found.findings);
+    assert!(known > 0 && found.findings.is_empty());
+    let stale = baseline.stale(&Policy::default()).len();
+    let written = baseline.to_json().expect("a map without other keys");
+    let again = Baseline::parse(written.as_bytes()).expect("what was written can be read");
+    assert_eq!(again.len(), baseline.len());
+    assert!(stale <= baseline.len());
 }
 
 /// Arguments with a syntax of their own: `--ignore`, `--with`, `-t`.

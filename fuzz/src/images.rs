@@ -198,6 +198,12 @@ pub fn tar(data: &[u8]) {
     read(&bytes, &inspect);
 }
 
+/// An initrd: cpio archives one after the other, compressed or not.
+pub fn initrd(data: &[u8]) {
+    read(data, &inspect);
+    read(data, &check);
+}
+
 /// An archive as written by `docker save`: the manifest, the configuration, and layers.
 pub fn docker(data: &[u8]) {
     let mut parts = parts(data);

@@ -17,8 +17,8 @@ mod registry;
 mod seeds;
 
 pub use elf::{cache, closure, elf, strip, symbols};
-pub use files::{config, gconv, needs, packages, pyinstaller, script, trace, words};
-pub use images::{compression, docker, image, oci, root, tar};
+pub use files::{baseline, config, gconv, needs, packages, pyinstaller, script, trace, words};
+pub use images::{compression, docker, image, initrd, oci, root, tar};
 pub use materials::{build_info, copyright};
 pub use mutate::Mutator;
 #[cfg(feature = "registry")]
@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("compression", compression),
     ("image", image),
     ("tar", tar),
+    ("initrd", initrd),
     ("docker", docker),
     ("oci", oci),
     ("root", root),
@@ -49,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     ("script", script),
     ("pyinstaller", pyinstaller),
     ("config", config),
+    ("baseline", baseline),
     ("words", words),
     ("trace", trace),
     #[cfg(feature = "registry")]

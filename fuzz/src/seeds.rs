@@ -26,6 +26,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "compression" => packed(LINES),
         "image" => images(),
         "tar" => vec![members(), sparse(), root()],
+        "initrd" => initrds(),
         "docker" => docker(),
         "oci" => oci(),
         "root" => roots(),
@@ -38,6 +39,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
             b"zlib\t1:1.2\t1\t2\tv\t(none)\t3\tx86_64\t0\tzlib-1:1.2.src.rpm\n/usr/lib/libz.so.1\n(none)\n",
         ])],
         "build_info" => build_info(),
+        "baseline" => vec![BASELINE.as_bytes().to_vec()],
         "copyright" => vec![COPYRIGHT.as_bytes().to_vec()],
         "gconv" => vec![join(&[
             b"UTF-16+LATIN1+GBK",
@@ -88,6 +90,10 @@ const WORDS: &str = "SP305:/usr/{bin,lib}/**/*[a-z]?\ngconv=UTF-16+LATIN1\nall\n
 const COPYRIGHT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
     Upstream-Name: app\n\nFiles: *\nCopyright: 2020, A\nLicense: GPL-2+ or Expat\n\nFiles: b\n\
     License: BSD-3-clause and my-own\n Text.\n .\n License: none\n\nLicense: GPL-2 with exception, or ISC\n";
+
+const BASELINE: &str = r#"{"schema":1,"findings":[{"rule":"SP001","severity":"error",
+    "subject":"libz.so.1","paths":["/usr/bin/app","/usr/bin/other"]},
+    {"rule":"SP101","severity":"info","subject":"","paths":[]}]}"#;
 
 /// Build information of Go with strings and with pointers, and the crates of a program of Rust.
 fn build_info() -> Vec<Vec<u8>> {
@@ -423,6 +429,63 @@ fn images() -> Vec<Vec<u8>> {
     ];
     images.extend(packed(&images[1].clone()));
     images
+}
+
+/// Initrds: one archive, one behind early microcode, and both compressed.
+fn initrds() -> Vec<Vec<u8>> {
+    let objects = objects();
+    let program = objects.first().map_or(&b""[..], Vec::as_slice);
+    let microcode = cpio(&[("kernel/x86/microcode/GenuineIntel.bin", 0o100_644, b"code")]);
+    let main = cpio(&[
+        ("bin", 0o40_755, b""),
+        ("init", 0o100_755, b"#!/bin/app\n"),
+        ("bin/app", 0o100_755, program),
+        ("lib", 0o120_777, b"usr/lib"),
+        (
+            "usr/lib/libc.so.6",
+            0o100_644,
+            &object("", "libc.so.6", &[]),
+        ),
+    ]);
+    let both = [microcode, main.clone()].concat();
+    let mut initrds = packed(&main);
+    initrds.extend([main, both]);
+    initrds
+}
+
+/// A cpio archive of these members: name, mode, content (cpio(5), "New ASCII Format").
+fn cpio(members: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let end = [("TRAILER!!!", 0, &b""[..])];
+    for (number, (name, mode, content)) in members.iter().chain(&end).enumerate() {
+        let (size, length) = (content.len(), name.len() + 1);
+        let fields = [
+            number,
+            *mode as usize,
+            0,
+            0,
+            1,
+            0,
+            size,
+            0,
+            0,
+            0,
+            0,
+            length,
+            0,
+        ];
+        archive.extend_from_slice(b"070701");
+        archive.extend(
+            fields
+                .iter()
+                .flat_map(|field| format!("{field:08x}").into_bytes()),
+        );
+        for part in [&[name.as_bytes(), b"\0"].concat()[..], content] {
+            archive.extend_from_slice(part);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+        }
+    }
+    archive
 }
 
 fn roots() -> Vec<Vec<u8>> {
