@@ -15,26 +15,8 @@ use super::inspect;
 use crate::engine::EngineError;
 use crate::exec::Start;
 use crate::output::Scratch;
-use crate::run::{IdMap, Ids};
+use crate::run::{IdMap, Ids, default_capabilities};
 use crate::trial::{self, Startable};
-
-/// The capabilities that docker gives.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
 
 impl RuntimeName {
     fn command(self) -> &'static str {
@@ -206,7 +188,8 @@ fn bundle_config(image: &Startable, start: &Start, ids: &Ids, args: &TryArgs) ->
         namespaces.push("network");
     }
     let namespaces = namespaces.into_iter().map(|kind| json!({ "type": kind }));
-    let kept: &[&str] = if ids.uid == 0 { &CAPABILITIES } else { &[] };
+    let given = default_capabilities();
+    let kept: &[&str] = if ids.uid == 0 { &given } else { &[] };
     json!({
         "ociVersion": "1.0.2",
         "root": { "path": "rootfs", "readonly": args.read_only },
@@ -218,7 +201,7 @@ fn bundle_config(image: &Startable, start: &Start, ids: &Ids, args: &TryArgs) ->
             "env": trial::environment(&image.view, start, args.terminal),
             "cwd": start.working_dir,
             "noNewPrivileges": true,
-            "capabilities": { "bounding": CAPABILITIES, "effective": kept, "permitted": kept },
+            "capabilities": { "bounding": given, "effective": kept, "permitted": kept },
         },
         "mounts": mounts,
         "linux": { "namespaces": namespaces.collect::<Vec<_>>() },

@@ -23,7 +23,7 @@ use slimpack_trace::TraceGate;
 use crate::channel::{Message, Side};
 use crate::forbidden::{Stage, reason};
 use crate::ids::IdMap;
-use crate::{Sandbox, Volume, filter, sys};
+use crate::{Sandbox, Volume, capabilities, filter, sys};
 
 /// Device nodes that engines give every container.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -59,21 +59,6 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sys",
     "/proc/sysrq-trigger",
 ];
-/// The capabilities that docker gives (`oci/caps/defaults.go` of moby).
-const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::MKNOD)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL)
-    .union(CapabilitySet::AUDIT_WRITE);
 /// More than the last capability that a kernel knows.
 const CAPABILITIES_MAX: u64 = 64;
 /// Where the C library looks for programs if `PATH` is not set.
@@ -359,10 +344,11 @@ impl Inside<'_> {
     fn give_up_rights(&self) -> Result<(), Failure> {
         let ids = &self.sandbox.ids;
         let (user, group) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid()));
+        let given = capabilities::given();
         let give_up = || -> io::Result<()> {
             for number in 0..CAPABILITIES_MAX {
                 let capability = CapabilitySet::from_bits_retain(1 << number);
-                if CAPABILITIES.contains(capability) {
+                if given.contains(capability) {
                     continue;
                 }
                 match rustix::thread::remove_capability_from_bounding_set(capability) {
@@ -379,7 +365,7 @@ impl Inside<'_> {
             rustix::thread::set_thread_res_uid(user, user, user)?;
             let _ = rustix::thread::clear_ambient_capability_set();
             let kept = match ids.uid {
-                0 => CAPABILITIES,
+                0 => given,
                 _ => CapabilitySet::empty(),
             };
             let sets = CapabilitySets {

@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod capabilities;
 mod channel;
 mod filter;
 mod forbidden;
@@ -16,6 +17,7 @@ mod relay;
 mod start;
 mod sys;
 
+pub use capabilities::default_capabilities;
 pub use ids::{IdMap, Ids};
 pub use relay::OutputStream;
 pub use start::{Ran, SandboxError, run};
