@@ -62,6 +62,7 @@ mod package_records;
 mod platforms;
 mod records;
 #[cfg(feature = "registry")]
+mod refusals;
 mod registries;
 #[cfg(feature = "registry")]
 mod registry_answers;

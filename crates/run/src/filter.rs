@@ -1,7 +1,8 @@
 //! The system calls that a sandbox refuses.
 //!
 //! In: nothing. Out: a seccomp filter. It refuses what the default profile of docker refuses to programs
-//! with docker's default capabilities (`profiles/seccomp/default.json` of moby), and ptrace(2).
+//! with docker's default capabilities (`profiles/seccomp/default.json` of moby), and ptrace(2). The profile
+//! lists what it allows; here is the rest, up to the newest call that it knows.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,6 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
     libc::SYS_bpf,
-    libc::SYS_clock_adjtime,
     libc::SYS_clock_settime,
     libc::SYS_delete_module,
     libc::SYS_fanotify_init,
@@ -35,6 +35,9 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_keyctl,
     libc::SYS_lookup_dcookie,
     libc::SYS_mbind,
+    // The libc crate does not have its number.
+    #[cfg(not(target_arch = "arm"))]
+    libc::SYS_migrate_pages,
     libc::SYS_mount,
     libc::SYS_mount_setattr,
     libc::SYS_move_mount,
@@ -43,14 +46,20 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_open_by_handle_at,
     libc::SYS_open_tree,
     libc::SYS_perf_event_open,
+    libc::SYS_pidfd_getfd,
     libc::SYS_pivot_root,
+    libc::SYS_process_madvise,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_ptrace,
     libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
     libc::SYS_reboot,
     libc::SYS_request_key,
     libc::SYS_set_mempolicy,
+    libc::SYS_set_mempolicy_home_node,
+    libc::SYS_setdomainname,
+    libc::SYS_sethostname,
     libc::SYS_setns,
     libc::SYS_settimeofday,
     libc::SYS_swapoff,
@@ -77,14 +86,22 @@ const REFUSED: &[libc::c_long] = &[
 /// The same for 32-bit programs on x86: numbers of `arch/x86/entry/syscalls/syscall_32.tbl`.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_32: &[u32] = &[
-    21, 22, 25, 26, 51, 52, 62, 79, 86, 87, 88, 101, 103, 110, 111, 113, 115, 127, 128, 129, 130,
-    131, 135, 149, 166, 167, 169, 217, 253, 264, 274, 275, 276, 283, 286, 287, 288, 294, 310, 317,
-    336, 338, 342, 343, 346, 347, 348, 349, 350, 357, 374, 404, 405, 425, 426, 427, 428, 429, 430,
-    431, 432, 433, 442,
+    18, 21, 22, 25, 26, 28, 48, 51, 52, 59, 62, 67, 68, 69, 73, 74, 79, 84, 86, 87, 88, 89, 101,
+    103, 109, 110, 111, 113, 115, 121, 127, 128, 129, 130, 131, 135, 149, 166, 167, 169, 217, 253,
+    264, 274, 275, 276, 283, 286, 287, 288, 294, 310, 317, 336, 338, 342, 346, 347, 348, 349, 350,
+    357, 374, 404, 425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 440, 442, 443, 450,
 ];
 
 /// The kind of socket of virtual machines (`AF_VSOCK`).
 const VSOCK: u64 = 40;
+
+/// What `personality` may set: Linux, with and without uname of 2.6, for 32-bit programs too; and the
+/// question for the current one.
+const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, u32::MAX];
+
+/// The first call that is newer than what the profile allows; the same on all architectures. As to
+/// docker, it is absent.
+const NEWER: u32 = 463;
 
 /// Namespaces that `clone` may not make.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
@@ -110,7 +127,7 @@ pub(crate) fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let refused = filter(refused()?, libc::EPERM)?;
     // `clone3` has its flags in memory, where no filter sees them. Without it, the C library uses `clone`.
     let absent = BTreeMap::from([(i64::from(libc::SYS_clone3), Vec::new())]);
-    let absent = filter(absent, libc::ENOSYS)?;
+    let absent = with_newer(filter(absent, libc::ENOSYS)?);
     Ok(vec![refused, absent])
 }
 
@@ -143,6 +160,12 @@ fn refused() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendErro
         .map(|request| rule(1, Dword, Eq, request as u64 & 0xffff_ffff))
         .collect();
     calls.insert(i64::from(libc::SYS_ioctl), ioctls?);
+    let other = PERSONALITIES.map(|known| {
+        let (length, operator) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Ne);
+        SeccompCondition::new(0, length, operator, u64::from(known))
+    });
+    let other = SeccompRule::new(other.into_iter().collect::<Result<_, _>>()?)?;
+    calls.insert(i64::from(libc::SYS_personality), vec![other]);
     calls.insert(
         i64::from(libc::SYS_socket),
         vec![rule(0, Dword, Eq, VSOCK)?],
@@ -168,28 +191,45 @@ fn filter(
     Ok(with_32_bits(program))
 }
 
+/// The filter with the answer to calls that are too new in front, among them those of the x32 ABI, which
+/// are the calls of 64-bit programs once more.
+fn with_newer(program: BpfProgram) -> BpfProgram {
+    let mut whole = vec![
+        step(LOAD, 0, 0, NUMBER),
+        step(JUMP_FROM, 0, 1, NEWER),
+        step(RETURN, 0, 0, ERRNO | libc::ENOSYS.cast_unsigned()),
+    ];
+    whole.extend(program);
+    whole
+}
+
+/// Instructions of a filter (`linux/bpf_common.h`).
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JUMP_FROM: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+/// Where `struct seccomp_data` has the number of a call, in bytes.
+const NUMBER: u32 = 0;
+
+fn step(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
 /// The filter with what 32-bit programs may not call in front.
 #[cfg(target_arch = "x86_64")]
 fn with_32_bits(native: BpfProgram) -> BpfProgram {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
     const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-    const JUMP_FROM: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    /// Where `struct seccomp_data` has the number and the ABI of a call, in bytes.
-    const NUMBER: u32 = 0;
+    /// Where `struct seccomp_data` has the ABI of a call, in bytes.
     const ABI: u32 = 4;
-    /// Bit of the numbers of the x32 ABI, whose calls are those of 64-bit programs once more.
-    const X32: u32 = 0x4000_0000;
     const CLONE: u32 = 120;
     const IOCTL: u32 = 54;
+    const PERSONALITY: u32 = 136;
     /// `clone3` has this number on all architectures.
     const CLONE3: u32 = 435;
     /// The lower halves of the first and second argument.
     const FIRST: u32 = 16;
     const SECOND: u32 = 24;
-    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let mut body = vec![step(LOAD, 0, 0, NUMBER)];
     let refused = REFUSED_32.iter().map(|number| (*number, libc::EPERM));
     for (number, error) in refused.chain([(CLONE3, libc::ENOSYS)]) {
@@ -202,6 +242,19 @@ fn with_32_bits(native: BpfProgram) -> BpfProgram {
     body.push(step(LOAD, 0, 0, FIRST));
     body.push(step(JUMP_SET, 0, 1, NAMESPACES.cast_unsigned()));
     body.extend([refuse.clone(), allow.clone()]);
+    // Past the load, the known personalities, and both answers.
+    let past = u8::try_from(PERSONALITIES.len() + 3).unwrap_or_default();
+    body.push(step(JUMP_EQUAL, 0, past, PERSONALITY));
+    body.push(step(LOAD, 0, 0, FIRST));
+    for (left, known) in (1_u8..)
+        .zip(PERSONALITIES)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        body.push(step(JUMP_EQUAL, left, 0, known));
+    }
+    body.extend([refuse.clone(), allow.clone()]);
     body.push(step(JUMP_EQUAL, 0, 3, IOCTL));
     body.push(step(LOAD, 0, 0, SECOND));
     body.push(step(JUMP_EQUAL, 0, 1, libc::TIOCSTI as u32));
@@ -213,9 +266,6 @@ fn with_32_bits(native: BpfProgram) -> BpfProgram {
         step(JUMP, 0, 0, length),
     ];
     program.extend(body);
-    program.push(step(LOAD, 0, 0, NUMBER));
-    program.push(step(JUMP_FROM, 0, 1, X32));
-    program.push(step(RETURN, 0, 0, ERRNO | libc::ENOSYS.cast_unsigned()));
     program.extend(native);
     program
 }
