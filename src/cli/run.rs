@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::args::{Common, ImageArgs, NetworkMode, RuntimeName, TryArgs};
 use super::error::CliError;
 use super::progress::Progress;
-use super::trials::TrialSource;
+use super::trials::{KeptErrors, TrialSource};
 use super::{inspect, pack, runtime, trials};
 use crate::exec::{Interpreters, Start};
 use crate::image::read::{Head, Interest};
@@ -130,7 +130,7 @@ fn diagnose(
     args: &TryArgs,
     image: &Startable,
     start: &Start,
-    mut options: TrialOptions<'_>,
+    options: TrialOptions<'_>,
     common: &Common,
 ) -> Result<ExitCode, CliError> {
     let source = source(args, common)?;
@@ -139,8 +139,13 @@ fn diagnose(
         None => remedies(image, start, common),
     };
     let is_host = args.from.is_none();
-    let reference = TrialSource::new(&source, is_host, &remedies, &String::new);
+    let said = KeptErrors::default();
+    let (keep, errors) = (|_, bytes: &[u8]| said.keep(bytes), || said.text());
+    let reference = TrialSource::new(&source, is_host, &remedies, &errors);
+    // Of the shorter lifetime of what it borrows here.
+    let mut options: TrialOptions<'_> = options;
     options.conditions.is_traced = true;
+    options.conditions.copy = Some(&keep);
     let is_good = |ran: &Ran| ran.ending.is_success() && !ran.timed_out;
     let done = trials::diagnosed(image, start, &options, &reference, &is_good)?;
     match &done.diagnosis {

@@ -5,6 +5,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::CliError;
 use crate::exec::Start;
@@ -16,6 +17,27 @@ use crate::vfs::View;
 
 /// Suspects that are shown unless all are asked for.
 const SHOWN: usize = 5;
+
+/// How much is kept of what a program says, in bytes.
+const KEPT: usize = 64 << 10;
+
+/// The end of what a program says, for its diagnosis.
+#[derive(Default)]
+pub(super) struct KeptErrors(Mutex<Vec<u8>>);
+
+impl KeptErrors {
+    pub fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        let before = kept.len().saturating_sub(KEPT);
+        kept.drain(..before);
+    }
+
+    pub fn text(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept).into_owned()
+    }
+}
 
 /// A run that was recorded.
 pub(super) struct Diagnosed {

@@ -364,6 +364,45 @@ fn the_cause_is_the_first_line_in_words() {
     }
 }
 
+/// A file that was never looked for, because its directory was listed before, is known only from what
+/// the program says.
+#[test]
+fn what_a_program_says_is_passed_on_and_read_for_the_diagnosis() {
+    let place = temporary();
+    let place = place.path();
+    let parts = place.join("parts");
+    fs::create_dir(&parts).unwrap();
+    for name in ["one.plugin", "part.plugin"] {
+        fs::write(parts.join(name), "").unwrap();
+    }
+    script(
+        place,
+        "echo said; /bin/ls DIR/parts; echo \"cannot load 'part'\" >&2; exit 3",
+    );
+    let one = parts.join("one.plugin");
+    let words = ["./app", "--add", "/bin/ls", "--add", one.to_str().unwrap()];
+    succeed(
+        slimpack()
+            .args(words)
+            .args(["-q", "-o", "image.tar"])
+            .current_dir(place),
+    );
+    let mut command = slimpack();
+    let said = output(
+        command
+            .args(["run", "-q", "--diagnose", "image.tar"])
+            .current_dir(place),
+    );
+    assert_eq!(said.status.code(), Some(3), "{}", text(&said));
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "said\none.plugin\n");
+    let errors = String::from_utf8_lossy(&said.stderr);
+    let (first, cause) = errors.split_once('\n').unwrap();
+    assert_eq!(first, "cannot load 'part'");
+    let missing = parts.join("part.plugin");
+    let expected = format!("does not find part: {}", missing.display());
+    assert!(cause.contains(&expected), "{cause}");
+}
+
 #[test]
 fn a_crash_is_reported_in_words() {
     if !have(&["cc"]) {

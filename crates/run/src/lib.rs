@@ -69,6 +69,9 @@ pub struct Conditions<'a> {
     /// Receives what it writes; without one, it writes to the streams of this process, through a pipe
     /// where those are a terminal.
     pub output: Option<&'a OnOutput<'a>>,
+    /// Receives a copy of what is passed on to the streams of this process: what it writes to standard
+    /// error or a terminal.
+    pub copy: Option<&'a OnOutput<'a>>,
     /// How long it may run; then it is killed.
     pub timeout: Option<Duration>,
     /// Whether to record what it looks up.

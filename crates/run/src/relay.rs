@@ -49,6 +49,7 @@ pub(crate) struct Relay<'a> {
     timeout: Option<Duration>,
     is_interactive: bool,
     to: Option<&'a OnOutput<'a>>,
+    copy: Option<&'a OnOutput<'a>>,
     pid: Pid,
     end: OwnedFd,
     output: Vec<(OutputStream, OwnedFd)>,
@@ -88,6 +89,7 @@ impl<'a> Relay<'a> {
             timeout: sandbox.conditions.timeout,
             is_interactive: sandbox.conditions.is_interactive,
             to: sandbox.conditions.output,
+            copy: sandbox.conditions.copy,
             pid,
             end: end_of(pid)?,
             output: streams.output,
@@ -285,6 +287,9 @@ impl<'a> Relay<'a> {
         if let Some(output) = self.to {
             output(stream, bytes);
             return true;
+        }
+        if let Some(copy) = self.copy {
+            copy(stream, bytes);
         }
         let written = match stream {
             OutputStream::Out => {

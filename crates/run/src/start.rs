@@ -282,9 +282,10 @@ fn streams(sandbox: &Sandbox<'_>) -> io::Result<(Streams, [Option<OwnedFd>; 3])>
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         (its[0], ours.input) = (Some(read), Some(write));
     }
+    let is_copied = sandbox.conditions.copy.is_some();
     for (number, stream, is_relayed) in [
         (1, OutputStream::Out, isatty(io::stdout())),
-        (2, OutputStream::Err, isatty(io::stderr())),
+        (2, OutputStream::Err, isatty(io::stderr()) || is_copied),
     ] {
         if is_relayed || sandbox.conditions.output.is_some() {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
