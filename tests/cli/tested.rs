@@ -240,6 +240,29 @@ fn a_minimized_image_is_tested_too() {
 }
 
 #[test]
+fn a_minimized_image_gets_the_library_of_its_interpreter_at_once() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let place = temporary();
+    let place = place.path();
+    let app = place.join("app");
+    fs::write(
+        &app,
+        "#!/usr/bin/python3\nimport json\nprint(json.dumps(1))\n",
+    )
+    .unwrap();
+    fs::set_permissions(&app, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = ["./app", "--with=stdlib", "-q", "-o", "whole.tar"];
+    succeed(slimpack().args(words).current_dir(place));
+    let words = ["--from", "whole.tar", "--test=", "--fix", "-o", "slim.tar"];
+    let said = output(slimpack().args(words).current_dir(place));
+    assert!(said.status.success(), "{}", text(&said));
+    let said = text(&said);
+    assert!(said.contains("fix 1: --with stdlib"), "{said}");
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn the_cause_is_the_first_line_in_words() {
     let place = temporary();

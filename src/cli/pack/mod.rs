@@ -71,7 +71,8 @@ pub(super) fn plan_of(program: &Path, common: &Common) -> Result<Plan, CliError>
 /// Options that bring more than one file of what a program needs.
 pub(super) fn remedies_of(program: &Path, common: &Common) -> Vec<NeedOption> {
     let options = Cli::packing_only(program).and_then(|args| options::options(&args, common).ok());
-    options.map_or(Vec::new(), |options| tests::remedies(&options, 0, None))
+    let plan = |options: &Options| Plan::new(options).ok();
+    options.map_or(Vec::new(), |options| tests::remedies(&options, &plan, None))
 }
 
 /// The output of a pack, for standard output and standard error.

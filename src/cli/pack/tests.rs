@@ -70,10 +70,14 @@ impl FailedTest {
 /// Runs the tests in the plans for this machine, until one fails.
 pub(super) fn run(planned: &Planned, args: &PackArgs) -> Result<Option<FailedTest>, CliError> {
     for (number, plan) in planned.plans.iter().enumerate() {
-        let remedies = || match args.from {
-            Some(_) => Vec::new(),
-            None => remedies(&planned.options, number, Some(plan)),
+        let again = |options: &Options| {
+            let plans = match &args.from {
+                Some(image) => super::from_image(image, args, options).ok()?.0,
+                None => Plan::for_each_platform(options).ok()?,
+            };
+            plans.into_iter().nth(number)
         };
+        let remedies = || remedies(&planned.options, &again, Some(plan));
         let start = Start::configured(&plan.settings);
         let time = plan.settings.configured.created;
         let image = Startable::of_files(Arc::new(plan.view()), start, time);
@@ -106,10 +110,13 @@ impl KeptOutput {
     }
 }
 
-/// Options of the hints about the plan with this number that bring more than one file. `known` is that
-/// plan, if there is one.
-pub(super) fn remedies(options: &Options, number: usize, known: Option<&Plan>) -> Vec<NeedOption> {
-    let plan = |options: &Options| Some(Plan::for_each_platform(options).ok()?.swap_remove(number));
+/// Options of the hints about a plan that bring more than one file. `plan` makes it anew with other
+/// options; `known` is the plan with these, if there is one.
+pub(super) fn remedies(
+    options: &Options,
+    plan: &dyn Fn(&Options) -> Option<Plan>,
+    known: Option<&Plan>,
+) -> Vec<NeedOption> {
     let has_hints = options.wants_hints;
     let mut options = options.clone();
     options.wants_hints = true;
