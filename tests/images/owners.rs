@@ -412,6 +412,14 @@ fn the_access_control_list_of_a_layer_does_not_open_a_file_to_its_group() {
     }
     let packed = from(&root, &members, &[], |_| {});
     assert_lists(&listed(&packed), "0750 0:0 usr/bin/app");
+    // What user 1001 loses is reported; what nobody gets, is not.
+    let lost = "the access control list of /usr/bin/app names users or groups";
+    assert!(packed.said.contains(lost), "{}", packed.said);
+    for member in &mut members {
+        member.records.clear();
+    }
+    let packed = from(&root, &members, &[], |_| {});
+    assert!(!packed.said.contains("access control"), "{}", packed.said);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod start;
 
 pub use census::Census;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config;
@@ -18,7 +19,9 @@ use super::{Options, PackError, Plan};
 use crate::exec::Start;
 use crate::image::read::{Description, Image};
 use crate::image::{Configured, Tag};
+use crate::needs::told_paths;
 use crate::packages::Packages;
+use crate::rootfs::Rootfs;
 use crate::source::Source;
 use crate::vfs::NodeKind;
 
@@ -54,6 +57,7 @@ impl Plan {
         let mut inherited = inherit(options, name, image.description.as_ref(), &source)?;
         inherited.kept = kept(options, &inherited.configured, image, &source);
         let mut plan = Self::in_source(&inherited, source)?;
+        plan.unserved.extend(rights_by_name(&plan.rootfs, image));
         plan.minimized = Some(Minimized {
             image: name.to_path_buf(),
             before,
@@ -61,6 +65,21 @@ impl Plan {
         });
         Ok(plan)
     }
+}
+
+/// Reports which files and directories lose the rights that an access control list gives to users and
+/// groups by name: no image has such lists of its own.
+fn rights_by_name(rootfs: &Rootfs, image: &Image) -> Option<String> {
+    let names_others = |path: &&Path| {
+        let node = image.tree.node(path.as_os_str().as_bytes());
+        node.is_ok_and(|(_, node)| node.names_others)
+    };
+    let paths = rootfs.nodes().map(|(path, _)| path);
+    let lost = told_paths(paths.filter(names_others), 1)?;
+    Some(format!(
+        "the access control list of {lost} names users or groups; in the new image, only owner, group and \
+         others have rights"
+    ))
 }
 
 /// The programs that an image starts through its entrypoint, arguments and health check.

@@ -254,6 +254,7 @@ impl<'i, I: Input> CpioMembers<'i, I> {
             data_at: self.input.position(),
             sparse: None,
             capabilities: None,
+            names_others: false,
         };
         match kind {
             MemberKind::Symlink if u64::from(size) > MAX_PATH => {

@@ -116,6 +116,7 @@ impl DirectoryWalker {
                 size: if found.is_file() { found.len() } else { 0 },
                 layer: 0,
                 capabilities: attributes.capabilities.map(Vec::into_boxed_slice),
+                names_others: list.is_some_and(|list| list.names_others),
                 content,
                 head: None,
                 fingerprint: None,

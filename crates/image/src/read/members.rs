@@ -67,6 +67,8 @@ pub(super) struct Member {
     pub sparse: Option<Arc<SparseMap>>,
     /// The attribute `security.capability`.
     pub capabilities: Option<Box<[u8]>>,
+    /// Whether its access control list has entries for users or groups by name.
+    pub names_others: bool,
 }
 
 impl Member {
@@ -294,6 +296,7 @@ impl<I: Input> Members<I> {
             data_at: 0,
             sparse: None,
             capabilities: pax.capabilities,
+            names_others: pax.access_list.is_some_and(|list| list.names_others),
         };
         if header.entry_type() == EntryType::GNUSparse {
             let map = self.old_map(header_at, header)?;

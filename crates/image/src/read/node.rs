@@ -86,6 +86,8 @@ pub struct Node {
     /// The attribute `security.capability` (`capabilities(7)`), at most
     /// [`slimpack_vfs::MAX_CAPABILITIES`] bytes.
     pub capabilities: Option<Box<[u8]>>,
+    /// Whether its access control list gives rights to users or groups by name, which no other image has.
+    pub names_others: bool,
     pub(super) content: NodeContent,
     pub(super) head: Option<Head>,
     pub(super) fingerprint: Option<u128>,

@@ -75,6 +75,7 @@ fn implicit_folder(layer: u32) -> Node {
         size: 0,
         layer,
         capabilities: None,
+        names_others: false,
         content: NodeContent::Directory(BTreeMap::new()),
         head: None,
         fingerprint: None,
@@ -300,6 +301,7 @@ impl Tree {
             size: if is_file { member.size } else { 0 },
             layer,
             capabilities: member.capabilities.clone(),
+            names_others: member.names_others,
             content,
             head: entry.head,
             fingerprint: entry.fingerprint,
@@ -325,16 +327,11 @@ impl Tree {
             Some(number) => number,
             None => {
                 let number = self.add(implicit_folder(layer));
-                self.put(
+                let child = Child {
+                    node: number,
                     layer,
-                    folder,
-                    name,
-                    Child {
-                        node: number,
-                        layer,
-                    },
-                    member,
-                )?;
+                };
+                self.put(layer, folder, name, child, member)?;
                 number
             }
         };
@@ -343,6 +340,7 @@ impl Tree {
         }
         let node = &mut self.nodes[number as usize];
         (node.mode, node.uid, node.gid, node.layer) = (member.mode, member.uid, member.gid, layer);
+        node.names_others = member.names_others;
         Ok(())
     }
 
