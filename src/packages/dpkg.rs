@@ -41,10 +41,15 @@ impl List {
     /// Absolute paths, one per line; `None` when they cannot be read.
     pub fn paths(&self, view: &View) -> Option<Vec<u8>> {
         let text = view.read(&self.file, MAX_LIST).ok()?;
-        if self.file.extension() != Some(OsStr::new("md5sums")) {
-            return Some(text);
+        match self.has_directories() {
+            true => Some(text),
+            false => Some(paths_of_sums(&text)),
         }
-        Some(paths_of_sums(&text))
+    }
+
+    /// Whether the directories of the package are among its paths.
+    pub fn has_directories(&self) -> bool {
+        self.file.extension() != Some(OsStr::new("md5sums"))
     }
 }
 

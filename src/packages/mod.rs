@@ -112,12 +112,8 @@ impl<'v> Records<'v> {
         let files = siblings.iter().filter_map(|name| packages.files.get(*name));
         let (mut package, mut left) = (Package::default(), MAX_DATABASE);
         // apk records files, and directories only as part of their paths.
-        for path in files.flatten().flat_map(|file| file.ancestors()) {
-            let path = path.as_os_str().as_bytes();
-            if !package.files.contains(path) {
-                left = left.checked_sub(path.len() as u64)?;
-                package.files.insert(path.to_vec());
-            }
+        for path in files.flatten() {
+            package.add_with_parents(path, &mut left)?;
         }
         Some(package)
     }
@@ -127,7 +123,7 @@ impl<'v> Records<'v> {
         let names = names_of(path);
         let lists = self.lists.get_or_init(|| dpkg::lists(self.view));
         let own = match lists.is_empty() {
-            false => self.own_of_dpkg(lists, &names)?.0,
+            false => self.own_of_dpkg(lists, &names)?.0.package(),
             true => self.own_of_apk(&names)?.1,
         };
         Some(own.to_owned())
@@ -141,13 +137,13 @@ impl<'v> Records<'v> {
     }
 
     /// The package that has one of these names, and its list.
-    fn own_of_dpkg<'l>(&self, lists: &'l [List], names: &[PathBuf]) -> Option<(&'l str, Vec<u8>)> {
+    fn own_of_dpkg<'l>(&self, lists: &'l [List], names: &[PathBuf]) -> Option<(&'l List, Vec<u8>)> {
         let mut left = MAX_DATABASE;
         lists.iter().find_map(|list| {
             let paths = list.paths(self.view).filter(|_| left > 0)?;
             left = left.saturating_sub(paths.len() as u64);
             let is_own = names.iter().any(|name| has_line(&paths, name));
-            is_own.then_some((list.package(), paths))
+            is_own.then_some((list, paths))
         })
     }
 
@@ -157,9 +153,10 @@ impl<'v> Records<'v> {
         names: &[PathBuf],
         relatives: Relatives,
     ) -> Option<Package> {
-        let (own, list) = self.own_of_dpkg(lists, names)?;
-        let (mut package, mut bytes) = (Package::default(), 0);
-        package.add_list(&list);
+        let (list, paths) = self.own_of_dpkg(lists, names)?;
+        let own = list.package();
+        let (mut package, mut bytes, mut left) = (Package::default(), 0, MAX_DATABASE);
+        package.add_list(list, &paths, &mut left)?;
         let origins = self.origins.get_or_init(|| dpkg::origins(self.view));
         let siblings = relatives(origins, own);
         let of_siblings = lists.iter().filter(|list| {
@@ -172,7 +169,7 @@ impl<'v> Records<'v> {
             if bytes > MAX_DATABASE {
                 break;
             }
-            package.add_list(&sibling);
+            package.add_list(list, &sibling, &mut left)?;
         }
         Some(package)
     }
@@ -192,10 +189,28 @@ impl Package {
         paths.map(|path| Path::new(OsStr::from_bytes(path)))
     }
 
-    fn add_list(&mut self, list: &[u8]) {
-        for path in list.split(|byte| *byte == b'\n') {
+    /// Adds the paths of a list; `None` if they and their directories are longer than `left` bytes.
+    fn add_list(&mut self, list: &List, paths: &[u8], left: &mut u64) -> Option<()> {
+        for path in paths.split(|byte| *byte == b'\n') {
+            if list.has_directories() {
+                self.files.insert(path.to_vec());
+            } else {
+                self.add_with_parents(Path::new(OsStr::from_bytes(path)), left)?;
+            }
+        }
+        Some(())
+    }
+
+    fn add_with_parents(&mut self, path: &Path, left: &mut u64) -> Option<()> {
+        for path in path.ancestors() {
+            let path = path.as_os_str().as_bytes();
+            if self.files.contains(path) {
+                break;
+            }
+            *left = left.checked_sub(path.len() as u64)?;
             self.files.insert(path.to_vec());
         }
+        Some(())
     }
 }
 
@@ -319,6 +334,7 @@ mod tests {
         for view in [installed(), alone()] {
             let package = Records::of(&view).package_of(path).unwrap();
             assert!(package.has(path) && !package.has(Path::new("/usr/lib/libm.so.6")));
+            assert!(package.has(Path::new("/usr/lib")) && !package.has(Path::new("/usr/bin")));
         }
         let names = |view: &View| -> Vec<String> {
             let packages = Packages::read(view).unwrap();

@@ -80,8 +80,13 @@ impl Placer<'_> {
                 self.builder.weak_file(path.clone(), file, reason);
             }
             Addition::Folder(path, mode) => {
+                // A link in the place of a directory stays one: `/var/run` leads to `/run`.
+                let path = match reason.is_by_hand() {
+                    true => path.clone(),
+                    false => self.keep_way_to(path, &reason)?,
+                };
                 self.builder.own(path.clone(), ownership);
-                self.builder.given_folder(path.clone(), *mode, reason);
+                self.builder.given_folder(path, *mode, reason);
             }
             Addition::State { path, owner, mode } => {
                 let path = self.keep_way_to(path, &reason)?;

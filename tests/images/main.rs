@@ -36,6 +36,7 @@ mod servers;
 mod stacks;
 
 mod bounds;
+mod databases;
 mod engines;
 mod extract;
 mod extract_umoci;

@@ -79,9 +79,7 @@ fn postgres_keeps_its_data_in_a_volume_as_its_own_user() {
         archive.to_str().unwrap(),
         POSTGRES,
         PSQL,
-        "--add=/usr/lib/postgresql/15/lib",
-        "--add=/usr/share/postgresql",
-        "--with=tzdata",
+        "--with=plugins,tzdata",
     ];
     podman.pack("after", &smaller);
     serve("after");

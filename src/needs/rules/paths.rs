@@ -129,9 +129,13 @@ fn addition(process: &Process<'_>, text: &str) -> Option<Addition> {
             Some(NodeKind::Directory) => &path,
             _ => parent,
         };
-        let is_folder = process.view.kind(folder) == Some(NodeKind::Directory);
-        return (is_folder && folder != Path::new("/var"))
-            .then(|| Addition::Folder(folder.to_path_buf(), 0o755));
+        let found = process.view.walk(folder).ok()?.metadata;
+        let mode = match process.is_image {
+            true => found.mode,
+            false => 0o755,
+        };
+        return (found.kind == NodeKind::Directory && folder != Path::new("/var"))
+            .then(|| Addition::Folder(folder.to_path_buf(), mode));
     }
     let name = process.objects()[0].opened_as.file_name()?;
     match process.view.kind(&path)? {
