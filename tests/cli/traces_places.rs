@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::common::{compile, have, output, slimpack, succeed, temporary, text};
 
@@ -109,6 +111,158 @@ fn control_c_ends_a_traced_command_on_its_terminal() {
     assert!(!place.path().join("log").exists());
     let state = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+/// An interactive shell on a terminal of its own.
+struct Shell {
+    child: Child,
+    stdin: ChildStdin,
+    said: Arc<Mutex<String>>,
+}
+
+impl Shell {
+    fn start(directory: &Path) -> Self {
+        let mut command = Command::new("script");
+        command.args(["-qec", "exec bash --norc --noprofile -i", "/dev/null"]);
+        command.current_dir(directory).env("PS1", "$ ");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut out, kept) = (child.stdout.take().unwrap(), said.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = out.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
+                kept.lock().unwrap().push_str(&text);
+            }
+        });
+        let stdin = child.stdin.take().unwrap();
+        Self { child, stdin, said }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.stdin.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until it shows a text, and forgets what it showed up to there.
+    fn shows(&self, text: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut said = self.said.lock().unwrap();
+            if let Some(at) = said.find(text) {
+                said.drain(..at + text.len());
+                return;
+            }
+            assert!(Instant::now() < until, "no {text:?}: {said:?}");
+            drop(said);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn ends(mut self) {
+        self.types("exit 0\n");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_traced_command_is_stopped_by_control_z_and_goes_on() {
+    if !have(&["script", "bash"]) {
+        return;
+    }
+    let place = temporary();
+    let source = "echo re''ady; read word < /dev/tty; echo \"got $word\"; sh -c 'echo al''so'";
+    fs::write(place.path().join("run.sh"), source).unwrap();
+    let slimpack = env!("CARGO_BIN_EXE_slimpack");
+    let mut shell = Shell::start(place.path());
+    shell.types(&format!("{slimpack} trace -q -o log -- /bin/sh run.sh\n"));
+    shell.shows("ready");
+    for _ in 0..2 {
+        shell.types("\x1a");
+        shell.shows("Stopped");
+        // It does not run meanwhile.
+        shell.types("echo here $((40 + 2))\n");
+        shell.shows("here 42");
+        shell.types("fg\n");
+        shell.shows("run.sh");
+    }
+    shell.types("word\n");
+    shell.shows("got word");
+    shell.shows("also");
+    shell.types("echo status $?\n");
+    shell.shows("status 0");
+    shell.ends();
+    let log = fs::read_to_string(place.path().join("log")).unwrap();
+    assert!(log.contains("/dev/tty") || log.contains("run.sh"), "{log}");
+}
+
+#[test]
+fn a_program_in_an_image_outlives_control_z() {
+    if !have(&["script", "bash"]) {
+        return;
+    }
+    let place = temporary();
+    let packed = ["/bin/sh", "-q", "-o", "sh.tar"];
+    succeed(slimpack().args(packed).current_dir(place.path()));
+    let slimpack = env!("CARGO_BIN_EXE_slimpack");
+    let mut shell = Shell::start(place.path());
+    let source = "echo re''ady; read word; echo \"got $word\"; exit 3";
+    shell.types(&format!(
+        "{slimpack} run -q -i sh.tar -c {}\n",
+        shell_words::quote(source)
+    ));
+    shell.shows("ready");
+    shell.types("\x1a");
+    shell.shows("Stopped");
+    shell.types("fg\n");
+    shell.shows("run -q");
+    shell.types("word\n");
+    shell.shows("got word");
+    shell.types("echo status $?\n");
+    shell.shows("status 3");
+    shell.ends();
+}
+
+/// The display is redrawn in place: each state is a part of what the terminal received.
+#[test]
+fn a_trace_shows_what_runs_for_how_long_and_how_many_paths_it_looked_up() {
+    if !have(&["script"]) {
+        return;
+    }
+    let place = temporary();
+    let slimpack = env!("CARGO_BIN_EXE_slimpack");
+    // The command ends when the display has shown what is expected.
+    let source = "while ! test -e shown; do sleep 0.1; done";
+    fs::write(place.path().join("run.sh"), source).unwrap();
+    let line = format!("{slimpack} trace -o log -- /bin/sh run.sh");
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(place.path())
+        .env("TERM", "xterm");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut out, mut said, mut bytes) = (child.stdout.take().unwrap(), String::new(), [0; 4096]);
+    let is_shown = |said: &str| {
+        let mut parts = said.split("tracing /bin/sh: ").skip(1);
+        // `12 paths (1s)`: the time is the second part.
+        parts.any(|part| {
+            let (number, rest) = part.split_once(" paths (").unwrap_or_default();
+            number.parse::<u32>().is_ok_and(|number| number > 2) && !rest.starts_with("0s")
+        })
+    };
+    while !is_shown(&said) {
+        let read = out.read(&mut bytes).unwrap();
+        assert!(read > 0, "{said:?}");
+        said += &String::from_utf8_lossy(&bytes[..read]);
+    }
+    fs::write(place.path().join("shown"), "").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success(), "{rest}");
+    // Nothing of it is left on the screen but the summary.
+    let last = rest.rsplit("\x1b[2K").next().unwrap_or_default();
+    assert!(!last.contains("tracing"), "{last:?}");
 }
 
 #[test]

@@ -261,6 +261,34 @@ fn nothing_is_left_of_runs() {
 }
 
 #[test]
+fn an_image_that_does_not_fit_into_memory_is_reported() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let place = temporary();
+    let image = shell(place.path());
+    // The file system of the root is full, as if it had half of a small memory.
+    let full = "inject=write:error=ENOSPC:when=9+";
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=write",
+        "-e",
+        full,
+    ]);
+    command.args([env!("CARGO_BIN_EXE_slimpack"), "run", "-q"]);
+    let said = output(command.arg(&image).args(["-c", "echo ran"]));
+    assert_eq!(said.status.code(), Some(125), "{}", text(&said));
+    let expected = "no memory is left for its files; run it with --runtime";
+    assert!(text(&said).contains(expected), "{}", text(&said));
+    assert!(!text(&said).contains("ran\n"), "{}", text(&said));
+}
+
+#[test]
 fn volumes_are_shown_and_may_be_read_only() {
     let place = temporary();
     let image = shell(place.path());
