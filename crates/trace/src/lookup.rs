@@ -2,7 +2,9 @@
 //!
 //! In: a call that has returned, whether it was traced or read from a log. Out: entries of a recording.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use crate::calls::Action;
 use crate::failures::wanted;
@@ -166,4 +168,48 @@ pub(crate) fn has(flags: u64, flag: libc::c_int) -> bool {
 /// Whether a path belongs to the kernel, with links that lead to files of processes.
 pub(crate) fn is_of_process(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/dev/fd")
+}
+
+/// The path of an open file as the kernel shows it, for one with `..`: what that leads to depends on links.
+/// Where the path is not on this machine, there are none.
+pub(crate) fn without_parents(path: &Path) -> Rc<Path> {
+    let is_parent = |part: &Component<'_>| *part == Component::ParentDir;
+    if !path.components().any(|part| is_parent(&part)) {
+        return path.into();
+    }
+    let lexical = || {
+        let mut plain = PathBuf::new();
+        for part in path.components() {
+            match is_parent(&part) {
+                true => drop(plain.pop()),
+                false => plain.push(part),
+            }
+        }
+        plain
+    };
+    let path = fs::canonicalize(path).unwrap_or_else(|_| lexical());
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::without_parents;
+
+    #[test]
+    fn the_parent_of_an_open_directory_is_where_its_links_lead() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        std::fs::create_dir_all(place.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a/b", place.join("link")).unwrap();
+        assert_eq!(*without_parents(&place.join("link/..")), *place.join("a"));
+        for (path, expected) in [
+            ("/nowhere/a/../b", "/nowhere/b"),
+            ("/../nowhere", "/nowhere"),
+            ("/nowhere/a", "/nowhere/a"),
+        ] {
+            assert_eq!(*without_parents(Path::new(path)), *Path::new(expected));
+        }
+    }
 }

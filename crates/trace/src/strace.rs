@@ -13,7 +13,7 @@ use std::rc::Rc;
 use memchr::{memchr, memmem};
 
 use crate::calls::{self, Action, Call};
-use crate::lookup::{Lookup, is_of_process};
+use crate::lookup::{Lookup, is_of_process, without_parents};
 use crate::recording::{Ending, Note, Recording, RunRecorder, Uses};
 
 /// What is wrong with a line, and the position of the byte, from 1.
@@ -296,11 +296,11 @@ impl Strace {
                 self.recorder.found(&last, Uses::EXECUTED, process);
                 return;
             }
-            Action::Enter | Action::EnterOpen => self.thread(id).directory = last.as_path().into(),
+            Action::Enter | Action::EnterOpen => self.thread(id).directory = without_parents(&last),
             Action::Open | Action::OpenHow | Action::Create => {
                 if let Ok(descriptor) = i32::try_from(value) {
                     let thread = self.thread(id);
-                    Rc::make_mut(&mut thread.files).insert(descriptor, last.as_path().into());
+                    Rc::make_mut(&mut thread.files).insert(descriptor, without_parents(&last));
                 }
                 if is_of_process(&last) {
                     return;
