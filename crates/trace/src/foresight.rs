@@ -6,9 +6,17 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use crate::calls::Action;
 use crate::lookup::{Lookup, has, is_of_process};
 use crate::recording::RunRecorder;
+
+/// The flag of the kernel, which a C library of 64 bits does not have (`fcntl.h` of x86, and of arm64).
+const O_LARGEFILE: i32 = match cfg!(target_arch = "aarch64") {
+    true => 0o400_000,
+    false => 0o100_000,
+};
 
 /// What a call comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +66,42 @@ fn asked(call: &Lookup, path: &Path) -> Option<Foresight> {
         Action::List if found.is_dir() => return Some(Foresight::Succeeds),
         Action::Status => has(call.flags, libc::AT_SYMLINK_NOFOLLOW),
         Action::ReadLink if !found.is_symlink() => return Some(Foresight::Fails(libc::EINVAL)),
+        Action::Open if is_read(call.flags) => return is_readable(path, call.flags),
         // Other calls may fail for other reasons.
         _ => return None,
     };
     (is_link_itself || !found.is_symlink()).then_some(Foresight::Succeeds)
 }
 
+/// Whether a file is opened to read it, with no flag that has conditions of its own.
+fn is_read(flags: u64) -> bool {
+    let without = [
+        libc::O_CLOEXEC,
+        libc::O_DIRECTORY,
+        libc::O_NOCTTY,
+        libc::O_NONBLOCK,
+    ];
+    let without = without
+        .into_iter()
+        .fold(O_LARGEFILE, |all, flag| all | flag);
+    flags & !u64::from(without.cast_unsigned()) == 0
+}
+
+/// An open file or directory, should it have one that may be read. A thread that has too many files open
+/// does not get it, but reads it as soon as it can.
+fn is_readable(path: &Path, flags: u64) -> Option<Foresight> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    let access = || accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS);
+    // Opening anything else does more, or waits.
+    let is_plain = kind.is_file() && !has(flags, libc::O_DIRECTORY) || kind.is_dir();
+    (is_plain && access().is_ok()).then_some(Foresight::Succeeds)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use super::{Foresight, of};
+    use super::{CWD, Foresight, of};
     use crate::calls::Action;
     use crate::lookup::Lookup;
     use crate::recording::{RunRecorder, Uses};
@@ -87,6 +120,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         let (file, link, gone) = (place("file"), place("link"), place("gone"));
+        let (pipe, folder) = (place("pipe"), place("."));
+        let mode = rustix::fs::Mode::from_bits_retain(0o666);
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         std::fs::write(&file, "").unwrap();
         std::os::unix::fs::symlink("gone", &link).unwrap();
         let (succeeds, none) = (Some(Foresight::Succeeds), None);
@@ -107,8 +143,16 @@ mod tests {
             ),
             (Action::ReadLink, &file, 0, fails(libc::EINVAL)),
             (Action::ReadLink, &link, 0, none),
-            // Whether it may be opened or executed is another question.
-            (Action::Open, &file, 0, none),
+            (Action::Open, &file, libc::O_CLOEXEC, succeeds),
+            (Action::Open, &folder, 0, succeeds),
+            (Action::Open, &folder, libc::O_DIRECTORY, succeeds),
+            // Opening it may wait, or follow other rules.
+            (Action::Open, &pipe, 0, none),
+            (Action::Open, &link, 0, none),
+            (Action::Open, &file, libc::O_NOFOLLOW, none),
+            (Action::Open, &file, libc::O_NOATIME, none),
+            (Action::Open, &file, libc::O_DIRECTORY, none),
+            // What is asked for is in another argument.
             (Action::Test, &file, 0, none),
             (Action::Open, &gone, libc::O_CREAT | libc::O_WRONLY, none),
             (Action::Make, &gone, 0, none),
