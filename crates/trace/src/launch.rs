@@ -77,7 +77,12 @@ pub enum TraceError {
 
 /// What to change so that this user may trace.
 fn allow_ptrace() -> String {
-    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    allow_in_scope(&scope.unwrap_or_default())
+}
+
+/// The same; `scope` is the content of the setting of Yama, if the kernel has it.
+fn allow_in_scope(scope: &str) -> String {
     match scope.trim() {
         "2" | "3" => format!(
             "the sysctl kernel.yama.ptrace_scope is {}: set it to 1, or record elsewhere and use \
@@ -288,5 +293,27 @@ impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.is_over.store(true, Ordering::Release);
         self.1.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::allow_in_scope;
+
+    /// 0 and 1 let a process trace its children (`Documentation/admin-guide/LSM/Yama.rst` of Linux).
+    #[test]
+    fn the_setting_that_forbids_to_trace_is_named() {
+        for (scope, part) in [
+            ("2\n", "ptrace_scope is 2: set it to 1"),
+            ("3\n", "ptrace_scope is 3: set it to 1"),
+            ("1\n", "--cap-add SYS_PTRACE"),
+            ("", "--security-opt seccomp=unconfined"),
+        ] {
+            let said = allow_in_scope(scope);
+            assert!(
+                said.contains(part) && said.contains("--trace-log"),
+                "{said}"
+            );
+        }
     }
 }
