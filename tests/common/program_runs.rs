@@ -53,6 +53,8 @@ pub struct Run {
     pub why: String,
     /// Whether a traced run finds what it needs.
     pub trace: bool,
+    /// Whether it reads the symbols that `--strip` removes.
+    pub keeps_symbols: bool,
     pub same: Same,
     pub contains: String,
     /// Whether it is expected to exit with a status other than 0.

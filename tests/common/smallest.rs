@@ -1,4 +1,5 @@
-//! A smallest set of files with which a program still works, found by removal.
+//! A smallest set of files with which a program still works, found by removal; and the set of those that
+//! it reads.
 //!
 //! First, all files that a run does not read are removed at once; the others then by halves. A file
 //! that remains was needed when it was tried: without it the run failed.
@@ -24,6 +25,24 @@ struct Trial<'a> {
 
 /// Bytes of the files in an image that its program does not need.
 pub fn spare_bytes(stage: &Stage, image: &Path, here: &Output) -> u64 {
+    let (mut trial, read) = without_unread(stage, image, here);
+    trial.remove(&read);
+    trial.removed
+}
+
+/// Bytes of the files in an image that its program opens or executes; with these alone it works.
+pub fn read_bytes(stage: &Stage, image: &Path, here: &Output) -> u64 {
+    let (mut trial, read) = without_unread(stage, image, here);
+    assert!(trial.works(), "{}: what is read", stage.run.name);
+    read.iter().map(|(_, bytes)| bytes).sum()
+}
+
+/// A container without the files that its program does not read, and those that it reads.
+fn without_unread<'a>(
+    stage: &'a Stage,
+    image: &Path,
+    here: &'a Output,
+) -> (Trial<'a>, Vec<(PathBuf, u64)>) {
     let (folder, command) = stage.container(image);
     let mut trial = Trial {
         stage,
@@ -44,8 +63,7 @@ pub fn spare_bytes(stage: &Stage, image: &Path, here: &Output) -> u64 {
     let is_read = |path: &Path| fs::metadata(path).unwrap().atime() != 0;
     let (read, unread): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_read(path));
     trial.remove(&unread);
-    trial.remove(&read);
-    trial.removed
+    (trial, read)
 }
 
 impl Trial<'_> {

@@ -80,7 +80,7 @@ fn done(run: &Run) -> Result<Done, String> {
     let strip = [&run.flags()[..], &["--strip".to_owned()]].concat();
     let stripped = stage.pack(&strip, &other)?;
     // Stripped programs behave the same.
-    if runs_all() {
+    if runs_all() && !run.keeps_symbols {
         runs(&other, ", stripped")?;
     }
     let zstd = [&strip[..], &["--compress=zstd".to_owned()]].concat();

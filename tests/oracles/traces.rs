@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::common::{self, have, output, slimpack, succeed, temporary, text};
 use crate::lookups::PATH;
-use crate::{machine, program_runs, program_table};
+use crate::{machine, program_runs, program_table, smallest};
 use program_runs::{Run, Stage, TREES};
 
 /// The runs of the table, packed by a trace and without other options.
@@ -31,7 +31,7 @@ fn traced_programs_run_without_any_other_flag() {
     let threads = machine::on_two_threads(&runs, start, |run, (rows, bad)| {
         let failed = |_| Err(format!("{}: the run panicked", run.name));
         match std::panic::catch_unwind(|| traced(run)).unwrap_or_else(failed) {
-            Ok((plain, traced)) => rows.push((run.name.clone(), plain, traced)),
+            Ok(sizes) => rows.push((run.name.clone(), sizes)),
             Err(why) => bad.push(why),
         }
     });
@@ -53,32 +53,47 @@ fn traced_programs_run_without_any_other_flag() {
 }
 
 /// Writes the table of docs/src/traced-programs.md.
-fn write_table(mut rows: Vec<(String, u64, u64)>, file: &Path) {
-    rows.sort();
+fn write_table(mut rows: Vec<(String, Sizes)>, file: &Path) {
+    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    let all = rows.iter().fold(Sizes::default(), |all, (_, row)| Sizes {
+        plain: all.plain + row.plain,
+        traced: all.traced + row.traced,
+        read: all.read + row.read,
+    });
+    rows.push((format!("all {}", rows.len()), all));
     let thousands = program_table::thousands;
-    let mut text = String::from("| run | by static rules | added by the trace |\n|---|--:|--:|\n");
-    for (name, plain, traced) in &rows {
-        let added = thousands(traced.saturating_sub(*plain));
-        text += &format!("| {name} | {} | {added} |\n", thousands(*plain));
+    let mut text = String::from(
+        "| run | by static rules | added by the trace | smallest set |\n|---|--:|--:|--:|\n",
+    );
+    for (
+        name,
+        Sizes {
+            plain,
+            traced,
+            read,
+        },
+    ) in &rows
+    {
+        let [plain, added, read] = [*plain, traced.saturating_sub(*plain), *read].map(thousands);
+        text += &format!("| {name} | {plain} | {added} | {read} |\n");
     }
-    let sum = |of: fn(&(String, u64, u64)) -> u64| rows.iter().map(of).sum::<u64>();
-    let (plain, traced) = (sum(|row| row.1), sum(|row| row.2));
-    let added = thousands(traced.saturating_sub(plain));
-    text += &format!("| all {} | {} | {added} |\n", rows.len(), thousands(plain));
     fs::write(file, text).unwrap();
 }
 
-/// Packs a run by its trace, and runs it; returns the image sizes without and with the trace.
-fn traced(run: &Run) -> Result<(u64, u64), String> {
-    let folder = tempfile::tempdir().unwrap();
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    fs::set_permissions(folder.path(), permissions).unwrap();
-    let mut run = run.clone();
-    if let Some(found) = common::find(&run.program) {
-        run.program = found.to_str().unwrap().to_owned();
-    }
-    let stage = Stage::of(&run, &folder.path().join("dir"));
-    let image = folder.path().join("image.tar");
+/// Bytes of the files in the images of a run.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    /// Without the trace.
+    plain: u64,
+    /// With it.
+    traced: u64,
+    /// Of those that the run reads in the image; 0 unless the table is written.
+    read: u64,
+}
+
+/// The options that have a run traced.
+fn flags(stage: &Stage, log: &Path) -> Vec<String> {
+    let run = &stage.run;
     let words = serde_json::to_string(&stage.run.args).unwrap();
     let mut flags = vec![format!("--trace={words}"), "--quiet".to_owned()];
     if run.fails {
@@ -86,7 +101,6 @@ fn traced(run: &Run) -> Result<(u64, u64), String> {
     }
     if !run.user.is_empty() {
         // A traced program runs as the user who traces it.
-        let log = folder.path().join("log");
         let log = log.to_str().unwrap();
         let mut command = Command::new("setpriv");
         command.args([
@@ -112,6 +126,21 @@ fn traced(run: &Run) -> Result<(u64, u64), String> {
         succeed(&mut command);
         flags = vec![format!("--trace-log={log}")];
     }
+    flags
+}
+
+/// Packs a run by its trace, and runs it.
+fn traced(run: &Run) -> Result<Sizes, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(folder.path(), permissions).unwrap();
+    let mut run = run.clone();
+    if let Some(found) = common::find(&run.program) {
+        run.program = found.to_str().unwrap().to_owned();
+    }
+    let stage = Stage::of(&run, &folder.path().join("dir"));
+    let image = folder.path().join("image.tar");
+    let flags = flags(&stage, &folder.path().join("log"));
     let bytes = |plan: serde_json::Value| plan["bytes"].as_u64().unwrap();
     let plain = bytes(stage.pack(&[], &image)?);
     let traced = bytes(stage.pack(&flags, &image)?);
@@ -119,8 +148,16 @@ fn traced(run: &Run) -> Result<(u64, u64), String> {
     let here = stage.here();
     stage.set_up();
     let there = stage.there(&image);
+    let read = || match std::env::var_os("SLIMPACK_TEST_TABLE") {
+        Some(_) => smallest::read_bytes(&stage, &image, &here),
+        None => 0,
+    };
     match stage.is_same(&here, &there) {
-        true => Ok((plain, traced)),
+        true => Ok(Sizes {
+            plain,
+            traced,
+            read: read(),
+        }),
         false => Err(format!(
             "{}: here {}: {}\nin the image {}: {}",
             run.name,
