@@ -97,7 +97,7 @@ fn inspect(image: Image) {
     }
     if let Some(description) = &image.description {
         let _ = recorded(description);
-        let _ = Start::of(Some(description)).program(&view);
+        let _ = Start::of(&image).program(&view);
     }
     let _ = image.verification.finish();
 }
@@ -105,11 +105,11 @@ fn inspect(image: Image) {
 /// The page of `inspect --html`: no text of an image begins or ends an element.
 fn show(image: &Image, figures: &Figures) {
     let name = Path::new("image.tar");
-    let start = Start::of(image.description.as_ref());
+    let start = Start::of(image);
     let source = Source::of_image(name, image.view(), &start.working_dir);
     let environment = Environment::with_variables(&start.env);
     let mut graph = Graph::new(&source, &environment, &start.env);
-    for program in started(image.description.as_ref(), name, &source).unwrap_or_default() {
+    for program in started(image, name, &source).unwrap_or_default() {
         graph.add(&program, "entrypoint");
     }
     let mut page = Page::new("image.tar", "");
@@ -135,7 +135,7 @@ fn show(image: &Image, figures: &Figures) {
 /// What `lint --runtime` looks at, and its reports.
 fn check(image: Image) {
     let name = Path::new("image.tar");
-    let start = Start::of(image.description.as_ref());
+    let start = Start::of(&image);
     let source = Source::of_image(name, image.view(), &start.working_dir);
     let context = Context {
         survey: Survey::of_tree(&image.tree, &source.view),

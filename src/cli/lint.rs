@@ -290,16 +290,16 @@ impl Linter<'_> {
         image: Image,
         policy: &Policy,
     ) -> Result<(Findings, Vec<PathBuf>, Option<Remedies>), CliError> {
-        let start = Start::of(image.description.as_ref());
+        let start = Start::of(&image);
         let source = Source::of_image(path, image.view(), &start.working_dir);
-        let verification = image.verification;
         let runtime = self.args.runtime.then(|| Runtime {
-            programs: programs_started(path, image.description.as_ref(), &source),
+            programs: programs_started(path, &image, &source),
         });
         let context = Context {
             runtime,
             environment: environment(&source, start.env.iter().chain(&self.args.env)),
             ..context(
+                start,
                 image.description.as_ref(),
                 &image.tree,
                 &image.layers,
@@ -307,7 +307,7 @@ impl Linter<'_> {
             )
         };
         // The digests were computed in the meantime.
-        let findings = lint::lint(&context, policy, Some(verification))
+        let findings = lint::lint(&context, policy, Some(image.verification))
             .map_err(|error| CliError::image(path, error.into()))?;
         let remedies = match self.args.fix_hints {
             false => None,
@@ -342,8 +342,8 @@ fn with_file_beside(
 /// What `slimpack lint` finds in an image without options; digests are not checked.
 pub(super) fn findings(path: &Path, image: &Image, source: &Source) -> Result<Findings, CliError> {
     let policy = with_file_beside(Policy::default(), path, false)?;
-    let description = image.description.as_ref();
-    let context = context(description, &image.tree, &image.layers, source);
+    let (start, description) = (Start::of(image), image.description.as_ref());
+    let context = context(start, description, &image.tree, &image.layers, source);
     Ok(lint::lint(&context, &policy, None)?)
 }
 
@@ -366,12 +366,12 @@ fn environment<'v>(source: &Source, variables: impl Iterator<Item = &'v String>)
 
 /// An image as a target.
 fn context<'a>(
+    start: Start,
     description: Option<&Description>,
     tree: &'a Tree,
     layers: &'a [Layer],
     source: &'a Source,
 ) -> Context<'a> {
-    let start = Start::of(description);
     Context {
         survey: Survey::of_tree(tree, &source.view),
         scope: Scope::Root(tree),
@@ -389,7 +389,7 @@ fn context<'a>(
 
 /// The programs that an image starts, and the interpreters of those that are scripts; none if it
 /// does not specify a program.
-fn programs_started(name: &Path, image: Option<&Description>, source: &Source) -> Vec<PathBuf> {
+fn programs_started(name: &Path, image: &Image, source: &Source) -> Vec<PathBuf> {
     let mut programs = started(image, name, source).unwrap_or_default();
     let env = Start::of(image).env;
     for program in programs.clone() {

@@ -39,7 +39,7 @@ pub(super) fn add_image(
     image: &Image,
     figures: &Figures,
 ) -> Result<(), CliError> {
-    let start = Start::of(image.description.as_ref());
+    let start = Start::of(image);
     let source = Source::of_image(name, image.view(), &start.working_dir);
     let findings = lint::findings(name, image, &source)?;
     let environment = source.environment(&[], Environment::with_variables(&start.env));

@@ -124,7 +124,7 @@ fn write(target: &SbomTarget, inventory: &Inventory) -> Result<(), CliError> {
 
 fn inventory(path: &Path, image: &Image) -> Result<Inventory, CliError> {
     let description = image.description.as_ref();
-    let start = Start::of(description);
+    let start = Start::of(image);
     let source = Source::of_image(path, image.view(), &start.working_dir);
     let environment = source.environment(&[], Environment::with_variables(&start.env));
     let mut graph = Graph::new(&source, &environment, &start.env);

@@ -72,7 +72,7 @@ fn in_images(
     let mut status = 0;
     for number in 0..images.count() {
         let image = inspect::read_one(path, &mut images, number)?;
-        let start = Start::of(image.description.as_ref());
+        let start = Start::of(&image);
         let source = Source::of_image(path, image.view(), &start.working_dir);
         let started;
         let files = match files {

@@ -60,7 +60,7 @@ pub(super) fn run(args: &WhyArgs, common: &Common) -> Result<ExitCode, CliError>
 }
 
 fn answer(args: &WhyArgs, image: &Image) -> Result<Why, CliError> {
-    let start = Start::of(image.description.as_ref());
+    let start = Start::of(image);
     let source = Source::of_image(&args.image, image.view(), &start.working_dir);
     let environment = source.environment(&[], Environment::with_variables(&start.env));
     let mut graph = Graph::new(&source, &environment, &start.env);
@@ -95,7 +95,7 @@ pub(super) fn add_started(
     name: &Path,
     source: &Source,
 ) -> Result<(), PackError> {
-    for path in started(image.description.as_ref(), name, source)? {
+    for path in started(image, name, source)? {
         graph.add(&path, "entrypoint");
     }
     Ok(())

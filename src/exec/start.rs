@@ -1,6 +1,6 @@
 //! Which file an engine starts.
 //!
-//! In: an image's configuration. Out: a path in the image. Source: the OCI image specification
+//! In: an image's configuration, or an initrd. Out: a path in the image. Source: the OCI image specification
 //! (`config.md`), and runc, which searches commands like `execvp(3)`, in the image's root and
 //! working directory.
 
@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::command_path;
 use crate::image::Settings;
-use crate::image::read::Description;
+use crate::image::read::{Image, Kind};
 use crate::vfs::{NodeKind, View};
+
+/// What Linux starts in an initrd (`ramdisk_execute_command` in `init/main.c`).
+const INIT: &str = "/init";
 
 /// How an image is started.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +34,16 @@ pub struct Start {
 }
 
 impl Start {
-    /// Reads the configuration; without one, as in a bare root, nothing is started.
-    pub fn of(description: Option<&Description>) -> Self {
+    /// Reads the configuration; without one, as in a bare root, nothing is started, but for the
+    /// `/init` of an initrd.
+    pub fn of(image: &Image) -> Self {
+        let description = image.description.as_ref();
         let config = description.and_then(|description| description.config.config().as_ref());
         let Some(config) = config else {
+            let words: Vec<String> = init(image).into_iter().collect();
             return Self {
+                entrypoint: words.len(),
+                words,
                 working_dir: PathBuf::from("/"),
                 ..Self::default()
             };
@@ -108,4 +116,11 @@ impl Start {
             })
         })
     }
+}
+
+/// The program that Linux starts in an initrd. One without it is an addition to another, such as
+/// microcode, and starts nothing.
+fn init(image: &Image) -> Option<String> {
+    let is_there = || image.tree.node(INIT.as_bytes()).is_ok();
+    (image.kind == Kind::Cpio && is_there()).then(|| INIT.to_owned())
 }

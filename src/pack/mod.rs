@@ -36,9 +36,9 @@ use crate::image::{
 use crate::inputs::Inputs;
 use crate::needs::Hint;
 use crate::proof::MissedCall;
-use crate::rootfs::{Rootfs, RootfsVfs, SourcedRootfs};
+use crate::rootfs::{Content, Rootfs, RootfsVfs, SourcedRootfs};
 use crate::source::{Source, choose_root};
-use crate::vfs::View;
+use crate::vfs::{Capabilities, View};
 use accounts::Owners;
 use phases::Subjects;
 
@@ -145,6 +145,17 @@ impl Plan {
     /// Whether the tree has owners, setuid bits or capabilities that only root can set.
     pub fn has_rights(&self) -> bool {
         crate::image::has_rights(&self.tree())
+    }
+
+    /// The files that have capabilities in the image, with those.
+    pub fn capabilities(&self) -> Vec<(&Path, Capabilities)> {
+        let files = self.rootfs.nodes().filter_map(|(path, node)| {
+            let Content::File(file) = &node.content else {
+                return None;
+            };
+            Some((path, file.capabilities?))
+        });
+        files.collect()
     }
 
     /// Writes only the file tree, into an empty directory. `go_on` is called before each file; its

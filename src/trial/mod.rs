@@ -48,7 +48,7 @@ impl Startable {
     pub fn of_image(image: &Image) -> Self {
         Self {
             view: Arc::new(image.view()),
-            start: Start::of(image.description.as_ref()),
+            start: Start::of(image),
             times: Times::Tree(image.tree.clone()),
         }
     }

@@ -207,6 +207,57 @@ fn later_archives_are_unpacked_over_earlier_ones() {
     lint([&whole]).has_no_error();
 }
 
+#[test]
+fn an_initrd_starts_its_init() {
+    if !have(&["cpio"]) {
+        return;
+    }
+    let root = root();
+    let initrd = root.beside("initrd.img");
+    let packed = || {
+        cpio(&root.path, &initrd);
+        lint([&initrd])
+    };
+    packed().has_no_error();
+    let mut why = slimpack();
+    let said = succeed(why.arg("why").arg(&initrd).arg("/lib/libown.so"));
+    assert!(
+        said.contains("/init") && said.contains("entrypoint"),
+        "{said}"
+    );
+    let slim = root.beside("slim.tar");
+    let mut minimize = slimpack();
+    minimize.arg("--from").arg(&initrd).arg("-o").arg(&slim);
+    succeed(&mut minimize);
+    let paths = common::strings(&tree(&slim), "path");
+    for path in ["/init", "/usr/bin/app", "/usr/lib/libown.so"] {
+        assert!(paths.contains(&path.to_owned()), "{path}: {paths:?}");
+    }
+    assert!(!paths.contains(&"/etc/large".to_owned()), "{paths:?}");
+    assert_eq!(
+        common::image_config(&slim)["config"]["Entrypoint"][0],
+        "/init"
+    );
+    // Linux starts no file that it may not execute, and no script without its interpreter.
+    root.mode("init", 0o644);
+    assert_eq!(packed().only("SP302")["path"], "/init");
+    root.write("init", "#!/bin/gone\n");
+    root.mode("init", 0o755);
+    assert_eq!(packed().only("SP303")["severity"], "error");
+    root.remove("init");
+    root.link("init", "sbin/gone");
+    assert_eq!(packed().only("SP302")["subject"], "/init");
+    root.remove("init");
+    root.program("init", &["own"], &["-Llib", "-lown"]);
+    let shown = || slimpack().arg("tree").arg(&initrd).output().unwrap();
+    packed().has_no_error();
+    assert!(common::text(&shown()).contains("libown.so"));
+    // An addition to another initrd starts nothing, and a tar of the same root neither.
+    root.remove("init");
+    packed().has_no_error();
+    assert!(common::text(&shown()).contains("it has no entrypoint"));
+}
+
 /// The initrds that Debian's tools make for a kernel without modules. What they read of the kernel
 /// is mounted in a namespace of their own.
 fn debian(folder: &Path) -> Vec<(&'static str, PathBuf)> {
@@ -405,4 +456,33 @@ fn hard_links_of_a_packed_initrd_are_one_file_for_cpio() {
     assert_eq!(inodes[0], inodes[1]);
     assert_eq!(fs::read(&files[0]).unwrap().len(), 70_000);
     assert_eq!(fs::metadata(&files[0]).unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn capabilities_that_cpio_drops_are_reported() {
+    if !have(&["setcap", "getcap", "cpio"]) || !is_root() {
+        return;
+    }
+    let root = root();
+    let program = root.at("usr/bin/app");
+    succeed(Command::new("setcap").arg("cap_net_raw=ep").arg(&program));
+    let pack = |format: &str, more: &[&str], to: &Path| {
+        let mut command = slimpack();
+        command.arg(&program).arg("-L").arg(root.at("lib"));
+        command
+            .args(["--dest", "/init", "--format", format])
+            .args(more);
+        let packed = common::output(command.arg("-o").arg(to));
+        assert!(packed.status.success(), "{}", common::text(&packed));
+        String::from_utf8(packed.stderr).unwrap()
+    };
+    let initrd = root.beside("initrd.img");
+    let note = "note: cpio has no file capabilities, and drops those of /init cap_net_raw=ep;";
+    assert!(pack("cpio", &[], &initrd).contains(note));
+    let unpacked = temporary();
+    shell(unpacked.path(), "cpio -id --quiet < \"$1\"", &[&initrd]);
+    assert_eq!(shell(unpacked.path(), "getcap init", &[]), "");
+    assert!(!pack("cpio", &["--normalize"], &initrd).contains("note: cpio"));
+    let archive = root.beside("root.tar");
+    assert!(!pack("rootfs-tar", &[], &archive).contains("note: cpio"));
 }

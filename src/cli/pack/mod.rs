@@ -5,6 +5,7 @@ mod config;
 mod hints;
 mod keys;
 mod options;
+mod rights;
 mod runs;
 mod target;
 mod tests;

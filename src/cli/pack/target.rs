@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::bills::{self, Bills};
+use super::rights;
 use crate::cli::args::PackArgs;
 use crate::cli::error::CliError;
 use crate::cli::inspect;
@@ -144,6 +145,9 @@ impl OutputTarget {
                 self.write_path(path, depfile.as_deref(), plans, args, options)?
             }
         };
+        if self.style.format == Format::Cpio && self.output().is_some() {
+            rights::report_lost_in_cpio(&plans[0]);
+        }
         // After the image, so that a failed pack writes none.
         if let Some(folder) = &args.debug_file
             && !matches!(self.place, Place::Plan)
@@ -434,16 +438,7 @@ fn write_folder(
         return Err(CliError::Interrupted(signal));
     }
     result?;
-    if !rustix::process::geteuid().is_root() && plan.has_rights() {
-        crate::cli::say(|err| {
-            writeln!(
-                err,
-                "note: only root can set owners, setuid bits and capabilities: {} has none of \
-                 them; an archive (-o FILE, --format rootfs-tar) has",
-                path.display()
-            )
-        });
-    }
+    rights::report_lost_in_folder(plan, path);
     publish(depfile)?;
     if args.sync {
         folder.sync()?;

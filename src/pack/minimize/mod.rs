@@ -49,12 +49,12 @@ impl Plan {
         let view = image.view();
         let packages = Packages::read(&view);
         let before = Census::of_image(image, packages.as_ref());
-        let start = Start::of(image.description.as_ref());
+        let start = Start::of(image);
         let source = Source::of_image(name, view, &start.working_dir);
         if let Some(user) = &options.configured.user {
             Owners::new(&source, options).owner(user)?;
         }
-        let mut inherited = inherit(options, name, image.description.as_ref(), &source)?;
+        let mut inherited = inherit(options, name, image, &source)?;
         inherited.kept = kept(options, &inherited.configured, image, &source);
         let mut plan = Self::in_source(&inherited, source)?;
         plan.unserved.extend(rights_by_name(&plan.rootfs, image));
@@ -86,18 +86,12 @@ fn rights_by_name(rootfs: &Rootfs, image: &Image) -> Option<String> {
 ///
 /// # Errors
 /// When it starts none, or does not contain the one that it starts.
-pub fn started(
-    image: Option<&Description>,
-    name: &Path,
-    source: &Source,
-) -> Result<Vec<PathBuf>, PackError> {
-    let config = image.and_then(|image| image.config.config().as_ref());
-    let words = |words: Option<&Vec<String>>| words.cloned().unwrap_or_default();
-    let entrypoint = words(config.and_then(|config| config.entrypoint().as_ref()));
-    let cmd = words(config.and_then(|config| config.cmd().as_ref()));
-    let healthcheck = image.and_then(|image| image.healthcheck.as_deref());
+pub fn started(image: &Image, name: &Path, source: &Source) -> Result<Vec<PathBuf>, PackError> {
     let start = Start::of(image);
-    all_programs(&start, source, &entrypoint, &cmd, healthcheck, name)
+    let (entrypoint, cmd) = start.words.split_at(start.entrypoint);
+    let description = image.description.as_ref();
+    let healthcheck = description.and_then(|image| image.healthcheck.as_deref());
+    all_programs(&start, source, entrypoint, cmd, healthcheck, name)
 }
 
 fn all_programs(
@@ -120,17 +114,18 @@ fn all_programs(
 fn inherit(
     options: &Options,
     name: &Path,
-    image: Option<&Description>,
+    image: &Image,
     source: &Source,
 ) -> Result<Options, PackError> {
     let nothing = Config::default();
-    let config = image.and_then(|image| image.config.config().as_ref());
+    let description = image.description.as_ref();
+    let config = description.and_then(|image| image.config.config().as_ref());
     let config = config.unwrap_or(&nothing);
     let mut inherited = options.clone();
     inherited.inherits_user = options.configured.user.is_none();
-    inherited.configured = configured(&options.configured, config, image);
+    inherited.configured = configured(&options.configured, config, description);
     if inherited.tags.is_empty() {
-        inherited.tags.extend(image.and_then(slim_tag));
+        inherited.tags.extend(description.and_then(slim_tag));
     }
     let start = Start {
         env: inherited.configured.env.clone(),
@@ -146,17 +141,13 @@ fn inherit(
             .collect();
         return Ok(inherited);
     }
+    let started = Start::of(image);
+    let of_image = started.words.split_at(started.entrypoint);
     // As with docker run --entrypoint, a new entrypoint does not get the old arguments.
     let (entrypoint, cmd) = match (&options.entrypoint, options.configured.cmd.is_empty()) {
         (Some(entrypoint), _) => (entrypoint.clone(), options.configured.cmd.clone()),
-        (None, false) => (
-            config.entrypoint().clone().unwrap_or_default(),
-            options.configured.cmd.clone(),
-        ),
-        (None, true) => (
-            config.entrypoint().clone().unwrap_or_default(),
-            config.cmd().clone().unwrap_or_default(),
-        ),
+        (None, false) => (of_image.0.to_vec(), options.configured.cmd.clone()),
+        (None, true) => (of_image.0.to_vec(), of_image.1.to_vec()),
     };
     let healthcheck = inherited.configured.healthcheck.as_ref();
     inherited.programs = all_programs(&start, source, &entrypoint, &cmd, healthcheck, name)?;

@@ -165,6 +165,8 @@ enum ImageSource {
 
 /// An image that was read.
 pub struct Image {
+    /// The format that it was read from.
+    pub kind: Kind,
     /// The contents of its documents; `None` for a bare root.
     pub description: Option<Description>,
     /// The effective tree.
@@ -332,6 +334,7 @@ impl Images {
         if let (Some(layer), false) = (self.only_layer, self.is_described()) {
             return Err(documents::no_such_layer(layer, 0));
         }
+        let kind = self.kind;
         match &mut self.source {
             ImageSource::Described(parts, images) => {
                 let description = match self.only_layer {
@@ -343,11 +346,12 @@ impl Images {
                 let mut shared =
                     Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
                 shared.budget = self.shared.budget.clone();
-                read_image(parts, description, &shared, &self.shared, &mut self.reused)
+                let reused = &mut self.reused;
+                read_image(kind, parts, description, &shared, &self.shared, reused)
             }
             ImageSource::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
-                Ok(bare(tree))
+                Ok(bare(kind, tree))
             }
             ImageSource::Root(layers) => {
                 let limits = &self.shared.limits;
@@ -360,14 +364,15 @@ impl Images {
                         return Err(too_many(limits));
                     }
                 }
-                Ok(bare(tree))
+                Ok(bare(kind, tree))
             }
         }
     }
 }
 
-fn bare(tree: Tree) -> Image {
+fn bare(kind: Kind, tree: Tree) -> Image {
     Image {
+        kind,
         description: None,
         tree: Arc::new(tree),
         layers: Vec::new(),
@@ -392,6 +397,7 @@ fn too_many(limits: &Limits) -> ReadError {
 }
 
 fn read_image(
+    kind: Kind,
     parts: &Parts,
     description: &Description,
     shared: &Shared,
@@ -453,6 +459,7 @@ fn read_image(
     }
     let tasks = tasks.into_values().collect();
     Ok(Image {
+        kind,
         description: Some(description.clone()),
         tree: Arc::new(tree),
         layers,
