@@ -467,3 +467,41 @@ pub fn strings(values: &serde_json::Value, field: &str) -> Vec<String> {
         .map(|value| value[field].as_str().unwrap().to_owned())
         .collect()
 }
+
+/// The texts of a list.
+pub fn strings_of(list: &serde_json::Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts
+        .filter_map(|text| text.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// A file of the repository.
+pub fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Copies what a release is built from.
+pub fn copy_source(to: &Path) {
+    fs::create_dir(to).unwrap();
+    let mut copy = Command::new("cp");
+    for name in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "askama.toml",
+        "build.rs",
+        "release.sh",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "src",
+        "crates",
+        "fuzz",
+        "xtask",
+        "tests",
+    ] {
+        copy.arg("-r").arg(source(name));
+    }
+    succeed(copy.arg(to));
+}

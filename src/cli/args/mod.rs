@@ -161,7 +161,8 @@ Examples:
   slimpack app -o app.tar --depfile  for a Makefile; see slimpack help make
   slimpack --config slimpack.toml    pack every image in a file; see slimpack help config
 
-More: slimpack help TOPIC, where TOPIC is make, slimpack.mk, ninja, cmake, docker or config.
+More: slimpack help TOPIC, where TOPIC is make, ninja, cmake, docker or config, or
+slimpack.mk, slimpack.cmake or slimpack.bzl, which are files for builds.
 SLIMPACK_LOG=debug logs the search for libraries, like LD_DEBUG=libs.
 
 To pack a program named like a command, write ./NAME. Exit status: 0 success, 1 a library is

@@ -12,7 +12,7 @@ use super::error::CliError;
 use crate::suggest::{self, did_you_mean};
 
 /// Help topics: name, one-line description, text.
-const TOPICS: [(&str, &str, &str); 6] = [
+const TOPICS: [(&str, &str, &str); 8] = [
     ("make", "images in a Makefile", include_str!("make.txt")),
     (
         "slimpack.mk",
@@ -24,6 +24,16 @@ const TOPICS: [(&str, &str, &str); 6] = [
         "cmake",
         "images in CMakeLists.txt",
         include_str!("cmake.txt"),
+    ),
+    (
+        "slimpack.cmake",
+        "the file to include in CMakeLists.txt",
+        include_str!("slimpack.cmake"),
+    ),
+    (
+        "slimpack.bzl",
+        "the rule to load in Bazel",
+        include_str!("slimpack.bzl"),
     ),
     (
         "docker",
