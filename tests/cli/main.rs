@@ -24,6 +24,8 @@ mod layers;
 mod packing;
 #[path = "../common/recipes.rs"]
 mod recipes;
+#[path = "../common/releases.rs"]
+mod releases;
 #[path = "../common/root_images.rs"]
 mod root_images;
 #[path = "../common/roots.rs"]
@@ -39,6 +41,7 @@ mod additions;
 mod bad_input;
 mod build_systems;
 mod cargo;
+mod ci_systems;
 mod cli;
 mod cmake;
 mod columns;
