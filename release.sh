@@ -6,7 +6,7 @@
 #
 # Targets are x86_64-unknown-linux-gnu and aarch64-unknown-linux-gnu, both by default; each needs its Rust target, and
 # on another architecture its C compiler (gcc-aarch64-linux-gnu). --deb needs cargo-deb.
-# --no-default-features builds slimpack alone and without registries, which is half the size.
+# --no-default-features builds slimpack alone and without registries, which is a fifth smaller.
 set -eu
 cd "$(dirname "$0")"
 
@@ -31,7 +31,7 @@ files=target/release-files
 pages=target/release-pages
 unset CARGO_TARGET_DIR
 # The time of everything in an archive.
-: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}"
 export SOURCE_DATE_EPOCH
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="${CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER:-aarch64-linux-gnu-gcc}"
 rm -rf "$files" "$pages"

@@ -15,24 +15,7 @@ use recipes::{path_with_slimpack, readme_block};
 /// Builds a copy of the sources in `folder` by the first line of the recipe, and packs it by the
 /// second.
 fn build(folder: &Path, recipe: &str) -> PathBuf {
-    fs::create_dir(folder).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut copy = Command::new("cp");
-    for name in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "askama.toml",
-        "build.rs",
-        "README.md",
-        "src",
-        "crates",
-        "fuzz",
-        "xtask",
-        "tests",
-    ] {
-        copy.arg("-r").arg(source.join(name));
-    }
-    succeed(copy.arg(folder));
+    common::copy_source(folder);
     for line in recipe.lines().filter_map(|line| line.strip_prefix("$ ")) {
         let mut shell = Command::new("sh");
         shell
@@ -50,7 +33,7 @@ fn a_static_release_is_small_and_the_same_everywhere_and_packs_itself() {
         return;
     }
     let folder = temporary();
-    let recipe = readme_block("console build", "crt-static");
+    let recipe = readme_block("console build", "./release.sh");
     let first = build(&folder.path().join("one"), &recipe);
     let second = build(&folder.path().join("another-folder"), &recipe);
     let bytes = fs::read(&first).unwrap();

@@ -84,6 +84,7 @@ mod needs_signs;
 mod page;
 mod page_access;
 mod page_diff;
+mod release;
 mod silent;
 mod tested;
 mod tidy;
