@@ -123,7 +123,7 @@ const SHORT: [&str; 17] = [
 const LANGUAGES: [&str; 7] = ["ar", "as", "id", "ln", "ps", "su", "vi"];
 /// Maximum number of single words that count as commands: more of them are a table or a vocabulary,
 /// such as the file types of an editor, and not what the program starts.
-const MAX_BARE: usize = 16;
+const MAX_BARE: usize = 18;
 /// Maximum number of names that a sign lists.
 const TOLD: usize = 6;
 /// Largest script that is searched for commands, in bytes.
