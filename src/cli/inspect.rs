@@ -14,7 +14,9 @@ use super::{page, registry};
 use crate::engine::{self, Engine};
 use crate::exec::{TELLING, describe};
 use crate::image::LayerError;
-use crate::image::read::{self, Head, Image, Images, Interest, ReadError, ReadOptions, Tree};
+use crate::image::read::{
+    self, Head, Image, Images, Interest, LayerCache, ReadError, ReadOptions, Tree,
+};
 use crate::inspect::Figures;
 use crate::output::Scratch;
 use crate::page::Page;
@@ -103,6 +105,16 @@ pub(super) fn open(
     args: &ImageArgs,
     interest: Interest,
 ) -> Result<OpenedImages, CliError> {
+    open_cached(path, args, interest, None)
+}
+
+/// The same; layers of an image in a registry are taken from the cache, or kept there.
+pub(super) fn open_cached(
+    path: &Path,
+    args: &ImageArgs,
+    interest: Interest,
+    cache: Option<&LayerCache>,
+) -> Result<OpenedImages, CliError> {
     let location = ImageLocation::of(path);
     let options = ReadOptions {
         limits: limits(args),
@@ -113,8 +125,8 @@ pub(super) fn open(
     };
     let fail = |error| CliError::image(path, error);
     if let Some(name) = registry::name(path) {
-        let folder = registry::pull(name, args)?;
-        let images = read::open(folder.path(), &options).map_err(fail)?;
+        let (folder, held) = registry::pull(name, args, cache, &options)?;
+        let images = read::open_held(folder.path(), &options, held).map_err(fail)?;
         return Ok(OpenedImages {
             images,
             _folder: Some(folder),

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use super::args::{Common, LintArgs, LintFormat};
+use super::args::{Common, ImageArgs, LintArgs, LintFormat};
 use super::baseline::Baselines;
 use super::error::CliError;
 use super::inspect;
 use super::location::ImageLocation;
+use super::many::{self, Layers};
 use super::progress::Progress;
 use crate::binding::Binder;
 use crate::config::Config;
@@ -50,27 +51,37 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
+    let targets = many::targets(&args.targets, &args.many)?;
     let linter = Linter {
         args,
+        reading: args.reading.clone(),
         current_dir: env::current_dir().map_err(CliError::CurrentDir)?,
         policy: policy(args)?,
+        layers: Layers::open(&targets, &args.many)?,
     };
     let mut baselines = Baselines::open(args)?;
     let (mut linted, mut status) = (Vec::new(), 0);
-    for target in &args.targets {
-        let before = linted.len();
-        let progress = Progress::reading(target, "checking", common.quiet);
-        let checked = linter.target(target, &mut linted);
-        drop(progress);
-        for target in &mut linted[before..] {
+    let mut note = |checked: Checked| {
+        let (mut found, result) = checked;
+        for target in &mut found {
             let counts = baselines.apply(target);
             status = status.max(u8::from(counts && target.fails()));
         }
+        linted.extend(found);
         // The other targets are still checked.
-        if let Err(error) = checked {
+        if let Err(error) = result {
             error.report();
             status = 2;
         }
+    };
+    let jobs = args.many.jobs.get().min(targets.len());
+    match jobs {
+        0 | 1 => targets
+            .iter()
+            .for_each(|target| note(linter.alone(target, common.quiet))),
+        _ => linter
+            .in_parallel(&targets, jobs, common.quiet)
+            .for_each(note),
     }
     // Nothing is known about what could not be checked.
     if status != 2 {
@@ -144,18 +155,62 @@ fn add_file(policy: &mut Policy, path: &Path, fail_on_is_set: bool) -> Result<()
 
 struct Linter<'a> {
     args: &'a LintArgs,
+    /// How images are read: a job that is one of several has its share of the limits.
+    reading: ImageArgs,
     current_dir: PathBuf,
     policy: Policy,
+    layers: Option<Layers>,
 }
 
+/// What was found in a target, and why not all of it was checked.
+type Checked = (Vec<Linted>, Result<(), CliError>);
+
 impl Linter<'_> {
+    /// Checks one target while no other is checked.
+    fn alone(&self, target: &Path, quiet: bool) -> Checked {
+        let _progress = Progress::reading(target, "checking", quiet);
+        self.checked(target, &self.reading)
+    }
+
+    fn checked(&self, target: &Path, reading: &ImageArgs) -> Checked {
+        let mut linted = Vec::new();
+        let result = self.target(target, reading, &mut linted);
+        (linted, result)
+    }
+
+    /// Checks several targets at a time. One for which its share of the limits is too little is checked
+    /// again on its own: whatever the number of jobs, the result is the same.
+    fn in_parallel<'t>(
+        &'t self,
+        targets: &'t [PathBuf],
+        jobs: usize,
+        quiet: bool,
+    ) -> impl Iterator<Item = Checked> + 't {
+        let (jobs, limits) = many::shares(jobs, &inspect::limits(&self.reading));
+        let mut reading = self.reading.clone();
+        reading.limits.extend(limits);
+        let checked = many::in_parallel(targets, jobs, quiet, |target| {
+            self.checked(target, &reading)
+        });
+        let all = targets.iter().zip(checked);
+        all.map(move |(target, checked)| match checked.1 {
+            Err(CliError::Image { .. } | CliError::Unread { .. }) => self.alone(target, quiet),
+            _ => checked,
+        })
+    }
+
     /// Checks one target.
-    fn target(&self, path: &Path, linted: &mut Vec<Linted>) -> Result<(), CliError> {
+    fn target(
+        &self,
+        path: &Path,
+        reading: &ImageArgs,
+        linted: &mut Vec<Linted>,
+    ) -> Result<(), CliError> {
         let policy = self.policy_for(path)?;
         if begins_as_elf(path) {
             linted.push(self.files(path, "elf", &[path.to_path_buf()], &policy)?);
         } else {
-            self.images(path, &policy, linted)?;
+            self.images(path, reading, &policy, linted)?;
         }
         Ok(())
     }
@@ -220,6 +275,7 @@ impl Linter<'_> {
     fn images(
         &self,
         path: &Path,
+        reading: &ImageArgs,
         policy: &Policy,
         linted: &mut Vec<Linted>,
     ) -> Result<(), CliError> {
@@ -228,7 +284,8 @@ impl Linter<'_> {
             true => Interest::Contents,
             false => Interest::Symbols,
         };
-        let mut images = match inspect::open(path, &self.args.reading, interest) {
+        let cache = self.layers.as_ref().map(|layers| &layers.cache);
+        let mut images = match inspect::open_cached(path, reading, interest, cache) {
             Ok(images) => images,
             // A document does not match its descriptor: nothing else can be checked.
             Err(CliError::Image {
@@ -263,11 +320,10 @@ impl Linter<'_> {
                 all_read(path, &unread)?;
                 continue;
             }
-            let platform = image.description.as_ref().map(|image| &image.platform);
-            let name = match platform.filter(|_| count > 1) {
-                Some(platform) => format!("{} ({platform})", path.display()),
-                None => path.display().to_string(),
-            };
+            let name = images.label(number).map_or_else(
+                || path.display().to_string(),
+                |label| format!("{}{label}", path.display()),
+            );
             let (findings, files, remedies) = self.image(path, image, policy)?;
             unread.extend(files);
             linted.push(Linted {

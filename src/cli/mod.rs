@@ -15,6 +15,7 @@ mod help;
 mod inspect;
 mod lint;
 mod location;
+mod many;
 mod needs;
 mod pack;
 mod page;

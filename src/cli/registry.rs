@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::args::ImageArgs;
 use super::error::CliError;
+use crate::image::read::{HeldLayers, LayerCache, ReadOptions};
 use crate::output::Scratch;
 #[cfg(feature = "registry")]
 use crate::output::{Interrupts, watch};
@@ -63,9 +64,14 @@ pub(super) fn push(
     Ok(said)
 }
 
-/// Pulls an image into a layout.
+/// Pulls an image into a layout, without the layers that are returned: those that the cache has.
 #[cfg(feature = "registry")]
-pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Scratch, CliError> {
+pub(super) fn pull(
+    name: &str,
+    args: &ImageArgs,
+    cache: Option<&LayerCache>,
+    options: &ReadOptions,
+) -> Result<(Scratch, HeldLayers), CliError> {
     use crate::registry::Registry;
     let fail = |error| CliError::registry("pull", name, error);
     let folder = Scratch::new().map_err(|error| fail(error.into()))?;
@@ -74,10 +80,11 @@ pub(super) fn pull(name: &str, args: &ImageArgs) -> Result<Scratch, CliError> {
     let interrupts = Interrupts::hold();
     let interrupted = || interrupts.received();
     let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
-    registry
-        .pull(folder.path(), args.platform.as_deref())
+    let known = cache.map(|cache| crate::registry::Known { cache, options });
+    let held = registry
+        .pull_new(folder.path(), args.platform.as_deref(), known)
         .map_err(fail)?;
-    Ok(folder)
+    Ok((folder, held))
 }
 
 /// There is no document to attach where nothing can be pushed.
@@ -104,7 +111,12 @@ pub(super) fn push(
 
 /// Always fails, like `push`.
 #[cfg(not(feature = "registry"))]
-pub(super) fn pull(_: &str, _: &ImageArgs) -> Result<Scratch, CliError> {
+pub(super) fn pull(
+    _: &str,
+    _: &ImageArgs,
+    _: Option<&LayerCache>,
+    _: &ReadOptions,
+) -> Result<(Scratch, HeldLayers), CliError> {
     Err(CliError::Usage(format!(
         "cannot pull: {NONE}; use skopeo copy"
     )))

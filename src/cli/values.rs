@@ -419,9 +419,44 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         .map_err(|_| "write a number of bytes, such as 500000, 10MB or 2MiB".into())
 }
 
+/// A part of a list, as evenly as it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shard {
+    /// The number of this part; the first is 0.
+    pub index: usize,
+    /// The number of parts.
+    pub count: usize,
+}
+
+/// `I/N`.
+pub(super) fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/');
+    let numbers = parts.and_then(|(part, count)| {
+        let numbers: (usize, usize) = (part.parse().ok()?, count.parse().ok()?);
+        (1..=numbers.1).contains(&numbers.0).then_some(numbers)
+    });
+    match numbers {
+        Some((part, count)) => Ok(Shard {
+            index: part - 1,
+            count,
+        }),
+        None => Err("write I/N with 1 ≤ I ≤ N, such as 2/5".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_is_one_of_as_many_as_there_are() {
+        let of = |index, count| Ok(Shard { index, count });
+        assert_eq!(shard("1/1"), of(0, 1));
+        assert_eq!(shard("5/5"), of(4, 5));
+        for text in ["0/5", "6/5", "0/0", "1", "1/", "/2", "-1/2", "a/b", "1/2/3"] {
+            assert!(shard(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn words_are_exec_form_or_split_as_a_shell_does() {

@@ -13,7 +13,8 @@ pub(super) use runs::{RunArgs, TraceArgs};
 pub(super) use typed::{Typed, is_of_a_run, is_repeatable, may_lack_value, takes_booleans};
 pub(super) use verbs::{
     CatArgs, CompletionsArgs, DiffArgs, ExtractArgs, HelpArgs, ImageArgs, InspectArgs, LintArgs,
-    LintFormat, ManArgs, NeedsArgs, SbomArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs, WhyArgs,
+    LintFormat, ManArgs, ManyArgs, NeedsArgs, SbomArgs, SizeArgs, SourceArgs, StripArgs, TreeArgs,
+    WhyArgs,
 };
 
 use std::ffi::{OsStr, OsString};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::values;
+use crate::cli::values::{self, Shard};
 use crate::lint::FailOn;
 use crate::sbom::SbomTarget;
 use crate::source::Root;
@@ -51,9 +51,32 @@ pub(in crate::cli) enum LintFormat {
     Junit,
 }
 
+/// How many images are checked in one run, or in several.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ManyArgs {
+    /// Check N targets at a time, which share the limits on memory
+    ///
+    /// The output is the same for any N.
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+    /// Keep what is read of layers in registries in DIR, for later runs, which do not fetch them again
+    ///
+    /// Several processes may use one DIR. Without it, layers are kept for the run if it has several
+    /// targets.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Remove what was not used for the longest time from the cache when it exceeds SIZE, such as 500MB
+    #[arg(long, value_name = "SIZE", value_parser = values::bytes, default_value = "2GB")]
+    pub cache_size: u64,
+    /// Check only part I of N parts of the list, which have the same length
+    #[arg(long, value_name = "I/N", value_parser = values::shard)]
+    pub shard: Option<Shard>,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LintArgs {
-    /// ELF files, directories, or any images that inspect reads; - for standard input
+    /// ELF files, directories, or any images that inspect reads; - for standard input, @FILE for
+    /// those that FILE lists, one per line
     #[arg(value_name = "TARGET", required_unless_present_any = ["explain", "list_rules"])]
     pub targets: Vec<PathBuf>,
     /// Output format
@@ -89,6 +112,8 @@ pub(in crate::cli) struct LintArgs {
     /// Write this file if no target fails; clean targets are then not reported
     #[arg(long, value_name = "FILE")]
     pub stamp: Option<PathBuf>,
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// Explain a rule: what it means, why it matters, how to fix it
     #[arg(long, value_name = "RULE", conflicts_with = "targets")]
     pub explain: Option<String>,

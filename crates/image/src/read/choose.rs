@@ -105,12 +105,32 @@ fn has_one_per_platform(images: &[Description]) -> bool {
     })
 }
 
+/// What tells an image from the others: its platform, with its name if others have the same platform.
+pub(super) fn label(images: &[Description], number: usize) -> Option<String> {
+    if images.len() < 2 {
+        return None;
+    }
+    let image = &images[number];
+    let same = images
+        .iter()
+        .filter(|other| other.platform == image.platform);
+    let name = match same.count() {
+        1 => String::new(),
+        _ => format!("#{}", called_by(image)),
+    };
+    Some(format!("{name} ({})", image.platform))
+}
+
+fn called_by(image: &Description) -> &String {
+    let name = image.tags.first().or(image.digest.as_ref());
+    name.unwrap_or(&image.id)
+}
+
 /// What each image can be asked for by.
 pub(super) fn called(images: &[Description]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for image in images {
-        let name = image.tags.first().or(image.digest.as_ref());
-        let name = name.unwrap_or(&image.id);
+        let name = called_by(image);
         if !names.contains(name) {
             names.push(name.clone());
         }

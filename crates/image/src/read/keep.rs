@@ -5,7 +5,7 @@
 //! them once here, and what it reads is kept.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::compression::Exceeded;
@@ -89,10 +89,10 @@ pub(super) struct Kept {
 
 /// A part of a file, and where its bytes are among those that are kept.
 #[derive(Clone, Copy)]
-struct KeptPart {
-    offset: u64,
-    length: u64,
-    at: u64,
+pub(super) struct KeptPart {
+    pub offset: u64,
+    pub length: u64,
+    pub at: u64,
 }
 
 impl Kept {
@@ -117,6 +117,32 @@ impl Kept {
             parts,
             data: Slice::whole(Arc::new(data)),
         }
+    }
+
+    /// All of a file that can be read again.
+    pub fn whole(file: Slice) -> Self {
+        let length = file.size();
+        let part = KeptPart {
+            offset: 0,
+            length,
+            at: 0,
+        };
+        Self::stored(length, vec![part], file)
+    }
+
+    /// Parts of a file of this size, ordered by offset, whose bytes are one after the other in `data`.
+    pub fn stored(size: u64, parts: Vec<KeptPart>, data: Slice) -> Self {
+        Self { size, parts, data }
+    }
+
+    /// The parts, ordered by offset.
+    pub fn parts(&self) -> &[KeptPart] {
+        &self.parts
+    }
+
+    /// The bytes of all parts, one after the other.
+    pub fn data(&self) -> &Slice {
+        &self.data
     }
 
     /// What `interest` will read of the ELF file `file`; all of any other file.
@@ -229,6 +255,7 @@ impl ReadAt for Recorder<'_> {
 pub(super) struct Room {
     left: AtomicU64,
     limit: u64,
+    has_refused: AtomicBool,
 }
 
 impl Room {
@@ -236,6 +263,7 @@ impl Room {
         Self {
             left: AtomicU64::new(limit),
             limit,
+            has_refused: AtomicBool::new(false),
         }
     }
 
@@ -256,7 +284,16 @@ impl Room {
 
     /// Whether the budget admits a file of this size, in bytes.
     pub fn admits(&self, size: u64) -> bool {
-        size <= self.limit
+        let admits = size <= self.limit;
+        if !admits {
+            self.has_refused.store(true, Ordering::Relaxed);
+        }
+        admits
+    }
+
+    /// Whether a file was too large, so that less is kept than another budget would keep.
+    pub fn has_refused(&self) -> bool {
+        self.has_refused.load(Ordering::Relaxed)
     }
 }
 

@@ -130,6 +130,33 @@ pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, 
     }
 }
 
+/// Reads a layer with this digest as if it came from a stream: nothing of its file is needed afterwards.
+pub(super) fn index_once(
+    blob: &Slice,
+    sha256: &str,
+    shared: &Shared,
+) -> Result<IndexedLayer, TarError> {
+    let start = blob.prefix(0, CompressionFormat::MAGIC as u64)?;
+    let mut layer = match CompressionFormat::of(&start) {
+        CompressionFormat::None => {
+            let whole = Sequential::new(blob.clone());
+            let (entries, unpacked) = index_hashed(whole, blob.size(), shared)?;
+            IndexedLayer {
+                entries,
+                compression: CompressionFormat::None,
+                packed: None,
+                unpacked: Some(unpacked),
+            }
+        }
+        _ => index_file(blob, shared)?,
+    };
+    layer.packed = Some(Blob {
+        sha256: sha256.to_owned(),
+        size: blob.size(),
+    });
+    Ok(layer)
+}
+
 /// Reads a layer from a stream; everything is hashed on the way. `size` in bytes is a hint.
 pub(super) fn index_passing(
     start: &[u8],

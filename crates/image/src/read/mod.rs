@@ -6,6 +6,7 @@
 //! are bounded by [`Limits`].
 
 mod anomaly;
+mod cache;
 mod choose;
 mod compression;
 mod cpio;
@@ -13,6 +14,7 @@ mod documents;
 mod duplicates;
 mod error;
 mod extensions;
+mod facts;
 mod folder;
 mod input;
 mod keep;
@@ -30,6 +32,7 @@ mod vfs;
 mod waste;
 
 pub use anomaly::{Anomalies, Anomaly, AnomalyKind};
+pub use cache::{CachedLayer, HeldLayers, LayerCache};
 pub use compression::{Budget, CompressionFormat};
 pub use documents::{Description, ImagePlatform};
 pub use duplicates::Duplicate;
@@ -112,6 +115,8 @@ pub struct Images {
     shared: Shared,
     reused: Reused,
     only_layer: Option<usize>,
+    /// Layers that are not among the parts.
+    held: HeldLayers,
 }
 
 /// Layers that several of the images have: each is read once.
@@ -216,6 +221,21 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Images, ReadError> {
     describe(opened, shared, options)
 }
 
+/// The same for a layout without the layers in `held`.
+///
+/// # Errors
+/// When it is not an image that can be read.
+pub fn open_held(
+    path: &Path,
+    options: &ReadOptions,
+    held: HeldLayers,
+) -> Result<Images, ReadError> {
+    Ok(Images {
+        held,
+        ..open(path, options)?
+    })
+}
+
 /// Opens an archive that comes through a pipe, and reads its documents.
 ///
 /// # Errors
@@ -258,6 +278,7 @@ fn describe(opened: Opened, shared: Shared, options: &ReadOptions) -> Result<Ima
         shared,
         reused,
         only_layer: None,
+        held: HeldLayers::default(),
     })
 }
 
@@ -279,6 +300,18 @@ impl Images {
         match &self.source {
             ImageSource::Described(_, images) => choose::called(images),
             ImageSource::Root(_) | ImageSource::Folder(_) => Vec::new(),
+        }
+    }
+
+    /// What to write after the name of the input to tell this image from the others in it, such as
+    /// ` (linux/arm64)` or `#app:2 (linux/amd64)`; `None` if there are no others.
+    ///
+    /// # Panics
+    /// When there is no image of that number.
+    pub fn label(&self, number: usize) -> Option<String> {
+        match &self.source {
+            ImageSource::Described(_, images) => choose::label(images, number),
+            ImageSource::Root(_) | ImageSource::Folder(_) => None,
         }
     }
 
@@ -347,7 +380,8 @@ impl Images {
                     Shared::new(self.shared.limits, self.shared.interest, self.shared.probe);
                 shared.budget = self.shared.budget.clone();
                 let reused = &mut self.reused;
-                read_image(kind, parts, description, &shared, &self.shared, reused)
+                let held = &self.held;
+                read_image(kind, parts, held, description, &shared, &self.shared, reused)
             }
             ImageSource::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
@@ -399,6 +433,7 @@ fn too_many(limits: &Limits) -> ReadError {
 fn read_image(
     kind: Kind,
     parts: &Parts,
+    held: &HeldLayers,
     description: &Description,
     shared: &Shared,
     run: &Shared,
@@ -408,7 +443,11 @@ fn read_image(
     let mut blobs = Vec::new();
     for layer in &description.layers {
         let by = description.digest.as_deref().unwrap_or("manifest.json");
-        let part = parts.part(&layer.name, by)?;
+        let known = layer.digest.as_ref().and_then(|digest| held.get(digest));
+        let part = match known {
+            Some(known) => StoredPart::Cached(known.clone()),
+            None => parts.part(&layer.name, by)?,
+        };
         if let Some(kind) = &layer.media_type
             && promised_compression(kind).is_none()
         {
@@ -508,6 +547,9 @@ fn read_layers(
                 Arc::new(index_file(file, shared).map_err(|error| within(error, name)))
             }
             StoredPart::Layer(layer) => layer.clone(),
+            StoredPart::Cached(known) => {
+                Arc::new(known.read(shared).map_err(|error| within(error, name)))
+            }
             StoredPart::Document(_) | StoredPart::TooLarge => Arc::new(Err(ReadError::Tar {
                 within: name.clone(),
                 what: "it is a document, not a tar".to_owned(),

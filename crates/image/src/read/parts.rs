@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cache::CachedLayer;
 use super::compression::CompressionFormat;
 use super::cpio;
 use super::error::ReadError;
@@ -58,6 +59,8 @@ pub(super) enum StoredPart {
     TooLarge,
     /// A layer read from a stream, or why it is not a layer.
     Layer(Arc<Result<IndexedLayer, ReadError>>),
+    /// A layer whose facts were kept when it was read before.
+    Cached(CachedLayer),
 }
 
 /// Opens `path`; `-` is standard input.
@@ -420,7 +423,7 @@ impl Parts {
                     limit,
                 });
             }
-            StoredPart::Layer(_) => {
+            StoredPart::Layer(_) | StoredPart::Cached(_) => {
                 return Err(ReadError::Document {
                     name: name.to_owned(),
                     why: "it is not JSON".to_owned(),

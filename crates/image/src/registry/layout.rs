@@ -173,18 +173,24 @@ impl Layout {
         digests.collect()
     }
 
-    /// Stores a manifest and returns the blobs that it references.
+    /// Stores a manifest and returns the blobs that it references: its configuration, and its layers.
     pub fn manifest(
         &mut self,
         digest: &str,
         bytes: &Bytes,
-    ) -> Result<Vec<BlobDescriptor>, RegistryError> {
+    ) -> Result<[Vec<BlobDescriptor>; 2], RegistryError> {
         fs::write(self.at_digest(checked(digest)?), bytes)?;
         let document: Value =
             serde_json::from_slice(bytes).map_err(|error| bad(&error.to_string()))?;
         let config = document.get("config").into_iter();
-        let named = config.chain(document["layers"].as_array().into_iter().flatten());
-        named.take(MOST).map(BlobDescriptor::of).collect()
+        let layers = document["layers"].as_array().into_iter().flatten();
+        Ok([
+            config.map(BlobDescriptor::of).collect::<Result<_, _>>()?,
+            layers
+                .take(MOST - 1)
+                .map(BlobDescriptor::of)
+                .collect::<Result<_, _>>()?,
+        ])
     }
 
     /// Writes the index.

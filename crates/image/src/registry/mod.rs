@@ -9,11 +9,13 @@
 mod attach;
 mod credentials;
 mod error;
+mod known;
 mod layout;
 mod wire;
 
 pub use attach::Attachment;
 pub use error::{RegistryError, Said};
+pub use known::Known;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -25,6 +27,8 @@ use oci_spec::distribution::Reference;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
+use super::read::HeldLayers;
+use known::KnownPull;
 use layout::{BlobDescriptor, Layout};
 use wire::{Wire, name_of};
 
@@ -174,15 +178,31 @@ impl<'a> Registry<'a> {
     /// # Errors
     /// When the registry does not provide it.
     pub fn pull(&self, folder: &Path, platform: Option<&str>) -> Result<(), RegistryError> {
+        self.pull_new(folder, platform, None).map(drop)
+    }
+
+    /// The same, but layers and configurations that `known` has are not fetched, and others are kept
+    /// there. Returns the layers that are not in the layout.
+    ///
+    /// # Errors
+    /// When the registry does not provide the image.
+    pub fn pull_new(
+        &self,
+        folder: &Path,
+        platform: Option<&str>,
+        known: Option<Known<'_>>,
+    ) -> Result<HeldLayers, RegistryError> {
         self.wire.begin(false, None);
-        self.in_time(self.pull_layout(folder, platform))
+        self.in_time(self.pull_layout(folder, platform, known))
     }
 
     async fn pull_layout(
         &self,
         folder: &Path,
         platform: Option<&str>,
-    ) -> Result<(), RegistryError> {
+        known: Option<Known<'_>>,
+    ) -> Result<HeldLayers, RegistryError> {
+        let mut held = HeldLayers::new();
         let (bytes, digest) = again(|| self.wire.manifest(&self.reference)).await?;
         let mut layout = Layout::create(folder, &self.name())?;
         let wanted = layout.top(&bytes, &digest, platform)?;
@@ -194,17 +214,37 @@ impl<'a> Registry<'a> {
                     again(|| self.wire.manifest(&reference)).await?.0
                 }
             };
-            let mut blobs = layout.manifest(&digest, &bytes)?;
-            blobs.retain(|blob| !layout.path(blob).exists());
-            has_room(folder, &blobs)?;
-            for blob in &blobs {
-                let path = layout.path(blob);
-                if !path.exists() {
-                    again(|| self.wire.pull_blob(blob, &path)).await?;
+            let [config, layers] = layout.manifest(&digest, &bytes)?;
+            match known {
+                Some(known) => {
+                    let pull = KnownPull {
+                        registry: self,
+                        known,
+                        folder,
+                        layout: &layout,
+                    };
+                    pull.all(&config, &layers, &mut held).await?;
+                }
+                None => {
+                    let mut blobs = [config, layers].concat();
+                    blobs.retain(|blob| !layout.path(blob).exists());
+                    has_room(folder, &blobs)?;
+                    for blob in &blobs {
+                        self.pull_blob(&layout, blob).await?;
+                    }
                 }
             }
         }
-        layout.finish()
+        layout.finish()?;
+        Ok(held)
+    }
+
+    async fn pull_blob(&self, layout: &Layout, blob: &BlobDescriptor) -> Result<(), RegistryError> {
+        let path = layout.path(blob);
+        if !path.exists() {
+            again(|| self.wire.pull_blob(blob, &path)).await?;
+        }
+        Ok(())
     }
 
     /// Runs the whole transfer, unless it takes too long or a signal arrives.
