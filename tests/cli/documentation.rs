@@ -202,6 +202,27 @@ fn every_command_of_the_documentation_runs_as_it_is_typed() {
 
 /// Make builds the program from its source, then packs it.
 #[test]
+fn the_yaml_of_the_documentation_can_be_parsed() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let folder = temporary();
+    let file = folder.path().join("block.yaml");
+    let yaml = blocks()
+        .into_iter()
+        .filter(|block| block.language == "yaml");
+    let mut count = 0;
+    for block in yaml {
+        fs::write(&file, &block.text).unwrap();
+        let script = "import sys, yaml; assert list(yaml.safe_load_all(open(sys.argv[1])))";
+        let mut python = Command::new("python3");
+        succeed(python.args(["-c", script]).arg(&file));
+        count += 1;
+    }
+    assert!(count > 1);
+}
+
+#[test]
 fn the_makefiles_of_the_documentation_begin_with_a_source() {
     if !have(&["make", "cc"]) {
         return;

@@ -19,7 +19,7 @@ fn paths(image: &[u8]) -> Vec<String> {
 }
 
 /// Members; the message about the last one; the resulting paths.
-const NAMES: &str = "\
+pub(crate) const NAMES: &str = "\
 ../x            | points outside the root; it is left out                           |
 a/../../x       | points outside the root; it is left out                           |
 /../x           | points outside the root; it is left out                           |

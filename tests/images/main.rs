@@ -54,6 +54,8 @@ mod interop;
 mod layers;
 mod limits;
 mod lint_engine;
+#[cfg(feature = "registry")]
+mod many;
 mod minimize;
 mod owners;
 mod owners_closed;
