@@ -18,7 +18,7 @@ use crate::binding::Binder;
 use crate::config::Config;
 use crate::exec::{Interpreters, Start};
 use crate::image::read::{
-    AnomalyKind, Description, Head, Image, Interest, Kind, Layer, ReadError, Tree,
+    AnomalyKind, Description, Fault, Head, Image, Interest, Kind, Layer, ReadError, Tree,
 };
 use crate::lint::{
     self, Context, ElfFile, Findings, Gate, Ignore, Policy, PolicyError, Runtime, Scope, Survey,
@@ -87,28 +87,38 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
     if status != 2 {
         baselines.finish(&linter.policy)?;
     }
+    print(linted, args, common, &mut out)?;
+    if let Some(stamp) = args.stamp.as_deref().filter(|_| status == 0) {
+        write_stamp(stamp)?;
+    }
+    Ok(ExitCode::from(status))
+}
+
+/// Prints the findings in the format that is asked for.
+fn print(
+    linted: Vec<Linted>,
+    args: &LintArgs,
+    common: &Common,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     let shows_all = common.verbose > 0 || args.runtime;
     match args.format {
         LintFormat::Text if args.stamp.is_some() => {
             let told: Vec<_> = linted.into_iter().filter(Linted::has_findings).collect();
             if !told.is_empty() {
-                report::text(&told, shows_all, common.quiet, &mut out)?;
+                report::text(&told, shows_all, common.quiet, out)?;
             }
         }
         // Nothing was checked, and the errors are already reported.
         LintFormat::Text if linted.is_empty() => {}
-        LintFormat::Text => report::text(&linted, shows_all, common.quiet, &mut out)?,
-        LintFormat::Github => report::github(&linted, &mut out)?,
-        LintFormat::Junit => report::junit(&linted, &mut out)?,
+        LintFormat::Text => report::text(&linted, shows_all, common.quiet, out)?,
+        LintFormat::Github => report::github(&linted, out)?,
+        LintFormat::Junit => report::junit(&linted, out)?,
         LintFormat::Json => writeln!(out, "{}", super::json(&report::json(&linted))?)?,
         LintFormat::Sarif => writeln!(out, "{}", super::json(&report::sarif(&linted))?)?,
         LintFormat::Gitlab => writeln!(out, "{}", super::json(&report::gitlab(&linted))?)?,
     }
-    out.flush()?;
-    if let Some(stamp) = args.stamp.as_deref().filter(|_| status == 0) {
-        write_stamp(stamp)?;
-    }
-    Ok(ExitCode::from(status))
+    Ok(out.flush()?)
 }
 
 /// Writes an empty file whose time is that of the last successful check.
@@ -292,14 +302,7 @@ impl Linter<'_> {
                 error: ReadError::Integrity(faults),
                 ..
             }) => {
-                linted.push(Linted {
-                    name: path.display().to_string(),
-                    path: path.to_path_buf(),
-                    kind: "image",
-                    fail_on: policy.fail_on,
-                    remedies: None,
-                    findings: lint::of_faults(&faults, policy),
-                });
+                linted.push(of_faults(path, &faults, policy));
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -374,6 +377,18 @@ impl Linter<'_> {
             }
         };
         Ok((findings, context.survey.unreadable, remedies))
+    }
+}
+
+/// An image of which only the faults of its documents are known.
+fn of_faults(path: &Path, faults: &[Fault], policy: &Policy) -> Linted {
+    Linted {
+        name: path.display().to_string(),
+        path: path.to_path_buf(),
+        kind: "image",
+        fail_on: policy.fail_on,
+        remedies: None,
+        findings: lint::of_faults(faults, policy),
     }
 }
 

@@ -24,6 +24,7 @@ mod members;
 mod names;
 mod node;
 mod parts;
+mod reused;
 mod sparse;
 mod spool;
 mod tree;
@@ -55,6 +56,7 @@ use documents::{differs, promised_compression};
 use layer::{IndexedLayer, Shared, index_file};
 use members::TarError;
 use parts::{Opened, Parts, StoredPart, within};
+use reused::Reused;
 use verify::{Task, faults};
 
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
@@ -117,48 +119,6 @@ pub struct Images {
     only_layer: Option<usize>,
     /// Layers that are not among the parts.
     held: HeldLayers,
-}
-
-/// Layers that several of the images have: each is read once.
-#[derive(Default)]
-struct Reused {
-    /// For each blob, by name, how many of the images still to be read have it.
-    uses: HashMap<String, usize>,
-    read: HashMap<String, ReadLayer>,
-}
-
-impl Reused {
-    fn among(images: &[Description]) -> Self {
-        let mut uses = HashMap::new();
-        for image in images {
-            for name in image.layer_names() {
-                *uses.entry(name.to_owned()).or_insert(0) += 1;
-            }
-        }
-        uses.retain(|_, count| *count > 1);
-        Self {
-            uses,
-            read: HashMap::new(),
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.uses.contains_key(name)
-    }
-
-    /// Keeps what later images need again, and drops what no other image needs.
-    fn keep(&mut self, read: &HashMap<String, ReadLayer>) {
-        for (name, layer) in read {
-            let Some(left) = self.uses.get_mut(name) else {
-                continue;
-            };
-            *left = left.saturating_sub(1);
-            match *left {
-                0 => drop(self.read.remove(name)),
-                _ => drop(self.read.insert(name.clone(), layer.clone())),
-            }
-        }
-    }
 }
 
 enum ImageSource {
@@ -442,21 +402,7 @@ fn read_image(
     let mut found = description.faults.clone();
     let mut blobs = Vec::new();
     for layer in &description.layers {
-        let by = description.digest.as_deref().unwrap_or("manifest.json");
-        let known = layer.digest.as_ref().and_then(|digest| held.get(digest));
-        let part = match known {
-            Some(known) => StoredPart::Cached(known.clone()),
-            None => parts.part(&layer.name, by)?,
-        };
-        if let Some(kind) = &layer.media_type
-            && promised_compression(kind).is_none()
-        {
-            return Err(ReadError::Document {
-                name: layer.name.clone(),
-                why: format!("{kind} is not the media type of a file system layer"),
-            });
-        }
-        blobs.push(part);
+        blobs.push(layer_part(parts, held, description, layer)?);
     }
     let read = read_layers(description, &blobs, shared, run, reused)?;
     reused.keep(&read);
@@ -504,6 +450,28 @@ fn read_image(
         layers,
         verification: Verification::start(tasks, found),
     })
+}
+
+/// Where a layer is: what is held of it counts before the parts.
+fn layer_part(
+    parts: &Parts,
+    held: &HeldLayers,
+    description: &Description,
+    layer: &documents::LayerPart,
+) -> Result<StoredPart, ReadError> {
+    let by = description.digest.as_deref().unwrap_or("manifest.json");
+    let known = layer.digest.as_ref().and_then(|digest| held.get(digest));
+    let part = match known {
+        Some(known) => StoredPart::Cached(known.clone()),
+        None => parts.part(&layer.name, by)?,
+    };
+    match &layer.media_type {
+        Some(kind) if promised_compression(kind).is_none() => Err(ReadError::Document {
+            name: layer.name.clone(),
+            why: format!("{kind} is not the media type of a file system layer"),
+        }),
+        _ => Ok(part),
+    }
 }
 
 /// A copy of an error that affects more than one image.
