@@ -197,7 +197,7 @@ pub(super) fn is_intact(file: &Slice, name: &str) -> io::Result<bool> {
 pub(super) fn read(file: &Slice, name: &str, shared: &Shared) -> Result<IndexedLayer, TarError> {
     let size = file.size();
     let body = Slice::new(Arc::new(file.clone()), HEAD, size.saturating_sub(HEAD));
-    let mut input = Bounded(BufReader::new(Sequential::new(body.clone())));
+    let mut input = FactReader(BufReader::new(Sequential::new(body.clone())));
     if input.text(name.len())? != name.as_bytes() {
         return Err(malformed());
     }
@@ -232,9 +232,9 @@ fn malformed() -> TarError {
 }
 
 /// Reads numbers, and texts no longer than a limit.
-struct Bounded<R>(R);
+struct FactReader<R>(R);
 
-impl<R: Read> Bounded<R> {
+impl<R: Read> FactReader<R> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], TarError> {
         let mut bytes = [0; N];
         self.0.read_exact(&mut bytes)?;

@@ -18,7 +18,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 /// Layers that need not be fetched, and how the others are read.
 #[derive(Clone, Copy)]
-pub struct Known<'c> {
+pub struct KnownLayers<'c> {
     /// What is known of layers.
     pub cache: &'c LayerCache,
     /// The options with which the image will be opened.
@@ -28,7 +28,7 @@ pub struct Known<'c> {
 /// One pull.
 pub(super) struct KnownPull<'p, 'r> {
     pub registry: &'p Registry<'r>,
-    pub known: Known<'p>,
+    pub known: KnownLayers<'p>,
     pub folder: &'p Path,
     pub layout: &'p Layout,
 }
@@ -81,7 +81,7 @@ impl KnownPull<'_, '_> {
 
     /// A layer from the cache; `None` if it cannot be kept there, and is in the layout.
     async fn layer(&self, blob: &BlobDescriptor) -> Result<Option<CachedLayer>, RegistryError> {
-        let Known { cache, options } = self.known;
+        let KnownLayers { cache, options } = self.known;
         // Never two at a time, so that no two threads wait for each other.
         let _claim = loop {
             match cache.claim(&blob.digest) {

@@ -15,7 +15,7 @@ mod wire;
 
 pub use attach::Attachment;
 pub use error::{RegistryError, Said};
-pub use known::Known;
+pub use known::KnownLayers;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -190,7 +190,7 @@ impl<'a> Registry<'a> {
         &self,
         folder: &Path,
         platform: Option<&str>,
-        known: Option<Known<'_>>,
+        known: Option<KnownLayers<'_>>,
     ) -> Result<HeldLayers, RegistryError> {
         self.wire.begin(false, None);
         self.in_time(self.pull_layout(folder, platform, known))
@@ -200,7 +200,7 @@ impl<'a> Registry<'a> {
         &self,
         folder: &Path,
         platform: Option<&str>,
-        known: Option<Known<'_>>,
+        known: Option<KnownLayers<'_>>,
     ) -> Result<HeldLayers, RegistryError> {
         let mut held = HeldLayers::new();
         let (bytes, digest) = again(|| self.wire.manifest(&self.reference)).await?;
