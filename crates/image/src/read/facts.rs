@@ -147,6 +147,7 @@ fn member(entry: &IndexedMember, held: &Held, at: &mut u64, out: &mut Vec<u8>) {
     }
     out.push(u8::from(member.capabilities.is_some()));
     text(member.capabilities.as_deref().unwrap_or_default(), out);
+    out.push(u8::from(member.names_others));
     out.push(match entry.head {
         None => 0,
         Some(Head::Elf) => 1,
@@ -311,10 +312,12 @@ impl<R: Read> FactReader<R> {
             data_at: self.number()?,
             sparse: None,
             capabilities: None,
+            names_others: false,
         };
         let has_capabilities = self.flag()?;
         let capabilities = self.text(MAX_CAPABILITIES)?;
         member.capabilities = has_capabilities.then(|| capabilities.into_boxed_slice());
+        member.names_others = self.flag()?;
         let head = match self.byte()? {
             0 => None,
             1 => Some(Head::Elf),
