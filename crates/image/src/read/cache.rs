@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use tempfile::{Builder, NamedTempFile};
 
 use super::layer::{IndexedLayer, Shared, index_once};
@@ -192,10 +193,15 @@ impl LayerCache {
 
     /// A file that nobody takes for that of a dead process.
     fn temporary(&self) -> io::Result<NamedTempFile> {
-        let file = Builder::new().prefix(TEMPORARY).tempfile_in(&self.folder)?;
-        // File systems without locks have no dead processes to tell.
-        let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
-        Ok(file)
+        loop {
+            let file = Builder::new().prefix(TEMPORARY).tempfile_in(&self.folder)?;
+            // Another thread or process that makes room may have come before the lock. File systems
+            // without locks have no dead processes to tell.
+            let locked = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
+            if locked != Err(Errno::WOULDBLOCK) && file.path().exists() {
+                return Ok(file);
+            }
+        }
     }
 
     fn publish(&self, written: NamedTempFile, name: &str) -> io::Result<()> {

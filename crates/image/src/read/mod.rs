@@ -341,7 +341,15 @@ impl Images {
                 shared.budget = self.shared.budget.clone();
                 let reused = &mut self.reused;
                 let held = &self.held;
-                read_image(kind, parts, held, description, &shared, &self.shared, reused)
+                read_image(
+                    kind,
+                    parts,
+                    held,
+                    description,
+                    &shared,
+                    &self.shared,
+                    reused,
+                )
             }
             ImageSource::Folder(root) => {
                 let tree = folder::read(root, &self.shared.limits)?;
