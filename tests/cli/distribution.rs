@@ -33,7 +33,7 @@ fn a_static_release_is_small_and_the_same_everywhere_and_packs_itself() {
         return;
     }
     let folder = temporary();
-    let recipe = readme_block("console build", "./release.sh");
+    let recipe = readme_block("console build", "./release.sh --no-default-features");
     let first = build(&folder.path().join("one"), &recipe);
     let second = build(&folder.path().join("another-folder"), &recipe);
     let bytes = fs::read(&first).unwrap();
