@@ -70,18 +70,16 @@ fn folded(line: &str, columns: usize) -> String {
     if width(line) <= columns {
         return line.to_owned();
     }
-    let is_branch = |c: &char| " │├└─".contains(*c);
-    let lead: String = line.chars().take_while(is_branch).collect();
-    let below: String = lead
-        .chars()
+    let (lead, rest) = line.split_at(lead_length(line));
+    let below: String = characters(lead)
         .map(|c| if c == '├' || c == '│' { '│' } else { ' ' })
         .chain(INDENT.chars())
         .collect();
-    let mut text = lead.clone();
-    let mut taken = width(&lead);
+    let mut text = lead.to_owned();
+    let mut taken = width(lead);
     // Columns are kept apart by several spaces, which end with the line.
     let mut spaces = 0;
-    for (number, word) in line[lead.len()..].split(' ').enumerate() {
+    for (number, word) in rest.split(' ').enumerate() {
         spaces += usize::from(number > 0);
         if word.is_empty() {
             continue;
@@ -102,18 +100,40 @@ fn folded(line: &str, columns: usize) -> String {
     text
 }
 
-/// The columns that a text takes, without its colors.
-fn width(text: &str) -> usize {
-    let mut count = 0;
+/// The length in bytes of the branches of a tree that a line begins with, and of their colors.
+fn lead_length(line: &str) -> usize {
+    let mut length = 0;
     let mut is_color = false;
-    for c in text.chars() {
+    for (at, c) in line.char_indices() {
         match is_color {
             true => is_color = !c.is_ascii_alphabetic(),
             false if c == ESCAPE => is_color = true,
-            false => count += 1,
+            false if " │├└─".contains(c) => {}
+            false => break,
+        }
+        if !is_color {
+            length = at + c.len_utf8();
         }
     }
-    count
+    length
+}
+
+/// The columns that a text takes, without its colors.
+fn width(text: &str) -> usize {
+    characters(text).count()
+}
+
+/// The characters of a text, without its colors.
+fn characters(text: &str) -> impl Iterator<Item = char> {
+    let mut is_color = false;
+    text.chars().filter(move |c| {
+        match is_color {
+            true => is_color = !c.is_ascii_alphabetic(),
+            false if *c == ESCAPE => is_color = true,
+            false => return true,
+        }
+        false
+    })
 }
 
 #[cfg(test)]
@@ -134,6 +154,10 @@ mod tests {
         );
         assert_eq!(folded("\x1b[1mab\x1b[0m cd", 5), "\x1b[1mab\x1b[0m cd");
         assert_eq!(folded("a   b c", 5), "a   b\n    c");
+        assert_eq!(
+            folded("\x1b[2m│   ├── \x1b[0mlib one \x1b[2mtwo\x1b[0m", 15),
+            "\x1b[2m│   ├── \x1b[0mlib one\n│   │       \x1b[2mtwo\x1b[0m"
+        );
     }
 
     #[test]

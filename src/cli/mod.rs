@@ -33,6 +33,7 @@ mod values;
 mod why;
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,21 +139,21 @@ fn stdout() -> io::BufWriter<anstream::AutoStream<io::StdoutLock<'static>>> {
 /// The same for text, which is folded on a terminal.
 fn text_output(is_text: bool) -> Box<dyn Write> {
     let out = stdout();
-    let is_terminal = io::stdout().is_terminal();
-    match columns().filter(|_| is_text && is_terminal) {
+    match columns(&io::stdout()).filter(|_| is_text) {
         Some(columns) => Box::new(folded::Folded::new(out, columns)),
         None => Box::new(out),
     }
 }
 
-/// The width of the terminal that standard output is.
-fn columns() -> Option<usize> {
+/// The width of a terminal; `None` if it is not one, or folds lines for itself.
+fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     /// What a terminal has that does not say.
     const USUAL: usize = 80;
     /// Narrower ones fold for themselves.
     const LEAST: usize = 40;
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
     match usize::from(size.ws_col) {
+        _ if !stream.is_terminal() => None,
         0 => Some(USUAL),
         columns => Some(columns).filter(|columns| *columns >= LEAST),
     }
@@ -166,4 +167,16 @@ fn json(document: &impl serde::Serialize) -> io::Result<String> {
 /// Writes to standard error; failures are ignored, since they cannot be reported anywhere.
 fn say(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     let _ = write(&mut anstream::stderr().lock());
+}
+
+/// The same for text that has nothing to copy longer than a line: it is folded on a terminal.
+fn say_folded(text: &[u8]) {
+    say(|err| match columns(&io::stderr()) {
+        Some(columns) => {
+            let mut err = folded::Folded::new(err, columns);
+            err.write_all(text)?;
+            err.flush()
+        }
+        None => err.write_all(text),
+    });
 }

@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 const LABEL: Style = AnsiColor::Yellow.on_default().bold();
+/// A space at which no line is broken.
+pub(super) const FIRM: &str = "\u{a0}";
 /// Columns of a terminal.
 pub(super) const COLUMNS: usize = 80;
 /// Indentation of the lines that continue a paragraph; no label is shorter.
@@ -23,10 +25,24 @@ pub(super) fn rest(taken: usize) -> usize {
 /// # Errors
 /// When `out` fails.
 pub(super) fn paragraph(label: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
-    let room = rest(label.len() + ": ".len());
-    let mut lines = text.split('\n').flat_map(|part| wrapped(part, room));
+    labelled(&format!("{label}:"), LABEL, text, out)
+}
+
+/// The same with a label of another kind, and no colon.
+///
+/// # Errors
+/// When `out` fails.
+pub(super) fn labelled(
+    label: &str,
+    style: Style,
+    text: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let room = rest(label.len() + " ".len());
+    let lines = text.split('\n').flat_map(|part| wrapped(part, room));
+    let mut lines = lines.map(|line| line.replace(FIRM, " "));
     let first = lines.next().unwrap_or_default();
-    writeln!(out, "{LABEL}{label}:{LABEL:#} {first}")?;
+    writeln!(out, "{style}{label}{style:#} {first}")?;
     lines.try_for_each(|line| writeln!(out, "{INDENT}{line}"))
 }
 

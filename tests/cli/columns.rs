@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use crate::common::{compile, have, hello, slimpack, succeed, temporary};
+use crate::common::{compile, have, hello, output, slimpack, succeed, temporary, text};
 
 /// A program whose library is reached through symbolic links, and has a path longer than a line.
 #[test]
@@ -121,8 +121,9 @@ fn other_texts_are_folded_on_a_terminal() {
         &["needs", "/usr/bin/curl"],
         &["needs"],
         &["lint", "-v", &image],
+        &["-v", "/usr/bin/curl"],
     ] {
-        let plain = crate::common::output(slimpack().args(words));
+        let plain = output(slimpack().args(words));
         let plain = String::from_utf8(plain.stdout).unwrap();
         assert!(
             plain.lines().any(|line| line.chars().count() > 80),
@@ -153,5 +154,37 @@ fn other_texts_are_folded_on_a_terminal() {
                 .join(" ")
         };
         assert_eq!(bare(&shown), bare(&plain), "{words:?}");
+    }
+}
+
+#[test]
+fn help_topics_and_summaries_fit_eighty_columns() {
+    for topic in ["make", "slimpack.mk", "ninja", "cmake", "docker", "config"] {
+        let help = succeed(slimpack().args(["help", topic]));
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{topic}: {line}");
+        }
+    }
+    // Many needs in one line.
+    let folder = temporary();
+    let image = folder.path().join("image.tar");
+    let mut pack = slimpack();
+    pack.args([
+        "/usr/bin/curl",
+        "-e",
+        "TZ=Europe/Paris",
+        "-e",
+        "LANG=C.UTF-8",
+    ]);
+    pack.args(["--with", "services,gconv,openssl,terminfo,busybox"]);
+    let said = output(pack.arg("-o").arg(&image));
+    assert!(said.status.success(), "{}", text(&said));
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(
+        said.contains("\nadded ") && said.contains(",\n    "),
+        "{said}"
+    );
+    for line in said.lines().filter(|line| !line.contains(" → ")) {
+        assert!(line.chars().count() <= 80, "{line}");
     }
 }

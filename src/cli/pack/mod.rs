@@ -80,13 +80,15 @@ pub(super) fn remedies_of(program: &Path, common: &Common) -> Vec<NeedOption> {
 #[derive(Default)]
 struct ConsoleOutput {
     out: Vec<u8>,
+    /// Whether the former is text to read.
+    is_text: bool,
     err: Vec<u8>,
 }
 
 impl ConsoleOutput {
     fn print(&self) -> io::Result<()> {
-        super::say(|err| err.write_all(&self.err));
-        let mut out = super::stdout();
+        super::say_folded(&self.err);
+        let mut out = super::text_output(self.is_text);
         out.write_all(&self.out)?;
         out.flush()
     }
@@ -191,6 +193,8 @@ fn write(
     } else if common.quiet || bills::is_on_stdout(args) {
         // Only the image was requested, or the bill of materials.
     } else if matches!(made, Made::Nothing) && delivered.is_empty() {
+        // What --suggest prints is for a shell.
+        said.is_text = !args.runs.suggest;
         for plan in plans {
             report::plan(plan, common.verbose > 0, &mut said.out)?;
         }
