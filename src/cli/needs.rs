@@ -80,6 +80,7 @@ fn of_file(args: &NeedsArgs, file: &Path, runs: Option<&TracedRuns>) -> Result<V
         is_image: false,
         wants_hints: true,
         has_contents: true,
+        brought: Arc::default(),
         memo: needs::RuleMemo::default(),
     };
     let signs: Vec<_> = needs::signs(&process).collect();

@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -174,13 +175,14 @@ impl<'a> TreeContext<'a> {
             wants_hints: false,
             is_image: false,
             has_contents: true,
+            brought: Arc::default(),
             memo: needs::RuleMemo::default(),
         };
         let sure = needs::RULES
             .iter()
             .filter(|rule| rule.mode == Mode::Automatic);
         let signs = sure.filter_map(|rule| Some((*rule, (rule.fires)(&process)?)));
-        signs.collect()
+        signs.filter(|(_, sign)| !sign.is_weak).collect()
     }
 
     fn answer(&self, path: &Path) -> RenderedTree {

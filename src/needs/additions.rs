@@ -29,8 +29,8 @@ impl Loop<'_> {
     /// Adds files; programs and libraries are added with what they load.
     pub(super) fn add(&mut self, provision: Provision) -> Result<(), NeedError> {
         match &provision.addition {
-            Addition::Program(path) => self.start(path, None, &provision),
-            Addition::File(path) => self.file(path, None, &provision),
+            Addition::Program(path) => self.start(path, None, &provision, false),
+            Addition::File(path) => self.file(path, None, &provision, false),
             Addition::Tree(path) => self.tree(path, None, &[], &provision),
             Addition::Part { path, without } => self.tree(path, None, without, &provision),
             Addition::Copy { from, to } => self.tree(from, Some(to), &[], &provision),
@@ -58,12 +58,14 @@ impl Loop<'_> {
         }
     }
 
-    /// Adds a program or library with everything it loads.
+    /// Adds a program or library with everything it loads. What is only a part of a directory, and
+    /// for another architecture whose loader is not installed, comes without.
     fn start(
         &mut self,
         path: &Path,
         to: Option<&Path>,
         whole: &Provision,
+        is_part: bool,
     ) -> Result<(), NeedError> {
         let key = (path.to_path_buf(), to.map(Path::to_path_buf));
         if !self.known.insert(key) {
@@ -83,7 +85,14 @@ impl Loop<'_> {
             environment,
             ..
         } = self.context;
-        let closure = Closure::of(&program, source, loaders, environment).map_err(fail)?;
+        let closure = match Closure::of(&program, source, loaders, environment) {
+            Err(_) if is_part && self.is_foreign(&program) => {
+                self.foreign.push((self.context.shown)(path));
+                self.note(in_place(path, to), whole);
+                return Ok(());
+            }
+            closure => closure.map_err(fail)?,
+        };
         self.result.started.push(Started {
             path: path.to_path_buf(),
             to: to.map(Path::to_path_buf),
@@ -94,7 +103,18 @@ impl Loop<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, to: Option<&Path>, whole: &Provision) -> Result<(), NeedError> {
+    fn is_foreign(&self, program: &Program) -> bool {
+        let machine = program.object.machine_name();
+        self.machine.is_some_and(|own| own != machine)
+    }
+
+    fn file(
+        &mut self,
+        path: &Path,
+        to: Option<&Path>,
+        whole: &Provision,
+        is_part: bool,
+    ) -> Result<(), NeedError> {
         let walk = self
             .context
             .source
@@ -107,19 +127,12 @@ impl Loop<'_> {
         let facts = self.context.source.facts(&walk);
         let is_loaded = matches!(facts, Ok(Ok(object)) if object.is_loadable());
         if is_loaded {
-            return self.start(path, to, whole);
+            return self.start(path, to, whole, is_part);
         }
         if walk.metadata.mode & 0o111 != 0 {
             self.script(path, whole)?;
         }
-        let addition = match to {
-            None => Addition::File(path.to_path_buf()),
-            Some(to) => Addition::Copy {
-                from: path.to_path_buf(),
-                to: to.to_path_buf(),
-            },
-        };
-        self.note(addition, whole);
+        self.note(in_place(path, to), whole);
         Ok(())
     }
 
@@ -151,7 +164,7 @@ impl Loop<'_> {
                     .into_iter()
                     .flatten()
                 {
-                    self.start(&program, None, &plain)?;
+                    self.start(&program, None, &plain, false)?;
                 }
             }
         }
@@ -240,7 +253,7 @@ impl Loop<'_> {
                 Err(_) => continue,
             };
             match walk.metadata.kind {
-                NodeKind::File => self.file(&path, to.as_deref(), whole)?,
+                NodeKind::File => self.file(&path, to.as_deref(), whole, count > 1)?,
                 NodeKind::Directory if seen.insert((walk.real.clone(), to.clone())) => {
                     self.result.folders.insert(walk.real.clone());
                     let names = source.read_dir(&path);
@@ -261,5 +274,16 @@ impl Loop<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A file under its own path, or under another one.
+fn in_place(path: &Path, to: Option<&Path>) -> Addition {
+    match to {
+        None => Addition::File(path.to_path_buf()),
+        Some(to) => Addition::Copy {
+            from: path.to_path_buf(),
+            to: to.to_path_buf(),
+        },
     }
 }

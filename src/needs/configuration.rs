@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::engine::{Loop, MOUNTED};
 use super::provision::{Addition, Cause, Hint, NeedError, Provision};
-use super::rules::{CONFIGURATION, entries_of_users, is_straight};
+use super::rules::{CONFIGURATION, WRITTEN_FILES, entries_of_users, is_straight};
 use super::{BY_HAND, TRACE};
 use crate::exec::{AccountKind, Accounts};
 use crate::vfs::{NodeKind, Walk};
@@ -125,7 +125,7 @@ impl Loop<'_> {
         let mut named = Named::default();
         named.read(text);
         for path in named.paths {
-            let mut unread = MOUNTED.iter().chain(&WRITTEN);
+            let mut unread = MOUNTED.iter().chain(&WRITTEN).chain(&WRITTEN_FILES);
             if unread.any(|top| path.starts_with(top)) || (self.context.is_excluded)(&path, &path) {
                 continue;
             }

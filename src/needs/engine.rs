@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::process::{Process, RuleMemo, begins_as_program};
 use super::provision::Ownership;
@@ -70,10 +71,19 @@ pub fn provide(
         unmet: BTreeMap::new(),
         access_lists: Vec::new(),
         configured_users: BTreeSet::new(),
+        brought: Arc::default(),
+        machine: closures
+            .first()
+            .map(|closure| closure.program().object.machine_name()),
+        foreign: Vec::new(),
     };
+    let mut brought = BTreeSet::new();
     for provision in added {
+        brought.extend(loop_.directory_of(&provision));
         loop_.add(provision)?;
     }
+    brought.extend(loop_.added_files());
+    loop_.brought = Arc::new(brought);
     loop_.warn_of_access_lists();
     loop_.demanding = loop_.shown_by_others(closures);
     for (number, closure) in closures.iter_mut().enumerate() {
@@ -103,6 +113,7 @@ pub fn provide(
         next += 1;
     }
     loop_.add_configured_users()?;
+    loop_.warn_of_foreign_files();
     let is_met = |need: &str| {
         let provisions = loop_.result.provisions.iter();
         let causes = provisions.map(|provision| &provision.cause);
@@ -172,9 +183,44 @@ pub(super) struct Loop<'a> {
     pub(super) configured_users: BTreeSet<String>,
     /// Hints that were given, by flag and reason.
     told: HashSet<(String, String)>,
+    /// Real paths of what the user and recorded runs added, files and whole directories.
+    brought: Arc<BTreeSet<PathBuf>>,
+    /// The machine that the programs are for.
+    pub(super) machine: Option<&'static str>,
+    /// Programs and libraries for other machines, which come without what they load.
+    pub(super) foreign: Vec<PathBuf>,
 }
 
 impl<'a> Loop<'a> {
+    /// The real path of a directory that is added with all that is in it.
+    fn directory_of(&self, provision: &Provision) -> Option<PathBuf> {
+        let Addition::Tree(path) = &provision.addition else {
+            return None;
+        };
+        self.real(path)
+    }
+
+    /// The real paths of the files that have been added where they are.
+    fn added_files(&self) -> BTreeSet<PathBuf> {
+        let started = self.result.started.iter();
+        let started = started.filter(|started| started.to.is_none());
+        let started = started.map(|started| &started.path);
+        let files = self.result.provisions.iter();
+        let files = files.filter_map(|provision| match &provision.addition {
+            Addition::File(path) => Some(path),
+            _ => None,
+        });
+        started
+            .chain(files)
+            .filter_map(|path| self.real(path))
+            .collect()
+    }
+
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        let walk = self.context.source.walk(path).ok()?;
+        Some(walk.real.clone())
+    }
+
     /// A program as the rules see it.
     fn process<'p>(&self, closure: &'p Closure, role: &'p Role) -> Process<'p>
     where
@@ -205,6 +251,7 @@ impl<'a> Loop<'a> {
             wants_hints: context.wants_hints
                 || RULES.iter().any(|rule| context.selection.demands(rule)),
             has_contents: true,
+            brought: self.brought.clone(),
             memo: RuleMemo::default(),
         }
     }
@@ -362,6 +409,17 @@ impl<'a> Loop<'a> {
             }
         }
         Ok(libraries)
+    }
+
+    fn warn_of_foreign_files(&mut self) {
+        let paths = self.foreign.iter().map(PathBuf::as_path);
+        let warning = told_paths(paths, 1).map(|paths| {
+            format!(
+                "added for another architecture, without the libraries that they load: {paths}; leave \
+                 them out with --exclude"
+            )
+        });
+        self.result.warnings.extend(warning);
     }
 
     fn warn_of_access_lists(&mut self) {

@@ -16,6 +16,7 @@ use crate::vfs::{NodeKind, View};
 use super::provision::Addition;
 use super::strings::Places;
 use super::texts::{Texts, mentions, names};
+use super::{Mode, NeedRule};
 
 /// The evidence that a program has a need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,14 @@ impl Sign {
             arguments: Vec::new(),
             names: Vec::new(),
             is_weak: false,
+        }
+    }
+
+    /// When a rule acts on this sign.
+    pub fn mode(&self, rule: &NeedRule) -> Mode {
+        match self.is_weak {
+            true => Mode::Hint,
+            false => rule.mode,
         }
     }
 }
@@ -70,6 +79,8 @@ pub struct Process<'a> {
     /// Whether symbol tables and strings can be read: for compressed layers neither is kept, unless
     /// the whole image was requested.
     pub has_contents: bool,
+    /// Real paths of files and whole directories that are in the image for other reasons.
+    pub brought: Arc<BTreeSet<PathBuf>>,
     /// Results that several rules share.
     pub memo: RuleMemo,
 }
@@ -104,6 +115,18 @@ impl Process<'_> {
     pub fn name(&self) -> &str {
         let name = self.objects()[0].opened_as.file_name();
         name.and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// Whether what a path leads to is in the image for another reason, so that no hint is needed.
+    pub(super) fn brings(&self, path: &Path) -> bool {
+        if self.brought.is_empty() {
+            return false;
+        }
+        let walk = self.view.walk(path);
+        walk.is_ok_and(|walk| {
+            let mut above = walk.real.ancestors();
+            above.any(|path| self.brought.contains(path))
+        })
     }
 
     /// Whether the program is static: no loader starts it.

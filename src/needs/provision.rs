@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::additions::{MAX_FILES, MAX_PROCESSES};
+use super::{BY_HAND, SCRIPT};
 use crate::closure::{Closure, ClosureError};
 use crate::vfs::Owner;
 
@@ -71,6 +72,13 @@ pub struct Cause {
     pub object: Option<PathBuf>,
     /// The sign, such as `imports getpwuid`.
     pub sign: String,
+}
+
+impl Cause {
+    /// Whether the user named it: with `--add`, or as the interpreter of a script.
+    pub fn is_by_user(&self) -> bool {
+        [BY_HAND, SCRIPT].contains(&self.need)
+    }
 }
 
 /// Owner and permission bits of something added; `None` for the default ones.

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use super::subjects::Subject;
 use super::{
     MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, packages, record,
-    settings, strip, subjects, traced,
+    settings, strip, subjects, traced, traced::PartlyPacked,
 };
-use crate::closure::Closure;
+use crate::closure::{Closure, Missing};
 use crate::elf::{Linkage, go_machine};
 use crate::image::Platform;
 use crate::inputs::Inputs;
@@ -38,6 +38,7 @@ pub(super) struct Resolved {
     programs: Vec<(Subject, Closure)>,
     provisions: Provisions,
     missing: Vec<MissingLibrary>,
+    partly: PartlyPacked,
     globbed: Vec<PathBuf>,
     platform: Platform,
 }
@@ -54,6 +55,7 @@ pub(super) struct Placed {
     /// What the needs added, except programs.
     provisions: Provisions,
     missing: Vec<MissingLibrary>,
+    partly: PartlyPacked,
     globbed: Vec<PathBuf>,
     platform: Platform,
 }
@@ -135,10 +137,10 @@ impl Subjects {
             shown: &|path| source.shown(path),
         };
         let mut provisions = needs::provide(&context, &mut closures, self.added)?;
-        provisions.hints.extend(from_runs.hints);
         provisions.warnings.extend(from_runs.warnings);
         let programs: Vec<_> = self.programs.into_iter().zip(closures).collect();
-        let mut missing = missing(source, &programs, &provisions);
+        let (mut missing, unloadable) = missing(source, &programs, &provisions);
+        provisions.warnings.extend(warning_of(&unloadable));
         let may_be_missing = |library: &MissingLibrary| {
             let name = library.name.as_encoded_bytes();
             let mut globs = options.allow_missing.iter();
@@ -152,6 +154,7 @@ impl Subjects {
             programs,
             provisions,
             missing,
+            partly: from_runs.partly,
             globbed: self.globbed,
             platform: self.platform,
         })
@@ -237,6 +240,7 @@ impl Resolved {
             linked,
             provisions: self.provisions,
             missing: self.missing,
+            partly: self.partly,
             globbed: self.globbed,
             platform: self.platform,
         })
@@ -331,6 +335,7 @@ impl Proven {
         unserved.extend(traced::unexpected(options, &placed.rootfs));
         unserved.extend(access::unreadable(&placed.rootfs, options, &source));
         let mut hints = placed.provisions.hints;
+        hints.extend(placed.partly.hints(&placed.rootfs, &source.view));
         if options.wants_hints {
             hints.extend(access::homeless(&placed.rootfs, options, &source));
         }
@@ -363,26 +368,56 @@ fn working_dir(options: &Options) -> PathBuf {
     PathBuf::from(options.configured.working_dir.as_deref().unwrap_or("/"))
 }
 
-/// The libraries that are not found.
+/// The libraries that are not found, and those that only plugins need which no user named.
 fn missing(
     source: &Source,
     programs: &[(Subject, Closure)],
     provisions: &Provisions,
-) -> Vec<MissingLibrary> {
-    let of_programs = programs.iter();
-    let mut missing: Vec<MissingLibrary> = of_programs
-        .flat_map(|(subject, closure)| missing_libraries(source, &subject.typed, closure))
-        .collect();
+) -> (Vec<MissingLibrary>, Vec<MissingLibrary>) {
+    let mut unloadable = Vec::new();
     let sonames = sonames(programs, &provisions.started);
+    let mut missing: Vec<MissingLibrary> = Vec::new();
+    for (subject, closure) in programs {
+        // As for plugins, below.
+        let is_there = |missing: &Missing| {
+            let mut requesters = missing.requesters.iter();
+            sonames.contains(&missing.name)
+                && requesters.all(|requester| closure.is_opened(*requester))
+        };
+        let lacks = missing_libraries(source, &subject.typed, closure).into_iter();
+        let lacks = lacks.zip(&closure.missing);
+        let lacks = lacks.filter(|(_, missing)| !is_there(missing));
+        missing.extend(lacks.map(|(library, _)| library));
+    }
     for started in &provisions.started {
         let path = source.shown(&started.path);
         let lacks = missing_libraries(source, &path, &started.closure).into_iter();
         let is_plugin = started.closure.program().object.linkage() == Linkage::Library;
         // A plugin is opened by a process that has already loaded libraries: libjvm.so is in no
         // directory that a loader searches, and every library of Java needs it.
-        missing.extend(lacks.filter(|library| !is_plugin || !sonames.contains(&library.name)));
+        let lacks = lacks.filter(|library| !is_plugin || !sonames.contains(&library.name));
+        // What nobody named and cannot be loaded in the source either changes nothing.
+        match is_plugin && !started.cause.is_by_user() {
+            true => unloadable.extend(lacks),
+            false => missing.extend(lacks),
+        }
     }
-    once_each(missing)
+    (once_each(missing), unloadable)
+}
+
+/// A warning about plugins that cannot be loaded, in the source either.
+fn warning_of(unloadable: &[MissingLibrary]) -> Option<String> {
+    let first = unloadable.first()?;
+    let programs: BTreeSet<&Path> = unloadable.iter().map(|library| &*library.program).collect();
+    let more = match programs.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    Some(format!(
+        "{}{more} cannot be loaded, here either: {} not found",
+        first.program.display(),
+        first.name.display()
+    ))
 }
 
 /// Each missing library once, with everything that needs it.

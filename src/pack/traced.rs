@@ -33,7 +33,7 @@ pub(super) struct FromRuns {
     pub provisions: Vec<Provision>,
     /// The real paths of what they created.
     pub created: BTreeSet<PathBuf>,
-    pub hints: Vec<Hint>,
+    pub partly: PartlyPacked,
     pub warnings: BTreeSet<String>,
 }
 
@@ -79,7 +79,6 @@ fn place(addition: &Addition) -> Option<&Path> {
 fn joined(source: &Source, runs: &TracedRuns, known: HashSet<PathBuf>) -> FromRuns {
     let mut join = Join {
         view: &source.view,
-        listed: Vec::new(),
         runs,
         known,
         result: FromRuns {
@@ -93,8 +92,62 @@ fn joined(source: &Source, runs: &TracedRuns, known: HashSet<PathBuf>) -> FromRu
             join.path(path, *traced);
         }
     }
-    join.hint_at_directories();
     join.result
+}
+
+/// What runs looked up without reading all of it.
+#[derive(Default)]
+pub(super) struct PartlyPacked {
+    /// Large files that were only tested for existence: path, size in bytes, and process.
+    tested: Vec<(PathBuf, u64, String)>,
+    /// Directories in which a process read the names, and that process.
+    listed: Vec<(PathBuf, String)>,
+}
+
+impl PartlyPacked {
+    /// Hints at what the image lacks of it.
+    pub fn hints(&self, rootfs: &Rootfs, view: &View) -> Vec<Hint> {
+        let has = |path: &Path| {
+            view.location(path)
+                .is_ok_and(|at| rootfs.node(&at).is_some())
+        };
+        let tested = self.tested.iter();
+        let tested = tested.filter(|(path, ..)| !has(path));
+        let tested = tested.map(|(path, size, process)| Hint {
+            need: TRACE,
+            why: format!("{process} only tests whether it exists"),
+            adds: format!("{} ({size} bytes)", path.display()),
+            flag: format!("--add {}", path.display()),
+            names: Vec::new(),
+            more: 0,
+        });
+        let is_whole = |directory: &Path| {
+            let names = view.read_dir(directory).unwrap_or_default();
+            names.iter().all(|name| has(&directory.join(name)))
+        };
+        let listed = self.listed.iter();
+        let listed: Vec<_> = listed.filter(|(path, _)| !is_whole(path)).collect();
+        tested.chain(listing_hint(&listed)).collect()
+    }
+}
+
+/// A hint that directories contain more than the run used; `None` without directories.
+fn listing_hint(listed: &[&(PathBuf, String)]) -> Option<Hint> {
+    let (first, process) = listed.first()?;
+    let more = match listed.len() - 1 {
+        0 => String::new(),
+        1 => " and another directory".to_owned(),
+        more => format!(" and {more} other directories"),
+    };
+    let names = listed.iter().map(|(path, _)| path.display().to_string());
+    Some(Hint {
+        need: TRACE,
+        why: format!("{process} lists {}{more}", first.display()),
+        adds: "everything in them, not only what the run used".to_owned(),
+        flag: "--trace-dirs".to_owned(),
+        names: names.collect(),
+        more: 0,
+    })
 }
 
 /// The provisions without files from runs that slimpack generates for the image, such as
@@ -156,8 +209,6 @@ fn known(source: &Source, subjects: &[Subject], closures: &[Closure]) -> HashSet
 
 struct Join<'a> {
     view: &'a View,
-    /// Directories in which a process read the names.
-    listed: Vec<(PathBuf, usize)>,
     runs: &'a TracedRuns,
     known: HashSet<PathBuf>,
     result: FromRuns,
@@ -184,12 +235,16 @@ impl Join<'_> {
             || is_excluded(path, &self.runs.ignore)
     }
 
+    /// The start of the command line of a process.
+    fn process(&self, traced: Traced) -> String {
+        short(&self.runs.recording.process(traced.process))
+    }
+
     fn cause(&self, traced: Traced, done: &str) -> Cause {
-        let process = self.runs.recording.process(traced.process);
         Cause {
             need: TRACE,
             object: None,
-            sign: format!("{} {done} it", short(&process)),
+            sign: format!("{} {done} it", self.process(traced)),
         }
     }
 
@@ -262,18 +317,8 @@ impl Join<'_> {
             return;
         }
         if uses.without(TESTS).is_empty() && walk.metadata.size > TESTED_MAX {
-            let size = walk.metadata.size;
-            return self.result.hints.push(Hint {
-                need: TRACE,
-                why: format!(
-                    "{} only tests whether it exists",
-                    short(&self.runs.recording.process(traced.process))
-                ),
-                adds: format!("{} ({size} bytes)", path.display()),
-                flag: format!("--add {}", path.display()),
-                names: Vec::new(),
-                more: 0,
-            });
+            let tested = (path.to_path_buf(), walk.metadata.size, self.process(traced));
+            return self.result.partly.tested.push(tested);
         }
         self.add_for_owner(Addition::File(path.to_path_buf()), walk, cause);
     }
@@ -331,37 +376,14 @@ impl Join<'_> {
             return self.add(Addition::Tree(path.to_path_buf()), cause);
         }
         if is_listed {
-            self.listed.push((path.to_path_buf(), traced.process));
+            let process = self.process(traced);
+            let listed = (path.to_path_buf(), process);
+            self.result.partly.listed.push(listed);
         }
         self.way(walk, cause);
         let mode = self.view.mode(walk) & 0o1777;
         let folder = Addition::Folder(walk.real.clone(), mode | 0o700);
         self.add_for_owner(folder, walk, cause);
-    }
-
-    /// Hints that directories may have contained more than the run used.
-    fn hint_at_directories(&mut self) {
-        let Some((first, process)) = self.listed.first() else {
-            return;
-        };
-        let more = match self.listed.len() - 1 {
-            0 => String::new(),
-            1 => " and another directory".to_owned(),
-            more => format!(" and {more} other directories"),
-        };
-        let process = self.runs.recording.process(*process);
-        self.result.hints.push(Hint {
-            need: TRACE,
-            why: format!("{} lists {}{more}", short(&process), first.display()),
-            adds: "everything in them, not only what the run used".to_owned(),
-            flag: "--trace-dirs".to_owned(),
-            names: self
-                .listed
-                .iter()
-                .map(|(path, _)| path.display().to_string())
-                .collect(),
-            more: 0,
-        });
     }
 
     /// Something that the run created: adds its directory, so that it can be created again.

@@ -77,7 +77,7 @@ impl NeedsOf<'_> {
                 out,
                 "  {} {DIM}({}): {} {}; adds {}{DIM:#}",
                 rule.name,
-                rule.mode.as_str(),
+                sign.mode(rule).as_str(),
                 safe(object.display()),
                 safe(&sign.text),
                 rule.adds
@@ -94,7 +94,7 @@ impl NeedsOf<'_> {
         let needs = self.signs.iter().map(|(rule, sign)| {
             json!({
                 "need": rule.name,
-                "mode": rule.mode.as_str(),
+                "mode": sign.mode(rule).as_str(),
                 "object": path_of(sign.object).display().to_string(),
                 "sign": sign.text,
                 "adds": rule.adds,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anstyle::Style;
 
-use super::columns::paragraph;
+use super::columns::{FIRM, labelled, paragraph};
 use super::listing::listing;
 use super::{count, size};
 use crate::image::{Blob, Written};
@@ -149,7 +149,7 @@ fn needs(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
         }
     } else if !served.is_empty() {
         let names: Vec<&str> = served.iter().map(|(need, _)| *need).collect();
-        writeln!(out, "{DIM}added{DIM:#} {}", names.join(", "))?;
+        labelled("added", DIM, &names.join(", "), out)?;
     }
     for (path, node) in plan.rootfs.files() {
         if let Content::File(SourceFile {
@@ -204,6 +204,8 @@ fn hints(plan: &Plan, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
             true => adds.replace("; ", "\n"),
             false => adds.split("; ").take(1).collect(),
         };
+        let adds = adds.replace("--with ", &format!("--with{FIRM}"));
+        let flag = flag.replace(' ', FIRM);
         let text = format!("{}{more}\n{flag} adds {adds}", one_line(why));
         paragraph("hint", &text, out)?;
     }

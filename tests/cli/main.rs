@@ -55,6 +55,7 @@ mod dockerfile;
 mod documentation;
 mod fixed;
 mod hermetic;
+mod hints;
 mod ignored;
 mod inspect;
 mod lint_access;

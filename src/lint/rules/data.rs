@@ -1,6 +1,7 @@
 //! SP401: data that a program probably reads, by the rules of [`crate::needs`].
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::LintedProcess;
 use crate::elf::Linkage;
@@ -35,6 +36,7 @@ pub(super) fn absent(context: &Context<'_>, process: &LintedProcess<'_>) -> Vec<
         wants_hints: runtime.is_some(),
         // Findings must not depend on how the layers are compressed.
         has_contents: runtime.is_some(),
+        brought: Arc::default(),
         memo: needs::RuleMemo::default(),
     };
     let mut findings = Vec::new();

@@ -159,9 +159,11 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
             false => path.display().to_string(),
         }
     };
-    let (source, ordered) = ordered(process);
+    let (source, mut ordered) = ordered(process);
+    ordered.retain(|path| !process.brings(path));
     let arguments: Vec<String> = ordered.iter().map(name_of).collect();
-    let held = held(process);
+    let mut held = held(process);
+    held.retain(|path| !process.brings(path));
     let held = held.iter().filter_map(|path| path.file_name());
     let held: Vec<String> = held.map(|name| name.display().to_string()).collect();
     let told_held = told(&held, TOLD).map(|names| format!("starts programs and mentions {names}"));

@@ -38,6 +38,7 @@ pub(super) use commands::{RULE as COMMANDS, script_with_data};
 pub(super) use configuration::RULE as CONFIGURATION;
 pub use libraries::absent as absent_libraries;
 pub use package_records::PACKAGE_RECORDS;
+pub(super) use paths::WRITTEN as WRITTEN_FILES;
 pub use paths::absent as absent_paths;
 pub(super) use stdlib::STDLIB;
 pub(super) use users::with as entries_of_users;

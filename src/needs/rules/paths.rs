@@ -27,7 +27,7 @@ const ELSEWHERE: [&str; 13] = [
     "/etc/pki",
 ];
 /// Files that other rules or an engine write.
-const WRITTEN: [&str; 8] = [
+pub(in crate::needs) const WRITTEN: [&str; 8] = [
     "/etc/passwd",
     "/etc/group",
     "/etc/shadow",
@@ -67,6 +67,7 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     let others = stdlib::paths(process).iter().chain(plugins::paths(process));
     let others: BTreeSet<&Path> = others.map(PathBuf::as_path).collect();
     paths.retain(|path| !path.ancestors().any(|above| others.contains(above)));
+    paths.retain(|path| !process.brings(path));
     // Files directly in /etc are the administrator's choice, and /run or /var/log are shared:
     // programs work without them.
     let is_weak = |path: &&Path| {

@@ -51,7 +51,8 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
     if !process.is_packed || process.is_static() {
         return None;
     }
-    let folders = folders(process);
+    let folders = folders(process).iter();
+    let folders: Vec<_> = folders.filter(|(_, path)| !process.brings(path)).collect();
     let (object, _) = folders.first()?;
     let paths = folders.iter().map(|(_, path)| path.as_path());
     let text = format!("names package directories: {}", told_paths(paths, TOLD)?);

@@ -131,6 +131,9 @@ fn fires(process: &Process<'_>) -> Option<Sign> {
         return None;
     }
     let found = interpreter(process)?;
+    if !found.paths.is_empty() && found.paths.iter().all(|path| process.brings(path)) {
+        return None;
+    }
     let text = match told_paths(found.paths.iter().map(PathBuf::as_path), TOLD) {
         Some(paths) => format!("runs {} from {paths}", found.language),
         None => format!("runs {}", found.language),

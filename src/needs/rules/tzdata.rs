@@ -6,9 +6,9 @@ use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 pub(super) static RULE: NeedRule = NeedRule {
     name: "tzdata",
     mode: Mode::Automatic,
-    what: "the time zone",
+    what: "time zones",
     sign: "a zone set with -e TZ=Area/City; the string /usr/share/zoneinfo is only a hint",
-    adds: "that zone; with tzdata=ZONE+ZONE those too, with --with tzdata all zones",
+    adds: "all time zones; only that of TZ if one is set; tzdata=ZONE+ZONE only those",
     fires,
     supply,
     is_met: Some(|process| match zone(process) {

@@ -291,6 +291,23 @@ impl Closure {
         self.missing.is_empty()
     }
 
+    /// Whether an object comes in only by a library that is opened at run time.
+    pub fn is_opened(&self, mut index: usize) -> bool {
+        let is_opened = |index: usize| {
+            let is_of_it = |edge: &&Edge| edge.target == Some(index);
+            let mut edges = self.edges.iter().filter(is_of_it);
+            edges.all(|edge| matches!(edge.request, Request::Opened(_)))
+        };
+        // Each object is requested by an earlier one, down to the program.
+        while let Some(requester) = self.map.objects()[index].requester {
+            if is_opened(index) {
+                return true;
+            }
+            index = requester;
+        }
+        false
+    }
+
     /// All objects except the program, in the order in which the loader lists them: symbol
     /// lookup order, with an interpreter that nothing needs at the end.
     pub fn listed(&self) -> impl Iterator<Item = usize> {
