@@ -131,11 +131,19 @@ impl DiffDocument {
             }
             report::diff(&compared.files, out)?;
             report::diff_settings(&compared.config, out)?;
-            if let [one, other] = compared.layers
-                && one != other
-                && compared.only_in.is_none()
-            {
-                writeln!(out, "layers  {one} → {other}")?;
+            let is_pair = compared.only_in.is_none();
+            match compared.layers {
+                _ if !is_pair => {}
+                [0, 0] => {}
+                [0, _] | [_, 0] => writeln!(
+                    out,
+                    "only the files are compared: a directory has no configuration and no layers"
+                )?,
+                [one, other] if one != other => writeln!(out, "layers  {one} → {other}")?,
+                _ => {}
+            }
+            if compared.is_equal() && is_pair && compared.layers[0] != compared.layers[1] {
+                writeln!(out, "equal")?;
             }
         }
         if self.elf.is_empty() && self.images.is_empty() && !self.equal {

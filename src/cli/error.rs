@@ -50,6 +50,12 @@ pub(super) enum CliError {
         first: PathBuf,
         count: usize,
     },
+    #[error(
+        "cannot check {}: there are no programs or libraries in it; name a directory with some, an \
+         image, or a root",
+        .0.display()
+    )]
+    NothingToCheck(PathBuf),
     #[error("cannot read {}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
     #[error("cannot use {} as a list of rpm's packages: {}", .0.display(), .1)]

@@ -226,8 +226,18 @@ pub(super) fn read_one(path: &Path, images: &mut Images, number: usize) -> Resul
         .map_err(|error| CliError::image(path, error))
 }
 
-/// Reads the image for this machine with all its contents; the first if none is.
+/// Reads the image for this machine with all its contents; the first if none is. Of several images
+/// for it, the user has to choose one.
 pub(super) fn read_own(path: &Path, images: &mut Images) -> Result<Image, CliError> {
+    if !images.has_one_per_platform() {
+        let names = images.names();
+        return Err(CliError::Usage(format!(
+            "{0} holds several images: {1}; choose one: {0}#{2}",
+            path.display(),
+            names.join(", "),
+            names.first().map_or("NAME", String::as_str)
+        )));
+    }
     let own = format!("linux/{}", crate::image::own_architecture());
     let mut found = None;
     for number in 0..images.count() {

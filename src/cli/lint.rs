@@ -59,6 +59,7 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         policy: policy(args)?,
         layers: Layers::open(&targets, &args.many)?,
     };
+    super::warn_of_library_path(&args.source, common);
     let mut baselines = Baselines::open(args)?;
     let (mut linted, mut status) = (Vec::new(), 0);
     let mut note = |checked: Checked| {
@@ -319,6 +320,9 @@ impl Linter<'_> {
             if kind == Kind::Rootfs && !looks_like_root(&image.tree) {
                 let files = elf_files(&image.tree, path);
                 unread.extend(unreadable_files(&image.tree));
+                if files.is_empty() && unread.is_empty() {
+                    return Err(CliError::NothingToCheck(path.to_path_buf()));
+                }
                 linted.push(self.files(path, "folder", &files, policy)?);
                 all_read(path, &unread)?;
                 continue;

@@ -114,7 +114,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Verb::Man(args)) => about::man(args),
         Some(Verb::Schema) => about::schema(),
         Some(Verb::Help(args)) => help::run(args),
-        Some(Verb::Needs(args)) => needs::run(args),
+        Some(Verb::Needs(args)) => needs::run(args, &cli.line.common),
         Some(Verb::Lint(args)) => lint::run(args, &cli.line.common),
         Some(Verb::Inspect(args)) => inspect::run(args, &cli.line.common),
         Some(Verb::Diff(args)) => diff::run(args, &cli.line.common),
@@ -162,6 +162,20 @@ fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
 /// The document of a verb as JSON on one line.
 fn json(document: &impl serde::Serialize) -> io::Result<String> {
     serde_json::to_string(document).map_err(io::Error::from)
+}
+
+/// Warns of directories of `-L` that do not exist: linkers pass over them, which hides a typing error.
+fn warn_of_library_path(args: &args::SourceArgs, common: &args::Common) {
+    let absent = args.library_path.iter().filter(|path| !path.is_dir());
+    for path in absent.filter(|_| !common.quiet) {
+        say(|err| {
+            writeln!(
+                err,
+                "warning: -L {}: there is no such directory; nothing is searched there",
+                path.display()
+            )
+        });
+    }
 }
 
 /// Writes to standard error; failures are ignored, since they cannot be reported anywhere.

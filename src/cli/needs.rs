@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::args::NeedsArgs;
+use super::args::{Common, NeedsArgs};
 use super::error::CliError;
 use super::trace;
-use crate::closure::{Closure, Program};
+use crate::closure::{Closure, ClosureError, Program};
+use crate::elf::ElfError;
+use crate::exec::Interpreters;
 use crate::loader::Environment;
 use crate::needs;
-use crate::pack::{self, TracedRuns};
+use crate::pack::{self, PackError, TracedRuns};
 use crate::report;
 use crate::source::{Source, choose_root};
 use crate::trace::Recording;
 
-pub(super) fn run(args: &NeedsArgs) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &NeedsArgs, common: &Common) -> Result<ExitCode, CliError> {
+    super::warn_of_library_path(&args.source, common);
     let mut out = super::text_output(!args.json);
     if args.files.is_empty() {
         report::need_rules(args.json, &mut out)?;
@@ -55,6 +58,33 @@ fn recorded(logs: &[PathBuf]) -> Result<Option<TracedRuns>, CliError> {
     }))
 }
 
+/// The program in a file; for a script, what runs it, and its path in the source.
+fn program(
+    source: &Source,
+    file: &Path,
+    env: &[String],
+) -> Result<(Program, Option<PathBuf>), CliError> {
+    let fail = |error| CliError::Program {
+        path: file.to_path_buf(),
+        error,
+    };
+    let path = source.locate(file);
+    let found = match Program::find(&source.view, &path) {
+        Err(ClosureError::Elf(ElfError::NotElf(true))) => {
+            Interpreters::of(&source.view, env, &path)
+        }
+        found => return Ok((found.map_err(fail)?, None)),
+    };
+    let found = found.unwrap_or_else(|| Err("it can no longer be read".to_owned()));
+    let found = found.map_err(|why| PackError::Script {
+        path: file.to_path_buf(),
+        why,
+    })?;
+    let runner = found.command.unwrap_or(found.interpreter);
+    let program = Program::find(&source.view, &runner).map_err(fail)?;
+    Ok((program, Some(path)))
+}
+
 fn of_file(args: &NeedsArgs, file: &Path, runs: Option<&TracedRuns>) -> Result<Vec<u8>, CliError> {
     let current_dir = env::current_dir().map_err(CliError::CurrentDir)?;
     let root = choose_root(&args.source.roots, file, &current_dir)?;
@@ -65,7 +95,7 @@ fn of_file(args: &NeedsArgs, file: &Path, runs: Option<&TracedRuns>) -> Result<V
     };
     let told = Environment::with_variables(&args.env);
     let environment = source.environment(&args.source.library_path, told);
-    let program = Program::find(&source.view, &source.locate(file)).map_err(fail)?;
+    let (program, script) = program(&source, file, &args.env)?;
     let closure =
         Closure::of(&program, &source.view, &source.loaders, &environment).map_err(fail)?;
     let process = needs::Process {
@@ -75,7 +105,7 @@ fn of_file(args: &NeedsArgs, file: &Path, runs: Option<&TracedRuns>) -> Result<V
         env: &args.env,
         user: args.user.as_deref().unwrap_or_default(),
         arguments: &[],
-        script: None,
+        script: script.as_deref(),
         is_packed: true,
         is_image: false,
         wants_hints: true,

@@ -4,6 +4,7 @@
 //! podman or docker, which get a bundle or an archive of the image in a temporary directory.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
@@ -50,13 +51,44 @@ pub(super) fn run_bundle(
     let config = bundle_config(image, start, &ids, args).to_string();
     fs::write(scratch.path().join("config.json"), config).map_err(|error| failed(name, error))?;
     let id = format!("slimpack-{}", std::process::id());
+    let log = scratch.path().join("log");
     let mut command = Command::new(name);
     command.arg("--root").arg(scratch.path().join("state"));
+    command
+        .arg("--log")
+        .arg(&log)
+        .args(["--log-format", "json"]);
     command
         .args(["run", "--bundle"])
         .arg(scratch.path())
         .arg(id);
-    finish(name, command, args)
+    let ended = finish(name, command, args)?;
+    // Its own errors have the statuses of programs.
+    match refusal(&log) {
+        Some(why) if ended != ExitCode::SUCCESS => Err(CliError::Usage(format!(
+            "{name} cannot run the image: {why}; run it without --runtime"
+        ))),
+        _ => Ok(ended),
+    }
+}
+
+/// The first error in the log of a runtime.
+fn refusal(log: &Path) -> Option<String> {
+    /// The longest log that is read, in bytes.
+    const MAX_LOG: u64 = 1 << 20;
+    let mut text = String::new();
+    let file = File::open(log).ok()?;
+    file.take(MAX_LOG).read_to_string(&mut text).ok()?;
+    text.lines().find_map(|line| {
+        let entry: Value = serde_json::from_str(line).ok()?;
+        let is_error = ["error", "fatal"]
+            .iter()
+            .any(|level| entry["level"] == *level);
+        entry["msg"]
+            .as_str()
+            .filter(|_| is_error)
+            .map(str::to_owned)
+    })
 }
 
 /// Has an engine load and run an image.

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Once;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
+
+use rustix::termios::LocalModes;
 
 use super::args::{Common, TraceArgs};
 use super::error::CliError;
@@ -30,7 +32,15 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliErro
         command.stdout(Stdio::from(io::stderr()));
     }
     let only = args.only.as_deref().map(real).transpose()?;
-    let recording = record(command, only.as_deref(), args.timeout, "--timeout", common)?;
+    let writes_to_terminal = is_stdout || io::stdout().is_terminal();
+    let recording = record(
+        command,
+        only.as_deref(),
+        args.timeout,
+        "--timeout",
+        writes_to_terminal,
+        common,
+    )?;
     let failure = recording.ending.filter(|ending| !ending.is_success());
     if let Some(ending) = failure
         && !args.allow_failure
@@ -103,12 +113,20 @@ pub(super) fn real(program: &Path) -> Result<PathBuf, CliError> {
         .map_err(|error| CliError::File(program.to_path_buf(), error))
 }
 
-/// Runs a command and records it; its output goes where this command's goes.
+/// Whether a program has taken the terminal over, and reads single keys.
+fn is_full_screen() -> bool {
+    let modes = rustix::termios::tcgetattr(io::stderr());
+    modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
+}
+
+/// Runs a command and records it; its output goes where this command's goes. What it
+/// `writes_to_terminal` is not drawn over.
 pub(super) fn record(
     command: Command,
     only: Option<&Path>,
     timeout: Option<u64>,
     timeout_option: &str,
+    writes_to_terminal: bool,
     common: &Common,
 ) -> Result<Recording, CliError> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -116,7 +134,7 @@ pub(super) fn record(
     let interrupts = Interrupts::hold();
     let (begin, told) = (Instant::now(), Once::new());
     let is_stopped = || {
-        if timeout.is_none() && !common.quiet && begin.elapsed() > LONG {
+        if timeout.is_none() && !common.quiet && begin.elapsed() > LONG && !is_full_screen() {
             told.call_once(|| {
                 super::say(|err| {
                     writeln!(
@@ -138,7 +156,7 @@ pub(super) fn record(
         format!("tracing {name}"),
         "paths",
         &paths,
-        common.quiet,
+        common.quiet || writes_to_terminal,
         || crate::trace::trace(command, &options),
     );
     match (traced, interrupts.received()) {

@@ -29,6 +29,7 @@ const BATCH: usize = 128;
 type RenderedTree = Result<(Vec<u8>, bool), CliError>;
 
 pub(super) fn run(args: &TreeArgs, common: &Common) -> Result<ExitCode, CliError> {
+    super::warn_of_library_path(&args.source, common);
     let mut out = super::text_output(!args.json && !args.dot && !args.mermaid && !args.list);
     let status = match &args.from {
         Some(image) => in_images(args, common, image, Some(&args.files), &mut out)?,

@@ -15,6 +15,6 @@ pub use command::{
     ENGINE_PATH, Interpreters, Shebang, command_path, path_folders, shebang, variable,
 };
 pub use kind::{TELLING, describe};
-pub use shell::{command_line, commands_in, is_shell, reads_posix_scripts};
+pub use shell::{command_line, commands_in, first_command, is_shell, reads_posix_scripts};
 pub use start::Start;
 pub use starters::started_by;

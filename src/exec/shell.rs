@@ -57,6 +57,16 @@ pub fn command_line<'w>(name: &str, arguments: &[&'w str]) -> Option<&'w str> {
     None
 }
 
+/// The command that a line for a POSIX shell starts first; `None` if the shell does it itself, or the
+/// word is not plain.
+pub fn first_command(line: &str) -> Option<&str> {
+    let is_prefix = |word: &&str| KEYWORDS.contains(word) || word.contains('=');
+    let word = line.split_whitespace().find(|word| !is_prefix(word))?;
+    let word = word.trim_end_matches(';');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    (word.bytes().all(is_plain) && !BUILTINS.contains(&word)).then_some(word)
+}
+
 /// The commands in a shell script: the words in command position that are files in the `PATH` of
 /// `env`. `script` is the path of the script, the value of `$0`.
 pub fn commands_in(

@@ -31,6 +31,21 @@ pub struct Start {
     pub volumes: Vec<PathBuf>,
     /// Exposed ports, as `PORT[-PORT][/PROTOCOL]`.
     pub ports: Vec<String>,
+    /// The words of the health check; empty without one.
+    pub check: Vec<String>,
+}
+
+/// The words that a health check runs, in docker's form: `["CMD", …]` or `["CMD-SHELL", TEXT]`.
+fn check_words(healthcheck: Option<&serde_json::Value>) -> Vec<String> {
+    let test = healthcheck.and_then(|check| check["Test"].as_array());
+    let test = test.map(Vec::as_slice).unwrap_or_default();
+    let words: Vec<&str> = test.iter().filter_map(|word| word.as_str()).collect();
+    let words = match words.as_slice() {
+        ["CMD", words @ ..] => words.to_vec(),
+        ["CMD-SHELL", text, ..] => vec!["/bin/sh", "-c", text],
+        _ => Vec::new(),
+    };
+    words.into_iter().map(str::to_owned).collect()
 }
 
 impl Start {
@@ -66,6 +81,9 @@ impl Start {
                 .map(|path| Path::new("/").join(path))
                 .collect(),
             ports: config.exposed_ports().clone().unwrap_or_default(),
+            check: check_words(
+                description.and_then(|description| description.healthcheck.as_deref()),
+            ),
         }
     }
 
@@ -84,6 +102,16 @@ impl Start {
                 .map(|path| Path::new("/").join(path))
                 .collect(),
             ports: configured.expose.clone(),
+            check: check_words(configured.healthcheck.as_ref()),
+        }
+    }
+
+    /// The same start with another health check.
+    #[must_use]
+    pub fn checked_by(&self, healthcheck: Option<&serde_json::Value>) -> Self {
+        Self {
+            check: check_words(healthcheck),
+            ..self.clone()
         }
     }
 

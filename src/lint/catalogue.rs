@@ -180,6 +180,9 @@ rules! {
     SP312 Info "the image's user may not listen on an exposed port"
         "A port below 1024 requires CAP_NET_BIND_SERVICE, unless the engine sets net.ipv4.ip_unprivileged_port_start: docker does since 20.10, podman and many Kubernetes clusters do not."
         "Listen on a port of 1024 or above and map it, or give the program the capability: setcap cap_net_bind_service=ep."
+    SP313 Warning "the health check cannot be started"
+        "Its command is missing or not executable: engines report the container as unhealthy, and orchestrators restart it."
+        "Add the command to the image, or check with a program that is in it."
     SP401 Info "data that a program probably reads is missing"
         "The program starts, then fails or misbehaves when it looks for the data, or loads the library."
         "Add the data, or the library, if the program uses it."
@@ -230,7 +233,7 @@ mod tests {
     #[test]
     fn numbers_are_in_order_and_stand_once() {
         assert!(RULES.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(RULES.len(), 51);
+        assert_eq!(RULES.len(), 52);
         assert_eq!(nearest("sp01"), Some("SP001"));
         assert_eq!(nearest("nonsense"), None);
     }

@@ -1,7 +1,7 @@
 //! Errors of packing.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -104,9 +104,8 @@ pub enum PackError {
     },
     /// The image would be too large.
     #[error(
-        "the image would hold {bytes} bytes, but --max-size allows {limit}; the largest file is {} \
-         ({largest_bytes} bytes): leave it out with --exclude, or raise the limit",
-        .largest.display()
+        "the image would hold {bytes} bytes, but --max-size allows {limit}; {}",
+        smaller(.largest, *.largest_bytes, .spared)
     )]
     TooLarge {
         /// Size of all files of the image, in bytes.
@@ -117,6 +116,9 @@ pub enum PackError {
         largest: PathBuf,
         /// Its size in bytes.
         largest_bytes: u64,
+        /// Options that leave out what no loader requests, each with the bytes that it saves, the
+        /// most first.
+        spared: Vec<(String, u64)>,
     },
     /// Image configurations have no platform name for the program's machine.
     #[error("cannot pack {}: images have no platform name for {machine} programs", .path.display())]
@@ -209,6 +211,21 @@ impl PackError {
             Self::Several(errors) => errors.iter().all(Self::is_verdict),
             _ => false,
         }
+    }
+}
+
+/// What makes an image smaller.
+fn smaller(largest: &Path, bytes: u64, spared: &[(String, u64)]) -> String {
+    let spared = spared.iter();
+    let spared: Vec<String> = spared
+        .map(|(option, bytes)| format!("{option} saves {bytes}"))
+        .collect();
+    match spared.is_empty() {
+        true => format!(
+            "what the programs load is larger, most of all {} ({bytes} bytes): raise the limit",
+            largest.display()
+        ),
+        false => format!("{}; or raise the limit", spared.join(", ")),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod budget;
 mod error;
 mod flags;
 mod minimize;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::subjects::Subject;
 use super::{
-    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, packages, record,
-    settings, strip, subjects, traced, traced::PartlyPacked,
+    MissingLibrary, Options, PackError, PackedProgram, Plan, Stripping, access, budget, packages,
+    record, settings, strip, subjects, traced, traced::PartlyPacked,
 };
 use crate::closure::{Closure, Missing};
 use crate::elf::{Linkage, go_machine};
@@ -21,7 +21,7 @@ use crate::inputs::Inputs;
 use crate::loader::Environment;
 use crate::needs::{self, Addition, Cause, Provision, Provisions};
 use crate::proof::{MissedCall, prove};
-use crate::rootfs::{Content, Placer, Reason, Rootfs, is_excluded, is_installed};
+use crate::rootfs::{Placer, Reason, Rootfs, is_excluded, is_installed};
 use crate::source::Source;
 
 /// Programs that were found, and what is added to them.
@@ -230,7 +230,7 @@ impl Resolved {
         access::check_working_dir(&rootfs, options)?;
         record::fill(&mut rootfs);
         if let Some(limit) = options.max_size {
-            check_size(&rootfs, limit)?;
+            budget::check(&rootfs, limit)?;
         }
         Ok(Placed {
             programs,
@@ -339,7 +339,7 @@ impl Proven {
         if options.wants_hints {
             hints.extend(access::homeless(&placed.rootfs, options, &source));
         }
-        Ok(Plan {
+        let mut plan = Plan {
             source,
             programs,
             rootfs: placed.rootfs,
@@ -352,7 +352,9 @@ impl Proven {
             linked: placed.linked,
             hints,
             unserved,
-        })
+        };
+        plan.unserved.extend(settings::absent_check(&plan));
+        Ok(plan)
     }
 }
 
@@ -567,25 +569,4 @@ fn missing_libraries(source: &Source, typed: &Path, closure: &Closure) -> Vec<Mi
                 .collect(),
         })
         .collect()
-}
-
-fn check_size(rootfs: &Rootfs, limit: u64) -> Result<(), PackError> {
-    let bytes = rootfs.bytes();
-    if bytes <= limit {
-        return Ok(());
-    }
-    let (largest_bytes, largest) = rootfs
-        .nodes()
-        .filter_map(|(path, node)| match &node.content {
-            Content::File(file) => Some((file.size(), path)),
-            _ => None,
-        })
-        .max_by_key(|(size, _)| *size)
-        .unwrap_or((0, Path::new("/")));
-    Err(PackError::TooLarge {
-        bytes,
-        limit,
-        largest: largest.to_path_buf(),
-        largest_bytes,
-    })
 }

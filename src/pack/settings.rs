@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::accounts::Owners;
-use super::{Options, PackError, PackedProgram, record};
-use crate::exec::command_path;
+use super::{Options, PackError, PackedProgram, Plan, record};
+use crate::exec::{Start, command_path};
 use crate::image::{Platform, Settings, Tag};
 use crate::rootfs::{Content, Rootfs};
 use crate::source::Source;
@@ -30,6 +30,19 @@ pub(super) fn destination(options: &Options, typed: &Path) -> Result<Option<Path
             count,
         }),
     }
+}
+
+/// A warning about a health check whose program is not in the image.
+pub(super) fn absent_check(plan: &Plan) -> Option<String> {
+    let start = Start::configured(&plan.settings);
+    let word = start.check.first()?;
+    let is_there = start.command(&plan.view(), word).is_some();
+    (!is_there).then(|| {
+        format!(
+            "the health check cannot be started: {word} is not in the image; add it with --add, or \
+             check with a program that is in it"
+        )
+    })
 }
 
 /// The configuration that `options` request.

@@ -46,9 +46,24 @@ fn require_static_says_why_a_program_is_not() {
 }
 
 #[test]
-fn max_size_names_the_largest_file() {
-    let stderr = fail_with(1, slimpack().arg(hello()).args(["--max-size", "1MB"]));
-    assert!(stderr.contains("libc.so.6"), "{stderr}");
+fn max_size_names_what_can_be_left_out() {
+    let limited = |limit: &str| {
+        let mut limited = slimpack();
+        limited.arg(hello()).args(["--max-size", limit]);
+        limited
+    };
+    // The loader needs the largest file.
+    let bare = fail_with(1, &mut limited("1MB"));
+    assert!(
+        bare.contains("libc.so.6") && !bare.contains("--exclude"),
+        "{bare}"
+    );
+    let folder = temporary();
+    fs::write(folder.path().join("data"), vec![7; 2_000_000]).unwrap();
+    let add = format!("--add={}:/data", folder.path().join("data").display());
+    let added = fail_with(1, limited("4MB").args(["--with", "gconv", &add]));
+    assert!(added.contains("--without gconv saves "), "{added}");
+    assert!(added.contains("--exclude /data saves 2000000"), "{added}");
     succeed(slimpack().arg(hello()).args(["--max-size", "50MB"]));
 }
 

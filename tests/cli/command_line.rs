@@ -326,3 +326,46 @@ fn progress_shows_on_a_terminal_and_only_when_work_takes_long() {
     let piped = text(&output(command.args(["-c", &piped])));
     assert!(!piped.contains("reading"), "{piped:?}");
 }
+
+#[test]
+fn a_directory_of_libraries_that_does_not_exist_is_told() {
+    let folder = temporary();
+    let gone = folder.path().join("gone");
+    let told = format!("warning: -L {}", gone.display());
+    for verb in [&[][..], &["tree"], &["lint"], &["needs"]] {
+        let mut command = slimpack();
+        command.args(verb).arg(hello()).arg("-L").arg(&gone);
+        let said = output(&mut command);
+        assert!(
+            said.status.success() && text(&said).contains(&told),
+            "{}",
+            text(&said)
+        );
+    }
+    let quiet = output(slimpack().arg(hello()).arg("-qL").arg(&gone));
+    assert!(!text(&quiet).contains("-L"), "{}", text(&quiet));
+}
+
+/// What is packed for a script are the needs of what runs it.
+#[test]
+fn needs_of_a_script_are_those_of_its_interpreter() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let folder = temporary();
+    let script = folder.path().join("script");
+    for (text, needs) in [
+        ("#!/bin/sh\nls | sort\n", "which calls ls, sort"),
+        (
+            "#!/usr/bin/env python3\nprint(1)\n",
+            "startup (automatic): ",
+        ),
+    ] {
+        fs::write(&script, text).unwrap();
+        let said = succeed(slimpack().arg("needs").arg(&script));
+        assert!(said.contains(needs), "{said}");
+    }
+    fs::write(&script, "#!/gone/interpreter\n").unwrap();
+    let said = fail_with(2, slimpack().arg("needs").arg(&script));
+    assert!(said.contains("/gone/interpreter"), "{said}");
+}

@@ -251,3 +251,26 @@ fn sizes_are_those_of_the_tars_and_of_what_a_pack_compresses() {
     );
     assert_eq!(table.lines().count(), 3, "{table}");
 }
+
+/// A directory has neither configuration nor layers.
+#[test]
+fn an_image_and_a_directory_are_compared_by_their_files() {
+    let folder = temporary();
+    let at = |name: &str| folder.path().join(name);
+    succeed(slimpack().arg(hello()).arg("-qo").arg(at("app.tar")));
+    let root = format!("{}/", at("root").display());
+    succeed(slimpack().arg(hello()).args(["-qo", &root]));
+    let diff = || output(slimpack().arg("diff").arg(at("app.tar")).arg(at("root")));
+    let same = diff();
+    let said = text(&same);
+    assert!(same.status.success(), "{said}");
+    assert!(
+        said.contains("only the files are compared") && said.ends_with("equal\n"),
+        "{said}"
+    );
+    assert!(!said.contains("layers  1"), "{said}");
+    fs::write(at("root/more"), "more\n").unwrap();
+    let other = diff();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(!text(&other).contains("equal"), "{}", text(&other));
+}

@@ -1,6 +1,8 @@
 //! The rules about an image's metadata and how it is started: SP301 to SP303, SP308 to SP310.
 
 use crate::{common, image_writer, root_images, roots};
+use std::fs;
+
 use common::have;
 use image_writer::{Layer, Packing, blob_path, digest, gnu, oci, oci_edited};
 use root_images::{docker_archive, layout, lint_files, lint_image, simple};
@@ -480,4 +482,54 @@ fn sp309_a_private_key_that_everybody_may_read() {
         report.only("SP309"),
         &json!({"severity": "warning", "path": "/etc/ssl/server.key", "evidence": {"mode": "0644"}}),
     );
+}
+
+/// A health check, in the forms that a Dockerfile has.
+#[test]
+fn sp313_a_health_check_that_cannot_be_started() {
+    let root = Root::empty();
+    root.program("app", &[], &["-static"]);
+    root.program("bin/sh", &[], &["-static"]);
+    root.write("data", "text\n");
+    let with_check = |test: Value| {
+        lint_image(&root, |config| {
+            config["config"]["Entrypoint"] = json!(["/app"]);
+            config["config"]["Healthcheck"] = json!({ "Test": test });
+        })
+    };
+    for (test, subject) in [
+        (json!(["CMD", "/gone", "--check"]), "/gone"),
+        (json!(["CMD", "curl", "-f", "http://localhost"]), "curl"),
+        (json!(["CMD", "/data"]), "/data"),
+        (
+            json!(["CMD-SHELL", "curl -f http://localhost || exit 1"]),
+            "curl",
+        ),
+        (
+            json!(["CMD-SHELL", "exec /usr/bin/check"]),
+            "/usr/bin/check",
+        ),
+    ] {
+        let report = with_check(test);
+        assert_has(
+            report.only("SP313"),
+            &json!({"severity": "warning", "subject": subject}),
+        );
+        assert_eq!(report.status, 0);
+    }
+    for test in [
+        json!(["NONE"]),
+        json!([]),
+        json!(["CMD", "/app", "--check"]),
+        json!(["CMD-SHELL", "/app --check || exit 1"]),
+        json!(["CMD-SHELL", "test -e /tmp/ready"]),
+        json!(["CMD-SHELL", "$CHECK"]),
+    ] {
+        let report = with_check(test);
+        assert!(report.of("SP313").is_empty(), "{report:?}");
+    }
+    // Without a shell, nothing of it runs.
+    fs::remove_file(root.path.join("bin/sh")).unwrap();
+    let report = with_check(json!(["CMD-SHELL", "true"]));
+    assert_has(report.only("SP313"), &json!({"subject": "/bin/sh"}));
 }

@@ -367,13 +367,14 @@ fn a_document_that_is_not_what_the_index_says_is_a_finding() {
     assert!(message.contains("the digest of sha256:"), "{message}");
 }
 
+/// A directory that should have programs and has none is a mistake of whoever calls, as for other
+/// linters without files.
 #[test]
-fn an_empty_folder_has_nothing_to_check() {
+fn a_directory_without_programs_is_not_passed() {
     let folder = temporary();
-    let report = lint([folder.path()]);
-    assert_eq!(report.status, 0);
-    assert_has(
-        &report.json["targets"][0],
-        &json!({"checked": {"elf": 0, "scripts": 0}, "findings": []}),
-    );
+    let mut lint = slimpack();
+    let said = fail_with(2, lint.arg("lint").arg(folder.path()));
+    assert!(said.contains("no programs or libraries"), "{said}");
+    fs::copy(hello(), folder.path().join("hello")).unwrap();
+    succeed(slimpack().arg("lint").arg(folder.path()));
 }

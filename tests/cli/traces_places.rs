@@ -55,9 +55,14 @@ fn a_refused_ptrace_names_the_setting_and_the_way_without_it() {
 
 /// `slimpack trace -o log` of a shell script, in its own terminal.
 fn on_a_terminal(directory: &Path, source: &str) -> Command {
+    traced_on_a_terminal(directory, "-q", source)
+}
+
+/// The same with an option.
+fn traced_on_a_terminal(directory: &Path, option: &str, source: &str) -> Command {
     fs::write(directory.join("run.sh"), source).unwrap();
     let slimpack = env!("CARGO_BIN_EXE_slimpack");
-    let line = format!("{slimpack} trace -q -o log -- /bin/sh run.sh");
+    let line = format!("{slimpack} trace {option} -o log -- /bin/sh run.sh");
     let mut command = Command::new("script");
     command
         .args(["-qec", &line, "/dev/null"])
@@ -328,4 +333,20 @@ fn needs_lists_what_a_recorded_run_looked_up() {
             .current_dir(place),
     );
     assert_eq!(without.status.code(), Some(2), "{}", text(&without));
+}
+
+/// What a program writes to the terminal is not drawn over, however long the run takes.
+#[test]
+fn no_progress_is_drawn_over_a_traced_command() {
+    if !have(&["script"]) {
+        return;
+    }
+    let place = temporary();
+    let mut child = traced_on_a_terminal(place.path(), "--color=auto", "sleep 1; echo done");
+    let shown = output(child.stdin(Stdio::null()).env("TERM", "xterm"));
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.contains("done") && !shown.contains("tracing"),
+        "{shown}"
+    );
 }

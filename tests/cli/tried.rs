@@ -508,3 +508,25 @@ fn programs_for_another_architecture_run_where_the_kernel_has_an_emulator() {
     let done = emulated(&[&[program], &expected[..], &[tested.to_str().unwrap()]].concat());
     assert!(done.status.success() && tested.exists(), "{}", text(&done));
 }
+
+/// The first of them would be started in silence.
+#[test]
+fn one_of_several_images_has_to_be_chosen() {
+    let folder = temporary();
+    let images = folder.path().join("images");
+    for (program, tag) in [("/bin/true", "me/true:1"), ("/bin/false", "me/false:1")] {
+        let mut pack = slimpack();
+        pack.args([program, "-t", tag, "--format", "oci-dir", "-qo"]);
+        succeed(pack.arg(format!("{}/", images.display())));
+    }
+    let run = |image: &str| output(slimpack().args(["run", "-q", image]));
+    let all = run(images.to_str().unwrap());
+    assert_eq!(all.status.code(), Some(125));
+    let said = text(&all);
+    assert!(
+        said.contains("choose one: ") && said.contains("me/false:1"),
+        "{said}"
+    );
+    let one = run(&format!("{}#me/false:1", images.display()));
+    assert_eq!(one.status.code(), Some(1), "{}", text(&one));
+}

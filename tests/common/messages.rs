@@ -553,6 +553,7 @@ fn pack() -> Vec<Told> {
             limit: 1_000_000,
             largest: LIBC.into(),
             largest_bytes: 1_926_256,
+            spared: vec![("--without users".to_owned(), 128)],
         }),
         told(PackError::NoPlatform {
             path: "./app".into(),

@@ -124,6 +124,7 @@ pub fn all() -> Vec<Told> {
     // The limit is less than what is kept of a program.
     let words = ["lint", "./root.tar.gz", "--limit", "kept=4000"];
     told.push(run("Unread", &mut slimpack(&words)));
+    told.push(run("NothingToCheck", &mut slimpack(&["lint", "./empty"])));
     let full = File::options().write(true).open("/dev/full").unwrap();
     told.push(run("Stdout", slimpack(&["needs"]).stdout(full)));
     let words = ["./app", "--push", "UPPER"];
@@ -156,6 +157,7 @@ pub fn all() -> Vec<Told> {
 fn folder() -> tempfile::TempDir {
     let folder = common::temporary();
     let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("empty")).unwrap();
     for program in ["app", "tool"] {
         fs::copy(common::hello(), at(program)).unwrap();
     }

@@ -118,6 +118,20 @@ fn podman_and_docker_run_as_slimpack_does() {
 fn a_runtime_that_is_absent_or_refuses_is_named() {
     let place = temporary();
     let (image, _) = packed(place.path());
+    // A runtime that refuses: its log says why, and its status is that of a program.
+    let fake = place.path().join("crun");
+    let script = "#!/bin/sh\nwhile [ \"$1\" != --log ]; do shift; done\n\
+                  echo '{\"msg\":\"no cgroups\",\"level\":\"error\"}' > \"$2\"; exit 1\n";
+    fs::write(&fake, script).unwrap();
+    fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    if is_root() {
+        let mut command = run(&["--runtime", "crun"], &[image.to_str().unwrap()]);
+        let path = format!("{}:/usr/bin:/bin", place.path().display());
+        let said = output(command.env("PATH", path));
+        assert_eq!(said.status.code(), Some(125), "{}", text(&said));
+        let told = "crun cannot run the image: no cgroups";
+        assert!(text(&said).contains(told), "{}", text(&said));
+    }
     for runtime in ["podman", "docker"] {
         let mut command = run(&["--runtime", runtime], &[image.to_str().unwrap()]);
         let said = output(command.env("PATH", place.path()));

@@ -98,6 +98,7 @@ impl ConsoleOutput {
 /// while writing.
 fn pack(args: &PackArgs, common: &Common, shows_progress: bool) -> Result<ConsoleOutput, CliError> {
     let target = OutputTarget::of(args)?;
+    super::warn_of_library_path(&args.source, common);
     tests::refuse_without_test(args)?;
     let traced = runs::traced(args, common)?;
     if args.runs.test.is_empty() {

@@ -177,6 +177,7 @@ pub(super) fn target(context: &Context<'_>, gate: &Gate) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(start::entrypoint(context));
     findings.extend(start::shell_command(context));
+    findings.extend(start::health_check(context));
     findings.extend(start::working_dir(context));
     findings.extend(start::unwritable(context));
     findings.extend(start::user(context));

@@ -1,13 +1,14 @@
-//! SP302, SP308, SP310 and SP312: the image's entrypoint, working directory, volumes, ports and user.
+//! SP302, SP308, SP310, SP312 and SP313: the image's entrypoint, working directory, volumes, ports,
+//! user and health check.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::elf::{ElfError, go_machine};
-use crate::exec::{Accounts, TELLING, UnknownAccount, command_line, describe};
+use crate::exec::{Accounts, TELLING, UnknownAccount, command_line, describe, first_command};
 use crate::image::Platform;
 use crate::image::read::Tree;
-use crate::lint::catalogue::{SP302, SP308, SP310, SP312};
+use crate::lint::catalogue::{SP302, SP308, SP310, SP312, SP313};
 use crate::lint::context::Context;
 use crate::lint::finding::Finding;
 use crate::loader::Objects;
@@ -74,10 +75,8 @@ pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
     let words: Vec<&str> = words.collect();
     let (shell, arguments) = words.split_first()?;
     let name = Path::new(shell).file_name()?.to_str()?;
-    let mut line = command_line(name, arguments)?.split_whitespace();
-    let command = line.find(|word| *word != "exec" && !word.contains('='))?;
-    let is_path = command.starts_with('/') && command.bytes().all(is_plain);
-    if !is_path || context.source.view.walk(Path::new(command)).is_ok() {
+    let command = first_command(command_line(name, arguments)?)?;
+    if !command.starts_with('/') || context.source.view.walk(Path::new(command)).is_ok() {
         return None;
     }
     let message = format!("{shell} would start {command}, which is not in the image");
@@ -85,9 +84,33 @@ pub(super) fn shell_command(context: &Context<'_>) -> Option<Finding> {
     Some(Finding::new(&SP302, Path::new(command), command, message).evidence("words", words))
 }
 
-/// Whether a byte has no special meaning to a shell.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte)
+/// A health check that cannot be started: every run of it fails, however well the program is.
+pub(super) fn health_check(context: &Context<'_>) -> Option<Finding> {
+    let (start, view) = (&context.start, &context.source.view);
+    let words: Vec<&str> = start.check.iter().map(String::as_str).collect();
+    let (first, arguments) = words.split_first()?;
+    let finding = |word: &str, what: &str| {
+        let message = format!("the health check cannot be started: {word} {what}");
+        let words = start.check.clone();
+        Finding::new(&SP313, Path::new(word), word, message).evidence("words", words)
+    };
+    let place = |word: &str| match word.contains('/') {
+        true => "is not in the image",
+        false => "is not in the image's PATH",
+    };
+    let Some(path) = start.command(view, first) else {
+        return Some(finding(first, place(first)));
+    };
+    let walk = view.walk(&path).ok()?;
+    if walk.metadata.mode & 0o111 == 0 {
+        return Some(finding(first, "is not executable"));
+    }
+    let name = path.file_name()?.to_str()?;
+    let command = first_command(command_line(name, arguments)?)?;
+    // busybox runs its commands without links to it.
+    let is_busybox = walk.real.file_name().is_some_and(|name| name == "busybox");
+    let is_known = start.command(view, command).is_some() || (is_busybox && !command.contains('/'));
+    (!is_known).then(|| finding(command, place(command)))
 }
 
 /// A working directory that is not a directory, or that the user may not enter. Engines create one

@@ -89,9 +89,7 @@ fn rights_by_name(rootfs: &Rootfs, image: &Image) -> Option<String> {
 pub fn started(image: &Image, name: &Path, source: &Source) -> Result<Vec<PathBuf>, PackError> {
     let start = Start::of(image);
     let (entrypoint, cmd) = start.words.split_at(start.entrypoint);
-    let description = image.description.as_ref();
-    let healthcheck = description.and_then(|image| image.healthcheck.as_deref());
-    all_programs(&start, source, entrypoint, cmd, healthcheck, name)
+    all_programs(&start, source, entrypoint, cmd, name)
 }
 
 fn all_programs(
@@ -99,11 +97,10 @@ fn all_programs(
     source: &Source,
     entrypoint: &[String],
     cmd: &[String],
-    healthcheck: Option<&serde_json::Value>,
     name: &Path,
 ) -> Result<Vec<PathBuf>, PackError> {
     let mut programs = start::programs(start, &source.view, entrypoint, cmd, name)?;
-    for program in start::checkers(start, &source.view, healthcheck) {
+    for program in start::checkers(start, &source.view) {
         if !programs.contains(&program) {
             programs.push(program);
         }
@@ -131,7 +128,8 @@ fn inherit(
         env: inherited.configured.env.clone(),
         working_dir: source.working_dir(),
         ..Start::default()
-    };
+    }
+    .checked_by(inherited.configured.healthcheck.as_ref());
     if !options.programs.is_empty() {
         // A plain name is a command of the image.
         inherited.programs = options
@@ -149,8 +147,7 @@ fn inherit(
         (None, false) => (of_image.0.to_vec(), options.configured.cmd.clone()),
         (None, true) => (of_image.0.to_vec(), of_image.1.to_vec()),
     };
-    let healthcheck = inherited.configured.healthcheck.as_ref();
-    inherited.programs = all_programs(&start, source, &entrypoint, &cmd, healthcheck, name)?;
+    inherited.programs = all_programs(&start, source, &entrypoint, &cmd, name)?;
     inherited.entrypoint = Some(entrypoint);
     inherited.configured.cmd = cmd;
     Ok(inherited)

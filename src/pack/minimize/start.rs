@@ -58,20 +58,9 @@ pub(super) fn programs(
     Ok(programs)
 }
 
-/// The programs that a health check starts.
-pub(super) fn checkers(
-    start: &Start,
-    view: &View,
-    healthcheck: Option<&serde_json::Value>,
-) -> Vec<PathBuf> {
-    let test = healthcheck.and_then(|check| check["Test"].as_array());
-    let test = test.map(Vec::as_slice).unwrap_or_default();
-    let words: Vec<&str> = test.iter().filter_map(|word| word.as_str()).collect();
-    let words = match words.as_slice() {
-        ["CMD", words @ ..] => words.to_vec(),
-        ["CMD-SHELL", text, ..] => vec!["/bin/sh", "-c", text],
-        _ => return Vec::new(),
-    };
+/// The programs that the health check starts.
+pub(super) fn checkers(start: &Start, view: &View) -> Vec<PathBuf> {
+    let words: Vec<&str> = start.check.iter().map(String::as_str).collect();
     let first = words.first().and_then(|word| start.executable(view, word));
     let mut found: Vec<PathBuf> = first.into_iter().collect();
     found.extend(started_by(start, view, &words));

@@ -98,7 +98,7 @@ fn tag_of(name: &str) -> &str {
     }
 }
 
-fn has_one_per_platform(images: &[Description]) -> bool {
+pub(super) fn has_one_per_platform(images: &[Description]) -> bool {
     images.iter().enumerate().all(|(at, image)| {
         let others = &images[..at];
         !others.iter().any(|other| other.platform == image.platform)

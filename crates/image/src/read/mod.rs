@@ -275,6 +275,14 @@ impl Images {
         }
     }
 
+    /// Whether the platform alone tells which of the images is meant.
+    pub fn has_one_per_platform(&self) -> bool {
+        match &self.source {
+            ImageSource::Described(_, images) => choose::has_one_per_platform(images),
+            ImageSource::Root(_) | ImageSource::Folder(_) => true,
+        }
+    }
+
     /// From now on reads only one layer of each image, as if it were the only one; the lowest is 0.
     /// Images without it cannot be read.
     pub fn restrict_to_layer(&mut self, layer: usize) {
