@@ -77,13 +77,7 @@ pub fn provide(
             .map(|closure| closure.program().object.machine_name()),
         foreign: Vec::new(),
     };
-    let mut brought = BTreeSet::new();
-    for provision in added {
-        brought.extend(loop_.directory_of(&provision));
-        loop_.add(provision)?;
-    }
-    brought.extend(loop_.added_files());
-    loop_.brought = Arc::new(brought);
+    loop_.add_all(added)?;
     loop_.warn_of_access_lists();
     loop_.demanding = loop_.shown_by_others(closures);
     for (number, closure) in closures.iter_mut().enumerate() {
@@ -114,18 +108,7 @@ pub fn provide(
     }
     loop_.add_configured_users()?;
     loop_.warn_of_foreign_files();
-    let is_met = |need: &str| {
-        let provisions = loop_.result.provisions.iter();
-        let causes = provisions.map(|provision| &provision.cause);
-        let started = loop_.result.started.iter().map(|started| &started.cause);
-        causes.chain(started).any(|cause| cause.need == need)
-    };
-    let unmet = std::mem::take(&mut loop_.unmet);
-    match unmet.into_iter().find(|(need, _)| !is_met(need)) {
-        Some((need, Unmet::Absent(why))) => Err(NeedError::Absent { need, why }),
-        Some((need, Unmet::NotShown(why))) => Err(NeedError::NotShown { need, why }),
-        None => Ok(loop_.result),
-    }
+    loop_.finish()
 }
 
 /// Files that engines mount themselves.
@@ -192,6 +175,33 @@ pub(super) struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
+    /// Adds what others than the rules bring.
+    fn add_all(&mut self, added: Vec<Provision>) -> Result<(), NeedError> {
+        let mut brought = BTreeSet::new();
+        for provision in added {
+            brought.extend(self.directory_of(&provision));
+            self.add(provision)?;
+        }
+        brought.extend(self.added_files());
+        self.brought = Arc::new(brought);
+        Ok(())
+    }
+
+    /// Everything that was added, unless nothing has met a need that was requested.
+    fn finish(self) -> Result<Provisions, NeedError> {
+        let is_met = |need: &str| {
+            let provisions = self.result.provisions.iter();
+            let causes = provisions.map(|provision| &provision.cause);
+            let started = self.result.started.iter().map(|started| &started.cause);
+            causes.chain(started).any(|cause| cause.need == need)
+        };
+        match self.unmet.into_iter().find(|(need, _)| !is_met(need)) {
+            Some((need, Unmet::Absent(why))) => Err(NeedError::Absent { need, why }),
+            Some((need, Unmet::NotShown(why))) => Err(NeedError::NotShown { need, why }),
+            None => Ok(self.result),
+        }
+    }
+
     /// The real path of a directory that is added with all that is in it.
     fn directory_of(&self, provision: &Provision) -> Option<PathBuf> {
         let Addition::Tree(path) = &provision.addition else {

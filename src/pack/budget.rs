@@ -13,15 +13,15 @@ use crate::rootfs::{Content, Reason, Rootfs, RootfsNode};
 /// Most options that are named.
 const NAMED: usize = 3;
 
-/// Checks the size of all files together, in bytes.
+/// Checks the size of all files together against a limit, both in bytes.
 ///
 /// # Errors
 /// [`PackError::TooLarge`].
-pub(super) fn check(rootfs: &Rootfs, limit: u64) -> Result<(), PackError> {
+pub(super) fn check(rootfs: &Rootfs, limit: Option<u64>) -> Result<(), PackError> {
     let bytes = rootfs.bytes();
-    if bytes <= limit {
+    let Some(limit) = limit.filter(|limit| bytes > *limit) else {
         return Ok(());
-    }
+    };
     let sizes = || {
         rootfs
             .nodes()

@@ -229,9 +229,7 @@ impl Resolved {
         self.provisions.warnings.extend(unrecorded);
         access::check_working_dir(&rootfs, options)?;
         record::fill(&mut rootfs);
-        if let Some(limit) = options.max_size {
-            budget::check(&rootfs, limit)?;
-        }
+        budget::check(&rootfs, options.max_size)?;
         Ok(Placed {
             programs,
             started,
