@@ -3,6 +3,7 @@
 //! In: the bytes of one file, or of several. Out: nothing; the parsers return.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use slimpack::closure::{Closure, Program};
 use slimpack::config::Config;
@@ -44,6 +45,7 @@ fn with_process(view: &View, path: &str, arguments: &[String], look: impl FnOnce
         wants_hints: true,
         is_image: true,
         has_contents: true,
+        brought: Arc::default(),
         memo: RuleMemo::default(),
     });
 }

@@ -251,16 +251,17 @@ impl Images {
         }
     }
 
-    fn is_described(&self) -> bool {
-        matches!(self.source, ImageSource::Described(..))
+    /// Those with documents.
+    fn described(&self) -> &[Description] {
+        match &self.source {
+            ImageSource::Described(_, images) => images,
+            ImageSource::Root(_) | ImageSource::Folder(_) => &[],
+        }
     }
 
     /// What each of the images can be asked for by: its name, or its digest.
     pub fn names(&self) -> Vec<String> {
-        match &self.source {
-            ImageSource::Described(_, images) => choose::called(images),
-            ImageSource::Root(_) | ImageSource::Folder(_) => Vec::new(),
-        }
+        choose::called(self.described())
     }
 
     /// What to write after the name of the input to tell this image from the others in it, such as
@@ -269,18 +270,12 @@ impl Images {
     /// # Panics
     /// When there is no image of that number.
     pub fn label(&self, number: usize) -> Option<String> {
-        match &self.source {
-            ImageSource::Described(_, images) => choose::label(images, number),
-            ImageSource::Root(_) | ImageSource::Folder(_) => None,
-        }
+        choose::label(self.described(), number)
     }
 
     /// Whether the platform alone tells which of the images is meant.
     pub fn has_one_per_platform(&self) -> bool {
-        match &self.source {
-            ImageSource::Described(_, images) => choose::has_one_per_platform(images),
-            ImageSource::Root(_) | ImageSource::Folder(_) => true,
-        }
+        choose::has_one_per_platform(self.described())
     }
 
     /// From now on reads only one layer of each image, as if it were the only one; the lowest is 0.
@@ -332,7 +327,7 @@ impl Images {
     /// # Panics
     /// When there is no image of that number.
     pub fn read(&mut self, number: usize) -> Result<Image, ReadError> {
-        if let (Some(layer), false) = (self.only_layer, self.is_described()) {
+        if let (Some(layer), false) = (self.only_layer, !self.described().is_empty()) {
             return Err(documents::no_such_layer(layer, 0));
         }
         let kind = self.kind;
