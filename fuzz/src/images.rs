@@ -3,7 +3,7 @@
 //! In: an archive, or documents that are assembled into one with correct checksums and digests,
 //! which would otherwise stop every mutation. Out: nothing; the readers return.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use slimpack::binding::Binder;
 use slimpack::exec::Start;
 use slimpack::image::read::{
-    Budget, CompressionFormat, Image, Images, Interest, Limits, ReadOptions, open, open_pipe,
+    Budget, CompressionFormat, Image, Images, Interest, LayerCache, Limits, ReadOptions, open,
+    open_pipe,
 };
 use slimpack::image::{Blob, recorded};
 use slimpack::inspect::Figures;
@@ -24,6 +25,7 @@ use slimpack::report::lint::{Linted, github, gitlab, json, junit, sarif, text};
 use slimpack::source::{Source, probe};
 use slimpack::vfs::NodeKind;
 use slimpack::why::Graph;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::elf::{GLIBC, object};
 use crate::parts;
@@ -204,6 +206,57 @@ pub fn initrd(data: &[u8]) {
     read(data, &check);
 }
 
+/// The facts of a layer in a cache, with the correct checksum.
+pub fn facts(data: &[u8]) {
+    let _ = is_known(data);
+}
+
+/// Whether a cache with these facts knows their layer.
+fn is_known(data: &[u8]) -> bool {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("a temporary directory"));
+    // The name of the entry comes first; its length has four bytes.
+    let length = data.first().copied().unwrap_or_default();
+    let name = data.get(4..4 + usize::from(length)).unwrap_or_default();
+    let name = String::from_utf8_lossy(name);
+    let Some(digits) = name.split('-').nth(1).filter(|digits| digits.len() == 64) else {
+        return false;
+    };
+    let path = folder.path().join(&*name);
+    let file = [FACTS, &xxh3_128(data).to_le_bytes(), data].concat();
+    let is_plain = name.bytes().all(|byte| byte != b'/' && byte != 0);
+    if !is_plain || fs::write(&path, file).is_err() {
+        return false;
+    }
+    let cache = LayerCache::open(folder.path(), u64::MAX).expect("the directory is there");
+    let digest = format!("sha256:{digits}");
+    let known = cache.layer(&digest, u64::MAX, &options(Interest::Symbols));
+    let _ = fs::remove_file(path);
+    known.is_some()
+}
+
+/// How a file with facts begins: what it is, and the version of the format.
+const FACTS: &[u8] = b"slimfact\x01\0\0\0";
+
+/// What a cache keeps of a layer, without the beginning and the checksum.
+pub fn facts_of(tar: &[u8]) -> Vec<u8> {
+    let kept = || {
+        let folder = tempfile::tempdir()?;
+        let (tar_at, cache_at) = (folder.path().join("tar"), folder.path().join("cache"));
+        fs::write(&tar_at, tar)?;
+        let cache = LayerCache::open(&cache_at, u64::MAX)?;
+        cache.keep_layer(
+            &Blob::of(tar).digest(),
+            &tar_at,
+            &options(Interest::Symbols),
+        );
+        let entry = fs::read_dir(&cache_at)?.next();
+        fs::read(entry.ok_or(io::ErrorKind::NotFound)??.path())
+    };
+    let kept = kept().unwrap_or_default();
+    kept.get(FACTS.len() + 16..).unwrap_or_default().to_vec()
+}
+
 /// An archive as written by `docker save`: the manifest, the configuration, and layers.
 pub fn docker(data: &[u8]) {
     let mut parts = parts(data);
@@ -293,6 +346,41 @@ pub fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
+/// A cpio archive of these members: name, mode, content (cpio(5), "New ASCII Format").
+pub fn cpio(members: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let end = [("TRAILER!!!", 0, &b""[..])];
+    for (number, (name, mode, content)) in members.iter().chain(&end).enumerate() {
+        let (size, length) = (content.len(), name.len() + 1);
+        let fields = [
+            number,
+            *mode as usize,
+            0,
+            0,
+            1,
+            0,
+            size,
+            0,
+            0,
+            0,
+            0,
+            length,
+            0,
+        ];
+        archive.extend_from_slice(b"070701");
+        archive.extend(
+            fields
+                .iter()
+                .flat_map(|field| format!("{field:08x}").into_bytes()),
+        );
+        for part in [&[name.as_bytes(), b"\0"].concat()[..], content] {
+            archive.extend_from_slice(part);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+        }
+    }
+    archive
+}
+
 /// `document`, with its two marks replaced by the digest and the size of `blob`.
 pub fn replace(document: Vec<u8>, marks: &[u8; 2], blob: &[u8]) -> Vec<u8> {
     let blob = Blob::of(blob);
@@ -315,4 +403,17 @@ pub fn replace(document: Vec<u8>, marks: &[u8; 2], blob: &[u8]) -> Vec<u8> {
         }
     }
     replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_that_were_kept_are_known_and_others_are_not() {
+        let mut kept = facts_of(&archive(&[("a", b"b")]));
+        assert!(is_known(&kept));
+        kept.pop();
+        assert!(!is_known(&kept));
+    }
 }

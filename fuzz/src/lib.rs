@@ -18,7 +18,7 @@ mod seeds;
 
 pub use elf::{cache, closure, elf, strip, symbols};
 pub use files::{baseline, config, gconv, needs, packages, pyinstaller, script, trace, words};
-pub use images::{compression, docker, image, initrd, oci, root, tar};
+pub use images::{compression, docker, facts, image, initrd, oci, root, tar};
 pub use materials::{build_info, copyright};
 pub use mutate::Mutator;
 #[cfg(feature = "registry")]
@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("image", image),
     ("tar", tar),
     ("initrd", initrd),
+    ("facts", facts),
     ("docker", docker),
     ("oci", oci),
     ("root", root),

@@ -15,7 +15,7 @@ use tar::{EntryType, Header};
 
 use crate::MARK;
 use crate::elf::{GLIBC, MUSL, object, view};
-use crate::images::archive;
+use crate::images::{archive, cpio, facts_of};
 
 /// The seeds of a harness; empty for an unknown name.
 pub fn seeds(name: &str) -> Vec<Vec<u8>> {
@@ -27,6 +27,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "image" => images(),
         "tar" => vec![members(), sparse(), root()],
         "initrd" => initrds(),
+        "facts" => [members(), root()].map(|tar| facts_of(&tar)).to_vec(),
         "docker" => docker(),
         "oci" => oci(),
         "root" => roots(),
@@ -451,41 +452,6 @@ fn initrds() -> Vec<Vec<u8>> {
     let mut initrds = packed(&main);
     initrds.extend([main, both]);
     initrds
-}
-
-/// A cpio archive of these members: name, mode, content (cpio(5), "New ASCII Format").
-fn cpio(members: &[(&str, u32, &[u8])]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    let end = [("TRAILER!!!", 0, &b""[..])];
-    for (number, (name, mode, content)) in members.iter().chain(&end).enumerate() {
-        let (size, length) = (content.len(), name.len() + 1);
-        let fields = [
-            number,
-            *mode as usize,
-            0,
-            0,
-            1,
-            0,
-            size,
-            0,
-            0,
-            0,
-            0,
-            length,
-            0,
-        ];
-        archive.extend_from_slice(b"070701");
-        archive.extend(
-            fields
-                .iter()
-                .flat_map(|field| format!("{field:08x}").into_bytes()),
-        );
-        for part in [&[name.as_bytes(), b"\0"].concat()[..], content] {
-            archive.extend_from_slice(part);
-            archive.resize(archive.len().next_multiple_of(4), 0);
-        }
-    }
-    archive
 }
 
 fn roots() -> Vec<Vec<u8>> {

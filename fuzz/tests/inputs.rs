@@ -38,7 +38,7 @@ fn count(name: &str) -> u64 {
     match name {
         "registry" => 300,
         "needs" | "root" => 800,
-        "image" | "tar" | "initrd" | "docker" | "oci" => 2000,
+        "image" | "tar" | "initrd" | "facts" | "docker" | "oci" => 2000,
         _ => 4000,
     }
 }
