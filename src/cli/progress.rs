@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::termios::LocalModes;
 
 use super::location::ImageLocation;
 use crate::bytes::bytes_read;
@@ -82,6 +83,12 @@ fn bar(total: Option<u64>) -> ProgressBar {
     }
 }
 
+/// Whether a program has taken the terminal over, and reads single keys: nothing is drawn over it.
+pub(super) fn is_full_screen() -> bool {
+    let modes = rustix::termios::tcgetattr(io::stderr());
+    modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
+}
+
 impl Progress {
     /// Does `work`, and shows `what` with a count and the time while that takes longer than
     /// [`PATIENCE`].
@@ -105,6 +112,9 @@ impl Progress {
                 spinner.set_style(style);
             }
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                if is_full_screen() {
+                    continue;
+                }
                 let number = number.load(Ordering::Relaxed);
                 spinner.set_message(format!("{what}: {number} {unit}"));
                 spinner.tick();

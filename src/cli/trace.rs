@@ -2,18 +2,16 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Once;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use rustix::termios::LocalModes;
-
 use super::args::{Common, TraceArgs};
 use super::error::CliError;
-use super::progress::Progress;
+use super::progress::{Progress, is_full_screen};
 use crate::output::{Interrupts, Output, OutputError};
 use crate::report::count;
 use crate::trace::{Recording, TraceError, TraceOptions};
@@ -32,15 +30,7 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<ExitCode, CliErro
         command.stdout(Stdio::from(io::stderr()));
     }
     let only = args.only.as_deref().map(real).transpose()?;
-    let writes_to_terminal = is_stdout || io::stdout().is_terminal();
-    let recording = record(
-        command,
-        only.as_deref(),
-        args.timeout,
-        "--timeout",
-        writes_to_terminal,
-        common,
-    )?;
+    let recording = record(command, only.as_deref(), args.timeout, "--timeout", common)?;
     let failure = recording.ending.filter(|ending| !ending.is_success());
     if let Some(ending) = failure
         && !args.allow_failure
@@ -113,20 +103,12 @@ pub(super) fn real(program: &Path) -> Result<PathBuf, CliError> {
         .map_err(|error| CliError::File(program.to_path_buf(), error))
 }
 
-/// Whether a program has taken the terminal over, and reads single keys.
-fn is_full_screen() -> bool {
-    let modes = rustix::termios::tcgetattr(io::stderr());
-    modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
-}
-
-/// Runs a command and records it; its output goes where this command's goes. What it
-/// `writes_to_terminal` is not drawn over.
+/// Runs a command and records it; its output goes where this command's goes.
 pub(super) fn record(
     command: Command,
     only: Option<&Path>,
     timeout: Option<u64>,
     timeout_option: &str,
-    writes_to_terminal: bool,
     common: &Common,
 ) -> Result<Recording, CliError> {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -156,7 +138,7 @@ pub(super) fn record(
         format!("tracing {name}"),
         "paths",
         &paths,
-        common.quiet || writes_to_terminal,
+        common.quiet,
         || crate::trace::trace(command, &options),
     );
     match (traced, interrupts.received()) {

@@ -335,14 +335,18 @@ fn needs_lists_what_a_recorded_run_looked_up() {
     assert_eq!(without.status.code(), Some(2), "{}", text(&without));
 }
 
-/// What a program writes to the terminal is not drawn over, however long the run takes.
+/// A program that has taken the terminal over is not drawn over, however long it runs.
 #[test]
-fn no_progress_is_drawn_over_a_traced_command() {
+fn no_progress_is_drawn_over_a_program_that_reads_single_keys() {
     if !have(&["script"]) {
         return;
     }
     let place = temporary();
-    let mut child = traced_on_a_terminal(place.path(), "--color=auto", "sleep 1; echo done");
+    let mut child = traced_on_a_terminal(
+        place.path(),
+        "--color=auto",
+        "stty -icanon; sleep 1; echo done",
+    );
     let shown = output(child.stdin(Stdio::null()).env("TERM", "xterm"));
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(

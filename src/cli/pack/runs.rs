@@ -90,7 +90,6 @@ fn one(
         only,
         args.runs.trace_timeout,
         "--trace-timeout",
-        true,
         common,
     )?;
     match recording.ending.filter(|ending| !ending.is_success()) {
