@@ -47,7 +47,8 @@ pub fn text(targets: &[Linted], verbose: bool, quiet: bool, out: &mut dyn Write)
         if quiet && shown.is_empty() {
             continue;
         }
-        if !quiet {
+        // Of several targets, the paths of a finding do not tell which one has it.
+        if !quiet || targets.len() > 1 {
             writeln!(
                 out,
                 "{BOLD}{}{BOLD:#} {DIM}({}, {} and {} checked){DIM:#}",
