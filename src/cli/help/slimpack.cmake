@@ -29,6 +29,8 @@ function(slimpack_image)
     set(arg_OUTPUT "${arg_TARGET}.tar")
   endif()
   cmake_path(ABSOLUTE_PATH arg_OUTPUT BASE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}" NORMALIZE)
+  cmake_path(GET arg_OUTPUT PARENT_PATH directory)
+  file(MAKE_DIRECTORY "${directory}")
   set(depfile "${arg_OUTPUT}.d")
   # Ninja asks whether the output of a command has changed; Make would start the command each time.
   set(unchanged "")

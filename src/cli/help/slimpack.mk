@@ -17,7 +17,8 @@ MAKEFLAGS += --check-symlink-times
 %.tar: %
 	$(SLIMPACK) $< -o $@ --depfile $(SLIMPACK_FLAGS)
 
-slimpack.depfiles := $(wildcard *.tar.d)
+# Of images in this directory and in two levels below it.
+slimpack.depfiles := $(wildcard *.tar.d */*.tar.d */*/*.tar.d)
 -include $(slimpack.depfiles)
 
 # What a prerequisite cannot express is in comments: paths that a loader tries
