@@ -68,7 +68,7 @@ pub(in crate::cli) struct ManyArgs {
     /// Remove what was not used for the longest time from the cache when it exceeds SIZE, such as 500MB
     #[arg(long, value_name = "SIZE", value_parser = values::bytes, default_value = "2GB")]
     pub cache_size: u64,
-    /// Check only part I of N parts of the list, which have the same length
+    /// Check only part I of N of the list; the parts differ by one target at most
     #[arg(long, value_name = "I/N", value_parser = values::shard)]
     pub shard: Option<Shard>,
 }
