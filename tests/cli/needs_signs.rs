@@ -1,6 +1,6 @@
 //! Signs of needs, and where in a program or its libraries they are found.
 
-use crate::{common, packing};
+use crate::{common, packing, roots};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -285,4 +285,80 @@ fn a_program_that_probes_for_certificates_gets_them() {
         "{}",
         packed.said
     );
+}
+
+#[test]
+fn one_path_of_a_program_in_etc_is_a_sign() {
+    let root = roots::Root::glibc();
+    root.write("etc/only/file.conf", "x\n");
+    let source = "#include <stdio.h>\n\
+        int main(void) { return fopen(\"/etc/only/file.conf\", \"r\") == 0; }";
+    root.compile("usr/bin/app", source, &[]);
+    let plan = |more: &[&str]| {
+        let mut command = common::slimpack();
+        command.arg("--root").arg(&root.path).args(more);
+        let said = common::output(command.arg(root.at("usr/bin/app")));
+        assert!(said.status.success(), "{}", common::text(&said));
+        common::text(&said)
+    };
+    let said = plan(&[]);
+    assert!(said.contains("--with paths"), "{said}");
+    assert!(plan(&["--with", "paths", "--json"]).contains("/etc/only/file.conf"));
+}
+
+#[test]
+fn a_file_that_an_argument_names_is_told() {
+    let folder = common::temporary();
+    let file = folder.path().join("my.cfg");
+    fs::write(&file, "x\n").unwrap();
+    let file = file.to_str().unwrap();
+    let packed = pack(&["/bin/cat", "--cmd", &format!("-n {file}")]);
+    let added = format!("--add {file}");
+    assert!(packed.said.contains(&added), "{}", packed.said);
+    let packed = pack(&["/bin/cat", "--cmd", &format!("-n {file}"), "--add", file]);
+    assert!(!packed.said.contains(&added), "{}", packed.said);
+}
+
+#[test]
+fn localhost_has_both_its_addresses() {
+    if !common::is_root() || !common::have(common::CONTAINER_TOOLS) {
+        return;
+    }
+    let folder = common::temporary();
+    let source = "#include <arpa/inet.h>\n#include <netdb.h>\n#include <stdio.h>\n\
+        int main(void) {\n\
+          struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;\n\
+          if (getaddrinfo(\"localhost\", \"80\", &hints, &found)) return 1;\n\
+          for (char text[64]; found; found = found->ai_next) {\n\
+            getnameinfo(found->ai_addr, found->ai_addrlen, text, 64, 0, 0, NI_NUMERICHOST);\n\
+            puts(text);\n\
+          }\n\
+        }";
+    let program = common::compile(folder.path(), "addresses", source, &[]);
+    let image = folder.path().join("image.tar");
+    common::succeed(common::slimpack().arg(&program).arg("-o").arg(&image));
+    let said = common::run_image(&image, &[]);
+    let said = common::text(&said);
+    assert!(
+        said.contains("::1\n") && said.contains("127.0.0.1\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_name_that_promises_another_format_is_refused() {
+    let folder = common::temporary();
+    for (name, format) in [
+        ("a.tar.gz", "gzip"),
+        ("a.tgz", "gzip"),
+        ("a.tar.zst", "zstd"),
+    ] {
+        let image = folder.path().join(name);
+        let said = common::fail_with(2, common::slimpack().arg("/bin/ls").arg("-o").arg(&image));
+        assert!(
+            said.contains(&format!("would not be a {format} file")),
+            "{said}"
+        );
+        assert!(!image.exists());
+    }
 }
