@@ -58,11 +58,15 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         current_dir: env::current_dir().map_err(CliError::CurrentDir)?,
         policy: policy(args)?,
         layers: Layers::open(&targets, &args.many)?,
+        interrupted: OnceLock::new(),
     };
     super::warn_of_library_path(&args.source, common);
     let mut baselines = Baselines::open(args)?;
     let (mut linted, mut status) = (Vec::new(), 0);
     let mut note = |checked: Checked| {
+        if linter.interrupted.get().is_some() {
+            return;
+        }
         let (mut found, result) = checked;
         for target in &mut found {
             let counts = baselines.apply(target);
@@ -83,6 +87,9 @@ pub(super) fn run(args: &LintArgs, common: &Common) -> Result<ExitCode, CliError
         _ => linter
             .in_parallel(&targets, jobs, common.quiet)
             .for_each(note),
+    }
+    if let Some(signal) = linter.interrupted.get() {
+        return Err(CliError::Interrupted(*signal));
     }
     // Nothing is known about what could not be checked.
     if status != 2 {
@@ -171,6 +178,8 @@ struct Linter<'a> {
     current_dir: PathBuf,
     policy: Policy,
     layers: Option<Layers>,
+    /// The signal that ended the check of a target, and of all that follow.
+    interrupted: OnceLock<i32>,
 }
 
 /// What was found in a target, and why not all of it was checked.
@@ -185,7 +194,13 @@ impl Linter<'_> {
 
     fn checked(&self, target: &Path, reading: &ImageArgs) -> Checked {
         let mut linted = Vec::new();
+        if let Some(signal) = self.interrupted.get() {
+            return (linted, Err(CliError::Interrupted(*signal)));
+        }
         let result = self.target(target, reading, &mut linted);
+        if let Err(CliError::Interrupted(signal)) = &result {
+            let _ = self.interrupted.set(*signal);
+        }
         (linted, result)
     }
 

@@ -374,3 +374,66 @@ fn shards_are_the_list_and_unknown_images_are_named_when_all_were_tried() {
     let text = fail_with(2, &mut lint(&[&format!("@{}", list.display())]));
     assert!(text.contains("names no target"), "{text}");
 }
+
+/// Files that are read of an uncompressed layer, and not kept of a compressed one; and files that are larger
+/// than what may be kept in memory.
+#[test]
+fn a_cache_finds_what_is_found_without_one_in_large_files() {
+    let mut program = Member::file("usr/bin/app", fs::read(hello()).unwrap());
+    program.mode = 0o755;
+    let members = [
+        program,
+        Member::file("etc/ld.so.cache", vec![b'x'; 1_500_000]),
+        Member::file("etc/large.conf", vec![b'y'; 3_000_000]),
+        Member::file("usr/share/data", vec![b'z'; 3_000_000]),
+    ];
+    let image = |packing| vec![Layer::new(&gnu(&members), packing)];
+    let hub = Hub::with(&[image(Packing::None), image(Packing::Gzip)]);
+    let folder = temporary();
+    let cache = folder.path().join("cache");
+    for more in [&[][..], &["--runtime", "--limit", "kept=2000000"]] {
+        for number in [0, 1] {
+            let run = |cached: &[&str]| {
+                let ended = output(lint(&[&hub.name(number)]).args(more).args(cached));
+                (ended.status.code(), common::text(&ended))
+            };
+            let expected = run(&[]);
+            assert!(expected.0.is_some_and(|status| status < 2), "{expected:?}");
+            for _ in 0..2 {
+                assert_eq!(run(&["--cache", cache.to_str().unwrap()]), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_a_run_of_many_images_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+    let asked = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&asked);
+    let port = serve(move |_, stream| {
+        *counted.lock().unwrap() += 1;
+        // It stays open without an answer.
+        std::mem::forget(stream.try_clone().unwrap());
+    });
+    let names = (0..8).map(|number| format!("docker://localhost:{port}/me/app:{number}\n"));
+    let folder = temporary();
+    let list = folder.path().join("list.txt");
+    fs::write(&list, names.collect::<String>()).unwrap();
+    let list = format!("@{}", list.display());
+    let mut command = lint(&[&list, "--jobs", "4"]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env("TMPDIR", folder.path())
+        .spawn()
+        .unwrap();
+    while *asked.lock().unwrap() < 4 {
+        sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.signal(), Some(2), "{}", common::text(&ended));
+    assert_eq!(ended.stdout, b"");
+}

@@ -366,7 +366,7 @@ impl<R: Read> FactReader<R> {
         if !is_inside {
             return Err(malformed());
         }
-        shared.room.take(length_of_all)?;
+        // They stay in the file.
         let bytes = Slice::new(Arc::new(data.clone()), at, length_of_all);
         Ok(Kept::stored(size, parts, bytes))
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use super::compression::Exceeded;
 use super::members::Member;
 use super::node::Head;
+use super::parts::plain_name;
 use super::spool::Spool;
 use crate::{MAX_RECORD_FILE, RECORD_FILE};
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
@@ -50,8 +51,7 @@ pub(super) enum Wanted {
 
 impl Interest {
     pub(super) fn wants(self, member: &Member, head: Head) -> Wanted {
-        let name = member.name.strip_prefix(b"./").unwrap_or(&member.name);
-        let name = name.strip_prefix(b"/").unwrap_or(name);
+        let name = plain_name(&member.name);
         match head {
             Head::Elf => Wanted::Whole,
             Head::Script => Wanted::Start(SCRIPT),
@@ -60,6 +60,15 @@ impl Interest {
             Head::Other => Wanted::Start(SCRIPT),
         }
     }
+}
+
+/// Whether a file that would be read is too large to be kept; in an uncompressed layer it can be read.
+pub(super) fn is_left_out(member: &Member, head: Option<Head>) -> bool {
+    let name = plain_name(&member.name);
+    let is_other = head == Some(Head::Other) && member.sparse.is_none();
+    let is_large = member.size > CONFIGURATION && is_configuration(name)
+        || member.size > MAX_RECORD_FILE && is_record(name);
+    member.sparse.is_some() || is_other && is_large
 }
 
 /// Whether loaders or engines may read a file, judged by its directory, or by its name if a link

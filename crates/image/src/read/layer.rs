@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::compression::{Budget, CompressionFormat, Exceeded};
 use super::input::{InPlace, Streamed};
-use super::keep::{Interest, Kept, Probe, Room, Wanted};
+use super::keep::{Interest, Kept, Probe, Room, Wanted, is_left_out};
 use super::limits::Limits;
 use super::members::{Member, MemberKind, MemberSource, Members, TarError};
 use super::names::is_whiteout;
@@ -131,6 +131,7 @@ pub(super) fn index_file(blob: &Slice, shared: &Shared) -> Result<IndexedLayer, 
 }
 
 /// Reads a layer with this digest as if it came from a stream: nothing of its file is needed afterwards.
+/// Fails for an uncompressed one with files that are not kept whole, which can be read where they are.
 pub(super) fn index_once(
     blob: &Slice,
     sha256: &str,
@@ -141,6 +142,12 @@ pub(super) fn index_once(
         CompressionFormat::None => {
             let whole = Sequential::new(blob.clone());
             let (entries, unpacked) = index_hashed(whole, blob.size(), shared)?;
+            if entries
+                .iter()
+                .any(|entry| is_left_out(&entry.member, entry.head))
+            {
+                return Err(TarError::Io(io::ErrorKind::Unsupported.into()));
+            }
             IndexedLayer {
                 entries,
                 compression: CompressionFormat::None,
