@@ -19,6 +19,8 @@ use crate::output::Scratch;
 /// Maximum size of a list in bytes, and of one of its lines.
 const MAX_LIST: u64 = 16 << 20;
 const MAX_LINE: usize = 4096;
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Number of lines that are named when they are invalid.
 const MOST_LINES: usize = 5;
 /// Least memory for what is kept of the layers of one target, in bytes.
@@ -51,13 +53,20 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>, CliError> {
         ))
     };
     let mut bytes = Vec::new();
+    let standard_input = Path::new("/dev/stdin");
+    let path = if path == Path::new("-") {
+        standard_input
+    } else {
+        path
+    };
     let file = File::open(path).map_err(|error| fail(error.to_string()))?;
     let read = file.take(MAX_LIST + 1).read_to_end(&mut bytes);
     if read.map_err(|error| fail(error.to_string()))? as u64 > MAX_LIST {
         return Err(fail(format!("it has more than {MAX_LIST} bytes")));
     }
     let (mut targets, mut faults) = (Vec::new(), Vec::new());
-    for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
         match target(line) {
             Ok(target) => targets.extend(target),
             Err(what) => faults.push(format!("line {number} {what}")),

@@ -3,7 +3,7 @@
 //! In: temporary paths. Out: the process ends within a second of the first signal and at once at the
 //! second, and the paths are removed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -16,8 +16,9 @@ use signal_hook::iterator::Signals;
 use super::claim::{self, HeldDirectory};
 use super::{Interrupts, SIGNALS};
 
-/// What to remove if a signal ends the process before its owners can.
-static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// What to remove if a signal ends the process before its owners can, and how many watch it: a name is used
+/// again while the last owner of it still lets go.
+static PATHS: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 /// How long owners have to clean up.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often to check whether a second signal has arrived.
@@ -31,7 +32,7 @@ impl Watched {
     /// Watches `path` until it is dropped.
     pub fn new(path: &Path) -> Self {
         let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.insert(path.to_owned());
+        *paths.entry(path.to_owned()).or_default() += 1;
         Self(path.to_owned())
     }
 }
@@ -39,7 +40,12 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.remove(&self.0);
+        if let Some(count) = paths.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                paths.remove(&self.0);
+            }
+        }
     }
 }
 
@@ -97,7 +103,7 @@ pub fn watch() {
             }
             // Held until the end, so that no path is added that would be left.
             let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
-            for path in std::mem::take(&mut *paths) {
+            for path in std::mem::take(&mut *paths).into_keys() {
                 let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             }
             let _ = signal_hook::low_level::emulate_default_handler(signal);
@@ -105,4 +111,20 @@ pub fn watch() {
         // Without a thread, only the writers check.
         let _ = std::thread::Builder::new().spawn(wait);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_watched_until_its_last_owner_lets_go() {
+        let path = Path::new("/nowhere/watched");
+        let is_watched = || PATHS.lock().unwrap().contains_key(path);
+        let (first, second) = (Watched::new(path), Watched::new(path));
+        drop(first);
+        assert!(is_watched());
+        drop(second);
+        assert!(!is_watched());
+    }
 }

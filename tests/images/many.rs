@@ -437,3 +437,19 @@ fn a_signal_ends_a_run_of_many_images_at_once() {
     assert_eq!(ended.status.signal(), Some(2), "{}", common::text(&ended));
     assert_eq!(ended.stdout, b"");
 }
+
+#[test]
+fn a_list_is_read_from_standard_input_and_may_begin_with_a_byte_order_mark() {
+    let layers = layers(2);
+    let hub = Hub::with(&images(&layers, 2));
+    let folder = temporary();
+    let expected = report(&mut lint(&[&hub.list(folder.path(), 2)]));
+    let list = folder.path().join("marked.txt");
+    fs::write(&list, format!("\u{feff}{}\n{}", hub.name(0), hub.name(1))).unwrap();
+    let input = fs::File::open(&list).unwrap();
+    assert_eq!(report(lint(&["@-"]).stdin(input)), expected);
+    assert_eq!(
+        report(&mut lint(&[&format!("@{}", list.display())])),
+        expected
+    );
+}
