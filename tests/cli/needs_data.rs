@@ -276,3 +276,38 @@ fn su_of_root_starts_the_shell() {
     let (works, said) = su(&["--exclude", "/etc/shadow"]);
     assert!(!works, "{said}");
 }
+
+/// In an image, accounts are those of the image, and none has a password any more.
+#[test]
+fn su_of_root_starts_its_shell_in_a_minimized_image() {
+    let Some(debian) = common::given("SLIMPACK_TEST_DEBIAN") else {
+        return;
+    };
+    if !common::have(&["chroot"]) || !common::is_root() {
+        return;
+    }
+    let folder = common::temporary();
+    let root = folder.path().join("root");
+    let mut pack = common::slimpack();
+    pack.arg("--from").arg(&debian);
+    pack.args(["/bin/su", "--with", "pam", "-qo"]);
+    common::succeed(pack.arg(format!("{}/", root.display())));
+    for root in [&debian, &root] {
+        let mut chroot = Command::new("chroot");
+        chroot.arg(root).args(["/bin/su", "-c", "echo $SHELL"]);
+        assert_eq!(text(&common::output(&mut chroot)), "/bin/bash\n");
+    }
+    let shadow = fs::read_to_string(root.join("etc/shadow")).unwrap();
+    let names = |text: &str| -> Vec<String> {
+        let names = text.lines().map(|line| line.split(':').next().unwrap());
+        names.map(str::to_owned).collect()
+    };
+    let passwd = fs::read_to_string(debian.join("etc/passwd")).unwrap();
+    assert_eq!(names(&shadow), names(&passwd));
+    assert!(
+        shadow
+            .lines()
+            .all(|line| line.split(':').nth(1) == Some("*")),
+        "{shadow}"
+    );
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::exec::{AccountKind, Accounts};
+use crate::exec::{Account, AccountKind, Accounts};
 use crate::needs::{Addition, Mode, NeedRule, Process, Sign, Supply, Unmet};
 use crate::vfs::NodeKind;
 
@@ -20,11 +20,14 @@ const CONFIGURATION: [&str; 5] = [
 ];
 /// Where pam_unix looks for an account (`shadow(5)`).
 const SHADOW: &str = "/etc/shadow";
-/// Entries of accounts that no password opens.
-const LOCKED: &str = "root:*:::::::\nnobody:*:::::::\n";
+/// The rest of an entry of an account that no password opens.
+const LOCKED: &str = ":*:::::::\n";
+/// The accounts of the `/etc/passwd` that is made where the source is no image.
+const OWN: [&str; 2] = ["root", "nobody"];
 /// Programs that modules start: pam_unix checks passwords with the first (`unix_chkpwd(8)`,
 /// `unix_update(8)`).
-const HELPERS: [&str; 3] = [
+const HELPERS: [&str; 4] = [
+    "/sbin/unix_chkpwd",
     "/usr/sbin/unix_chkpwd",
     "/usr/sbin/unix_update",
     "/usr/sbin/mkhomedir_helper",
@@ -81,14 +84,16 @@ fn supply(supply: &Supply<'_>) -> Result<Vec<Addition>, Unmet> {
     let shells = shells.into_iter().filter(|path| process.has_file(path));
     let shells = shells.map(Addition::Program);
     // `/etc/passwd` refers to it (`x`), and no account without an entry is valid. There is no password
-    // in it: what is added by hand, or is in an image, counts instead.
-    let shadow = match supply.is_image {
-        true => None,
-        false => Some(Addition::Made(SHADOW.into(), LOCKED.into())),
+    // in it: what is added by hand counts instead.
+    let all = accounts.all(AccountKind::User);
+    let names: Vec<&str> = match supply.is_image {
+        true => all.iter().map(Account::name).collect(),
+        false => OWN.to_vec(),
     };
-    Ok([Addition::Tree(modules)]
+    let locked: String = names.iter().flat_map(|name| [*name, LOCKED]).collect();
+    let shadow = Addition::Made(SHADOW.into(), locked.into());
+    Ok([Addition::Tree(modules), shadow]
         .into_iter()
-        .chain(shadow)
         .chain(configuration)
         .chain(helpers)
         .chain(shells)
