@@ -71,7 +71,7 @@ pub fn registry(data: &[u8]) {
         let (Some(registry), Ok(folder)) = (registry, tempfile::tempdir()) else {
             return;
         };
-        if let Err(error) = registry.pull(folder.path(), None) {
+        if let Err(error) = registry.pull(folder.path(), None, None) {
             let _ = error.to_string();
         }
     });

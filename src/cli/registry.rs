@@ -82,7 +82,7 @@ pub(super) fn pull(
     let registry = Registry::open(name, access(args, &interrupted)).map_err(fail)?;
     let known = cache.map(|cache| crate::registry::KnownLayers { cache, options });
     let held = registry
-        .pull_new(folder.path(), args.platform.as_deref(), known)
+        .pull(folder.path(), args.platform.as_deref(), known)
         .map_err(fail)?;
     Ok((folder, held))
 }

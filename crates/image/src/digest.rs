@@ -74,6 +74,18 @@ impl Blob {
     }
 }
 
+/// The digits of a digest (`sha256:` and 64 lower-case hexadecimal digits), which are safe as a file name;
+/// `None` for anything else.
+pub(crate) fn digits(digest: &str) -> Option<&str> {
+    digest.strip_prefix("sha256:").filter(|hex| is_hex(hex))
+}
+
+/// Whether a text is a SHA-256 in lower-case hexadecimal.
+pub(crate) fn is_hex(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 64 && text.bytes().all(is_digit)
+}
+
 /// A writer with a fast checksum (XXH3) of the bytes it passes on: it detects accidental changes,
 /// not malicious ones.
 pub(super) struct Checksum<W> {

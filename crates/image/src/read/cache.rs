@@ -20,7 +20,7 @@ use tempfile::{Builder, NamedTempFile};
 use super::layer::{IndexedLayer, Shared, index_once};
 use super::members::TarError;
 use super::{Interest, ReadOptions, facts};
-use crate::digest::Blob;
+use crate::digest::{Blob, digits, is_hex};
 use slimpack_vfs::HostFile;
 use slimpack_vfs::bytes::Slice;
 
@@ -275,15 +275,6 @@ fn is_entry(name: &str) -> bool {
         .or_else(|| name.strip_prefix(CONFIGURATION));
     let hex = rest.and_then(|rest| rest.split('-').next());
     hex.is_some_and(is_hex)
-}
-
-fn is_hex(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// The digits of a digest, which are safe in a file name.
-fn digits(digest: &str) -> Option<&str> {
-    digest.strip_prefix("sha256:").filter(|hex| is_hex(hex))
 }
 
 /// What is kept of a layer depends on what will be read of it, and on this version's code.

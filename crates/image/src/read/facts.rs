@@ -17,7 +17,7 @@ use super::members::{Member, MemberKind, TarError};
 use super::node::{Data, Head};
 use super::tree::IndexedMember;
 use super::{Interest, Probe};
-use crate::digest::{Blob, Checksum};
+use crate::digest::{Blob, Checksum, is_hex};
 use slimpack_vfs::MAX_CAPABILITIES;
 use slimpack_vfs::bytes::{ReadAt, Sequential, Slice};
 
@@ -278,9 +278,8 @@ impl<R: Read> FactReader<R> {
 
     fn blob(&mut self) -> Result<Blob, TarError> {
         let sha256 = String::from_utf8(self.text(HEX)?).map_err(|_| malformed())?;
-        let is_digest = sha256.len() == HEX && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
         let size = self.number()?;
-        match is_digest {
+        match is_hex(&sha256) {
             true => Ok(Blob { sha256, size }),
             false => Err(malformed()),
         }

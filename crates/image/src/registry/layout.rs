@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::RegistryError;
+use crate::digest::digits;
 use crate::own_architecture;
 
 /// Media types of the manifests and indexes that are accepted.
@@ -212,11 +213,9 @@ impl Layout {
 
 /// A digest that is safe to use as a file name.
 fn checked(digest: &str) -> Result<&str, RegistryError> {
-    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    match hex.len() == 64 && hex.bytes().all(is_hex) {
-        true => Ok(digest),
-        false => Err(bad(&format!("{digest:?} is not a SHA-256 digest"))),
+    match digits(digest) {
+        Some(_) => Ok(digest),
+        None => Err(bad(&format!("{digest:?} is not a SHA-256 digest"))),
     }
 }
 

@@ -173,20 +173,12 @@ impl<'a> Registry<'a> {
     }
 
     /// Pulls the image into a new layout at `folder`: of several platforms, the requested one, else
-    /// that of this machine, else all.
+    /// that of this machine, else all. Layers and configurations that `known` has are not fetched, and
+    /// others are kept there. Returns the layers that are not in the layout.
     ///
     /// # Errors
     /// When the registry does not provide it.
-    pub fn pull(&self, folder: &Path, platform: Option<&str>) -> Result<(), RegistryError> {
-        self.pull_new(folder, platform, None).map(drop)
-    }
-
-    /// The same, but layers and configurations that `known` has are not fetched, and others are kept
-    /// there. Returns the layers that are not in the layout.
-    ///
-    /// # Errors
-    /// When the registry does not provide the image.
-    pub fn pull_new(
+    pub fn pull(
         &self,
         folder: &Path,
         platform: Option<&str>,
